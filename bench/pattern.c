@@ -1,0 +1,459 @@
+/*
+ * pattern: one allocation pattern for a fixed, seeded amount of work, so that the CPU seconds of
+ * runs under different allocators compare.
+ *
+ *     pattern NAME [WORK [THREADS]]   does the work; prints the peak resident size
+ *     pattern --list                  prints "name work threads" for each pattern
+ *     pattern --where                 prints the path of the object that malloc comes from
+ *
+ * A new pattern is one function and one line of the table at the end.
+ */
+#define _GNU_SOURCE 1 /* RTLD_DEFAULT, dladdr */
+#include "common.h"
+
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* One run of a pattern; constant while it runs. */
+struct job {
+    size_t argument;  /* what tells patterns of one function apart: a size, a count */
+    uint64_t work;    /* steps for each thread; the unit is the pattern's */
+    unsigned threads; /* 1 .. THREADS_MAX */
+};
+
+/* `work` pairs of malloc and free of one size in bytes. */
+static void pairs(const struct job *job)
+{
+    for (uint64_t i = 0; i < job->work; i++) {
+        void *block = need(malloc(job->argument));
+        touch(block);
+        free(block);
+    }
+}
+
+/* The same with calloc. */
+static void calloc_pairs(const struct job *job)
+{
+    for (uint64_t i = 0; i < job->work; i++) {
+        void *block = need(calloc(1, job->argument));
+        touch(block);
+        free(block);
+    }
+}
+
+enum { BATCH_BLOCK = 64 }; /* bytes of a block of the batch patterns */
+
+/* Fills `table` with `count` blocks of BATCH_BLOCK bytes. */
+static void fill_batch(void **table, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        table[i] = need(malloc(BATCH_BLOCK));
+        touch(table[i]);
+    }
+}
+
+/* Batches of `argument` blocks, freed first in first out; `work` blocks in all. */
+static void fifo_batches(const struct job *job)
+{
+    size_t count = job->argument;
+    void **table = table_make(count * sizeof(*table));
+
+    for (uint64_t done = 0; done < job->work; done += count) {
+        fill_batch(table, count);
+        for (size_t i = 0; i < count; i++)
+            free(table[i]);
+    }
+    table_free(table, count * sizeof(*table));
+}
+
+/* The same, freed last in first out. */
+static void lifo_batches(const struct job *job)
+{
+    size_t count = job->argument;
+    void **table = table_make(count * sizeof(*table));
+
+    for (uint64_t done = 0; done < job->work; done += count) {
+        fill_batch(table, count);
+        for (size_t i = count; i-- > 0;)
+            free(table[i]);
+    }
+    table_free(table, count * sizeof(*table));
+}
+
+/* One thread's `work` replacements of a random one of `slots` blocks; `size` draws the sizes. */
+static void replace_at_random(const struct job *job, unsigned number, size_t slots,
+                              size_t (*size)(struct rng *rng))
+{
+    struct rng rng = rng_make(number);
+    void **table = table_make(slots * sizeof(*table));
+
+    for (uint64_t i = 0; i < job->work; i++) {
+        uint32_t slot = rng_below(&rng, (uint32_t)slots);
+        free(table[slot]);
+        table[slot] = need(malloc(size(&rng)));
+        touch(table[slot]);
+    }
+    for (size_t i = 0; i < slots; i++)
+        free(table[i]);
+    table_free(table, slots * sizeof(*table));
+}
+
+static void random_body(void *argument, unsigned number)
+{
+    const struct job *job = argument;
+    replace_at_random(job, number, job->argument, rng_size);
+}
+
+/* Random sizes with random lifetimes: each thread keeps `argument` blocks of its own. */
+static void random_lifetimes(const struct job *job)
+{
+    run_threads(job->threads, random_body, (void *)job);
+}
+
+/* 1 KiB .. 256 KiB, each power of two as often as the next: what servers' buffers are like. */
+static size_t medium_size(struct rng *rng)
+{
+    size_t base = (size_t)KIB << rng_below(rng, 8);
+    return base + rng_below(rng, (uint32_t)base);
+}
+
+/* Buffers of medium size with random lifetimes. */
+static void random_medium(const struct job *job)
+{
+    replace_at_random(job, 0, job->argument, medium_size);
+}
+
+enum { SWAP_SLOTS = 4096 }; /* places through which the threads of swap_blocks trade */
+
+/* The shared state of swap_blocks. */
+struct swap {
+    const struct job *job;
+    void **slots; /* SWAP_SLOTS blocks or NULL; exchanged atomically, acquire and release */
+};
+
+static void swap_body(void *argument, unsigned number)
+{
+    struct swap *swap = argument;
+    struct rng rng = rng_make(number);
+
+    for (uint64_t i = 0; i < swap->job->work; i++) {
+        void *block = need(malloc(rng_size(&rng)));
+        touch(block);
+        void **slot = &swap->slots[rng_below(&rng, SWAP_SLOTS)];
+        free(__atomic_exchange_n(slot, block, __ATOMIC_ACQ_REL));
+    }
+}
+
+/* Threads put blocks in shared places and free what lay there: most frees are remote ones. */
+static void swap_blocks(const struct job *job)
+{
+    struct swap swap = {job, table_make(SWAP_SLOTS * sizeof(void *))};
+
+    run_threads(job->threads, swap_body, &swap);
+    for (size_t i = 0; i < SWAP_SLOTS; i++)
+        free(swap.slots[i]);
+    table_free(swap.slots, SWAP_SLOTS * sizeof(void *));
+}
+
+enum {
+    PIPE_BATCH = 256, /* blocks handed over at once */
+    PIPE_DEPTH = 16,  /* batches under way at most */
+};
+
+/* A bounded queue of batches from one producer to one consumer, who sleep rather than spin:
+ * spinning would count as CPU seconds. `lock` guards the two counts. */
+struct pipe {
+    uint64_t batches; /* to hand over in all; constant */
+    pthread_mutex_t lock;
+    pthread_cond_t moved;                 /* one of the counts grew */
+    uint64_t sent;                        /* batches filled so far */
+    uint64_t taken;                       /* batches emptied so far */
+    void *blocks[PIPE_DEPTH][PIPE_BATCH]; /* batch n in line n % PIPE_DEPTH; whose turn it is */
+};
+
+/* Adds one to *count and wakes the other side. */
+static void pipe_advance(struct pipe *pipe, uint64_t *count)
+{
+    pthread_mutex_lock(&pipe->lock);
+    ++*count;
+    pthread_cond_signal(&pipe->moved);
+    pthread_mutex_unlock(&pipe->lock);
+}
+
+static void pipe_produce(struct pipe *pipe, struct rng *rng)
+{
+    for (uint64_t batch = 0; batch < pipe->batches; batch++) {
+        pthread_mutex_lock(&pipe->lock);
+        while (pipe->sent - pipe->taken == PIPE_DEPTH)
+            pthread_cond_wait(&pipe->moved, &pipe->lock);
+        pthread_mutex_unlock(&pipe->lock);
+        for (size_t i = 0; i < PIPE_BATCH; i++) {
+            void *block = need(malloc(rng_size(rng)));
+            touch(block);
+            pipe->blocks[batch % PIPE_DEPTH][i] = block;
+        }
+        pipe_advance(pipe, &pipe->sent);
+    }
+}
+
+static void pipe_consume(struct pipe *pipe)
+{
+    for (uint64_t batch = 0; batch < pipe->batches; batch++) {
+        pthread_mutex_lock(&pipe->lock);
+        while (pipe->sent == batch)
+            pthread_cond_wait(&pipe->moved, &pipe->lock);
+        pthread_mutex_unlock(&pipe->lock);
+        for (size_t i = 0; i < PIPE_BATCH; i++)
+            free(pipe->blocks[batch % PIPE_DEPTH][i]);
+        pipe_advance(pipe, &pipe->taken);
+    }
+}
+
+static void pipe_body(void *argument, unsigned number)
+{
+    struct pipe *pipe = (struct pipe *)argument + number / 2;
+    struct rng rng = rng_make(number);
+
+    if (number % 2)
+        pipe_consume(pipe);
+    else
+        pipe_produce(pipe, &rng);
+}
+
+/* threads / 2 producers, each with a consumer that frees all its blocks; `work` blocks for each. */
+static void producer_consumer(const struct job *job)
+{
+    size_t count = (job->threads + 1) / 2;
+    struct pipe *pipes = table_make(count * sizeof(*pipes));
+
+    for (size_t i = 0; i < count; i++) {
+        pipes[i].batches = job->work / PIPE_BATCH;
+        pthread_mutex_init(&pipes[i].lock, NULL);
+        pthread_cond_init(&pipes[i].moved, NULL);
+    }
+    run_threads((unsigned)count * 2, pipe_body, pipes);
+    table_free(pipes, count * sizeof(*pipes));
+}
+
+enum { CHURN_BLOCKS = 200 }; /* blocks that a thread of thread_churn allocates */
+
+/* Allocates CHURN_BLOCKS, frees every other one and leaves the rest in its line of the table. */
+static void churn_body(void *argument, unsigned number)
+{
+    void **line = (void **)argument + (size_t)number * CHURN_BLOCKS;
+    struct rng rng = rng_make(number);
+
+    for (size_t i = 0; i < CHURN_BLOCKS; i++) {
+        line[i] = need(malloc(rng_size(&rng)));
+        touch(line[i]);
+    }
+    for (size_t i = 0; i < CHURN_BLOCKS; i += 2) {
+        free(line[i]);
+        line[i] = NULL;
+    }
+}
+
+/* Short-lived threads, `threads` (at least 2) at a time and `work` rounds of them; the main thread
+ * frees what they left behind. */
+static void thread_churn(const struct job *job)
+{
+    unsigned threads = job->threads < 2 ? 2 : job->threads;
+    size_t count = (size_t)threads * CHURN_BLOCKS;
+    void **table = table_make(count * sizeof(*table));
+
+    for (uint64_t round = 0; round < job->work; round++) {
+        run_threads(threads, churn_body, table);
+        for (size_t i = 0; i < count; i++)
+            free(table[i]);
+    }
+    table_free(table, count * sizeof(*table));
+}
+
+/* Grows a block by `argument` bytes at a time to `work` MiB, touching the pages it gains. */
+static void realloc_steps(const struct job *job)
+{
+    void *block = NULL;
+
+    for (size_t size = 0; size < job->work * MIB; size += job->argument) {
+        block = need(realloc(block, size + job->argument));
+        touch_pages(block, size, size + job->argument);
+    }
+    free(block);
+}
+
+/* Grows a block by doubling from `argument` bytes to `work` MiB, touching the pages it gains. */
+static void realloc_doubling(const struct job *job)
+{
+    void *block = NULL;
+
+    for (size_t old = 0, size = job->argument; size <= job->work * MIB; old = size, size *= 2) {
+        block = need(realloc(block, size));
+        touch_pages(block, old, size);
+    }
+    free(block);
+}
+
+/* Vectors that double from 16 bytes to a random length, `argument` of them alive; `work` vectors.
+ */
+static void realloc_vectors(const struct job *job)
+{
+    size_t slots = job->argument;
+    struct rng rng = rng_make(0);
+    void **table = table_make(slots * sizeof(*table));
+
+    for (uint64_t i = 0; i < job->work; i++) {
+        void **vector = &table[rng_below(&rng, (uint32_t)slots)];
+        size_t length = (size_t)16 << rng_below(&rng, 10);
+        free(*vector);
+        *vector = NULL;
+        for (size_t size = 16; size <= length; size *= 2) {
+            *vector = need(realloc(*vector, size));
+            touch((char *)*vector + size / 2);
+        }
+    }
+    for (size_t i = 0; i < slots; i++)
+        free(table[i]);
+    table_free(table, slots * sizeof(*table));
+}
+
+/* Buffers of 1 .. 32 MiB, `argument` of them alive, every page touched; `work` buffers. */
+static void large_buffers(const struct job *job)
+{
+    size_t slots = job->argument;
+    struct rng rng = rng_make(0);
+    void **table = table_make(slots * sizeof(*table));
+
+    for (uint64_t i = 0; i < job->work; i++) {
+        void **slot = &table[rng_below(&rng, (uint32_t)slots)];
+        size_t size = MIB + rng_below(&rng, 31 * MIB);
+        free(*slot);
+        *slot = need(malloc(size));
+        touch_pages(*slot, 0, size);
+    }
+    for (size_t i = 0; i < slots; i++)
+        free(table[i]);
+    table_free(table, slots * sizeof(*table));
+}
+
+/* A node of a binary tree. */
+struct node {
+    struct node *left, *right; /* both NULL in a leaf */
+};
+
+/* A full tree of `depth` levels below its root. */
+static struct node *tree_make(size_t depth)
+{
+    struct node *node = need(malloc(sizeof(*node)));
+    node->left = depth ? tree_make(depth - 1) : NULL;
+    node->right = depth ? tree_make(depth - 1) : NULL;
+    return node;
+}
+
+static void tree_free(struct node *node)
+{
+    if (!node)
+        return;
+    tree_free(node->left);
+    tree_free(node->right);
+    free(node);
+}
+
+/* Builds and drops `work` trees of `argument` levels. */
+static void binary_trees(const struct job *job)
+{
+    for (uint64_t i = 0; i < job->work; i++)
+        tree_free(tree_make(job->argument));
+}
+
+/* A pattern; the name is what the driver and the tables call it. */
+struct pattern {
+    const char *name;
+    void (*run)(const struct job *job);
+    struct job job; /* as it runs when the command line says nothing */
+};
+
+/* The works are such that a run takes some tenths of a second. */
+static const struct pattern patterns[] = {
+    {"pair-16", pairs, {16, 20000000, 1}},
+    {"pair-64", pairs, {64, 20000000, 1}},
+    {"pair-256", pairs, {256, 20000000, 1}},
+    {"pair-1k", pairs, {KIB, 20000000, 1}},
+    {"pair-4k", pairs, {4 * KIB, 10000000, 1}},
+    {"pair-32k", pairs, {32 * KIB, 10000000, 1}},
+    {"fifo-16", fifo_batches, {16, 20000000, 1}},
+    {"fifo-100", fifo_batches, {100, 20000000, 1}},
+    {"fifo-1000", fifo_batches, {1000, 20000000, 1}},
+    {"fifo-10000", fifo_batches, {10000, 20000000, 1}},
+    {"lifo-16", lifo_batches, {16, 20000000, 1}},
+    {"lifo-100", lifo_batches, {100, 20000000, 1}},
+    {"lifo-1000", lifo_batches, {1000, 20000000, 1}},
+    {"lifo-10000", lifo_batches, {10000, 20000000, 1}},
+    {"trees", binary_trees, {16, 100, 1}},
+    {"random-1", random_lifetimes, {10000, 10000000, 1}},
+    {"random-2", random_lifetimes, {10000, 5000000, 2}},
+    {"random-4", random_lifetimes, {10000, 2500000, 4}},
+    {"random-8", random_lifetimes, {10000, 2500000, 8}},
+    {"random-16", random_lifetimes, {10000, 2500000, 16}},
+    {"random-medium", random_medium, {1000, 2000000, 1}},
+    {"swap-2", swap_blocks, {0, 2500000, 2}},
+    {"swap-4", swap_blocks, {0, 1250000, 4}},
+    {"pipe-2", producer_consumer, {0, 5000000, 2}},
+    {"pipe-4", producer_consumer, {0, 2500000, 4}},
+    {"thread-churn", thread_churn, {0, 5000, 2}},
+    {"realloc-steps", realloc_steps, {64 * KIB, 256, 1}},
+    {"realloc-doubling", realloc_doubling, {64 * KIB, 1024, 1}},
+    {"realloc-vectors", realloc_vectors, {1000, 1000000, 1}},
+    {"large", large_buffers, {8, 200, 1}},
+    {"calloc-64", calloc_pairs, {64, 20000000, 1}},
+    {"calloc-4k", calloc_pairs, {4 * KIB, 5000000, 1}},
+    {"calloc-1m", calloc_pairs, {MIB, 10000, 1}},
+};
+
+enum { PATTERN_COUNT = sizeof(patterns) / sizeof(patterns[0]) };
+
+static void print_list(void)
+{
+    for (size_t i = 0; i < PATTERN_COUNT; i++)
+        printf("%s %llu %u\n", patterns[i].name, (unsigned long long)patterns[i].job.work,
+               patterns[i].job.threads);
+}
+
+/* Prints the path of the object whose malloc this program is bound to. */
+static void print_where(void)
+{
+    Dl_info info;
+    if (!dladdr(dlsym(RTLD_DEFAULT, "malloc"), &info))
+        die("malloc is in no object");
+    printf("%s\n", info.dli_fname);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 2 && !strcmp(argv[1], "--list")) {
+        print_list();
+        return 0;
+    }
+    if (argc == 2 && !strcmp(argv[1], "--where")) {
+        print_where();
+        return 0;
+    }
+    if (argc < 2 || argc > 4)
+        die("usage: pattern NAME [WORK [THREADS]] | --list | --where");
+    for (size_t i = 0; i < PATTERN_COUNT; i++) {
+        if (strcmp(argv[1], patterns[i].name))
+            continue;
+        struct job job = patterns[i].job;
+        if (argc > 2)
+            job.work = parse_count(argv[2]);
+        if (argc > 3)
+            job.threads = (unsigned)parse_count(argv[3]);
+        patterns[i].run(&job);
+        report("peak-rss", (double)resident_peak(), "bytes");
+        return 0;
+    }
+    die("no such pattern; --list names them");
+}

@@ -1,0 +1,104 @@
+/*
+ * acre: a memory allocator for multithreaded programs on Linux.
+ *
+ * Linking or preloading libacre.so replaces malloc and its family; a program needs this header only
+ * for what the standard interface lacks. All functions are thread-safe and may be called from any
+ * thread at any time after the dynamic linker has relocated the library.
+ */
+#ifndef ACRE_ACRE_H
+#define ACRE_ACRE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define ACRE_VERSION_MAJOR 0
+#define ACRE_VERSION_MINOR 1
+#define ACRE_VERSION_PATCH 0
+#define ACRE_VERSION_STRING "0.1.0"
+
+/* The number of entries of `classes` in struct acre_stats; entries past `class_count` are zero. */
+#define ACRE_STATS_CLASSES 64
+
+/* What is in use of one size class, over all arenas. */
+struct acre_class_stats {
+    size_t block_size;  /* bytes of one block */
+    size_t slabs;       /* slabs of this class */
+    size_t blocks;      /* blocks in those slabs, free ones included */
+    size_t live_blocks; /* blocks that the program holds */
+};
+
+/*
+ * A snapshot of the allocator. Sizes are in bytes. The figures are counted from the block states
+ * while other threads go on, so they may be off by what those threads do meanwhile; in a process
+ * whose other threads are quiet they are exact.
+ */
+struct acre_stats {
+    size_t arenas;          /* arenas made so far */
+    size_t arenas_pooled;   /* of those, without a thread now */
+    size_t heaps;           /* heaps mapped */
+    size_t heap_mapped;     /* address space of those heaps */
+    size_t heap_in_slabs;   /* of that, in slabs */
+    size_t heap_free_dirty; /* of that, in free units not yet given back to the system */
+    size_t small_live;      /* bytes of live TINY and SMALL blocks, as sized by their classes */
+    size_t small_blocks;    /* number of live TINY and SMALL blocks */
+    size_t large_live;      /* bytes of live LARGE blocks */
+    size_t large_blocks;    /* number of live LARGE blocks */
+    size_t large_stock;     /* bytes of free extents kept mapped for the next LARGE block */
+    size_t metadata; /* bytes of the allocator's own metadata pages (heap headers excluded) */
+    size_t live;     /* small_live + large_live */
+    size_t mapped;   /* heap_mapped + large_live + large_stock + metadata */
+    size_t resident; /* resident bytes of the whole process, from /proc/self/statm; 0 if unknown */
+    size_t class_count; /* size classes in use by this build */
+    struct acre_class_stats classes[ACRE_STATS_CLASSES];
+};
+
+/* The version of the library that runs, "MAJOR.MINOR.PATCH"; a constant string. */
+const char *acre_version(void);
+
+/*
+ * The usable size, in bytes, of the block that malloc(size) would return; 0 if size cannot be had
+ * (above PTRDIFF_MAX). acre_good_size(0) is the smallest block.
+ */
+size_t acre_good_size(size_t size);
+
+/*
+ * Fills *stats. size is sizeof(struct acre_stats) as the caller was compiled; no more than that is
+ * written, so a program built against an older header keeps working. Takes the LARGE lock and each
+ * arena's heap lock for a moment. Returns 0, or EINVAL if stats is NULL.
+ */
+int acre_stats(struct acre_stats *stats, size_t size);
+
+/* Writes the table that `acre-run --stats` prints to file descriptor fd. Allocates nothing. */
+void acre_stats_print(int fd);
+
+/*
+ * Reads option `key` (see acre-run --help-options) as text into value[0..size-1], NUL-terminated.
+ * Returns 0, ENOENT if there is no such option, or ERANGE if value is too short.
+ */
+int acre_option_get(const char *key, char *value, size_t size);
+
+/*
+ * Sets option `key` from text, for what happens from now on. Returns 0, ENOENT if there is no such
+ * option, or EINVAL if the value is not allowed.
+ */
+int acre_option_set(const char *key, const char *value);
+
+/* Writes the table of options that `acre-run --help-options` prints to fd. Allocates nothing. */
+void acre_options_print(int fd);
+
+/*
+ * Gives the blocks in the calling thread's magazines back to their slabs and collects what other
+ * threads freed to it, so that empty slabs can be released. For a thread that is about to sleep
+ * long.
+ */
+void acre_thread_flush(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,227 @@
+/* Allocation: see alloc.h. */
+#include "alloc.h"
+
+#include "free.h"
+#include "large.h"
+#include "os.h"
+#include "remote.h"
+#include "thread.h"
+
+#include <errno.h>
+#include <string.h>
+
+enum {
+    PAGES_FROM = 4096, /* bytes; a block of this size may be LARGE where no heap has room for it */
+    ZERO_KNOWN_FROM =
+        4096, /* bytes; smaller blocks are zeroed without asking whether they are zero */
+    ZERO_BY_PURGE_FROM = 1 << 20, /* bytes; from here on dirty pages are exchanged for fresh ones,
+                                     which cost what the program touches of them */
+    SHRINK_KEEPS = 2,             /* a block stays while at least 1/2 of it is used */
+    SHRINK_ALWAYS_KEPT = 64,      /* bytes; up to here a block stays however little of it is used */
+    UNIT_ALIGNMENT = UNIT_SIZE,   /* slabs start at a multiple of it */
+};
+
+/* Errors leave by one door. */
+static void *no_memory(void)
+{
+    errno = ENOMEM;
+    return NULL;
+}
+
+/* Fills the bin's window: returns false only if there is no memory. */
+static bool alloc_refill(struct arena *arena, struct bin *bin)
+{
+    if (bin_open_window(bin))
+        return true;
+    if (remote_pending(&arena->heaps)) {
+        remote_collect(&arena->heaps);
+        if (bin_open_window(bin))
+            return true;
+    }
+    heap_set_tick(&arena->heaps);
+    while (bin_next_slab(bin))
+        if (bin_open_window(bin))
+            return true;
+    if (bin_make_slab(bin, &arena->heaps))
+        return bin_open_window(bin);
+    /* memory is short: all that is idle goes back, then once more */
+    large_purge(true);
+    arena_trim(arena, true);
+    if (bin_next_slab(bin) || bin_make_slab(bin, &arena->heaps))
+        return bin_open_window(bin);
+    return false;
+}
+
+/*
+ * Takes a block of a class from an arena that is the caller's. *zero: whether its contents are
+ * known to be zero.
+ */
+static void *take_block(struct arena *arena, unsigned class, bool *zero)
+{
+    struct bin *bin = &arena->bins[class];
+    *zero = false;
+    if (bin->block_size == 0)
+        arena_init_bin(arena, class);
+    if (bin->top != bin->bottom) {
+        struct magazine_entry *entry = --bin->top;
+        state_set(entry->state, BLOCK_LIVE);
+        return entry->block;
+    }
+    if (bin->window == 0 && !alloc_refill(arena, bin))
+        return NULL;
+    unsigned number = lowest_bit(bin->window);
+    bin->window &= bin->window - 1;
+    state_set(&bin->window_states[number], BLOCK_LIVE);
+    *zero = bin->window_zero;
+    return bin->window_base + number * bin->block_size;
+}
+
+/* A block of a class, for any thread; NULL if there is no memory. */
+static void *alloc_class(unsigned class, bool *zero)
+{
+    bool borrowed;
+    struct arena *arena = thread_get_arena(&borrowed);
+    if (arena == NULL) {
+        large_purge(true);
+        arena_trim(NULL, true);
+        arena = thread_get_arena(&borrowed);
+        if (arena == NULL)
+            return NULL;
+    }
+    void *block = take_block(arena, class, zero);
+    if (borrowed)
+        arena_retire(arena);
+    return block;
+}
+
+/* A LARGE block, or what else there is when the system refuses more address space. */
+static void *alloc_large(size_t size, size_t alignment, bool *zero)
+{
+    void *block = large_alloc(size, alignment, zero);
+    if (block != NULL || arena_trim(thread_own_arena(), true) == 0)
+        return block;
+    return large_alloc(size, alignment, zero);
+}
+
+/* Any size up to PTRDIFF_MAX; NULL if there is no memory. */
+static void *alloc_any(size_t size, bool *zero)
+{
+    if (size > PTRDIFF_MAX)
+        return NULL;
+    if (size <= SIZE_CLASS_LIMIT) {
+        void *block = alloc_class(size_class_of(size), zero);
+        if (block != NULL || size < PAGES_FROM)
+            return block;
+    }
+    return alloc_large(size, 1, zero);
+}
+
+void *alloc_slow(size_t size)
+{
+    bool zero;
+    int saved = errno;
+    void *block = alloc_any(size, &zero);
+    if (block == NULL)
+        return no_memory();
+    errno = saved;
+    return block;
+}
+
+/* Zeroes a block of at least `bytes` bytes. */
+static void clear(void *block, size_t bytes)
+{
+    size_t pages = align_up(bytes, os_page_size());
+    bool whole_pages = (uintptr_t)block % os_page_size() == 0;
+    if (bytes < ZERO_BY_PURGE_FROM || !whole_pages || !os_purge(block, pages))
+        memset(block, 0, bytes);
+}
+
+void *alloc_zeroed(size_t count, size_t size)
+{
+    size_t bytes;
+    if (__builtin_mul_overflow(count, size, &bytes))
+        return no_memory();
+    bool zero = false;
+    void *block;
+    if (bytes < ZERO_KNOWN_FROM) {
+        block = alloc_block(bytes);
+    } else {
+        int saved = errno;
+        block = alloc_any(bytes, &zero);
+        if (block == NULL)
+            return no_memory();
+        errno = saved;
+    }
+    if (block != NULL && !zero)
+        clear(block, bytes);
+    return block;
+}
+
+void *alloc_aligned(size_t alignment, size_t size)
+{
+    bool zero;
+    if (size > PTRDIFF_MAX || alignment > PTRDIFF_MAX)
+        return NULL;
+    if (alignment <= BLOCK_ALIGNMENT)
+        return alloc_any(size, &zero);
+    if (alignment <= UNIT_ALIGNMENT && size <= SIZE_CLASS_LIMIT) {
+        unsigned class = size_class_of_aligned(size, alignment);
+        if (class < SIZE_CLASS_COUNT)
+            return alloc_class(class, &zero);
+    }
+    return alloc_large(max_size(size, 1), alignment, &zero);
+}
+
+/* True if a block of `usable` bytes is kept for a request of `size`. */
+static bool stays(size_t usable, size_t size)
+{
+    return size <= usable && (size >= usable / SHRINK_KEEPS || usable <= SHRINK_ALWAYS_KEPT);
+}
+
+void *alloc_resize(void *p, size_t size, const char *function)
+{
+    if (p == NULL)
+        return alloc_block(size);
+    size_t usable = free_usable_size(p, function);
+    if (usable == 0)
+        return no_memory();
+    if (size == 0) {
+        free_block_named(p, function);
+        return NULL;
+    }
+    if (stays(usable, size))
+        return p;
+    if (size > PTRDIFF_MAX)
+        return no_memory();
+    if (size > SIZE_CLASS_LIMIT && usable > SIZE_CLASS_LIMIT) {
+        void *resized = large_resize(p, size);
+        if (resized != NULL)
+            return resized;
+    }
+    int saved = errno;
+    void *block = alloc_block(size);
+    if (block == NULL && size > usable)
+        return NULL;
+    if (block == NULL) {
+        /* there is room enough where it is */
+        errno = saved;
+        return p;
+    }
+    memcpy(block, p, min_size(size, usable));
+    free_block_named(p, function);
+    return block;
+}
+
+size_t alloc_good_size(size_t size)
+{
+    if (size > PTRDIFF_MAX)
+        return 0;
+    if (size <= SIZE_CLASS_LIMIT)
+        return size_class_sizes[size_class_of(size)];
+    return align_up(size, os_page_size());
+}
+
+size_t alloc_trim(void)
+{
+    return large_purge(true) + arena_trim(thread_own_arena(), false);
+}

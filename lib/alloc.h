@@ -1,0 +1,73 @@
+/*
+ * Allocation: the fast path, and what the exported functions are made of.
+ *
+ *   alloc_block ---- magazine ----> block
+ *        |  \------- window ------> block
+ *        v
+ *   alloc_slow ---- large_alloc                     above 1 MiB
+ *        |
+ *        v
+ *   alloc_refill -- window of the current slab
+ *                -- collect what others freed
+ *                -- a partly free slab, a new one
+ *                -- give idle memory back and try again
+ *
+ * Functions that fail return NULL and set errno to ENOMEM; nothing else is changed then.
+ */
+#ifndef ACRE_LIB_ALLOC_H
+#define ACRE_LIB_ALLOC_H
+
+#include "arena.h"
+#include "base.h"
+#include "size_class.h"
+#include "states.h"
+
+/* All requests that the fast path does not serve. */
+NOINLINE void *alloc_slow(size_t size);
+
+/* A block of at least `size` bytes. Source of the path: doc/design.md, "Blocks". */
+static ALWAYS_INLINE void *alloc_block(size_t size)
+{
+    if (UNLIKELY(size > SIZE_CLASS_TABLE_LIMIT))
+        return alloc_slow(size);
+    struct bin *bin = &thread_arena->bins[size_class_table[(size + 15) / 16]];
+    struct magazine_entry *top = bin->top;
+    if (LIKELY(top != bin->bottom)) {
+        bin->top = top - 1;
+        state_set(top[-1].state, BLOCK_LIVE);
+        return top[-1].block;
+    }
+    uint64_t window = bin->window;
+    if (UNLIKELY(window == 0))
+        return alloc_slow(size);
+    unsigned number = lowest_bit(window);
+    bin->window = window & (window - 1);
+    state_set(&bin->window_states[number], BLOCK_LIVE);
+    return bin->window_base + number * bin->block_size;
+}
+
+/* count x size bytes, all zero; also fails if that overflows. */
+void *alloc_zeroed(size_t count, size_t size);
+
+/*
+ * At least `size` bytes at a multiple of `alignment`, a power of two. NULL without setting errno if
+ * there is no memory or size + alignment cannot be had.
+ */
+void *alloc_aligned(size_t alignment, size_t size);
+
+/*
+ * realloc(p, size) for any p and size, with `function` the exported function's name for reports:
+ * NULL allocates, size 0 frees and returns NULL, a block that fits stays where it is.
+ */
+void *alloc_resize(void *p, size_t size, const char *function);
+
+/* Bytes of the block that alloc_block(size) would return; 0 above PTRDIFF_MAX. */
+size_t alloc_good_size(size_t size);
+
+/*
+ * Gives all idle memory back to the system. Returns bytes given back. Takes the locks of all arenas
+ * in turn, and flushes the calling thread's own.
+ */
+size_t alloc_trim(void);
+
+#endif

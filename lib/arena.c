@@ -1,0 +1,274 @@
+/* Arenas and their pool: see arena.h. */
+#include "arena.h"
+
+#include "meta.h"
+#include "option.h"
+#include "remote.h"
+
+enum {
+    STATUS_GENERATION_SHIFT = 32,
+    POOLED_LIMIT = 1 << 20, /* bytes freed to a pooled arena before somebody drains it */
+};
+
+struct arena arena_none;
+
+__thread struct arena *thread_arena __attribute__((tls_model("initial-exec"))) = &arena_none;
+
+/*
+ * The arenas in this thread's hands, the one taken last first: what it adopted, and what it has
+ * borrowed meanwhile. An arena is here from before its status says so until it is in the pool
+ * again, so that a signal handler may fork in between.
+ */
+static __thread struct arena *thread_held __attribute__((tls_model("initial-exec")));
+
+static struct {
+    struct lock lock;
+    struct arena *all; /* atomic, release: the newest arena; append-only */
+    struct list list;  /* pooled arenas, the one that came last first: its memory is the warmest */
+    bool ready;        /* list is initialised */
+    uint32_t generation;         /* fork generation in which list was last made */
+    uint32_t made;               /* arenas made */
+    struct arena *survivor_held; /* and its thread_held */
+} pool = {.lock = {.rank = LOCK_RANK_POOL}};
+
+/* ---- the pool ---- */
+
+static void set_status(struct arena *arena, enum arena_status status)
+{
+    uint64_t word = (uint64_t)lock_generation() << STATUS_GENERATION_SHIFT | (uint64_t)status;
+    /* release: `orphan` is written before; a child forked in between sees both or neither */
+    __atomic_store_n(&arena->status, word, __ATOMIC_RELEASE);
+}
+
+/* Takes an arena that is in nobody's hands for the calling thread. The caller holds the pool's
+ * lock. */
+static void hold(struct arena *arena, enum arena_status status)
+{
+    arena->held_before = thread_held;
+    thread_held = arena;
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    set_status(arena, status);
+}
+
+void arena_forked(void)
+{
+    pool.survivor_held = thread_held;
+}
+
+/* True if the arena is in the hands of the thread that forked. */
+static bool is_held_by_survivor(const struct arena *arena)
+{
+    const struct arena *held = pool.survivor_held;
+    while (held != NULL && held != arena)
+        held = held->held_before;
+    return held != NULL;
+}
+
+/* True if the arena's thread was lost in a fork. */
+static bool is_orphaned(const struct arena *arena)
+{
+    uint32_t generation = (uint32_t)(arena->status >> STATUS_GENERATION_SHIFT);
+    return arena_status(arena) != ARENA_POOLED && generation != lock_generation() &&
+           !is_held_by_survivor(arena);
+}
+
+/* Makes the pool's list from the status of all arenas. */
+static void pool_rebuild(void)
+{
+    list_init(&pool.list);
+    pool.made = 0;
+    for (struct arena *arena = pool.all; arena != NULL; arena = arena->next) {
+        pool.made = (uint32_t)max_size(pool.made, arena->number);
+        arena->pooled.next = NULL;
+        if (is_orphaned(arena)) {
+            arena->orphan = true;
+            set_status(arena, ARENA_POOLED);
+        }
+        if (arena_status(arena) == ARENA_POOLED)
+            list_push_front(&pool.list, &arena->pooled);
+    }
+    pool.generation = lock_generation();
+    pool.ready = true;
+}
+
+static void pool_lock(void)
+{
+    bool lost = lock_acquire(&pool.lock);
+    if (UNLIKELY(lost || !pool.ready || pool.generation != lock_generation()))
+        pool_rebuild();
+}
+
+static void pool_unlock(void)
+{
+    lock_release(&pool.lock);
+}
+
+/* Makes an arena and publishes it. The caller holds the pool's lock. */
+static struct arena *arena_make(void)
+{
+    struct arena *arena = meta_alloc(sizeof(struct arena), CACHE_LINE);
+    if (arena == NULL)
+        return NULL;
+    heap_set_init(&arena->heaps, arena);
+    arena->number = ++pool.made;
+    arena->next = pool.all;
+    hold(arena, ARENA_OWNED);
+    /* release: who finds the arena finds it made */
+    __atomic_store_n(&pool.all, arena, __ATOMIC_RELEASE);
+    return arena;
+}
+
+/* ---- rebuilding an orphan ---- */
+
+static void rebuild_slab(void *context, struct slab *slab)
+{
+    struct arena *arena = context;
+    struct slab_geometry g = geometry_unpack(slab->geometry);
+    const uint8_t *states = slab_heap(slab)->states + (size_t)g.first_line * STATES_GROUP;
+    if (states_find(states, g.count, BLOCK_LIVE) == g.count) {
+        heap_set_give(&arena->heaps, slab);
+        return;
+    }
+    if (arena->bins[g.class].block_size == 0)
+        arena_init_bin(arena, g.class);
+    slab_rebuild(slab, &arena->bins[g.class]);
+}
+
+/* Makes everything in an arena whose thread is gone anew from geometry words and block states. */
+static void arena_rebuild(struct arena *arena)
+{
+    lock_acquire(&arena->heaps.lock);
+    heap_set_rebuild_locked(&arena->heaps);
+    lock_release(&arena->heaps.lock);
+    for (unsigned class = 0; class < SIZE_CLASS_COUNT; class ++)
+        arena->bins[class] = (struct bin){.block_size = 0};
+    arena->entries_used = 0;
+    heap_set_for_each_slab(&arena->heaps, rebuild_slab, arena);
+    arena->orphan = false;
+}
+
+/* ---- adoption ---- */
+
+struct arena *arena_adopt(void)
+{
+    pool_lock();
+    struct list_node *node = list_first(&pool.list);
+    struct arena *arena;
+    if (node != NULL) {
+        arena = CONTAINER_OF(node, struct arena, pooled);
+        list_remove(node);
+        hold(arena, ARENA_OWNED);
+    } else {
+        arena = arena_make();
+    }
+    pool_unlock();
+    if (arena != NULL && arena->orphan)
+        arena_rebuild(arena);
+    return arena;
+}
+
+void arena_retire(struct arena *arena)
+{
+    __atomic_store_n(&arena->pooled_bytes, 0, __ATOMIC_RELAXED);
+    pool_lock();
+    set_status(arena, ARENA_POOLED);
+    list_push_front(&pool.list, &arena->pooled);
+    /* one's own goes last, and what is borrowed goes before anything else is */
+    ASSERT(thread_held == arena);
+    thread_held = arena->held_before;
+    pool_unlock();
+}
+
+bool arena_borrow(struct arena *arena)
+{
+    pool_lock();
+    bool pooled = arena_status(arena) == ARENA_POOLED;
+    if (pooled) {
+        list_remove(&arena->pooled);
+        hold(arena, ARENA_BORROWED);
+    }
+    pool_unlock();
+    if (pooled && arena->orphan)
+        arena_rebuild(arena);
+    return pooled;
+}
+
+void arena_init_bin(struct arena *arena, unsigned class)
+{
+    bin_init(&arena->bins[class], class, &arena->entries[arena->entries_used]);
+    arena->entries_used += (uint32_t)magazine_capacity(class);
+    ASSERT(arena->entries_used <= MAGAZINE_ENTRIES);
+}
+
+/* ---- giving memory back ---- */
+
+void arena_flush(struct arena *arena)
+{
+    for (unsigned class = 0; class < SIZE_CLASS_COUNT; class ++) {
+        struct bin *bin = &arena->bins[class];
+        if (bin->block_size == 0)
+            continue;
+        bin_flush(bin, &arena->heaps);
+        bin_leave_slab(bin, &arena->heaps);
+    }
+    if (remote_pending(&arena->heaps))
+        remote_collect(&arena->heaps);
+}
+
+void arena_count_pooled(struct arena *arena, size_t bytes)
+{
+    if (arena_status(arena) != ARENA_POOLED)
+        return;
+    size_t before = __atomic_fetch_add(&arena->pooled_bytes, bytes, __ATOMIC_RELAXED);
+    if (before / POOLED_LIMIT == (before + bytes) / POOLED_LIMIT || !arena_borrow(arena))
+        return;
+    arena_flush(arena);
+    heap_set_purge(&arena->heaps);
+    arena_retire(arena);
+}
+
+size_t arena_trim(struct arena *own, bool unmap)
+{
+    size_t bytes = 0;
+    if (own != NULL)
+        arena_flush(own);
+    for (struct arena *arena = arena_first(); arena != NULL; arena = arena_next(arena)) {
+        bool borrowed = arena != own && arena_borrow(arena);
+        if (borrowed)
+            arena_flush(arena);
+        bytes += heap_set_purge(&arena->heaps);
+        if (unmap)
+            bytes += heap_set_unmap_empty(&arena->heaps);
+        if (borrowed)
+            arena_retire(arena);
+    }
+    return bytes;
+}
+
+struct arena *arena_first(void)
+{
+    return __atomic_load_n(&pool.all, __ATOMIC_ACQUIRE);
+}
+
+/* ---- validity ---- */
+
+struct validity {
+    struct arena *arena;
+    bool valid;
+};
+
+static void check_slab(void *context, struct slab *slab)
+{
+    struct validity *validity = context;
+    if (slab->owner != validity->arena || !slab_is_valid(slab))
+        validity->valid = false;
+}
+
+bool arena_is_valid(struct arena *arena)
+{
+    struct validity validity = {.arena = arena, .valid = true};
+    for (unsigned class = 0; class < SIZE_CLASS_COUNT; class ++)
+        validity.valid = validity.valid && bin_is_valid(&arena->bins[class]);
+    heap_set_for_each_slab(&arena->heaps, check_slab, &validity);
+    return validity.valid && heap_set_is_valid(&arena->heaps);
+}

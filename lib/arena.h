@@ -1,0 +1,112 @@
+/*
+ * Arenas: all that one thread allocates from, and the pool of those whose thread has ended.
+ *
+ * An arena is made once, out of metadata, and never given back: its address names it for the life
+ * of the process. A thread adopts one from the pool, or makes one, at its first allocation; at its
+ * exit the arena goes into the pool whole, magazines and all. Frees into a pooled arena are remote
+ * ones.
+ *
+ * The list of all arenas is append-only and is the truth about which there are; the status word of
+ * each is the truth about whose it is. The pool's list follows from the two, and is rebuilt from
+ * them in a forked child, where an arena whose thread does not exist any more is an orphan: it goes
+ * into the pool, and whoever adopts it rebuilds it from its block states first.
+ *
+ * Lock: LOCK_RANK_POOL for the pool's list and changes of status. What is in an arena belongs to
+ * its thread.
+ */
+#ifndef ACRE_LIB_ARENA_H
+#define ACRE_LIB_ARENA_H
+
+#include "base.h"
+#include "heap.h"
+#include "list.h"
+#include "lock.h"
+#include "size_class.h"
+#include "slab.h"
+
+struct arena {
+    struct bin bins[SIZE_CLASS_COUNT]; /* owner */
+
+    struct heap_set heaps;
+
+    /* Any thread, relaxed: bytes freed to the arena since it went into the pool. */
+    CACHE_ALIGNED size_t pooled_bytes;
+
+    /* Pool lock; read by any thread, relaxed: see enum arena_status, and the fork generation above
+     * it. */
+    CACHE_ALIGNED uint64_t status;
+    struct list_node pooled;   /* pool lock: on the pool's list */
+    struct arena *held_before; /* its holder: what that thread held before, see arena.c */
+    bool orphan;               /* pool lock until adopted: its thread was lost in a fork */
+    struct arena *next;        /* constant once published: in the list of all arenas */
+    uint32_t number;           /* constant: from 1, in the order of making */
+    uint32_t entries_used;     /* owner: entries that bins have taken */
+    struct magazine_entry
+        entries[MAGAZINE_ENTRIES]; /* owner: the magazines, in order of first use */
+};
+
+enum arena_status {
+    ARENA_POOLED = 1,   /* nobody's */
+    ARENA_OWNED = 2,    /* a thread's */
+    ARENA_BORROWED = 3, /* taken from the pool for a moment */
+};
+
+/*
+ * The calling thread's arena; never NULL: a thread without one has &arena_none, whose bins are for
+ * ever empty and which owns no slab, so that the fast paths need no test for it.
+ */
+extern __thread struct arena *thread_arena __attribute__((tls_model("initial-exec")));
+extern struct arena arena_none;
+
+/* Takes an arena from the pool or makes one; it is the caller's. NULL if there is no memory. */
+struct arena *arena_adopt(void);
+
+/* Puts the arena that the caller adopted or borrowed last into the pool, whole. */
+void arena_retire(struct arena *arena);
+
+/* Takes this arena out of the pool for a moment; false if it is not in it. Give it back by
+ * arena_retire. */
+bool arena_borrow(struct arena *arena);
+
+/* Prepares the bin of a class that the arena has not used yet. */
+void arena_init_bin(struct arena *arena, unsigned class);
+
+/*
+ * Gives magazines and windows back, collects remote frees, and releases empty slabs. The caller
+ * owns or has borrowed the arena.
+ */
+void arena_flush(struct arena *arena);
+
+/*
+ * Counts bytes freed to an arena that may be in the pool; over a bound the caller takes it from
+ * there for a moment, collects what was freed and gives the pages back to the system.
+ */
+void arena_count_pooled(struct arena *arena, size_t bytes);
+
+/*
+ * Gives all idle memory back to the system: flushes the caller's own arena (NULL: it has none) and
+ * every pooled one, and purges the free units of all. `unmap`: also address space of empty heaps,
+ * for when memory is short. Returns bytes given back.
+ */
+size_t arena_trim(struct arena *own, bool unmap);
+
+/* The newest arena and the one made before `arena`, for walking all of them; no lock. */
+struct arena *arena_first(void);
+
+static inline struct arena *arena_next(const struct arena *arena)
+{
+    return arena->next;
+}
+
+static inline enum arena_status arena_status(const struct arena *arena)
+{
+    return (enum arena_status)(__atomic_load_n(&arena->status, __ATOMIC_RELAXED) & 3);
+}
+
+/* To be called in the child of a fork, by its only thread: that thread's arena stays its own. */
+void arena_forked(void);
+
+/* Checks every bin and heap of one arena. Its owner must be quiet or the caller. */
+bool arena_is_valid(struct arena *arena);
+
+#endif

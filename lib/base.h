@@ -1,0 +1,118 @@
+/*
+ * Attributes, alignment arithmetic and the constants that every module shares. Owns no state.
+ */
+#ifndef ACRE_LIB_BASE_H
+#define ACRE_LIB_BASE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define LIKELY(condition) __builtin_expect(!!(condition), 1)
+#define UNLIKELY(condition) __builtin_expect(!!(condition), 0)
+#define NOINLINE __attribute__((noinline))
+#define COLD __attribute__((noinline, cold))
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+#define EXPORT __attribute__((visibility("default")))
+#define CACHE_ALIGNED __attribute__((aligned(64)))
+
+/* The structure that holds `member` at address `pointer`. */
+#define CONTAINER_OF(pointer, type, member)                                                        \
+    ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
+
+enum {
+    CACHE_LINE = 64,      /* bytes; the grain in which data of different writers is kept apart */
+    BLOCK_ALIGNMENT = 16, /* bytes; every block starts at a multiple of it */
+};
+
+#define KIB ((size_t)1 << 10)
+#define MIB ((size_t)1 << 20)
+#define GIB ((size_t)1 << 30)
+
+/* True if x is a power of two; 0 is none. */
+static inline bool is_power_of_two(size_t x)
+{
+    return x != 0 && (x & (x - 1)) == 0;
+}
+
+/* x rounded up to a multiple of `alignment`, a power of two. Wraps to 0 where that overflows. */
+static inline size_t align_up(size_t x, size_t alignment)
+{
+    return (x + alignment - 1) & ~(alignment - 1);
+}
+
+/* x rounded down to a multiple of `alignment`, a power of two. */
+static inline size_t align_down(size_t x, size_t alignment)
+{
+    return x & ~(alignment - 1);
+}
+
+static inline size_t min_size(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static inline size_t max_size(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Number of trailing zero bits of x, which is not 0. */
+static inline unsigned lowest_bit(uint64_t x)
+{
+    return (unsigned)__builtin_ctzll(x);
+}
+
+/* The position of the highest set bit of x, which is not 0. */
+static inline unsigned highest_bit(uint64_t x)
+{
+    return 63u - (unsigned)__builtin_clzll(x);
+}
+
+#if defined(__SANITIZE_THREAD__)
+#define ACRE_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define ACRE_TSAN 1
+#endif
+#endif
+
+/*
+ * A full fence: no load behind it is done before a store in front of it. ThreadSanitizer knows no
+ * fences; the read-modify-write there orders as much.
+ */
+static inline void fence_full(void)
+{
+#ifdef ACRE_TSAN
+    static uint32_t fence_word;
+    (void)__atomic_exchange_n(&fence_word, 0, __ATOMIC_SEQ_CST);
+#else
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+#endif
+}
+
+/*
+ * A relaxed atomic load of a byte that another thread may store to. A byte cannot tear and is read
+ * once here, so a plain load does, which compilers fold into a comparison as they do not fold
+ * atomic ones.
+ */
+static ALWAYS_INLINE uint8_t byte_load(const uint8_t *byte)
+{
+#ifdef ACRE_TSAN
+    return __atomic_load_n(byte, __ATOMIC_RELAXED);
+#else
+    return *byte;
+#endif
+}
+
+/*
+ * An assertion of the debug build (configure --enable-debug defines ACRE_DEBUG): traps, so that no
+ * code that could allocate runs. In other builds the condition is compiled but never evaluated.
+ */
+#ifdef ACRE_DEBUG
+#define ASSERT(condition) ((condition) ? (void)0 : __builtin_trap())
+#else
+#define ASSERT(condition) ((void)sizeof((condition) ? 1 : 0))
+#endif
+
+#endif

@@ -1,0 +1,100 @@
+/*
+ * First-fit scans over words of bits (see bits.h), a word at a time. Owns no state, takes no lock.
+ */
+#include "bits.h"
+
+enum { WORD_BITS = 64 };
+
+/* Those bits of the word with number `index` that lie within first .. limit-1; it overlaps them. */
+static inline uint64_t mask_within(size_t index, size_t first, size_t limit)
+{
+    const size_t start = index * WORD_BITS;
+    uint64_t mask = UINT64_MAX;
+
+    if (first > start)
+        mask &= UINT64_MAX << (first - start);
+    if (limit - start < WORD_BITS)
+        mask &= ((uint64_t)1 << (limit - start)) - 1;
+    return mask;
+}
+
+void bits_set(uint64_t *words, size_t first, size_t count)
+{
+    const size_t limit = first + count;
+
+    for (size_t i = first / WORD_BITS; i * WORD_BITS < limit; i++)
+        words[i] |= mask_within(i, first, limit);
+}
+
+void bits_clear(uint64_t *words, size_t first, size_t count)
+{
+    const size_t limit = first + count;
+
+    for (size_t i = first / WORD_BITS; i * WORD_BITS < limit; i++)
+        words[i] &= ~mask_within(i, first, limit);
+}
+
+/*
+ * The lowest bit at or above `from` and below `limit` that is set once every word is XORed with
+ * `flip`: 0 looks for a set bit, all ones for a clear one. `limit` if there is none.
+ */
+static inline size_t lowest_flipped(const uint64_t *words, uint64_t flip, size_t from, size_t limit)
+{
+    for (size_t i = from / WORD_BITS; i * WORD_BITS < limit; i++) {
+        uint64_t word = (words[i] ^ flip) & mask_within(i, from, limit);
+
+        if (word != 0)
+            return i * WORD_BITS + lowest_bit(word);
+    }
+    return limit;
+}
+
+long bits_lowest(const uint64_t *words, size_t from, size_t limit)
+{
+    size_t bit = lowest_flipped(words, 0, from, limit);
+
+    return bit < limit ? (long)bit : BITS_NONE;
+}
+
+size_t bits_lowest_clear(const uint64_t *words, size_t from, size_t limit)
+{
+    return lowest_flipped(words, UINT64_MAX, from, limit);
+}
+
+long bits_find_run(const uint64_t *words, size_t from, size_t limit, size_t run)
+{
+    while (from < limit) {
+        size_t start = lowest_flipped(words, 0, from, limit);
+        /* no need to know how far a run goes beyond what is wanted */
+        size_t wanted = limit - start < run ? limit : start + run;
+        size_t end = bits_lowest_clear(words, start, wanted);
+
+        if (end - start == run)
+            return (long)start;
+        from = end;
+    }
+    return BITS_NONE;
+}
+
+size_t bits_longest_run(const uint64_t *words, size_t limit)
+{
+    size_t longest = 0, end;
+
+    for (size_t from = 0; from < limit; from = end) {
+        size_t start = lowest_flipped(words, 0, from, limit);
+
+        end = bits_lowest_clear(words, start, limit);
+        longest = max_size(longest, end - start);
+    }
+    return longest;
+}
+
+size_t bits_count(const uint64_t *words, size_t first, size_t count)
+{
+    const size_t limit = first + count;
+    size_t set = 0;
+
+    for (size_t i = first / WORD_BITS; i * WORD_BITS < limit; i++)
+        set += (size_t)__builtin_popcountll(words[i] & mask_within(i, first, limit));
+    return set;
+}

@@ -1,0 +1,174 @@
+/* Freeing: see free.h. */
+#include "free.h"
+
+#include "large.h"
+#include "remote.h"
+#include "report.h"
+
+#include <errno.h>
+
+/* What the states say about an address in a heap. */
+struct place {
+    struct slab *slab; /* NULL: in no slab */
+    uint8_t *state; /* of the block that the address lies in; NULL behind the slab's last block */
+    char *block;    /* that block */
+    size_t block_size;
+};
+
+/*
+ * The heap that p, any address at all, lies in, or NULL. Behind the last unit of a heap that has
+ * less than its 32 MiB other mappings may lie, LARGE blocks among them.
+ */
+static struct heap *heap_of(const void *p)
+{
+    struct heap *heap = heap_map_find(p);
+    size_t unit = ((uintptr_t)p >> UNIT_SHIFT) % HEAP_UNITS;
+    if (heap == NULL || unit >= __atomic_load_n(&heap->unit_limit, __ATOMIC_RELAXED))
+        return NULL;
+    return heap;
+}
+
+/* Finds the block that p, an address in `heap`, lies in: by the published geometry, for any thread.
+ */
+static struct place find_place(struct heap *heap, const void *p)
+{
+    struct place place = {.slab = heap_slab_of(heap, p)};
+    /* acquire: the states are read as they were before the slab was published, or later */
+    uint64_t word = __atomic_load_n(&place.slab->geometry, __ATOMIC_ACQUIRE);
+    if (word == 0)
+        return (struct place){.slab = NULL};
+    struct slab_geometry g = geometry_unpack(word);
+    char *base = (char *)heap + (size_t)g.first_unit * UNIT_SIZE;
+    place.block_size = size_class_sizes[g.class];
+    size_t number = (size_t)((const char *)p - base) / place.block_size;
+    if (number < g.count) {
+        place.block = base + number * place.block_size;
+        place.state = heap->states + (size_t)g.first_line * STATES_GROUP + number;
+    }
+    return place;
+}
+
+/* True if the unit at this address was accessible once: then a pointer to it was a block's. */
+static bool was_used(const struct heap *heap, const void *p)
+{
+    size_t unit = ((uintptr_t)p >> UNIT_SHIFT) % HEAP_UNITS;
+    return unit >= heap->first_unit && unit < __atomic_load_n(&heap->used_limit, __ATOMIC_RELAXED);
+}
+
+static bool is_aligned(const void *p)
+{
+    return (uintptr_t)p % BLOCK_ALIGNMENT == 0;
+}
+
+static void describe_in_heap(struct misuse_report *report, struct heap *heap)
+{
+    struct place place = find_place(heap, report->pointer);
+    if (place.slab == NULL) {
+        bool released = is_aligned(report->pointer) && was_used(heap, report->pointer);
+        report->kind = released ? MISUSE_DOUBLE_FREE : MISUSE_FOREIGN;
+        return;
+    }
+    if (place.block == NULL) {
+        report->kind = MISUSE_FOREIGN;
+        return;
+    }
+    report->block = place.block;
+    report->block_size = place.block_size;
+    report->block_class = place.block_size <= SIZE_CLASS_TINY_LIMIT ? "TINY" : "SMALL";
+    report->arena = (int)heap->set->arena->number;
+    if (report->pointer == place.block)
+        report->kind = MISUSE_DOUBLE_FREE;
+    else
+        report->kind = is_aligned(report->pointer) ? MISUSE_INTERIOR : MISUSE_MISALIGNED;
+}
+
+static void describe_outside(struct misuse_report *report)
+{
+    struct large_info info;
+    large_find(report->pointer, &info);
+    report->kind = MISUSE_FOREIGN;
+    if (info.place == LARGE_UNKNOWN)
+        return;
+    if (info.place == LARGE_IN_STOCK) {
+        report->kind = is_aligned(report->pointer) ? MISUSE_DOUBLE_FREE : MISUSE_MISALIGNED;
+        return;
+    }
+    report->block = info.base;
+    report->block_size = info.size;
+    report->block_class = "LARGE";
+    if (report->pointer == info.base)
+        report->kind = MISUSE_DOUBLE_FREE;
+    else
+        report->kind = is_aligned(report->pointer) ? MISUSE_INTERIOR : MISUSE_MISALIGNED;
+}
+
+/* Says what is wrong with p and, by default, ends the process. */
+static COLD void misuse(const void *p, const char *function)
+{
+    struct misuse_report report = {.function = function, .pointer = p};
+    struct heap *heap = heap_of(p);
+    if (heap != NULL)
+        describe_in_heap(&report, heap);
+    else
+        describe_outside(&report);
+    report_misuse(&report);
+}
+
+/* Frees a block that another arena owns. */
+static void free_remote(struct place *place, const char *function, void *p)
+{
+    struct arena *owner = place->slab->owner;
+    size_t size = place->block_size;
+    if (!remote_free(place->slab, place->state))
+        misuse(p, function);
+    else
+        arena_count_pooled(owner, size);
+}
+
+static void free_in_heap(struct heap *heap, void *p, const char *function)
+{
+    struct place place = find_place(heap, p);
+    if (place.slab == NULL || place.block != p || state_get(place.state) != BLOCK_LIVE)
+        misuse(p, function);
+    else if (place.slab->owner != thread_arena)
+        free_remote(&place, function, p);
+    else
+        /* it became LIVE again meanwhile: only a racing, wrong free comes here */
+        misuse(p, function);
+}
+
+void free_slow(void *p, const char *function)
+{
+    if (p == NULL)
+        return;
+    int saved = errno;
+    struct heap *heap = heap_of(p);
+    if (heap != NULL)
+        free_in_heap(heap, p, function);
+    else if (large_free(p) != 0)
+        misuse(p, function);
+    errno = saved;
+}
+
+void free_gave_back(struct slab *slab)
+{
+    int saved = errno;
+    slab_gave_back(slab, &slab->owner->heaps);
+    errno = saved;
+}
+
+size_t free_usable_size(void *p, const char *function)
+{
+    size_t size = 0;
+    struct heap *heap = heap_of(p);
+    if (heap != NULL) {
+        struct place place = find_place(heap, p);
+        if (place.slab != NULL && place.block == p && state_get(place.state) == BLOCK_LIVE)
+            size = place.block_size;
+    } else if (p != NULL) {
+        size = large_usable_size(p);
+    }
+    if (size == 0)
+        misuse(p, function);
+    return size;
+}

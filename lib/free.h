@@ -1,0 +1,79 @@
+/*
+ * Freeing: the fast path, and finding out about any address.
+ *
+ *   free_block ---- magazine
+ *        |  \------ give back to the slab ---- slab_gave_back    was full, or may be empty
+ *        v
+ *   free_slow ----- NULL
+ *               --- large_free                  not in a heap
+ *               --- remote_free                 another thread's block
+ *               --- report_misuse               everything else
+ *
+ * The one test that a free makes of its block is "is it LIVE". All functions preserve errno.
+ */
+#ifndef ACRE_LIB_FREE_H
+#define ACRE_LIB_FREE_H
+
+#include "arena.h"
+#include "base.h"
+#include "heap_map.h"
+#include "slab.h"
+
+/* All frees that the fast path does not serve; `function` is the exported function's name for
+ * reports. */
+NOINLINE void free_slow(void *p, const char *function);
+
+/* The rare end of a give-back by the owner. */
+NOINLINE void free_gave_back(struct slab *slab);
+
+/* Frees p, which may be anything. */
+static ALWAYS_INLINE void free_block_named(void *p, const char *function)
+{
+    if (UNLIKELY(!heap_map_covers(p))) {
+        free_slow(p, function);
+        return;
+    }
+    struct slab *slab = heap_slab_of(heap_containing(p), p);
+    if (UNLIKELY(slab->owner != thread_arena)) {
+        free_slow(p, function);
+        return;
+    }
+    size_t number;
+    if (UNLIKELY(!slab_starts_block((size_t)((char *)p - slab->base), slab->reciprocal, &number))) {
+        free_slow(p, function);
+        return;
+    }
+    uint8_t *state = slab->states + number;
+    if (UNLIKELY(byte_load(state) != BLOCK_LIVE)) {
+        free_slow(p, function);
+        return;
+    }
+    struct bin *bin = slab->bin;
+    struct magazine_entry *top = bin->top;
+    if (LIKELY(top != bin->limit)) {
+        state_set(state, BLOCK_CACHED);
+        top->block = p;
+        top->state = state;
+        bin->top = top + 1;
+        return;
+    }
+    state_set(state, BLOCK_FREE);
+    uint64_t summary = slab->summary;
+    slab->summary = summary | UINT64_C(1) << (number / STATES_GROUP);
+    slab->until_check--;
+    if (UNLIKELY(summary == 0 || slab->until_check == 0))
+        free_gave_back(slab);
+}
+
+static ALWAYS_INLINE void free_block(void *p)
+{
+    free_block_named(p, "free");
+}
+
+/*
+ * The usable bytes of the LIVE block that starts at p. Anything else, NULL too, is a misuse and is
+ * reported under `function`; where reporting returns, the result is 0.
+ */
+size_t free_usable_size(void *p, const char *function);
+
+#endif

@@ -1,0 +1,238 @@
+/*
+ * The mutex of the library. Purpose, word and rules: lock.h. Owns the fork generation.
+ *
+ * The word goes 0 -> mine -> 0 without contention. A waiter sets bit 0 and sleeps on the low half
+ * of the word (futexes are 32 bits wide; the half holds the holder's address bits and bit 0, so it
+ * changes whenever the lock is given). A thread that has waited takes the lock with bit 0 set,
+ * since others may still sleep.
+ */
+#include "lock.h"
+
+#include "os.h"
+
+#include <assert.h>
+
+enum {
+    GENERATION_SHIFT = 48, /* the word's upper 16 bits */
+    SPIN_LIMIT = 64, /* looks at a held lock before sleeping: about the longest section without a
+                        system call, on current machines */
+    WAIT_MS = 50, /* longest sleep before the holder is looked at again: in a child that was forked
+                     between the last look and the sleep, or by a handler that interrupts the sleep
+                     (the kernel then restarts it), the holder is gone and nobody wakes */
+};
+
+#define LOCK_WAITERS UINT64_C(1)
+#define LOCK_HOLDER (((UINT64_C(1) << GENERATION_SHIFT) - 1) & ~LOCK_WAITERS)
+
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the futex is the low half of the word");
+
+/*
+ * Written by the one thread of a new child (and by lock_init), read by all. One page-sized
+ * neighbourhood, so that a child that only execs dirties no more.
+ */
+static struct {
+    uint32_t generation;     /* atomic, relaxed: forks since the first image */
+    uint64_t survivor;       /* holder address of the thread that forked; 0 in the first image */
+    uint32_t survivor_birth; /* generation in which that thread first took a lock */
+    void (*on_fork)(void);   /* see lock_on_fork */
+    uint32_t *alive;         /* 1; reads 0 after a fork without handlers, NULL if not supported */
+} fork_state;
+
+/* A lock holder's name: the address of this, unique among living threads and kept by fork. */
+static __thread uint32_t thread_birth_plus_1 __attribute__((tls_model("initial-exec"), aligned(8)));
+
+#ifdef ACRE_DEBUG
+static __thread uint32_t thread_ranks; /* bit r: a lock of rank r is held */
+#endif
+
+uint32_t lock_generation(void)
+{
+    return __atomic_load_n(&fork_state.generation, __ATOMIC_RELAXED);
+}
+
+/* Tells the processor that this is a spinning loop. */
+static void pause_processor(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+static uint64_t holder_self(void)
+{
+    return (uint64_t)(uintptr_t)&thread_birth_plus_1 & LOCK_HOLDER;
+}
+
+/* The generation in which this thread was first seen here. */
+static uint32_t birth_self(void)
+{
+    if (thread_birth_plus_1 == 0)
+        thread_birth_plus_1 = lock_generation() + 1;
+    return thread_birth_plus_1 - 1;
+}
+
+void lock_init(void)
+{
+    size_t page = os_page_size();
+    uint32_t *alive = os_map(page);
+    if (alive == NULL)
+        return;
+    if (!os_wipe_on_fork(alive, page)) {
+        os_unmap(alive, page);
+        return;
+    }
+    *alive = 1;
+    __atomic_store_n(&fork_state.alive, alive, __ATOMIC_RELEASE);
+}
+
+void lock_on_fork(void (*call)(void))
+{
+    fork_state.on_fork = call;
+}
+
+/* In the child, by its only thread. */
+static void begin_generation(void)
+{
+    if (fork_state.on_fork != NULL)
+        fork_state.on_fork();
+    fork_state.survivor_birth = birth_self();
+    fork_state.survivor = holder_self();
+    if (fork_state.alive != NULL)
+        __atomic_store_n(fork_state.alive, 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&fork_state.generation, lock_generation() + 1, __ATOMIC_RELEASE);
+}
+
+void lock_forked(void)
+{
+    /* somebody else's handler may have come first and have taken a lock: then it is done */
+    if (fork_state.alive == NULL || __atomic_load_n(fork_state.alive, __ATOMIC_RELAXED) == 0)
+        begin_generation();
+}
+
+/*
+ * Sees a child that came about without handlers (_Fork, raw clone). The first thread that takes a
+ * lock there is the one that forked: creating another would have allocated.
+ */
+static void notice_fork(void)
+{
+    uint32_t *alive = __atomic_load_n(&fork_state.alive, __ATOMIC_ACQUIRE);
+    if (UNLIKELY(alive != NULL && __atomic_load_n(alive, __ATOMIC_RELAXED) == 0))
+        begin_generation();
+}
+
+static uint64_t word_of_self(void)
+{
+    birth_self();
+    return ((uint64_t)lock_generation() << GENERATION_SHIFT) | holder_self();
+}
+
+/* True if the holder that `word` names does not exist in this process. */
+static bool is_lost(uint64_t word)
+{
+    uint16_t generation = (uint16_t)(word >> GENERATION_SHIFT);
+    uint16_t now = (uint16_t)lock_generation();
+    if (generation == now)
+        return false;
+    if ((word & LOCK_HOLDER) != fork_state.survivor)
+        return true;
+    /* The thread that forked holds it, unless a dead thread had its address before it began. */
+    return (uint16_t)(now - generation) > (uint16_t)(now - (uint16_t)fork_state.survivor_birth);
+}
+
+static void rank_taken(const struct lock *lock)
+{
+#ifdef ACRE_DEBUG
+    ASSERT((thread_ranks >> lock->rank) == 0);
+    thread_ranks |= 1u << lock->rank;
+#else
+    (void)lock;
+#endif
+}
+
+static void rank_given(const struct lock *lock)
+{
+#ifdef ACRE_DEBUG
+    thread_ranks &= ~(1u << lock->rank);
+#else
+    (void)lock;
+#endif
+}
+
+/* Takes the lock if it is free or lost. */
+static bool take_if_possible(struct lock *lock, uint64_t self, bool *orphaned)
+{
+    uint64_t word = __atomic_load_n(&lock->word, __ATOMIC_RELAXED);
+    bool lost = word != 0 && is_lost(word);
+    if (word != 0 && !lost)
+        return false;
+    /* acquire: what the last holder did under the lock is seen before anything done under it now */
+    if (!__atomic_compare_exchange_n(&lock->word, &word, self | (word & LOCK_WAITERS), false,
+                                     __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+        return false;
+    *orphaned = lost;
+    return true;
+}
+
+/* Sets the waiters bit and sleeps until the holder gives the lock. */
+static void wait_for_holder(struct lock *lock)
+{
+    uint64_t word = __atomic_load_n(&lock->word, __ATOMIC_RELAXED);
+    if (word == 0 || is_lost(word))
+        return;
+    if (!(word & LOCK_WAITERS)) {
+        if (!__atomic_compare_exchange_n(&lock->word, &word, word | LOCK_WAITERS, false,
+                                         __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+            return;
+    }
+    os_wait((uint32_t *)(void *)&lock->word, (uint32_t)(word | LOCK_WAITERS), WAIT_MS);
+}
+
+bool lock_try_acquire(struct lock *lock, bool *orphaned)
+{
+    notice_fork();
+    if (!take_if_possible(lock, word_of_self(), orphaned))
+        return false;
+    rank_taken(lock);
+    return true;
+}
+
+bool lock_acquire(struct lock *lock)
+{
+    bool orphaned = false;
+    unsigned looks = 0;
+
+    notice_fork();
+    uint64_t self = word_of_self();
+    while (!take_if_possible(lock, self, &orphaned)) {
+        if (looks < SPIN_LIMIT) {
+            looks++;
+            pause_processor();
+        } else {
+            wait_for_holder(lock);
+            /* a signal handler may have forked meanwhile: then this is the child's new generation
+             */
+            notice_fork();
+            self = word_of_self() | LOCK_WAITERS;
+        }
+    }
+    rank_taken(lock);
+    return orphaned;
+}
+
+void lock_release(struct lock *lock)
+{
+    ASSERT(lock_is_held(lock));
+    rank_given(lock);
+    /* release: all that was done under the lock is seen by the next holder */
+    uint64_t word = __atomic_exchange_n(&lock->word, 0, __ATOMIC_RELEASE);
+    if (UNLIKELY(word & LOCK_WAITERS))
+        os_wake((uint32_t *)(void *)&lock->word, 1);
+}
+
+bool lock_is_held(const struct lock *lock)
+{
+    uint64_t word = __atomic_load_n(&lock->word, __ATOMIC_RELAXED);
+    return word != 0 && (word & LOCK_HOLDER) == holder_self() && !is_lost(word);
+}

@@ -1,0 +1,271 @@
+/*
+ * The table of options and its text forms; option.h is the contract.
+ *
+ * Everything about an option stands in its row of the table: parsing, printing and help are driven
+ * by it. Values stand in the rows too and are relaxed atomics; the rest is constant.
+ */
+#include "option.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "os.h"
+#include "report.h"
+
+enum option_type {
+    TYPE_NAME,         /* one of names[]; the value is its index */
+    TYPE_MILLISECONDS, /* a plain number */
+    TYPE_BYTES,        /* a number, K, M or G behind it for powers of 1024 */
+};
+
+enum {
+    SHOWN_TEXT = 48,   /* characters of the user's text that a warning repeats, at most */
+    ALLOWED_TEXT = 64, /* characters; the longest range in the table is far shorter */
+    VALUE_TEXT = 24,   /* characters; the longest value is a number of 20 digits and a suffix */
+    NAME_COLUMN = 12,  /* characters, likewise for the next two */
+    ALLOWED_COLUMN = 20,
+    DEFAULT_COLUMN = 8,
+};
+
+/* Milliseconds, an hour: longer than that, idle memory is as good as never given back. */
+#define LONGEST_DECAY ((uint64_t)3600 * 1000)
+
+#define MOST_BYTES ((uint64_t)64 * GIB)
+
+/* The default of a row, and with it its first value. */
+#define DEFAULT(number) .standard = (number), .value = (number)
+
+static const char *const switch_names[] = {"0", "1", NULL};
+static const char *const huge_pages_names[] = {"never", "system", "always", NULL};
+static const char *const stats_names[] = {"off", "exit", NULL};
+
+static struct option {
+    const char *name;
+    enum option_type type;
+    const char *const *names; /* of TYPE_NAME: NULL-terminated, else NULL */
+    uint64_t most;            /* of the numbers: the range is 0..most */
+    uint64_t standard;        /* the default */
+    uint64_t value;           /* relaxed atomic */
+    const char *help;
+} options[OPTION_COUNT] = {
+    [OPTION_ABORT] = {"abort", TYPE_NAME, switch_names, DEFAULT(1),
+                      .help = "end the process at a misuse of free (0: report and go on)"},
+    [OPTION_DECAY] = {"decay", TYPE_MILLISECONDS, NULL, LONGEST_DECAY, DEFAULT(1000),
+                      .help = "free pages go back to the system after this time"},
+    [OPTION_LARGE_STOCK] = {"large_stock", TYPE_BYTES, NULL, MOST_BYTES, DEFAULT(64 * MIB),
+                            .help = "most bytes of free LARGE memory kept mapped for reuse"},
+    [OPTION_DIRTY_LIMIT] = {"dirty_limit", TYPE_BYTES, NULL, MOST_BYTES, DEFAULT(64 * MIB),
+                            .help = "most bytes of dirty free memory that an arena keeps"},
+    [OPTION_HUGE_PAGES] = {"huge_pages", TYPE_NAME, huge_pages_names, DEFAULT(0),
+                           .help = "transparent huge pages for heaps; system: as it is set up"},
+    [OPTION_STATS] = {"stats", TYPE_NAME, stats_names, DEFAULT(0),
+                      .help = "when to print the table of statistics to standard error"},
+};
+
+uint64_t option_value(enum option_id id)
+{
+    return __atomic_load_n(&options[id].value, __ATOMIC_RELAXED);
+}
+
+/* The option whose name is name[0..length-1], or NULL. */
+static struct option *find(const char *name, size_t length)
+{
+    for (int i = 0; i < OPTION_COUNT; i++)
+        if (strlen(options[i].name) == length && memcmp(options[i].name, name, length) == 0)
+            return &options[i];
+    return NULL;
+}
+
+/* The factor that a suffix stands for, 0 if it is none. */
+static uint64_t suffix_factor(char suffix)
+{
+    switch (suffix) {
+    case 'K':
+        return KIB;
+    case 'M':
+        return MIB;
+    case 'G':
+        return GIB;
+    default:
+        return 0;
+    }
+}
+
+/* Reads text[0..length-1] as a number of the option's type. False if it is none, or too large. */
+static bool parse_number(const struct option *option, const char *text, size_t length,
+                         uint64_t *value)
+{
+    uint64_t factor = 1;
+    if (option->type == TYPE_BYTES && length > 1 && suffix_factor(text[length - 1]) != 0)
+        factor = suffix_factor(text[--length]);
+    uint64_t number = 0;
+    for (size_t i = 0; i < length; i++) {
+        if (text[i] < '0' || text[i] > '9')
+            return false;
+        number = number * 10 + (uint64_t)(text[i] - '0');
+        if (number > option->most / factor)
+            return false;
+    }
+    *value = number * factor;
+    return length != 0;
+}
+
+/* Reads text[0..length-1] as a value of the option. False if it is not allowed. */
+static bool parse_value(const struct option *option, const char *text, size_t length,
+                        uint64_t *value)
+{
+    if (option->type != TYPE_NAME)
+        return parse_number(option, text, length, value);
+    for (size_t i = 0; option->names[i] != NULL; i++) {
+        if (strlen(option->names[i]) == length && memcmp(option->names[i], text, length) == 0) {
+            *value = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Adds a value as the user would write it, sizes with the largest suffix that is exact. */
+static void format_value(struct out *out, const struct option *option, uint64_t value)
+{
+    if (option->type == TYPE_NAME) {
+        out_format(out, "%s", option->names[value]);
+        return;
+    }
+    const char *suffix = "";
+    if (option->type == TYPE_BYTES && value != 0) {
+        for (const char *larger = "KMG"; *larger != '\0'; larger++) {
+            if (value % suffix_factor(*larger) == 0)
+                suffix = larger;
+        }
+    }
+    uint64_t factor = *suffix != '\0' ? suffix_factor(*suffix) : 1;
+    out_format(out, "%llu%.1s", (unsigned long long)(value / factor), suffix);
+}
+
+/* Adds what the option allows: "never|system|always", "0..3600000 ms", "0..64G". */
+static void format_allowed(struct out *out, const struct option *option)
+{
+    if (option->type == TYPE_NAME) {
+        for (size_t i = 0; option->names[i] != NULL; i++)
+            out_format(out, "%s%s", i == 0 ? "" : "|", option->names[i]);
+        return;
+    }
+    out_format(out, "0..");
+    format_value(out, option, option->most);
+    out_format(out, "%s", option->type == TYPE_MILLISECONDS ? " ms" : "");
+}
+
+static void set(struct option *option, uint64_t value)
+{
+    __atomic_store_n(&option->value, value, __ATOMIC_RELAXED);
+}
+
+static void warn_unknown(const char *key, size_t length)
+{
+    char known[ALLOWED_TEXT * 2];
+    struct out out;
+    out_to_memory(&out, known, sizeof known);
+    for (int i = 0; i < OPTION_COUNT; i++)
+        out_format(&out, "%s%s", i == 0 ? "" : ", ", options[i].name);
+    out_end(&out);
+    report_warning("ACRE_OPTIONS: unknown option \"%.*s\"; there are: %s",
+                   (int)min_size(length, SHOWN_TEXT), key, known);
+}
+
+static void warn_value(const struct option *option, const char *value, size_t length)
+{
+    char allowed[ALLOWED_TEXT];
+    struct out out;
+    out_to_memory(&out, allowed, sizeof allowed);
+    format_allowed(&out, option);
+    out_end(&out);
+    report_warning("ACRE_OPTIONS: %s cannot be \"%.*s\"; allowed: %s", option->name,
+                   (int)min_size(length, SHOWN_TEXT), value, allowed);
+}
+
+/* Applies one "key:value", which is item[0..length-1]. A missing colon is an empty value. */
+static void parse_item(const char *item, size_t length)
+{
+    const char *colon = memchr(item, ':', length);
+    size_t key_length = colon != NULL ? (size_t)(colon - item) : length;
+    const char *text = colon != NULL ? colon + 1 : item + length;
+    size_t text_length = (size_t)(item + length - text);
+
+    uint64_t value;
+    struct option *option = find(item, key_length);
+    if (option == NULL)
+        warn_unknown(item, key_length);
+    else if (!parse_value(option, text, text_length, &value))
+        warn_value(option, text, text_length);
+    else
+        set(option, value);
+}
+
+void option_parse(const char *list)
+{
+    while (*list != '\0') {
+        size_t length = strcspn(list, ",");
+        if (length != 0)
+            parse_item(list, length);
+        list += length;
+        if (*list == ',')
+            list++;
+    }
+}
+
+void option_parse_environment(char *const *environment)
+{
+    static const char prefix[] = "ACRE_OPTIONS=";
+    if (environment == NULL || os_is_secure())
+        return;
+    for (; *environment != NULL; environment++) {
+        if (strncmp(*environment, prefix, strlen(prefix)) == 0) {
+            option_parse(*environment + strlen(prefix));
+            return;
+        }
+    }
+}
+
+int option_get_text(const char *key, char *value, size_t size)
+{
+    const struct option *option = find(key, strlen(key));
+    if (option == NULL)
+        return ENOENT;
+    struct out out;
+    out_to_memory(&out, value, size);
+    format_value(&out, option, __atomic_load_n(&option->value, __ATOMIC_RELAXED));
+    return out_end(&out) < size ? 0 : ERANGE;
+}
+
+int option_set_text(const char *key, const char *value)
+{
+    struct option *option = find(key, strlen(key));
+    if (option == NULL)
+        return ENOENT;
+    uint64_t parsed;
+    if (!parse_value(option, value, strlen(value), &parsed))
+        return EINVAL;
+    set(option, parsed);
+    return 0;
+}
+
+void option_print_help(struct out *out)
+{
+    out_format(out, "%-*s%-*s%-*s%s\n", NAME_COLUMN, "option", ALLOWED_COLUMN, "values",
+               DEFAULT_COLUMN, "default", "meaning");
+    for (int i = 0; i < OPTION_COUNT; i++) {
+        const struct option *option = &options[i];
+        char allowed[ALLOWED_TEXT];
+        char standard[VALUE_TEXT];
+        struct out cell;
+        out_to_memory(&cell, allowed, sizeof allowed);
+        format_allowed(&cell, option);
+        out_end(&cell);
+        out_to_memory(&cell, standard, sizeof standard);
+        format_value(&cell, option, option->standard);
+        out_end(&cell);
+        out_format(out, "%-*s%-*s%-*s%s\n", NAME_COLUMN, option->name, ALLOWED_COLUMN, allowed,
+                   DEFAULT_COLUMN, standard, option->help);
+    }
+}

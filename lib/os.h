@@ -1,0 +1,89 @@
+/*
+ * The only user of mmap, munmap, mprotect, madvise, mremap, getrandom, futex, clocks and /proc.
+ * Every function preserves errno and never allocates; none takes a lock of ours. Addresses and
+ * sizes are multiples of os_page_size() unless said otherwise.
+ */
+#ifndef ACRE_LIB_OS_H
+#define ACRE_LIB_OS_H
+
+#include "base.h"
+
+/* The page size in bytes, 4096 to 65536. Works before any constructor has run (getauxval). */
+size_t os_page_size(void);
+
+/* `size` bytes of address space without access (PROT_NONE, not counted as commit), or NULL. */
+void *os_reserve(size_t size);
+
+/*
+ * The same at exactly `address` (MAP_FIXED_NOREPLACE, checked afterwards for kernels that ignore
+ * the flag). Returns true on success; on failure nothing is mapped.
+ */
+bool os_reserve_at(void *address, size_t size);
+
+/* `size` readable, writable, zero bytes, or NULL. */
+void *os_map(size_t size);
+
+/* The same at exactly `address`, as os_reserve_at. */
+bool os_map_at(void *address, size_t size);
+
+/* Makes reserved pages readable and writable. False if the system refuses (commit limit, map
+ * count). */
+bool os_open(void *address, size_t size);
+
+/* Gives back the contents of pages and makes them inaccessible again (and not committed): mmap
+ * PROT_NONE over them with MAP_FIXED. False if the system refuses; then they are as they were. */
+bool os_close(void *address, size_t size);
+
+/* Gives the memory of pages back to the system; they read as zero afterwards. False if the system
+ * did not do it (locked pages): the contents are then unknown. */
+bool os_purge(void *address, size_t size);
+
+/* Unmaps. False if the system refuses (it would exceed vm.max_map_count); nothing has changed then.
+ */
+bool os_unmap(void *address, size_t size);
+
+/* Grows or shrinks a mapping, moving it if need be (mremap MREMAP_MAYMOVE); the new address, or
+ * NULL with nothing changed. */
+void *os_remap(void *address, size_t old_size, size_t new_size);
+
+/* Asks that the range be (or not be) backed by transparent huge pages. A hint; no result. */
+void os_huge_pages(void *address, size_t size, bool wanted);
+
+/* Marks a page so that a child of fork sees it zeroed (MADV_WIPEONFORK). False before Linux 4.14.
+ */
+bool os_wipe_on_fork(void *address, size_t size);
+
+/* Milliseconds of a monotonic clock, coarse (a few ms), cheap (vDSO). Never 0. */
+uint64_t os_now_ms(void);
+
+/* Bytes resident in this process (second field of /proc/self/statm); 0 if it cannot be read. */
+size_t os_resident(void);
+
+/* Waits until *word is not `expected` or woken or `timeout_ms` have passed (0: no limit); may
+ * return early. Private futex. */
+void os_wait(uint32_t *word, uint32_t expected, unsigned timeout_ms);
+
+/* Wakes at most `count` waiters of word. */
+void os_wake(uint32_t *word, int count);
+
+/* Lets other threads run. */
+void os_yield(void);
+
+/* Writes all of text to fd, going on after EINTR and short writes. Gives up silently on other
+ * errors. */
+void os_write(int fd, const char *text, size_t size);
+
+/* A duplicate of fd at or above 100 that is closed on exec, or -1. */
+int os_duplicate(int fd);
+
+/* True in set-user-ID, set-group-ID and file-capability programs (AT_SECURE). */
+bool os_is_secure(void);
+
+/* 64 random bits (getrandom without blocking; mixed clock and address where it has none). */
+uint64_t os_random(void);
+
+/* Ends the process by SIGABRT: unblocks it, raises it; if a handler returns, resets it and raises
+ * again. */
+_Noreturn void os_abort(void);
+
+#endif

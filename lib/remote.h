@@ -1,0 +1,42 @@
+/*
+ * Frees by a thread that does not own the block's arena.
+ *
+ * The freeing thread turns the state LIVE to REMOTE by one compare-and-swap, then makes sure that
+ * two pending bits are set: the slab's in its heap's header, then the heap's in its set. The owner
+ * clears them in the reverse order, by exchange, before it looks for REMOTE states. No queue: bits
+ * survive the reuse of a slab and a fork, and one that is late or too many is harmless.
+ *
+ * Why none is lost: freeing thread: S (state), then L (loads a bit), then sets the bit if it was
+ * clear. Owner: X (exchange to 0), full fence, then scans. S, L and X are seq_cst. If L saw the bit
+ * set, then L came before the X that clears it, so S came before X too and the scan after the fence
+ * sees REMOTE. If L saw it clear, the thread sets it, after S, and a later X finds it. The two
+ * levels work alike. (The states that threads go through are listed in doc/remote.md.)
+ */
+#ifndef ACRE_LIB_REMOTE_H
+#define ACRE_LIB_REMOTE_H
+
+#include "base.h"
+#include "heap.h"
+
+/*
+ * Frees a block of another thread's slab; `state` is its state. False if the block is not LIVE:
+ * nothing has been written then. No lock; touches nothing of the slab after the compare-and-swap,
+ * since its owner may release it from then on.
+ */
+bool remote_free(struct slab *slab, uint8_t *state);
+
+/*
+ * True if something may be pending for the set. In a forked child everything may: a thread that
+ * does not exist there may have freed a block and not yet set the bits.
+ */
+static inline bool remote_pending(const struct heap_set *set)
+{
+    return __atomic_load_n(&set->pending, __ATOMIC_RELAXED) != 0 ||
+           set->generation != lock_generation();
+}
+
+/* The owner (or who has taken the arena from the pool) turns what others freed FREE; returns the
+ * blocks. */
+size_t remote_collect(struct heap_set *set);
+
+#endif

@@ -1,0 +1,81 @@
+/*
+ * Messages and the misuse policy; report.h is the contract.
+ *
+ * A line is put together in a buffer on the stack and written by one write, so that lines of
+ * several threads or processes do not mix. Owns no state. (Options and reports know each other: an
+ * option decides what a misuse leads to, and a bad option is reported.)
+ */
+#include "report.h"
+
+#include <unistd.h>
+
+#include "option.h"
+#include "os.h"
+#include "out.h"
+
+/* Characters of a line with its newline; what does not fit is cut off. */
+enum { LINE_TEXT = 512 };
+
+/* The words for each kind of misuse. */
+static const struct {
+    const char *fault;
+    const char *unknown; /* what is said where no block is known; NULL: nothing */
+} kinds[] = {
+    [MISUSE_DOUBLE_FREE] = {"double free", "the block was released"},
+    [MISUSE_INTERIOR] = {"interior pointer", NULL},
+    [MISUSE_MISALIGNED] = {"misaligned pointer", NULL},
+    [MISUSE_FOREIGN] = {"foreign pointer", "not a block of this allocator"},
+};
+
+static void line_begin(struct out *out, char line[LINE_TEXT])
+{
+    out_to_memory(out, line, LINE_TEXT);
+    out_format(out, "acre: ");
+}
+
+/* Writes the line to standard error. The newline takes the place of the terminating NUL. */
+static void line_end(struct out *out)
+{
+    size_t length = min_size(out_end(out), LINE_TEXT - 1);
+    out->buffer[length] = '\n';
+    os_write(STDERR_FILENO, out->buffer, length + 1);
+}
+
+/* Adds ": block ..." with what is known of it. */
+static void describe_block(struct out *out, const struct misuse_report *report)
+{
+    out_format(out, ": block %p", report->block);
+    if (report->block_size != 0)
+        out_format(out, " of %zu bytes", report->block_size);
+    if (report->block_class != NULL)
+        out_format(out, ", %s", report->block_class);
+    if (report->arena != 0)
+        out_format(out, ", arena %d", report->arena);
+}
+
+void report_misuse(const struct misuse_report *report)
+{
+    char line[LINE_TEXT];
+    struct out out;
+    line_begin(&out, line);
+    out_format(&out, "%s: %s(%p)", kinds[report->kind].fault, report->function, report->pointer);
+    if (report->block != NULL)
+        describe_block(&out, report);
+    else if (kinds[report->kind].unknown != NULL)
+        out_format(&out, ": %s", kinds[report->kind].unknown);
+    line_end(&out);
+    if (option_value(OPTION_ABORT) != 0)
+        os_abort();
+}
+
+void report_warning(const char *format, ...)
+{
+    char line[LINE_TEXT];
+    struct out out;
+    va_list list;
+    line_begin(&out, line);
+    va_start(list, format);
+    out_format_list(&out, format, list);
+    va_end(list);
+    line_end(&out);
+}

@@ -1,0 +1,48 @@
+/*
+ * Messages to the user, and the one place that decides what a misuse of free leads to. Everything
+ * goes to standard error as a single write of one line beginning with "acre: ". No lock, no
+ * allocation.
+ */
+#ifndef ACRE_LIB_REPORT_H
+#define ACRE_LIB_REPORT_H
+
+#include "base.h"
+
+enum misuse {
+    MISUSE_DOUBLE_FREE, /* the block is known and not live */
+    MISUSE_INTERIOR,    /* 16-byte aligned, inside a block but not at its start */
+    MISUSE_MISALIGNED,  /* inside a block, and no block starts at an address that is not 16-byte
+                           aligned */
+    MISUSE_FOREIGN,     /* no block of this allocator: stack, code, unmapped, another allocator's,
+                           metadata */
+};
+
+/* What is known about the pointer that was misused. */
+struct misuse_report {
+    enum misuse kind;
+    const char *function; /* the exported function that was called, such as "free" or "realloc" */
+    const void *pointer;  /* as passed */
+    const void *block;    /* start of the block that the pointer lies in; NULL if unknown */
+    size_t block_size;    /* its size in bytes; 0 if unknown */
+    const char *block_class; /* "TINY", "SMALL" or "LARGE"; NULL if unknown */
+    int arena;               /* number of the arena, from 1; 0 if unknown or LARGE */
+};
+
+/*
+ * Reports and, unless option `abort` is off, ends the process by SIGABRT. The line is, with the
+ * parts that are unknown left out:
+ *
+ *   acre: double free: free(0x7f0000010030): block 0x7f0000010030 of 48 bytes, TINY, arena 1
+ *   acre: interior pointer: free(0x7f0000010040): block 0x7f0000010030 of 48 bytes, TINY, arena 1
+ *   acre: misaligned pointer: realloc(0x7f0000010031): block 0x7f0000010030 of 48 bytes, TINY,
+ * arena 1 acre: foreign pointer: free(0x7ffc12345678): not a block of this allocator acre: double
+ * free: free(0x7f0000100000): the block was released        (block unknown)
+ *
+ * Preserves errno where it returns.
+ */
+void report_misuse(const struct misuse_report *report);
+
+/* Prints "acre: " and the formatted text (the formats of out.h) and a newline as one line. */
+void report_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+#endif

@@ -1,0 +1,374 @@
+/* Slabs and bins: see slab.h. */
+#include "slab.h"
+
+#include "size_class.h"
+
+enum {
+    FIRST_BLOCKS = 8, /* a class's first slab holds so many at least, where one of 1 MiB does */
+    FIRST_BLOCKS_MOST = 256, /* and no more than so many */
+    GROWING_SLABS =
+        5, /* slabs after which a class's slabs have full size: 2^4 units are the most */
+    SHARED_LIMIT = 256 << 10,   /* bytes; larger blocks are a slab each */
+    NEVER_CHECKED = 0x7fffffff, /* until_check of a current slab: it is kept, empty or not */
+};
+
+static_assert(SLAB_MAX_UNITS * UNIT_SIZE == SIZE_CLASS_LIMIT,
+              "the largest class fills the largest slab");
+static_assert(SLAB_MAX_BLOCKS / STATES_GROUP == 64, "summary has a bit for each group");
+
+size_t magazine_capacity(unsigned class)
+{
+    size_t size = size_class_sizes[class];
+    size_t most = size <= SIZE_CLASS_TINY_LIMIT ? MAGAZINE_MOST : MAGAZINE_MOST_SMALL;
+    return max_size(min_size(most, MAGAZINE_BYTES / size), 1);
+}
+
+void bin_init(struct bin *bin, unsigned class, struct magazine_entry *entries)
+{
+    bin->top = bin->bottom = entries;
+    bin->limit = entries + magazine_capacity(class);
+    bin->window = 0;
+    bin->slab = NULL;
+    bin->class = (uint8_t) class;
+    bin->block_size = size_class_sizes[class];
+    list_init(&bin->partial);
+}
+
+/* ---- making a slab ---- */
+
+static size_t units_for(size_t bytes)
+{
+    return (bytes + UNIT_SIZE - 1) >> UNIT_SHIFT;
+}
+
+/*
+ * How large the next slab of a bin is: each up to twice as large as the one before, from one unit
+ * at least FIRST_BLOCKS blocks long to the most. The very first one has few blocks however small
+ * they are, so that its states take a line or two and a thread with a handful of blocks touches
+ * little.
+ */
+static struct slab_geometry next_geometry(const struct bin *bin)
+{
+    size_t size = bin->block_size;
+    size_t most_blocks = size > SHARED_LIMIT
+                             ? 1
+                             : min_size(SLAB_MAX_BLOCKS, (size_t)SLAB_MAX_UNITS * UNIT_SIZE / size);
+    size_t units = units_for(most_blocks * size);
+    size_t small_units = units_for(min_size(FIRST_BLOCKS, most_blocks) * size);
+    if (bin->slabs_made < GROWING_SLABS)
+        units = min_size(units, max_size(small_units, (size_t)1 << bin->slabs_made));
+    size_t blocks = min_size(most_blocks, units * UNIT_SIZE / size);
+    if (bin->slabs_made == 0)
+        blocks = min_size(blocks, FIRST_BLOCKS_MOST);
+    return (struct slab_geometry){
+        .class = bin->class,
+        .count = (unsigned)blocks,
+        .units = (unsigned)units,
+    };
+}
+
+void slab_fill(struct slab *slab, struct bin *bin, struct slab_geometry geometry)
+{
+    struct heap *heap = slab_heap(slab);
+    size_t size = size_class_sizes[geometry.class];
+    slab->owner = heap->set->arena;
+    slab->base = (char *)heap + (size_t)geometry.first_unit * UNIT_SIZE;
+    slab->states = heap->states + (size_t)geometry.first_line * STATES_GROUP;
+    slab->reciprocal = (~UINT64_C(0)) / size + 1;
+    slab->bin = bin;
+    slab->block_size = (uint32_t)size;
+    slab->count = (uint16_t)geometry.count;
+    slab->class = (uint8_t)geometry.class;
+    slab->live_hint = 0;
+    slab->fresh_group = 0;
+    slab->current = slab->listed = false;
+    slab->node.next = slab->node.previous = NULL;
+}
+
+/* ---- current slab and window ---- */
+
+/*
+ * After how many give-backs a slab with `live` LIVE blocks is worth looking at: when they, or all
+ * but those that end in the magazine, may have come back.
+ */
+static uint32_t give_backs_until_empty(const struct bin *bin, size_t live)
+{
+    size_t cached = (size_t)(bin->limit - bin->bottom);
+    return live > cached ? (uint32_t)(live - cached) : 1;
+}
+
+/* The current slab is exhausted: every block of it is LIVE, or REMOTE and not yet collected. */
+static void leave_exhausted(struct bin *bin)
+{
+    struct slab *slab = bin->slab;
+    if (slab == NULL)
+        return;
+    slab->current = false;
+    slab->until_check =
+        give_backs_until_empty(bin, states_count(slab->states, slab->count, BLOCK_LIVE));
+    bin->slab = NULL;
+}
+
+static void make_current(struct bin *bin, struct slab *slab)
+{
+    bin->slab = slab;
+    slab->current = true;
+    slab->until_check = NEVER_CHECKED;
+}
+
+bool bin_open_window(struct bin *bin)
+{
+    struct slab *slab = bin->slab;
+    if (slab == NULL)
+        return false;
+    while (slab->summary != 0) {
+        unsigned group = lowest_bit(slab->summary);
+        slab->summary &= slab->summary - 1;
+        uint8_t *states = slab->states + group * STATES_GROUP;
+        uint64_t window = states_match(states, BLOCK_FREE);
+        if (window == 0)
+            continue;
+        bin->window = window;
+        bin->window_states = states;
+        bin->window_base = slab->base + (size_t)group * STATES_GROUP * slab->block_size;
+        bin->window_zero = slab->zero && group >= slab->fresh_group;
+        slab->fresh_group = (uint16_t)max_size(slab->fresh_group, group + 1);
+        return true;
+    }
+    return false;
+}
+
+bool bin_next_slab(struct bin *bin)
+{
+    struct list_node *node = list_first(&bin->partial);
+    if (node == NULL)
+        return false;
+    struct slab *slab = CONTAINER_OF(node, struct slab, node);
+    list_remove(node);
+    slab->listed = false;
+    leave_exhausted(bin);
+    make_current(bin, slab);
+    return true;
+}
+
+bool bin_make_slab(struct bin *bin, struct heap_set *set)
+{
+    struct slab_geometry geometry = next_geometry(bin);
+    struct slab *slab = heap_set_take(set, &geometry);
+    if (slab == NULL) {
+        /* a smaller one may still fit */
+        geometry.units = (unsigned)units_for(bin->block_size);
+        geometry.count = (unsigned)min_size(SLAB_MAX_BLOCKS,
+                                            (size_t)geometry.units * UNIT_SIZE / bin->block_size);
+        slab = heap_set_take(set, &geometry);
+        if (slab == NULL)
+            return false;
+    }
+    slab_fill(slab, bin, geometry);
+    size_t groups = (geometry.count + STATES_GROUP - 1) / STATES_GROUP;
+    slab->summary = ~UINT64_C(0) >> (64 - groups);
+    leave_exhausted(bin);
+    make_current(bin, slab);
+    bin->slabs_made++;
+    heap_show_slab(slab);
+    return true;
+}
+
+/* ---- giving back ---- */
+
+/* Takes the blocks of a slab out of its bin's magazine. */
+static void uncache(struct bin *bin, const struct slab *slab)
+{
+    struct magazine_entry *kept = bin->bottom;
+    for (struct magazine_entry *entry = bin->bottom; entry < bin->top; entry++) {
+        bool of_slab = entry->state >= slab->states && entry->state < slab->states + slab->count;
+        if (!of_slab)
+            *kept++ = *entry;
+    }
+    bin->top = kept;
+}
+
+/* Turns all REMOTE blocks of a slab FREE and marks their groups; returns their number. */
+static size_t take_remote(struct slab *slab)
+{
+    size_t taken = 0;
+    for (size_t first = 0; first < slab->count; first += STATES_GROUP) {
+        uint64_t remote = states_match(slab->states + first, BLOCK_REMOTE);
+        if (remote == 0)
+            continue;
+        taken += (size_t)__builtin_popcountll(remote);
+        slab->summary |= UINT64_C(1) << (first / STATES_GROUP);
+        for (; remote != 0; remote &= remote - 1) {
+            uint8_t *state = &slab->states[first + lowest_bit(remote)];
+            /* acquire: what the freeing thread did to the block happens before its next life */
+            (void)__atomic_load_n(state, __ATOMIC_ACQUIRE);
+            state_set(state, BLOCK_FREE);
+        }
+    }
+    return taken;
+}
+
+static void release(struct slab *slab, struct heap_set *set)
+{
+    uncache(slab->bin, slab);
+    take_remote(slab);
+    if (slab->listed)
+        list_remove(&slab->node);
+    slab->listed = false;
+    heap_set_give(set, slab);
+}
+
+/* Looks whether a slab that is not current is empty; if it is not, when to look again. */
+static bool is_empty(struct slab *slab)
+{
+    if (state_get(&slab->states[slab->live_hint]) == BLOCK_LIVE) {
+        slab->until_check = 1;
+        return false;
+    }
+    size_t live = states_count(slab->states, slab->count, BLOCK_LIVE);
+    if (live != 0) {
+        slab->live_hint = (uint16_t)states_find(slab->states, slab->count, BLOCK_LIVE);
+        slab->until_check = give_backs_until_empty(slab->bin, live);
+        return false;
+    }
+    /* somebody is giving pages of it back to the system: not now */
+    if (states_find(slab->states, slab->count, BLOCK_PURGING) != slab->count) {
+        slab->until_check = 1;
+        return false;
+    }
+    return true;
+}
+
+void slab_gave_back(struct slab *slab, struct heap_set *set)
+{
+    if (slab->current) {
+        slab->until_check = NEVER_CHECKED;
+        return;
+    }
+    if (!slab->listed) {
+        slab->listed = true;
+        list_push_back(&slab->bin->partial, &slab->node);
+    }
+    if (slab->until_check == 0 && is_empty(slab))
+        release(slab, set);
+}
+
+/* Counts `blocks` give-backs; `was` is the summary before them. */
+static void count_give_backs(struct slab *slab, size_t blocks, uint64_t was, struct heap_set *set)
+{
+    slab->until_check = slab->until_check > blocks ? slab->until_check - (uint32_t)blocks : 0;
+    if (was == 0 || slab->until_check == 0)
+        slab_gave_back(slab, set);
+}
+
+void slab_give_back(struct slab *slab, size_t number, struct heap_set *set)
+{
+    uint64_t was = slab->summary;
+    state_set(&slab->states[number], BLOCK_FREE);
+    slab->summary |= UINT64_C(1) << (number / STATES_GROUP);
+    count_give_backs(slab, 1, was, set);
+}
+
+size_t slab_collect(struct slab *slab, struct heap_set *set)
+{
+    uint64_t was = slab->summary;
+    size_t collected = take_remote(slab);
+    if (collected != 0)
+        count_give_backs(slab, collected, was, set);
+    return collected;
+}
+
+void bin_flush(struct bin *bin, struct heap_set *set)
+{
+    while (bin->top != bin->bottom) {
+        struct magazine_entry *entry = --bin->top;
+        struct slab *slab = heap_slab_of(slab_heap((struct slab *)entry->block), entry->block);
+        slab_give_back(slab, (size_t)(entry->state - slab->states), set);
+    }
+}
+
+void bin_leave_slab(struct bin *bin, struct heap_set *set)
+{
+    struct slab *slab = bin->slab;
+    if (slab == NULL)
+        return;
+    if (bin->window != 0) {
+        slab->summary |= UINT64_C(1)
+                         << ((size_t)(bin->window_states - slab->states) / STATES_GROUP);
+        bin->window = 0;
+    }
+    slab->current = false;
+    slab->until_check = 0;
+    bin->slab = NULL;
+    if (slab->summary != 0)
+        slab_gave_back(slab, set);
+    else
+        slab->until_check = 1;
+}
+
+/* ---- rebuilding from the states ---- */
+
+void slab_rebuild(struct slab *slab, struct bin *bin)
+{
+    bool zero = slab->zero;
+    slab_fill(slab, bin, geometry_unpack(slab->geometry));
+    slab->zero = zero;
+    slab->fresh_group = SLAB_MAX_BLOCKS / STATES_GROUP;
+    for (size_t i = 0; i < slab->count; i++)
+        if (state_get(&slab->states[i]) != BLOCK_LIVE)
+            state_set(&slab->states[i], BLOCK_FREE);
+    slab->summary = states_summary(slab->states, slab->count, BLOCK_FREE);
+    slab->until_check = (uint32_t)max_size(states_count(slab->states, slab->count, BLOCK_LIVE), 1);
+    if (slab->summary != 0) {
+        slab->listed = true;
+        list_push_back(&bin->partial, &slab->node);
+    }
+    bin->slabs_made++;
+}
+
+/* ---- validity ---- */
+
+bool slab_is_valid(const struct slab *slab)
+{
+    struct slab_geometry g = geometry_unpack(slab->geometry);
+    if (g.class != slab->class || g.count != slab->count ||
+        slab->block_size != size_class_sizes[g.class])
+        return false;
+    if (slab->bin->slab == slab ? !slab->current : slab->current)
+        return false;
+    if (slab->listed != list_contains(&slab->node) || (slab->listed && slab->current))
+        return false;
+    uint64_t window = 0;
+    if (slab->current && slab->bin->window != 0)
+        window = UINT64_C(1) << ((size_t)(slab->bin->window_states - slab->states) / STATES_GROUP);
+    uint64_t has_free = states_summary(slab->states, slab->count, BLOCK_FREE);
+    if ((has_free & ~(slab->summary | window)) != 0)
+        return false;
+    if (slab->summary != 0 && !slab->current && !slab->listed)
+        return false;
+    for (size_t i = 0; i < slab->count; i++)
+        if (state_get(&slab->states[i]) > BLOCK_PURGING)
+            return false;
+    return true;
+}
+
+bool bin_is_valid(const struct bin *bin)
+{
+    if (bin->block_size == 0)
+        return bin->top == bin->limit && bin->window == 0 && bin->slab == NULL;
+    if (bin->top < bin->bottom || bin->top > bin->limit)
+        return false;
+    for (const struct magazine_entry *entry = bin->bottom; entry < bin->top; entry++)
+        if (state_get(entry->state) != BLOCK_CACHED)
+            return false;
+    for (uint64_t left = bin->window; left != 0; left &= left - 1)
+        if (state_get(&bin->window_states[lowest_bit(left)]) != BLOCK_FREE)
+            return false;
+    for (struct list_node *node = list_first(&bin->partial); node != NULL;
+         node = list_next(&bin->partial, node)) {
+        const struct slab *slab = CONTAINER_OF(node, struct slab, node);
+        if (slab->bin != bin || !slab->listed || slab->summary == 0 || !slab_is_valid(slab))
+            return false;
+    }
+    return bin->slab == NULL || (bin->slab->bin == bin && slab_is_valid(bin->slab));
+}

@@ -1,0 +1,115 @@
+/*
+ * Slabs: the blocks of one size class, handed out lowest first through a window, and bins: where an
+ * arena stands in one class. The algorithm is in doc/design.md ("Blocks"); the states (states.h)
+ * are the truth.
+ *
+ * A slab is in one of three places: current (its bin allocates from it), listed (it has FREE blocks
+ * and waits on the bin's list), or neither (it has none; the first give-back lists it). It is
+ * released when none of its blocks is LIVE, unless it is current. All of it belongs to the arena's
+ * thread: no lock but the heap lock that making and releasing take.
+ */
+#ifndef ACRE_LIB_SLAB_H
+#define ACRE_LIB_SLAB_H
+
+#include "base.h"
+#include "heap.h"
+#include "list.h"
+#include "states.h"
+
+enum {
+    MAGAZINE_MOST = 32,       /* blocks in a magazine of a TINY class */
+    MAGAZINE_MOST_SMALL = 16, /* of a SMALL class */
+    MAGAZINE_BYTES =
+        64 << 10, /* a magazine holds no more bytes than this, but at least one block */
+    MAGAZINE_ENTRIES =
+        20 * 32 + 230, /* all magazines of an arena: checked by magazine_capacity's test */
+};
+
+struct magazine_entry {
+    void *block;
+    uint8_t *state; /* the block's state: CACHED */
+};
+
+/* One size class of one arena. The first line is what malloc and free touch. */
+struct bin {
+    CACHE_ALIGNED struct magazine_entry *top; /* one past the entry freed last */
+    struct magazine_entry *bottom;            /* the magazine's memory; top == bottom: empty */
+    struct magazine_entry *limit;             /* its end; top == limit: full */
+    uint64_t window;        /* bit i: block i of the window may be taken: it is FREE */
+    uint8_t *window_states; /* states of the window's 64 blocks */
+    char *window_base;      /* address of its block 0 */
+    size_t block_size;      /* bytes; 0 until the class is first used */
+    struct slab *slab;      /* the current slab, which the window is of; NULL if none */
+
+    struct list partial; /* slabs with FREE blocks that are not current, oldest first */
+    uint32_t slabs_made; /* so far, for growing the next one */
+    uint8_t class;
+    bool window_zero; /* no block of the window was ever handed out and its memory is zero */
+};
+
+/* How many blocks of a class a magazine holds: 1 .. MAGAZINE_MOST. */
+size_t magazine_capacity(unsigned class);
+
+/* Prepares a zeroed bin for its class; `entries` is room for magazine_capacity(class) entries. */
+void bin_init(struct bin *bin, unsigned class, struct magazine_entry *entries);
+
+/*
+ * True if a block starts at byte `offset` of a slab, below 2^25; *number is the block's then.
+ *
+ * offset x ceil(2^64 / size): the upper half is offset / size, and the lower half is below the
+ * reciprocal exactly when nothing is left over (Lemire, Kaser, Kurz: "Faster remainder by direct
+ * computation", 2019; exact since offset x size is below 2^64).
+ */
+static ALWAYS_INLINE bool slab_starts_block(size_t offset, uint64_t reciprocal, size_t *number)
+{
+    unsigned __int128 product = (unsigned __int128)offset * reciprocal;
+    *number = (size_t)(product >> 64);
+    return (uint64_t)product < reciprocal;
+}
+
+/* Opens the next window of the current slab. False if it has no FREE block left. */
+bool bin_open_window(struct bin *bin);
+
+/* Makes the oldest partly free slab current, in place of an exhausted one. False if there is none.
+ */
+bool bin_next_slab(struct bin *bin);
+
+/* Makes a new slab and makes it current, in place of an exhausted one. False if there is no memory.
+ */
+bool bin_make_slab(struct bin *bin, struct heap_set *set);
+
+/* Fills in a descriptor from its geometry: all but what the states tell. */
+void slab_fill(struct slab *slab, struct bin *bin, struct slab_geometry geometry);
+
+/*
+ * After give-backs, when the slab was on no list (its summary was 0) or until_check has reached 0:
+ * lists it, or releases it if it has become empty.
+ */
+void slab_gave_back(struct slab *slab, struct heap_set *set);
+
+/* Turns a block that the owner holds (CACHED) or collects (REMOTE) FREE. */
+void slab_give_back(struct slab *slab, size_t number, struct heap_set *set);
+
+/* Turns all REMOTE blocks of a slab FREE; returns their number. */
+size_t slab_collect(struct slab *slab, struct heap_set *set);
+
+/* Gives all blocks of the magazine back. */
+void bin_flush(struct bin *bin, struct heap_set *set);
+
+/* Gives the window and the current slab up: it is listed, or released if it is empty. */
+void bin_leave_slab(struct bin *bin, struct heap_set *set);
+
+/*
+ * For an arena whose thread is gone: makes a bin (initialised, its lists empty) know a slab of its
+ * class by its states alone. CACHED, REMOTE and PURGING become FREE. Releases nothing.
+ */
+void slab_rebuild(struct slab *slab, struct bin *bin);
+
+/* Checks descriptor, states and place of a slab against each other. The owner must be quiet. */
+bool slab_is_valid(const struct slab *slab);
+
+/* Checks a bin: magazine entries are CACHED, window blocks FREE, list members valid and of the
+ * class. */
+bool bin_is_valid(const struct bin *bin);
+
+#endif

@@ -1,0 +1,356 @@
+/*
+ * Runs every misuse program, each in a process of its own, and checks that it dies by SIGABRT with
+ * exactly the line on standard error that names its fault. What the line must contain (the pointer,
+ * the block and its size) the programs print before the misuse; the words come from the tables
+ * here.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <libgen.h>
+#include <regex.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum {
+    MOST_WORDS = 8,
+    FACTS = 256,     /* characters of standard output */
+    LINES = 1 << 18, /* characters of standard error */
+    PATTERN = 512,   /* characters of a regular expression */
+    RACE_ROUNDS = 1000,
+    GO_ON_REPORTS = 4,
+    HANG_SECONDS = 120,
+};
+
+/* How a process ended and what it printed. */
+struct outcome {
+    int status; /* of waitpid */
+    char facts[FACTS];
+    char lines[LINES];
+};
+
+static char *programs; /* the directory of the misuse programs */
+static unsigned runs, failures;
+
+/* The functions as the command line and as the report name them. */
+static const struct {
+    const char *word, *reported;
+} functions[] = {
+    {"free", "free"},
+    {"cfree", "cfree"},
+    {"free_sized", "free_sized"},
+    {"free_aligned_sized", "free_aligned_sized"},
+    {"realloc", "realloc"},
+    {"realloc_larger", "realloc"},
+    {"realloc_zero", "realloc"},
+    {"reallocarray", "reallocarray"},
+    {"malloc_usable_size", "malloc_usable_size"},
+    {"delete", "operator delete"},
+    {"delete_array", "operator delete\\[\\]"},
+    {"delete_sized", "operator delete"},
+    {"delete_array_sized", "operator delete\\[\\]"},
+    {"delete_aligned", "operator delete"},
+    {"delete_array_sized_aligned", "operator delete\\[\\]"},
+};
+enum { FUNCTIONS = sizeof(functions) / sizeof(functions[0]) };
+
+/* The block sizes, and how a report ends that names the class. */
+static const struct {
+    const char *word, *class;
+} sizes[] = {
+    {"tiny", "TINY, arena [1-9][0-9]*"},
+    {"small", "SMALL, arena [1-9][0-9]*"},
+    {"big", "SMALL, arena [1-9][0-9]*"},
+    {"large", "LARGE"},
+};
+enum { SIZES = sizeof(sizes) / sizeof(sizes[0]) };
+
+static void fatal(const char *what)
+{
+    perror(what);
+    exit(2);
+}
+
+/* Reads a pipe to its end into text, as far as it fits; always NUL-terminated. */
+static void read_all(int from, char *text, size_t size)
+{
+    size_t used = 0;
+    ssize_t got;
+    char rest[4096];
+    while (used < size - 1 && (got = read(from, text + used, size - 1 - used)) > 0)
+        used += (size_t)got;
+    while (read(from, rest, sizeof(rest)) > 0)
+        continue;
+    text[used] = '\0';
+    close(from);
+}
+
+static void run_child(const char *const *words, const char *options, int out, int err)
+{
+    struct rlimit no_core = {0, 0};
+    char *arguments[MOST_WORDS + 1] = {NULL}, *path = NULL;
+    for (size_t i = 0; words[i] != NULL && i < MOST_WORDS; i++)
+        arguments[i] = (char *)(uintptr_t)words[i];
+    if (asprintf(&path, "%s/%s", programs, words[0]) < 0)
+        _exit(126);
+    setrlimit(RLIMIT_CORE, &no_core);
+    setenv("ACRE_OPTIONS", options, 1);
+    alarm(HANG_SECONDS);
+    dup2(out, STDOUT_FILENO);
+    dup2(err, STDERR_FILENO);
+    execv(path, arguments);
+    _exit(127);
+}
+
+/* Runs a misuse program and waits for it. Facts are few, so reading one pipe first cannot block. */
+static void run(const char *const *words, const char *options, struct outcome *outcome)
+{
+    int out[2], err[2];
+    if (pipe2(out, O_CLOEXEC) != 0 || pipe2(err, O_CLOEXEC) != 0)
+        fatal("pipe2");
+    pid_t child = fork();
+    if (child < 0)
+        fatal("fork");
+    if (child == 0)
+        run_child(words, options, out[1], err[1]);
+    close(out[1]);
+    close(err[1]);
+    read_all(err[0], outcome->lines, LINES);
+    read_all(out[0], outcome->facts, FACTS);
+    if (waitpid(child, &outcome->status, 0) != child)
+        fatal("waitpid");
+    runs++;
+}
+
+/* Says which run went wrong, and how. */
+static void fail(const char *const *words, const struct outcome *outcome, const char *expected)
+{
+    failures++;
+    printf("failed:");
+    for (size_t i = 0; words[i] != NULL; i++)
+        printf(" %s", words[i]);
+    printf("\n  expected: %s\n  status:   %s %d\n  printed:  %.600s\n", expected,
+           WIFSIGNALED(outcome->status) ? "signal" : "exit",
+           WIFSIGNALED(outcome->status) ? WTERMSIG(outcome->status) : WEXITSTATUS(outcome->status),
+           outcome->lines);
+}
+
+static bool matches(const char *text, const char *pattern)
+{
+    regex_t expression;
+    if (regcomp(&expression, pattern, REG_EXTENDED | REG_NOSUB) != 0)
+        fatal("regcomp");
+    bool found = regexec(&expression, text, 0, NULL, 0) == 0;
+    regfree(&expression);
+    return found;
+}
+
+/*
+ * Runs a misuse that must be fatal. The line must be "acre: FAULT: FUNCTION(POINTER): " and then
+ * `tail`, in which %b and %s stand for the block and its size; `tail` is an extended regular
+ * expression.
+ */
+static void expect_abort(const char *const *words, const char *fault, const char *reported,
+                         const char *tail)
+{
+    static struct outcome outcome;
+    char pattern[PATTERN], block[32], size[32];
+    uintmax_t pointer = 0, block_address = 0, block_size = 0;
+    run(words, "", &outcome);
+    if (sscanf(outcome.facts, "%jx %jx %ju", &pointer, &block_address, &block_size) != 3) {
+        fail(words, &outcome, "facts on standard output");
+        return;
+    }
+    snprintf(block, sizeof(block), "%#jx", block_address);
+    snprintf(size, sizeof(size), "%ju", block_size);
+    int used =
+        snprintf(pattern, sizeof(pattern), "^acre: %s: %s\\(%#jx\\): ", fault, reported, pointer);
+    for (const char *next = tail; *next != '\0' && used < PATTERN - 40; next++) {
+        const char *value = next[0] != '%' ? NULL : next[1] == 'b' ? block : size;
+        if (value == NULL) {
+            pattern[used++] = *next;
+            continue;
+        }
+        used += snprintf(pattern + used, sizeof(pattern) - (size_t)used, "%s", value);
+        next++;
+    }
+    snprintf(pattern + used, sizeof(pattern) - (size_t)used, "\n$");
+    if (!WIFSIGNALED(outcome.status) || WTERMSIG(outcome.status) != SIGABRT ||
+        !matches(outcome.lines, pattern))
+        fail(words, &outcome, pattern);
+}
+
+/* The end of the line after each history. Where the block's memory was given back or served other
+ * blocks meanwhile, that it was released may be all that can be said. */
+static void double_tail(size_t size, const char *history, char *tail)
+{
+    static const char gone[] = "the block was released";
+    bool is_large = strcmp(sizes[size].word, "large") == 0;
+    bool has_own_run = strcmp(sizes[size].word, "big") == 0;
+    if (strcmp(history, "between") == 0 && is_large)
+        snprintf(tail, PATTERN, "(block %%b of [0-9]+ bytes, LARGE|%s)", gone);
+    else if (strcmp(history, "between") == 0 || strcmp(history, "released") == 0 || has_own_run)
+        snprintf(tail, PATTERN, "(block %%b of %%s bytes, %s|%s)", sizes[size].class, gone);
+    else
+        snprintf(tail, PATTERN, "block %%b of %%s bytes, %s", sizes[size].class);
+}
+
+static void test_double(void)
+{
+    static const char *const callers[] = {"same", "other"};
+    static const char *const histories[] = {"fresh", "full", "between", "released"};
+    for (size_t f = 0; f < FUNCTIONS; f++)
+        for (size_t s = 0; s < SIZES; s++)
+            for (size_t c = 0; c < 4; c++)
+                for (size_t h = 0; h < sizeof(histories) / sizeof(histories[0]); h++) {
+                    char tail[PATTERN];
+                    const char *words[] = {
+                        "double",       functions[f].word, sizes[s].word, callers[c / 2],
+                        callers[c % 2], histories[h],      NULL};
+                    double_tail(s, histories[h], tail);
+                    expect_abort(words, "double free", functions[f].reported, tail);
+                }
+}
+
+static void test_interior(void)
+{
+    static const char *const callers[] = {"same", "other"};
+    static const struct {
+        const char *word, *fault;
+    } places[] = {
+        {"next", "interior pointer"},   {"middle", "interior pointer"},
+        {"last", "interior pointer"},   {"odd", "misaligned pointer"},
+        {"half", "misaligned pointer"}, {"end", "misaligned pointer"},
+    };
+    for (size_t f = 0; f < FUNCTIONS; f++)
+        for (size_t s = 0; s < SIZES; s++)
+            for (size_t c = 0; c < 2; c++)
+                for (size_t p = 0; p < sizeof(places) / sizeof(places[0]); p++) {
+                    char tail[PATTERN];
+                    const char *words[] = {"interior", functions[f].word, sizes[s].word,
+                                           callers[c], places[p].word,    NULL};
+                    snprintf(tail, sizeof(tail), "block %%b of %%s bytes, %s", sizes[s].class);
+                    expect_abort(words, places[p].fault, functions[f].reported, tail);
+                }
+}
+
+static void test_foreign(void)
+{
+    static const char *const callers[] = {"same", "other"};
+    static const char *const addresses[] = {
+        "stack",
+        "thread_stack",
+        "code",
+        "library_code",
+        "string",
+        "data",
+        "thread_local",
+        "mapping",
+        "unmapped",
+        "break",
+        "vdso",
+        "heap",
+        "inside_mapping",
+        "aligned_mapping",
+        "header",
+        "heap_end",
+        "library_data",
+        "0x1",                /* not even aligned */
+        "0x10",               /* page zero */
+        "0x800",              /* page zero */
+        "0x7ffffffffff0",     /* the end of the 47-bit addresses */
+        "0x800000000000",     /* the first above them: non-canonical with 48 bits */
+        "0x1000000000000",    /* the first above 48 bits */
+        "0x100000000000000",  /* the first above 56 bits, the widest that kernels give */
+        "0x8000000000000000", /* non-canonical */
+        "0xffff800000000000", /* the kernel's */
+        "0xfffffffffffffff0", /* (void *)-16 */
+        "0xffffffffffffffff", /* (void *)-1 */
+    };
+    for (size_t f = 0; f < FUNCTIONS; f++)
+        for (size_t c = 0; c < 2; c++)
+            for (size_t a = 0; a < sizeof(addresses) / sizeof(addresses[0]); a++) {
+                const char *words[] = {"foreign", functions[f].word, callers[c], addresses[a],
+                                       NULL};
+                expect_abort(words, "foreign pointer", functions[f].reported,
+                             "not a block of this allocator");
+            }
+}
+
+/* How many lines of the outcome there are; -1 if one of them does not match. */
+static int count_matching(char *lines, const char *pattern)
+{
+    int count = 0;
+    char *rest = NULL;
+    for (char *line = strtok_r(lines, "\n", &rest); line != NULL;
+         line = strtok_r(NULL, "\n", &rest)) {
+        if (!matches(line, pattern))
+            return -1;
+        count++;
+    }
+    return count;
+}
+
+/*
+ * Two frees in the same instant. Where neither is by the owner, and for LARGE, each double free is
+ * reported; where one is, it may go unreported, but never do two live blocks overlap.
+ */
+static void test_race(void)
+{
+    static const char *const who[] = {"remote", "owner"};
+    static struct outcome outcome;
+    for (size_t s = 0; s < SIZES; s++)
+        for (size_t w = 0; w < 2; w++) {
+            const char *words[] = {"race", sizes[s].word, who[w], NULL};
+            bool all = w == 0 || strcmp(sizes[s].word, "large") == 0;
+            run(words, "abort:0", &outcome);
+            int count =
+                count_matching(outcome.lines, "^acre: double free: free\\(0x[0-9a-f]+\\): ");
+            if (!WIFEXITED(outcome.status) || WEXITSTATUS(outcome.status) != 0 || count < 0 ||
+                count > RACE_ROUNDS || (all && count != RACE_ROUNDS)) {
+                printf("reports: %d of %d rounds\n", count, RACE_ROUNDS);
+                fail(words, &outcome, all ? "a report in each round" : "at most one in each round");
+            }
+        }
+}
+
+/* With abort:0 misuse is reported and the program goes on. */
+static void test_go_on(void)
+{
+    static struct outcome outcome;
+    char pattern[PATTERN];
+    for (size_t f = 0; f < FUNCTIONS; f++)
+        for (size_t s = 0; s < SIZES; s++) {
+            const char *words[] = {"go_on", functions[f].word, sizes[s].word, NULL};
+            run(words, "abort:0", &outcome);
+            snprintf(pattern, sizeof(pattern),
+                     "^acre: (double free|(interior|misaligned|foreign) pointer): %s\\(0x",
+                     functions[f].reported);
+            if (!WIFEXITED(outcome.status) || WEXITSTATUS(outcome.status) != 0 ||
+                count_matching(outcome.lines, pattern) != GO_ON_REPORTS)
+                fail(words, &outcome, "four reports and status 0");
+        }
+}
+
+int main(int count, char **words)
+{
+    (void)count;
+    programs = dirname(strdup(words[0]));
+    test_double();
+    test_interior();
+    test_foreign();
+    test_race();
+    test_go_on();
+    if (failures != 0)
+        printf("%u of %u misuses went wrong\n", failures, runs);
+    return failures == 0 ? 0 : 1;
+}

@@ -1,0 +1,79 @@
+/*
+ * calloc zeroes memory that was dirty before, whoever freed it, and does not touch pages that the
+ * system just handed out.
+ */
+#include "check.h"
+#include <malloc.h>
+
+static const size_t sizes[] = {1,    16,    17,    48,     128,    500,     1024,    4096,
+                               5000, 20000, 65536, 150000, 300000, 1048576, 1048577, 3000000};
+
+static void *free_all(void *blocks)
+{
+    for (void **next = blocks; *next != NULL; next++)
+        free(*next);
+    return NULL;
+}
+
+/* Dirties and frees blocks of one size, in this thread or another one, and takes them zeroed. */
+static void check_reuse(size_t size, bool remote)
+{
+    enum { MOST = 300 };
+    static void *blocks[MOST + 1];
+    size_t count = size > 100000 ? 6 : MOST;
+    for (size_t i = 0; i < count; i++) {
+        blocks[i] = malloc(size);
+        CHECK(blocks[i] != NULL);
+        memset(blocks[i], 0xA5, malloc_usable_size(blocks[i]));
+    }
+    blocks[count] = NULL;
+    if (remote) {
+        pthread_t thread;
+        CHECK(pthread_create(&thread, NULL, free_all, blocks) == 0);
+        CHECK(pthread_join(thread, NULL) == 0);
+    } else {
+        free_all(blocks);
+    }
+    for (size_t i = 0; i < count; i++) {
+        blocks[i] = i % 2 ? calloc(1, size) : calloc(size, 1);
+        CHECK(blocks[i] != NULL && is_zero(blocks[i], size));
+        memset(blocks[i], 0x5A, size);
+    }
+    free_all(blocks);
+}
+
+static void test_untouched_pages(void)
+{
+    size_t size = 512 * CHECK_MIB, before = resident_bytes();
+    char *block = calloc(size / 8, 8);
+    CHECK(block != NULL);
+    CHECK(resident_bytes() < before + 8 * CHECK_MIB);
+    for (size_t i = 0; i < size; i += 64 * CHECK_MIB)
+        CHECK(block[i] == 0);
+    free(block);
+}
+
+/* A LARGE block that realloc grew after calloc: what calloc next hands out is zero all the same. */
+static void test_after_growth(void)
+{
+    for (int round = 0; round < 8; round++) {
+        size_t size = 2 * CHECK_MIB;
+        char *block = calloc(1, size);
+        CHECK(block != NULL && is_zero(block, size));
+        block = realloc(block, 3 * size);
+        CHECK(block != NULL && is_zero(block, size));
+        memset(block, 0xFF, 3 * size);
+        free(block);
+    }
+}
+
+int main(void)
+{
+    check_begin();
+    for (int round = 0; round < 2; round++)
+        for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
+            check_reuse(sizes[i], round == 1);
+    test_untouched_pages();
+    test_after_growth();
+    return 0;
+}

@@ -1,0 +1,71 @@
+/*
+ * Catches what code writes to standard error, and counts the writes: standard error becomes one end
+ * of a SOCK_SEQPACKET pair, which keeps each write apart as a message.
+ */
+#ifndef ACRE_TESTS_UNIT_CAPTURE_H
+#define ACRE_TESTS_UNIT_CAPTURE_H
+
+#include <check.h>
+#include <stddef.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct capture {
+    char text[8192]; /* what was written, NUL-terminated */
+    size_t writes;   /* in that many writes */
+    int status;      /* of the child, as from waitpid; 0 without one */
+};
+
+/* Reads all messages from fd until its other end is closed; closes fd. */
+static inline void capture_read(struct capture *capture, int fd)
+{
+    size_t used = 0;
+    ssize_t length;
+    capture->writes = 0;
+    while ((length = recv(fd, capture->text + used, sizeof capture->text - 1 - used, 0)) > 0) {
+        used += (size_t)length;
+        capture->writes++;
+    }
+    capture->text[used] = '\0';
+    close(fd);
+}
+
+/* Runs run(argument) here with standard error caught. */
+static inline void capture_stderr(struct capture *capture, void (*run)(void *), void *argument)
+{
+    int pair[2];
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
+    int saved = dup(STDERR_FILENO);
+    dup2(pair[1], STDERR_FILENO);
+    close(pair[1]);
+    run(argument);
+    dup2(saved, STDERR_FILENO);
+    close(saved);
+    capture_read(capture, pair[0]);
+    capture->status = 0;
+}
+
+/* Runs run(argument) in a child with standard error caught; the child exits with 0 if it returns.
+ */
+static inline void capture_child(struct capture *capture, void (*run)(void *), void *argument)
+{
+    int pair[2];
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
+    pid_t child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0) {
+        setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+        close(pair[0]);
+        dup2(pair[1], STDERR_FILENO);
+        close(pair[1]);
+        run(argument);
+        _exit(0);
+    }
+    close(pair[1]);
+    capture_read(capture, pair[0]);
+    ck_assert_int_eq(waitpid(child, &capture->status, 0), child);
+}
+
+#endif

@@ -1,0 +1,23 @@
+#!/bin/sh
+# The shared library exports what tests/api/exports.txt lists, and nothing else: the malloc family
+# unversioned (a versioned name would not stand in for libc's), the acre_ functions in their node.
+# A debug build (-DACRE_DEBUG in ACRE_CFLAGS) may have names that begin with acre_debug_ besides.
+set -eu
+
+library=../../lib/.libs/libacre.so
+list=${srcdir:-.}/../api/exports.txt
+
+case ${ACRE_CFLAGS-} in
+*-DACRE_DEBUG*) extra='^acre_debug_' ;;
+*) extra='^$' ;;
+esac
+
+# Column 2 is the kind of a symbol; A is the version node itself.
+LC_ALL=C nm -D --defined-only "$library" | awk '$2 != "A" { print $3 }' | grep -v "$extra" |
+    LC_ALL=C sort >exports.found
+if diff -u "$list" exports.found; then
+    echo "$(wc -l <exports.found) names, as listed"
+else
+    echo "libacre.so (+) does not export what tests/api/exports.txt lists (-)" >&2
+    exit 1
+fi

@@ -1,0 +1,74 @@
+#!/bin/sh
+# Checks lib/ against the table of layers in lib/README.md. Fails, with a line for each fault, if a
+# file includes a header of a higher layer, or of its own layer without a "+" in its row; if a file
+# is not in the table; or if the table names a module that has no file.
+set -eu
+
+cd "${srcdir:-$(dirname "$0")}/../.."
+
+awk '
+function fail(message) {
+    print message > "/dev/stderr"
+    faults++
+}
+
+# The module that a file belongs to: its name without directory and suffix.
+function module_of(path) {
+    sub(/.*\//, "", path)
+    sub(/\.[ch]$/, "", path)
+    return path
+}
+
+function trim(text) {
+    gsub(/^[ \t`]+|[ \t`]+$/, "", text)
+    return text
+}
+
+BEGIN {
+    FS = "|"
+    table = ARGV[1]
+    for (i = 2; i < ARGC; i++)
+        has_file[module_of(ARGV[i])] = 1
+}
+
+# A row of the table: | layer | module, module ... | own |
+FILENAME == table && trim($2) ~ /^[0-9]+[+]?$/ {
+    count = split($3, names, ",")
+    for (i = 1; i <= count; i++) {
+        module = trim(names[i])
+        if (module in layer)
+            fail(table ":" FNR ": " module " stands in the table twice")
+        layer[module] = trim($2)
+        if (!(module in has_file))
+            fail(table ":" FNR ": " module " has no file in lib/")
+    }
+}
+
+# Headers that are not of lib/ (of the system, of include/) are not in the table and not our concern.
+FILENAME != table && /^[ \t]*#[ \t]*include[ \t]*["<]/ {
+    header = $0
+    sub(/^[^"<]*["<]/, "", header)
+    sub(/[">].*/, "", header)
+    sub(/^(\.\/|(\.\.\/)*lib\/)/, "", header)
+    from = module_of(FILENAME)
+    to = header
+    sub(/\.[ch]$/, "", to)
+    if (to == from || !(from in layer) || !(to in layer))
+        next
+    includes++
+    if (layer[to] + 0 > layer[from] + 0 || (layer[to] + 0 == layer[from] + 0 && layer[from] !~ /[+]/))
+        fail(FILENAME ":" FNR ": " from " of layer " layer[from] " includes " header \
+             " of layer " layer[to])
+}
+
+END {
+    for (i = 2; i < ARGC; i++)
+        if (!(module_of(ARGV[i]) in layer))
+            fail(ARGV[i] ": " module_of(ARGV[i]) " is not in the table of " table)
+    if (includes == 0)
+        fail("no include of one file of lib/ by another was found to check")
+    if (faults > 0)
+        exit 1
+    print includes " includes, all as the table allows"
+}
+' lib/README.md lib/*.[ch]

@@ -1,0 +1,30 @@
+#!/bin/sh
+# The options in libacre(3) are those that acre-run --help-options prints: the same names, allowed
+# values and defaults, in the same order, none missing and none too many.
+#
+# ACRE_RUN may name the acre-run to ask; otherwise it is that of the build tree, seen from the
+# directory of this test's results.
+set -eu
+
+acre_run=${ACRE_RUN-../../tools/acre-run}
+page=${srcdir:-$(dirname "$0")}/../../man/libacre.3
+directory=$(mktemp -d)
+trap 'rm -rf "$directory"' EXIT
+
+# The first line of the table is its head. A unit stands as a word of its own behind the values.
+"$acre_run" --help-options >"$directory/help"
+awk 'NR > 1 { print $3 == "ms" ? $1 " " $2 " ms, default " $4 : $1 " " $2 ", default " $3 }' \
+    "$directory/help" >"$directory/table"
+
+# In the page, and nothing else there begins with .It Cm: .It Cm decay Ar 0..3600000 ms Pq default 1000
+sed -n '/^\.It Cm /{ s///; s/ Ar / /; s/ Pq default /, default /; p; }' "$page" >"$directory/page"
+
+if [ ! -s "$directory/table" ]; then
+    echo "$acre_run --help-options lists no option" >&2
+    exit 1
+fi
+if ! diff -u "$directory/table" "$directory/page"; then
+    echo "$page (+) does not have the options of acre-run --help-options (-)" >&2
+    exit 1
+fi
+echo "$(wc -l <"$directory/table") options, in libacre(3) as in the library"

@@ -1,0 +1,37 @@
+/*
+ * What the unit tests share: the suite of each module, which its test_<module>.c defines and main.c
+ * runs.
+ */
+#ifndef ACRE_TESTS_UNIT_TEST_H
+#define ACRE_TESTS_UNIT_TEST_H
+
+#include <check.h>
+
+Suite *alloc_suite(void);
+Suite *alloc_trace_suite(void);
+Suite *arena_suite(void);
+Suite *bits_suite(void);
+Suite *extents_suite(void);
+Suite *extents_steps_suite(void);
+Suite *free_suite(void);
+Suite *heap_suite(void);
+Suite *heap_map_suite(void);
+Suite *heap_system_suite(void);
+Suite *init_suite(void);
+Suite *large_suite(void);
+Suite *large_system_suite(void);
+Suite *list_suite(void);
+Suite *lock_suite(void);
+Suite *lock_fork_suite(void);
+Suite *meta_suite(void);
+Suite *option_suite(void);
+Suite *os_suite(void);
+Suite *out_suite(void);
+Suite *remote_suite(void);
+Suite *report_suite(void);
+Suite *size_class_suite(void);
+Suite *slab_suite(void);
+Suite *states_suite(void);
+Suite *stats_suite(void);
+
+#endif

@@ -1,0 +1,281 @@
+/*
+ * Allocation as the exported functions use it: sizes, zeroed, aligned and resized blocks, and what
+ * happens where there is no memory. Random traces: test_alloc_trace.c.
+ */
+#include "test.h"
+#include "alloc.h"
+#include "capture.h"
+#include "free.h"
+#include "init.h"
+#include "os.h"
+#include "random.h"
+#include "sanitized.h"
+#include "thread.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+static void begin(void)
+{
+    init_start(NULL);
+}
+
+/* The calling thread's arena is valid; one that has only LARGE blocks has none. */
+static bool own_arena_is_valid(void)
+{
+    struct arena *own = thread_own_arena();
+
+    return own == NULL || arena_is_valid(own);
+}
+
+static bool all_bytes(const unsigned char *memory, size_t size, unsigned char value)
+{
+    return size == 0 || (memory[0] == value && memcmp(memory, memory + 1, size - 1) == 0);
+}
+
+/* ---- Sizes ---- */
+
+START_TEST(the_good_size_is_the_usable_size)
+{
+    struct random random = random_begin();
+
+    for (size_t size = 0; size < 3 * MIB;
+         size += size < 5000 ? 1 : 1 + random_below(&random, 9999)) {
+        void *block = alloc_block(size);
+        size_t good = alloc_good_size(size);
+        if (block == NULL || good < size || free_usable_size(block, "test") != good ||
+            alloc_good_size(good) != good)
+            ck_abort_msg("size %zu, good %zu; seed %" PRIu64, size, good, random.seed);
+        free_block(block);
+    }
+    ck_assert_uint_eq(alloc_good_size((size_t)PTRDIFF_MAX + 1), 0);
+    ck_assert_uint_eq(alloc_good_size(SIZE_MAX), 0);
+}
+END_TEST
+
+START_TEST(every_alignment_is_kept)
+{
+    for (size_t alignment = 1; alignment <= 64 * MIB; alignment *= 2) {
+        for (size_t size = 0; size <= 2 * MIB; size = size == 0 ? 1 : 5 * size) {
+            unsigned char *block = alloc_aligned(alignment, size);
+            if (block == NULL || (uintptr_t)block % max_size(alignment, BLOCK_ALIGNMENT) != 0 ||
+                free_usable_size(block, "test") < size)
+                ck_abort_msg("alignment %zu, size %zu: %p", alignment, size, (void *)block);
+            memset(block, 0xa5, size);
+            free_block(block);
+        }
+    }
+}
+END_TEST
+
+/* ---- Zeroes ---- */
+
+START_TEST(dirty_memory_is_zeroed_again)
+{
+    enum { BLOCKS = 40 };
+    static const size_t sizes[] = {1, 100, 4095, 4096, 5000, 64 * 1024, 1 << 20, 3 << 20};
+    unsigned char *blocks[BLOCKS];
+    size_t size = sizes[_i];
+
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < BLOCKS; i++) {
+            blocks[i] = alloc_zeroed(size, 1);
+            if (blocks[i] == NULL || !all_bytes(blocks[i], size, 0))
+                ck_abort_msg("round %d, block %d", round, i);
+            memset(blocks[i], 0xee, free_usable_size(blocks[i], "test"));
+        }
+        for (int i = 0; i < BLOCKS; i++)
+            free_block(blocks[i]);
+        if (round == 1)
+            alloc_trim();
+    }
+}
+END_TEST
+
+/* Pages that are known to be zero are not written to: they stay out of memory. */
+START_TEST(known_zeroes_are_not_touched)
+{
+    enum { BLOCKS = 64, SIZE = 1 << 20 };
+
+    free_block(alloc_block(SIZE));
+    size_t before = os_resident();
+    for (int i = 0; i < BLOCKS; i++)
+        ck_assert_ptr_nonnull(alloc_zeroed(1, SIZE));
+    ck_assert_uint_lt(os_resident(), before + BLOCKS * (size_t)SIZE / 2);
+}
+END_TEST
+
+/* ---- Resizing ---- */
+
+START_TEST(contents_survive_every_change_of_size)
+{
+    static const size_t sizes[] = {
+        1,     16,    17,     64,     65,     128,     129,           1024,    1025,    4096,
+        16384, 16385, 100000, 262144, 300000, 1 << 20, (1 << 20) + 1, 2 << 20, 5 << 20, 9 << 20};
+    size_t old = sizes[_i];
+
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        size_t new = sizes[i], kept = min_size(old, new);
+        unsigned char *block = alloc_block(old);
+        memset(block, 0x3c, old);
+        bool was_enough = free_usable_size(block, "test") >= new;
+        unsigned char *resized = alloc_resize(block, new, "test");
+        if (resized == NULL || !all_bytes(resized, kept, 0x3c))
+            ck_abort_msg("%zu to %zu", old, new);
+        if (was_enough && new >= old && resized != block)
+            ck_abort_msg("%zu to %zu: moved without need", old, new);
+        if (free_usable_size(resized, "test") < new)
+            ck_abort_msg("%zu to %zu: too short", old, new);
+        memset(resized, 0x3d, new);
+        free_block(resized);
+    }
+}
+END_TEST
+
+START_TEST(the_edges_of_resizing)
+{
+    char *block = alloc_resize(NULL, 100, "test");
+
+    ck_assert_ptr_nonnull(block);
+    strcpy(block, "kept");
+    errno = 0;
+    ck_assert_ptr_null(alloc_resize(block, (size_t)PTRDIFF_MAX + 1, "test"));
+    ck_assert_int_eq(errno, ENOMEM);
+    errno = 0;
+    ck_assert_ptr_null(alloc_resize(block, PTRDIFF_MAX, "test"));
+    ck_assert_int_eq(errno, ENOMEM);
+    ck_assert_str_eq(block, "kept");
+    ck_assert_ptr_eq(alloc_resize(block, free_usable_size(block, "test"), "test"), block);
+    char *smaller = alloc_resize(block, 5, "test");
+    ck_assert_str_eq(smaller, "kept");
+    ck_assert_uint_lt(free_usable_size(smaller, "test"), 100);
+    errno = EXDEV;
+    ck_assert_ptr_null(alloc_resize(smaller, 0, "test"));
+    ck_assert_int_eq(errno, EXDEV);
+    ck_assert(own_arena_is_valid());
+}
+END_TEST
+
+/* ---- Errors ---- */
+
+START_TEST(what_cannot_be_had_is_enomem)
+{
+    errno = 0;
+    ck_assert_ptr_null(alloc_block((size_t)PTRDIFF_MAX + 1));
+    ck_assert_int_eq(errno, ENOMEM);
+    errno = 0;
+    ck_assert_ptr_null(alloc_block(SIZE_MAX));
+    ck_assert_int_eq(errno, ENOMEM);
+    errno = 0;
+    ck_assert_ptr_null(alloc_block(PTRDIFF_MAX));
+    ck_assert_int_eq(errno, ENOMEM);
+    errno = 0;
+    ck_assert_ptr_null(alloc_zeroed(SIZE_MAX / 2, 3));
+    ck_assert_int_eq(errno, ENOMEM);
+    errno = 0;
+    ck_assert_ptr_null(alloc_zeroed(1, SIZE_MAX));
+    ck_assert_int_eq(errno, ENOMEM);
+    errno = EXDEV;
+    ck_assert_ptr_null(alloc_aligned(4096, SIZE_MAX));
+    ck_assert_ptr_null(alloc_aligned((size_t)1 << 63, 1));
+    ck_assert_int_eq(errno, EXDEV); /* that is the caller's to set */
+}
+END_TEST
+
+START_TEST(success_leaves_errno_alone)
+{
+    errno = EXDEV;
+    for (size_t size = 1; size <= 8 * MIB; size *= 3) {
+        void *block = alloc_block(size), *zeroed = alloc_zeroed(1, size);
+        block = alloc_resize(block, 2 * size, "test");
+        free_block(block);
+        free_block(zeroed);
+        free_block(alloc_aligned(256, size));
+    }
+    alloc_trim();
+    ck_assert_int_eq(errno, EXDEV);
+}
+END_TEST
+
+#ifndef SANITIZED
+
+/* Uses up 64 MiB of address space in blocks of one size, frees them, and starts again. */
+static void run_out_of_memory(void *argument)
+{
+    enum { ROOM = 64 << 20, MOST = ROOM / 1024 };
+    static void *blocks[MOST];
+    size_t size = *(const size_t *)argument, first = 0;
+
+    if (setrlimit(RLIMIT_AS, &(struct rlimit){ROOM, ROOM}) != 0)
+        _exit(1);
+    for (int round = 0; round < 3; round++) {
+        size_t count = 0;
+        errno = 0;
+        while (count < MOST && (blocks[count] = alloc_block(size)) != NULL) {
+            memset(blocks[count], round + 1, size);
+            count++;
+        }
+        if (count * size < ROOM / 4)
+            _exit(2);
+        if (count < MOST && errno != ENOMEM)
+            _exit(3);
+        if (round == 0)
+            first = count;
+        if (count < first - first / 4)
+            _exit(4);
+        for (size_t i = 0; i < count; i++)
+            if (!all_bytes(blocks[i], size, (unsigned char)(round + 1)))
+                _exit(5);
+        for (size_t i = 0; i < count; i++)
+            free_block(blocks[i]);
+        if (!own_arena_is_valid())
+            _exit(6);
+    }
+}
+
+START_TEST(little_address_space_is_used_and_used_again)
+{
+    static size_t sizes[] = {1024, 50000, 300000, 1 << 20, 3 << 20};
+    struct capture capture;
+
+    capture_child(&capture, run_out_of_memory, &sizes[_i]);
+    ck_assert_str_eq(capture.text, "");
+    ck_assert_msg(capture.status == 0, "status %#x", (unsigned)capture.status);
+}
+END_TEST
+
+static void add_limit_tests(TCase *tests)
+{
+    tcase_add_loop_test(tests, little_address_space_is_used_and_used_again, 0, 5);
+}
+
+#else
+
+/* The sanitizers' runtimes need address space of their own, and die without. */
+static void add_limit_tests(TCase *tests)
+{
+    (void)tests;
+}
+
+#endif
+
+Suite *alloc_suite(void)
+{
+    Suite *suite = suite_create("alloc");
+    TCase *tests = tcase_create("alloc");
+
+    tcase_set_timeout(tests, 60);
+    tcase_add_checked_fixture(tests, begin, NULL);
+    tcase_add_test(tests, the_good_size_is_the_usable_size);
+    tcase_add_test(tests, every_alignment_is_kept);
+    tcase_add_loop_test(tests, dirty_memory_is_zeroed_again, 0, 8);
+    tcase_add_test(tests, known_zeroes_are_not_touched);
+    tcase_add_loop_test(tests, contents_survive_every_change_of_size, 0, 20);
+    tcase_add_test(tests, the_edges_of_resizing);
+    tcase_add_test(tests, what_cannot_be_had_is_enomem);
+    tcase_add_test(tests, success_leaves_errno_alone);
+    add_limit_tests(tests);
+    suite_add_tcase(suite, tests);
+    return suite;
+}

@@ -1,0 +1,451 @@
+/*
+ * The table of LARGE blocks and free extents on made-up addresses: against a plain array of pages
+ * on random data, and rebuilt from entries as a fork may leave them (test_extents_steps.c tries
+ * every instruction).
+ */
+#include "test.h"
+#include "random.h"
+#include "extents.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+enum {
+    PAGES = 160,  /* of the made-up address space */
+    CHUNKS = 2,   /* more entries than pages */
+    LONGEST = 12, /* pages of a mapped range */
+    ROUNDS = 20000,
+};
+
+#define PAGE ((size_t)4096)
+#define BASE ((uintptr_t)0x7f1234567000)
+
+/* What the plain reference knows of a page. */
+struct page {
+    enum extent_state state; /* UNUSED, LIVE or STOCK */
+    bool first;              /* an entry begins here */
+    bool zero;               /* of the STOCK extent it belongs to */
+    uint64_t stamp;          /* likewise */
+};
+
+static struct extents table;
+static struct extent_chunk chunks[CHUNKS];
+static struct page pages[PAGES + 1]; /* one more, unused, as an end */
+
+static void begin(void)
+{
+    memset(&table, 0, sizeof(table));
+    memset(chunks, 0, sizeof(chunks));
+    memset(pages, 0, sizeof(pages));
+    for (int i = 0; i < CHUNKS; i++)
+        extents_add_chunk(&table, &chunks[i]);
+}
+
+static uintptr_t address_of(size_t page)
+{
+    return BASE + page * PAGE;
+}
+
+static size_t page_of(const struct extent *entry)
+{
+    return (entry->base - BASE) / PAGE;
+}
+
+/* Pages of the entry that begins at `page`, according to the reference. */
+static size_t plain_length(size_t page)
+{
+    size_t end = page + 1;
+
+    while (end < PAGES && pages[end].state != EXTENT_UNUSED && !pages[end].first)
+        end++;
+    return end - page;
+}
+
+static void plain_fill(size_t page, size_t count, struct page value)
+{
+    for (size_t i = 0; i < count; i++) {
+        pages[page + i] = value;
+        pages[page + i].first = value.first && i == 0;
+    }
+}
+
+/* ---- Comparing ---- */
+
+/* True if an entry is the one that begins at `page`, according to the reference. */
+static bool agrees(const struct extent *entry, size_t page)
+{
+    const struct page *plain = &pages[page];
+
+    if (entry == NULL || entry->base != address_of(page) || entry->state != plain->state ||
+        entry->size != plain_length(page) * PAGE)
+        return false;
+    return plain->state == EXTENT_LIVE ||
+           (entry->zero == plain->zero && entry->stamp == plain->stamp);
+}
+
+/* Compares the whole table with the reference. Few ck_asserts: each is a system call. */
+static void check_all(const struct random *random)
+{
+    const struct extent *next = extents_first(&table);
+    const struct extent *current = NULL;
+    uint64_t oldest = EXTENT_KEPT;
+    size_t dirty = 0;
+    bool same = extents_is_valid(&table);
+
+    for (size_t i = 0; i < PAGES; i++) {
+        if (pages[i].first) {
+            same = same && agrees(next, i);
+            current = next;
+            next = current != NULL ? extents_next(current) : NULL;
+            if (pages[i].state == EXTENT_STOCK) {
+                oldest = pages[i].stamp < oldest ? pages[i].stamp : oldest;
+                dirty += pages[i].zero ? 0 : plain_length(i) * PAGE;
+            }
+        }
+        if (pages[i].state == EXTENT_UNUSED)
+            current = NULL;
+        same = same && extents_at(&table, address_of(i) + PAGE - 1) == current;
+    }
+    const struct extent *due = extents_oldest(&table);
+    same = same && next == NULL && table.dirty_bytes == dirty &&
+           extents_oldest_stamp(&table) == oldest &&
+           (due != NULL ? due->stamp : EXTENT_KEPT) == oldest;
+    ck_assert_msg(same, "seed %" PRIu64, random->seed);
+}
+
+/* Pages of the run that goes on at `page`: STOCK pages side by side, of whatever extents. */
+static size_t plain_run_length(size_t page)
+{
+    size_t end = page;
+
+    while (end < PAGES && pages[end].state == EXTENT_STOCK)
+        end++;
+    return end - page;
+}
+
+static bool is_inside_run(size_t page)
+{
+    return page > 0 && pages[page].state == EXTENT_STOCK && pages[page - 1].state == EXTENT_STOCK;
+}
+
+/* The first page of the lowest run of `count` pages from `from` on; PAGES if none. */
+static size_t plain_run_from(size_t from, size_t count)
+{
+    for (size_t i = from; i < PAGES; i++)
+        if (pages[i].state == EXTENT_STOCK && !is_inside_run(i) && plain_run_length(i) >= count)
+            return i;
+    return PAGES;
+}
+
+/* Where `count` pages are free at a multiple of the alignment, as extents.h says; 0 if nowhere. */
+static uintptr_t plain_find_room(size_t count, size_t alignment)
+{
+    uintptr_t best = 0;
+    size_t tightest = PAGES + 1;
+    size_t i = plain_run_from(0, count);
+    int fits = 0;
+
+    for (int tries = 0; i < PAGES && tries < EXTENTS_ALIGNED_TRIES; tries++) {
+        size_t length = plain_run_length(i);
+        uintptr_t start = align_up(address_of(i), alignment);
+        if (start + count * PAGE <= address_of(i + length)) {
+            best = length < tightest ? start : best;
+            tightest = length < tightest ? length : tightest;
+            if (length == count || ++fits == EXTENTS_FIT_TRIES)
+                return best;
+        }
+        i = plain_run_from(i + length, count);
+    }
+    if (best != 0 || i == PAGES)
+        return best;
+    i = plain_run_from(i, count + (alignment + PAGE - 2) / PAGE);
+    return i < PAGES ? align_up(address_of(i), alignment) : 0;
+}
+
+static void check_searches(struct random *random)
+{
+    size_t count = 1 + random_below(random, LONGEST);
+    size_t from = random_below(random, PAGES);
+    size_t alignment = random_below(random, 2) != 0 ? PAGE << random_below(random, 5) : 1;
+    struct extent_run run;
+
+    from += is_inside_run(from) ? plain_run_length(from) : 0;
+    size_t expected = plain_run_from(from, count);
+    bool found = extents_run_from(&table, address_of(from), count * PAGE, &run);
+    bool same = found == (expected < PAGES);
+    if (found)
+        same = same && run.base == address_of(expected) &&
+               run.size == plain_run_length(expected) * PAGE;
+    same = same &&
+           extents_find_room(&table, count * PAGE, alignment) == plain_find_room(count, alignment);
+    ck_assert_msg(same, "seed %" PRIu64 ": %zu pages at a multiple of %zu", random->seed, count,
+                  alignment);
+}
+
+/* ---- Random operations, each done to the table and to the reference ---- */
+
+/* Maps pages that are in no entry, LIVE or STOCK. */
+static void random_map(struct random *random, size_t page)
+{
+    size_t count = 1 + random_below(random, LONGEST);
+    struct page value = {.state = random_below(random, 2) != 0 ? EXTENT_LIVE : EXTENT_STOCK,
+                         .first = true,
+                         .zero = random_below(random, 2) != 0,
+                         .stamp = random_below(random, 4) != 0 ? random_next(random) >> 20
+                                                               : EXTENT_KEPT};
+    struct extent *entry = extents_take_entry(&table);
+
+    for (size_t i = 0; i < count; i++)
+        if (page + i >= PAGES || pages[page + i].state != EXTENT_UNUSED)
+            count = i;
+    entry->base = address_of(page);
+    entry->size = count * PAGE;
+    entry->stamp = value.stamp;
+    entry->zero = value.zero;
+    extents_publish(&table, entry, value.state);
+    plain_fill(page, count, value);
+}
+
+static void random_unmap(struct extent *entry)
+{
+    size_t page = page_of(entry);
+    size_t count = entry->size / PAGE;
+
+    extents_withdraw(&table, entry);
+    ck_assert_int_eq(entry->state, EXTENT_LEAVING);
+    extents_recycle(&table, entry);
+    plain_fill(page, count, (struct page){.state = EXTENT_UNUSED});
+}
+
+/* Joins a STOCK extent with a neighbour that it touches. */
+static void random_join(struct extent *entry)
+{
+    struct extent *behind = extents_stock_behind(&table, entry);
+    struct extent *before = extents_stock_before(&table, entry);
+    struct extent *first = behind != NULL ? entry : before;
+    struct extent *second = behind != NULL ? behind : entry;
+    size_t next = page_of(entry) + entry->size / PAGE;
+
+    ck_assert_int_eq(behind != NULL, pages[next].state == EXTENT_STOCK);
+    if (before != NULL)
+        ck_assert_uint_eq(before->base + before->size, entry->base);
+    if (first == NULL)
+        return;
+
+    struct page joined = pages[page_of(first)];
+    struct page other = pages[page_of(second)];
+    size_t count = (first->size + second->size) / PAGE;
+    joined.zero = joined.zero && other.zero;
+    joined.stamp = joined.stamp < other.stamp ? joined.stamp : other.stamp;
+    ck_assert_ptr_eq(extents_join(&table, first, second), first);
+    plain_fill(page_of(first), count, joined);
+}
+
+/* Joins all extents of a run. */
+static void random_gather(size_t page)
+{
+    while (is_inside_run(page))
+        page--;
+    size_t length = plain_run_length(page);
+    struct extent_run run = {.base = address_of(page), .size = length * PAGE};
+    struct page joined = pages[page];
+
+    for (size_t i = 1; i < length; i++) {
+        joined.zero = joined.zero && pages[page + i].zero;
+        joined.stamp = pages[page + i].stamp < joined.stamp ? pages[page + i].stamp : joined.stamp;
+    }
+    ck_assert_uint_eq(extents_gather(&table, &run)->size, run.size);
+    plain_fill(page, length, joined);
+}
+
+/* Makes a block of some pages of a run, from `page` on. */
+static void random_carve(struct random *random, size_t page)
+{
+    size_t length = plain_run_length(page);
+    size_t count = 1 + random_below(random, length);
+    bool zero = true;
+    struct extent *block = extents_carve(&table, address_of(page), count * PAGE);
+
+    for (size_t i = 0; i < count; i++)
+        zero = zero && pages[page + i].zero;
+    ck_assert_uint_eq(block->base, address_of(page));
+    ck_assert_int_eq(block->zero, zero);
+    plain_fill(page, count, (struct page){.state = EXTENT_LIVE, .first = true});
+    if (count < length)
+        pages[page + count].first = true;
+}
+
+/* Grows a LIVE block over what is free behind it, or more, in vain; or cuts it in two. */
+static void random_resize(struct random *random, struct extent *block)
+{
+    size_t page = page_of(block);
+    size_t length = block->size / PAGE;
+    size_t room = plain_run_length(page + length);
+    size_t count = 1 + random_below(random, room + 1);
+
+    if (random_below(random, 2) != 0) {
+        ck_assert_int_eq(extents_grow(&table, block, (length + count) * PAGE), count <= room);
+        if (count > room)
+            return;
+        if (count < room)
+            pages[page + length + count].first = true;
+        plain_fill(page + length, count, (struct page){.state = EXTENT_LIVE});
+    } else if (length > 1) {
+        size_t kept = 1 + random_below(random, length - 1);
+        extents_split(&table, block, kept * PAGE);
+        pages[page + kept].first = true;
+    }
+}
+
+static void random_free(struct random *random, struct extent *block)
+{
+    struct page value = {.state = EXTENT_STOCK,
+                         .first = true,
+                         .zero = random_below(random, 2) != 0,
+                         .stamp = random_next(random) >> 20};
+
+    extents_set_stock(&table, block, value.stamp, value.zero);
+    plain_fill(page_of(block), block->size / PAGE, value);
+}
+
+static void random_step(struct random *random)
+{
+    size_t page = random_below(random, PAGES);
+    struct extent *entry = extents_at(&table, address_of(page));
+
+    if (entry == NULL)
+        random_map(random, page);
+    else if (random_below(random, 8) == 0)
+        random_unmap(entry);
+    else if (entry->state == EXTENT_STOCK && random_below(random, 4) == 0)
+        random_join(entry);
+    else if (entry->state == EXTENT_STOCK && random_below(random, 16) == 0)
+        random_gather(page);
+    else if (entry->state == EXTENT_STOCK)
+        random_carve(random, page);
+    else if (random_below(random, 2) != 0)
+        random_resize(random, entry);
+    else
+        random_free(random, entry);
+}
+
+START_TEST(random_changes_agree_with_a_plain_array)
+{
+    struct random random = random_begin();
+
+    begin();
+    for (int i = 0; i < ROUNDS; i++) {
+        random_step(&random);
+        check_all(&random);
+        check_searches(&random);
+        if (i % 64 == 0) {
+            extents_rebuild(&table);
+            check_all(&random);
+        }
+    }
+}
+END_TEST
+
+/* ---- Rebuilding ---- */
+
+static void write_entry(int index, size_t page, size_t count, enum extent_state state)
+{
+    chunks[0].entries[index] =
+        (struct extent){.base = address_of(page), .size = count * PAGE, .state = (uint8_t)state};
+}
+
+/* Entries as a fork may leave them in the middle of a join, a front being taken, an unmapping. */
+START_TEST(rebuild_goes_by_the_states_alone)
+{
+    begin();
+    write_entry(0, 0, 4, EXTENT_LIVE);
+    write_entry(1, 4, 6, EXTENT_STOCK);    /* has grown over ... */
+    write_entry(2, 8, 2, EXTENT_LEAVING);  /* ... this one */
+    write_entry(3, 20, 4, EXTENT_LEAVING); /* its range may be another thread's already: */
+    write_entry(4, 21, 1, EXTENT_LIVE);
+    write_entry(5, 0, PAGES, EXTENT_UNUSED);            /* written, not published */
+    chunks[0].entries[0].right = &chunks[0].entries[4]; /* old links mean nothing */
+    table.root = &chunks[0].entries[3];
+    table.stock_bytes = 12345;
+
+    extents_rebuild(&table);
+    ck_assert(extents_is_valid(&table));
+    ck_assert_uint_eq(table.live_blocks, 2);
+    ck_assert_uint_eq(table.live_bytes, 5 * PAGE);
+    ck_assert_uint_eq(table.stock_extents, 1);
+    ck_assert_uint_eq(table.stock_bytes, 6 * PAGE);
+    ck_assert_uint_eq(table.spare, CHUNKS * EXTENTS_PER_CHUNK - 5);
+    ck_assert_ptr_null(extents_at(&table, address_of(20)));
+    ck_assert_ptr_eq(extents_at(&table, address_of(21)), &chunks[0].entries[4]);
+}
+END_TEST
+
+/* Each defect that the checker is there for is one it sees. */
+START_TEST(checker_sees_defects)
+{
+    struct extent *entry;
+
+    begin();
+    for (int i = 0; i < 8; i++)
+        write_entry(i, (size_t)i * 4, 4, i % 2 != 0 ? EXTENT_LIVE : EXTENT_STOCK);
+    extents_rebuild(&table);
+    ck_assert(extents_is_valid(&table));
+    entry = table.root->left != NULL ? table.root->left : table.root->right;
+    entry->size += PAGE; /* overlaps the next, and disagrees with the totals */
+    ck_assert(!extents_is_valid(&table));
+    entry->size -= PAGE;
+    entry->state = EXTENT_LEAVING;
+    ck_assert(!extents_is_valid(&table));
+    extents_rebuild(&table);
+    ck_assert(extents_is_valid(&table));
+    table.root->below.largest++;
+    ck_assert(!extents_is_valid(&table));
+    table.root->below.largest--;
+    table.live_blocks++;
+    ck_assert(!extents_is_valid(&table));
+    table.live_blocks--;
+    table.spare--;
+    ck_assert(!extents_is_valid(&table));
+    table.spare++;
+    ck_assert(extents_is_valid(&table));
+}
+END_TEST
+
+/* Ascending bases are the worst order for a tree without balance: the path must stay short. */
+START_TEST(index_stays_shallow)
+{
+    enum { ENTRIES = CHUNKS * EXTENTS_PER_CHUNK, DEEPEST = 40 };
+    int deepest = 0;
+
+    begin();
+    for (size_t i = 0; i < ENTRIES; i++) {
+        struct extent *entry = extents_take_entry(&table);
+        entry->base = address_of(i);
+        entry->size = PAGE;
+        extents_publish(&table, entry, EXTENT_LIVE);
+    }
+    ck_assert_ptr_null(extents_take_entry(&table));
+    ck_assert(extents_is_valid(&table));
+    for (const struct extent *entry = extents_first(&table); entry; entry = extents_next(entry)) {
+        int depth = 0;
+        for (const struct extent *up = entry; up != NULL; up = up->parent)
+            depth++;
+        deepest = depth > deepest ? depth : deepest;
+    }
+    ck_assert_int_le(deepest, DEEPEST);
+}
+END_TEST
+
+Suite *extents_suite(void)
+{
+    Suite *suite = suite_create("extents");
+    TCase *tests = tcase_create("extents");
+
+    tcase_set_timeout(tests, 60);
+    tcase_add_test(tests, random_changes_agree_with_a_plain_array);
+    tcase_add_test(tests, rebuild_goes_by_the_states_alone);
+    tcase_add_test(tests, checker_sees_defects);
+    tcase_add_test(tests, index_stays_shallow);
+    suite_add_tcase(suite, tests);
+    return suite;
+}

@@ -1,0 +1,434 @@
+/*
+ * Freeing: right frees by owner and others, and every wrong one in a child of its own, with the
+ * exact line that it must give. The tables of misuses are run for blocks of each kind.
+ */
+#include "test.h"
+#include "alloc.h"
+#include "capture.h"
+#include "free.h"
+#include "init.h"
+#include "option.h"
+#include "thread.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct kind {
+    const char *name;
+    size_t size; /* bytes, a size class's or whole pages: the block's size is the same */
+} kinds[] = {{"TINY", 48}, {"SMALL", 5120}, {"SMALL", 1 << 20}, {"LARGE", 2 << 20}};
+
+enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
+
+static const struct kind *kind;
+static char *block; /* LIVE, of that kind */
+
+static void begin(void)
+{
+    init_start(NULL);
+}
+
+/* The calling thread's arena is valid; one that has only LARGE blocks has none. */
+static bool own_arena_is_valid(void)
+{
+    struct arena *own = thread_own_arena();
+
+    return own == NULL || arena_is_valid(own);
+}
+
+static bool is_large(void)
+{
+    return strcmp(kind->name, "LARGE") == 0;
+}
+
+static void run_thread(void *(*run)(void *), void *argument)
+{
+    pthread_t thread;
+
+    if (pthread_create(&thread, NULL, run, argument) != 0 || pthread_join(thread, NULL) != 0)
+        _exit(99);
+}
+
+static void *free_in_thread(void *p)
+{
+    free_block(p);
+    return NULL;
+}
+
+/* ---- Misuses: each is the last thing that a child does ---- */
+
+static void free_twice(void)
+{
+    free_block(block);
+    free_block(block);
+}
+
+/* With other blocks of its class taken and given back in between. */
+static void free_twice_with_others_between(void)
+{
+    enum { OTHERS = 70 }; /* more than a magazine and a window hold */
+    static void *others[OTHERS];
+
+    for (int i = 0; i < OTHERS; i++)
+        others[i] = alloc_block(kind->size);
+    free_block(block);
+    for (int i = 0; i < OTHERS; i++)
+        free_block(others[i]);
+    free_block(block);
+}
+
+static void free_and_free_by_another_thread(void)
+{
+    free_block(block);
+    run_thread(free_in_thread, block);
+}
+
+static void free_after_another_thread(void)
+{
+    run_thread(free_in_thread, block);
+    free_block(block);
+}
+
+static void free_by_two_other_threads(void)
+{
+    run_thread(free_in_thread, block);
+    run_thread(free_in_thread, block);
+}
+
+static void resize_freed(void)
+{
+    free_block(block);
+    alloc_resize(block, kind->size * 2, "realloc");
+}
+
+static void resize_freed_to_zero(void)
+{
+    free_block(block);
+    alloc_resize(block, 0, "realloc");
+}
+
+static void ask_usable_size_of_freed(void)
+{
+    free_block(block);
+    free_usable_size(block, "malloc_usable_size");
+}
+
+static void free_interior(void)
+{
+    free_block(block + 16);
+}
+
+static void free_last_bytes(void)
+{
+    free_block(block + kind->size - 16);
+}
+
+static void free_interior_by_another_thread(void)
+{
+    run_thread(free_in_thread, block + 32);
+}
+
+static void resize_interior(void)
+{
+    alloc_resize(block + 16, 10, "realloc");
+}
+
+static void free_misaligned(void)
+{
+    free_block(block + 1);
+}
+
+static void free_misaligned_by_another_thread(void)
+{
+    run_thread(free_in_thread, block + 8);
+}
+
+static const struct misuse_case {
+    void (*run)(void);
+    const char *fault, *function;
+    size_t offset; /* of the pointer passed, in the block; LAST: 16 bytes before its end */
+} cases[] = {
+#define LAST SIZE_MAX
+    {free_twice, "double free", "free", 0},
+    {free_twice_with_others_between, "double free", "free", 0},
+    {free_and_free_by_another_thread, "double free", "free", 0},
+    {free_after_another_thread, "double free", "free", 0},
+    {free_by_two_other_threads, "double free", "free", 0},
+    {resize_freed, "double free", "realloc", 0},
+    {resize_freed_to_zero, "double free", "realloc", 0},
+    {ask_usable_size_of_freed, "double free", "malloc_usable_size", 0},
+    {free_interior, "interior pointer", "free", 16},
+    {free_last_bytes, "interior pointer", "free", LAST},
+    {free_interior_by_another_thread, "interior pointer", "free", 32},
+    {resize_interior, "interior pointer", "realloc", 16},
+    {free_misaligned, "misaligned pointer", "free", 1},
+    {free_misaligned_by_another_thread, "misaligned pointer", "free", 8},
+};
+
+enum { CASES = sizeof(cases) / sizeof(cases[0]) };
+
+static void run_case(void *misuse)
+{
+    ((const struct misuse_case *)misuse)->run();
+}
+
+static void check_aborted(const struct capture *capture)
+{
+    ck_assert_uint_eq(capture->writes, 1);
+    ck_assert(WIFSIGNALED(capture->status));
+    ck_assert_int_eq(WTERMSIG(capture->status), SIGABRT);
+}
+
+START_TEST(a_misuse_is_named)
+{
+    const struct misuse_case *misuse = &cases[_i / KINDS];
+    size_t offset;
+    char begins[128], block_text[128];
+    struct capture capture;
+
+    kind = &kinds[_i % KINDS];
+    block = alloc_block(kind->size);
+    offset = misuse->offset == LAST ? kind->size - 16 : misuse->offset;
+    ck_assert_uint_eq(free_usable_size(block, "test"), kind->size);
+    capture_child(&capture, run_case, (void *)(uintptr_t)misuse);
+
+    size_t length = (size_t)snprintf(begins, sizeof(begins), "acre: %s: %s(%p): ", misuse->fault,
+                                     misuse->function, (void *)(block + offset));
+    ck_assert_msg(strncmp(capture.text, begins, length) == 0, "%snot %s", capture.text, begins);
+    snprintf(block_text, sizeof(block_text), "block %p of %zu bytes, %s%s\n", (void *)block,
+             kind->size, kind->name, is_large() ? "" : ", arena 1");
+    if (!is_large() || offset != 0) /* a LARGE block that was freed may be merged with another */
+        ck_assert_str_eq(capture.text + length, block_text);
+    check_aborted(&capture);
+}
+END_TEST
+
+/* ---- Pointers that no block was at ---- */
+
+static char in_data[64] __attribute__((aligned(64)));
+static const void *wild; /* what the child frees */
+
+static void free_wild(void *unused)
+{
+    (void)unused;
+    free_block((void *)(uintptr_t)wild);
+}
+
+static void free_wild_in_thread(void *unused)
+{
+    (void)unused;
+    run_thread(free_in_thread, (void *)(uintptr_t)wild);
+}
+
+START_TEST(a_wild_pointer_is_foreign)
+{
+    char on_stack[64] __attribute__((aligned(64)));
+    struct capture capture;
+    char line[128];
+
+    block = alloc_block(3072); /* 21 to a unit, which leaves a tail */
+    struct slab *slab = heap_slab_of(heap_containing(block), block);
+    struct heap *heap = heap_containing(block);
+    const char *unit_end = slab->base + (size_t)slab->count * slab->block_size;
+    ck_assert_uint_lt((size_t)slab->count * slab->block_size,
+                      (size_t)geometry_unpack(slab->geometry).units * UNIT_SIZE);
+    const void *pointers[] = {
+        on_stack,
+        in_data,
+        (void *)(uintptr_t)&free_wild,
+        (void *)16,
+        (void *)((uintptr_t)1 << 63),
+        (void *)(UINTPTR_MAX - 15),
+        (void *)((uintptr_t)1 << ADDRESS_BITS),
+        heap,
+        slab,
+        slab->states,
+        thread_own_arena(),
+        (char *)heap + (size_t)heap->first_unit * UNIT_SIZE - 4096, /* the guard */
+        (char *)heap + heap->size - 16,                             /* never opened */
+        unit_end,                                                   /* behind the last block */
+    };
+
+    for (size_t i = 0; i < sizeof(pointers) / sizeof(pointers[0]); i++) {
+        wild = pointers[i];
+        snprintf(line, sizeof(line),
+                 "acre: foreign pointer: free(%p): not a block of this allocator\n", (void *)wild);
+        capture_child(&capture, _i == 0 ? free_wild : free_wild_in_thread, NULL);
+        ck_assert_str_eq(capture.text, line);
+        check_aborted(&capture);
+    }
+}
+END_TEST
+
+static void free_released(void *unused)
+{
+    (void)unused;
+    free_block(block);
+    alloc_trim(); /* its slab goes */
+    free_block(block);
+}
+
+START_TEST(a_block_of_a_released_slab_was_freed_before)
+{
+    struct capture capture;
+    char line[128];
+
+    block = alloc_block(1 << 20);
+    capture_child(&capture, free_released, NULL);
+    snprintf(line, sizeof(line), "acre: double free: free(%p): the block was released\n", block);
+    ck_assert_str_eq(capture.text, line);
+    check_aborted(&capture);
+}
+END_TEST
+
+/* ---- Going on after a misuse ---- */
+
+static void misuse_and_go_on(void *unused)
+{
+    void *again[2];
+
+    (void)unused;
+    if (option_set_text("abort", "0") != 0)
+        _exit(1);
+    errno = EXDEV;
+    free_block(block + 16);
+    free_block(block + 1);
+    free_block(in_data);
+    free_block(block);
+    free_block(block);
+    free_block(block);
+    run_thread(free_in_thread, block);
+    if (errno != EXDEV)
+        _exit(2);
+    if (alloc_resize(block, 10, "realloc") != NULL || errno != ENOMEM)
+        _exit(3);
+    if (free_usable_size(block, "test") != 0 || free_usable_size(NULL, "test") != 0)
+        _exit(4);
+    for (int i = 0; i < 2; i++)
+        again[i] = alloc_block(kind->size);
+    if (again[0] == again[1] || !own_arena_is_valid())
+        _exit(5);
+}
+
+START_TEST(without_abort_a_misuse_changes_nothing)
+{
+    enum { MISUSES = 9 };
+    struct capture capture;
+
+    kind = &kinds[_i];
+    block = alloc_block(kind->size);
+    capture_child(&capture, misuse_and_go_on, NULL);
+    ck_assert_msg(capture.status == 0, "status %#x", (unsigned)capture.status);
+    ck_assert_uint_eq(capture.writes, MISUSES);
+}
+END_TEST
+
+/* ---- Right frees ---- */
+
+START_TEST(frees_leave_errno_alone)
+{
+    kind = &kinds[_i];
+    errno = EXDEV;
+    for (int i = 0; i < 100; i++)
+        free_block(alloc_block(kind->size));
+    run_thread(free_in_thread, alloc_block(kind->size));
+    free_block(NULL);
+    alloc_trim();
+    ck_assert_int_eq(errno, EXDEV);
+    ck_assert(own_arena_is_valid());
+}
+END_TEST
+
+START_TEST(the_first_call_of_a_thread_may_free_null)
+{
+    run_thread(free_in_thread, NULL);
+    ck_assert_ptr_null(arena_first());
+}
+END_TEST
+
+START_TEST(a_full_magazine_gives_back)
+{
+    enum { BLOCKS = 200 };
+    void *blocks[BLOCKS];
+
+    for (int i = 0; i < BLOCKS; i++)
+        blocks[i] = alloc_block(48);
+    for (int i = 0; i < BLOCKS; i++)
+        free_block(blocks[i]);
+    struct bin *bin = &thread_arena->bins[size_class_of(48)];
+    ck_assert_ptr_eq(bin->top, bin->limit);
+    struct slab *slab = heap_slab_of(heap_containing(blocks[0]), blocks[0]);
+    ck_assert_uint_eq(states_count(slab->states, slab->count, BLOCK_CACHED),
+                      magazine_capacity(size_class_of(48)));
+    ck_assert_uint_eq(states_count(slab->states, slab->count, BLOCK_LIVE), 0);
+    ck_assert(own_arena_is_valid());
+}
+END_TEST
+
+/* Two threads free the same blocks at once: the other arena's owner sees each freed once. */
+enum { RACED = 50, RACING_CHILDREN = 10 };
+static void *raced[RACED];
+static pthread_barrier_t start;
+
+static void *free_all(void *unused)
+{
+    (void)unused;
+    pthread_barrier_wait(&start);
+    for (int i = 0; i < RACED; i++)
+        free_block(raced[i]);
+    return NULL;
+}
+
+static void free_by_two_at_once(void *unused)
+{
+    pthread_t threads[2];
+
+    (void)unused;
+    if (option_set_text("abort", "0") != 0)
+        _exit(1);
+    pthread_barrier_init(&start, NULL, 2);
+    for (int i = 0; i < 2; i++)
+        if (pthread_create(&threads[i], NULL, free_all, NULL) != 0)
+            _exit(2);
+    for (int i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    alloc_trim();
+    if (!own_arena_is_valid())
+        _exit(3);
+}
+
+START_TEST(of_two_threads_that_free_a_block_at_once_one_is_wrong)
+{
+    struct capture capture;
+
+    for (int i = 0; i < RACED; i++)
+        raced[i] = alloc_block(64);
+    for (int i = 0; i < RACING_CHILDREN; i++) {
+        capture_child(&capture, free_by_two_at_once, NULL);
+        ck_assert_int_eq(capture.status, 0);
+        ck_assert_uint_eq(capture.writes, RACED);
+    }
+}
+END_TEST
+
+Suite *free_suite(void)
+{
+    Suite *suite = suite_create("free");
+    TCase *tests = tcase_create("free");
+
+    tcase_set_timeout(tests, 60);
+    tcase_add_checked_fixture(tests, begin, NULL);
+    tcase_add_loop_test(tests, a_misuse_is_named, 0, CASES * KINDS);
+    tcase_add_loop_test(tests, a_wild_pointer_is_foreign, 0, 2);
+    tcase_add_test(tests, a_block_of_a_released_slab_was_freed_before);
+    tcase_add_loop_test(tests, without_abort_a_misuse_changes_nothing, 0, KINDS);
+    tcase_add_loop_test(tests, frees_leave_errno_alone, 0, KINDS);
+    tcase_add_test(tests, the_first_call_of_a_thread_may_free_null);
+    tcase_add_test(tests, a_full_magazine_gives_back);
+    tcase_add_test(tests, of_two_threads_that_free_a_block_at_once_one_is_wrong);
+    suite_add_tcase(suite, tests);
+    return suite;
+}

@@ -1,0 +1,321 @@
+/*
+ * Runs of units in heaps on real mappings, without what slabs have inside: first fit against a
+ * plain reference, and rebuilding from the geometry words. Giving back: test_heap_system.c.
+ */
+#include "test.h"
+#include "heap.h"
+#include "option.h"
+#include "random.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#define FOREVER "3600000" /* ms of decay: nothing falls due by itself */
+
+static struct heap_set set;
+
+static void set_option(const char *key, const char *value)
+{
+    ck_assert_int_eq(option_set_text(key, value), 0);
+}
+
+static void begin(void)
+{
+    heap_set_init(&set, NULL);
+    set_option("decay", FOREVER);
+    set_option("dirty_limit", "64G");
+}
+
+static struct heap_totals totals(void)
+{
+    struct heap_totals now;
+
+    heap_set_totals(&set, &now);
+    return now;
+}
+
+/* The smallest class of which `count` blocks fill `units` units, as near as matters here. */
+static struct slab_geometry geometry_of(unsigned units, unsigned count)
+{
+    return (struct slab_geometry){
+        .class = size_class_of((size_t)units * UNIT_SIZE / count), .count = count, .units = units};
+}
+
+static bool is_zero(const char *memory, size_t size)
+{
+    return memory[0] == 0 && memcmp(memory, memory + 1, size - 1) == 0;
+}
+
+/* ---- One run ---- */
+
+START_TEST(a_run_is_claimed_shown_and_withdrawn)
+{
+    struct slab_geometry geometry = {.class = size_class_of(48), .count = 1365, .units = 1};
+    struct slab *slab = heap_set_take(&set, &geometry);
+    struct heap *heap = slab_heap(slab);
+
+    ck_assert_ptr_eq(heap_map_find(slab->base), heap);
+    ck_assert_ptr_eq(slab->base, (char *)heap + (size_t)heap->first_unit * UNIT_SIZE);
+    ck_assert_uint_eq(geometry.first_unit, heap->first_unit);
+    ck_assert_uint_eq(slab->geometry, geometry_pack(geometry));
+    ck_assert(slab->zero);
+    ck_assert(is_zero(slab->base, UNIT_SIZE));
+    for (size_t i = 0; i < geometry_lines(geometry) * STATES_GROUP; i++)
+        ck_assert_uint_eq(slab->states[i], i < geometry.count ? BLOCK_FREE : BLOCK_END);
+
+    ck_assert_ptr_eq(heap_slab_of(heap, slab->base), &heap->nobody);
+    heap_show_slab(slab);
+    ck_assert_ptr_eq(heap_slab_of(heap, slab->base), slab);
+    ck_assert_ptr_eq(heap_slab_of(heap, slab->base + UNIT_SIZE - 1), slab);
+    ck_assert_ptr_eq(heap_slab_of(heap, slab->base + UNIT_SIZE), &heap->nobody);
+    ck_assert_ptr_eq(heap_slab_of(heap, slab->base - 1), &heap->nobody);
+    heap_set_give(&set, slab);
+    ck_assert_ptr_eq(heap_slab_of(heap, slab->base), &heap->nobody);
+    ck_assert_uint_eq(slab->geometry, 0);
+    ck_assert_uint_eq(totals().in_slabs, 0);
+    ck_assert(heap_set_is_valid(&set));
+}
+END_TEST
+
+/* ---- Many runs ---- */
+
+enum { MOST_SLABS = 1500 };
+
+static struct slab *slabs[MOST_SLABS];
+
+/* The lowest unit of a heap where a run of `units` fits, found unit by unit; -1 if nowhere. */
+static int reference_fit(const struct heap *heap, unsigned units)
+{
+    bool used[HEAP_UNITS] = {false};
+
+    for (int i = 0; i < MOST_SLABS; i++) {
+        if (slabs[i] == NULL || slab_heap(slabs[i]) != heap)
+            continue;
+        struct slab_geometry g = geometry_unpack(slabs[i]->geometry);
+        memset(used + g.first_unit, true, g.units);
+    }
+    unsigned run = 0;
+    for (int unit = heap->first_unit; unit < heap->unit_limit; unit++) {
+        run = used[unit] ? 0 : run + 1;
+        if (run == units)
+            return unit - (int)units + 1;
+    }
+    return -1;
+}
+
+/* Marks states and the ends of the units of a slab as its own, or checks the marks. */
+static bool mark(struct slab *slab, int number, bool check)
+{
+    bool right = true;
+    struct slab_geometry g = geometry_unpack(slab->geometry);
+
+    if (check)
+        right = states_count(slab->states, g.count, BLOCK_LIVE) == g.count;
+    else
+        memset(slab->states, BLOCK_LIVE, g.count);
+    for (unsigned unit = 0; unit < g.units; unit++) {
+        int *ends[2] = {(int *)(void *)(slab->base + unit * (size_t)UNIT_SIZE),
+                        (int *)(void *)(slab->base + (unit + 1) * (size_t)UNIT_SIZE) - 1};
+        for (int end = 0; end < 2; end++) {
+            if (check)
+                right = right && *ends[end] == number;
+            else
+                *ends[end] = number;
+        }
+    }
+    return right;
+}
+
+static bool ends_are_zero(const struct slab *slab, unsigned units)
+{
+    for (unsigned unit = 0; unit < units; unit++)
+        if (slab->base[unit * (size_t)UNIT_SIZE] != 0 ||
+            slab->base[(unit + 1) * (size_t)UNIT_SIZE - 1] != 0)
+            return false;
+    return true;
+}
+
+/* Takes slab `number` of a random size, and checks its place; NULL if all is well. */
+static const char *take_random(struct random *random, int number, unsigned most_units)
+{
+    unsigned units = 1 + (unsigned)random_below(random, most_units);
+    unsigned count = (unsigned)min_size(SLAB_MAX_BLOCKS, units << random_below(random, 10));
+    struct slab_geometry geometry = geometry_of(units, count);
+    uint32_t heaps = set.count;
+    bool fits_somewhere = false;
+
+    for (size_t c = 0; c < HEAP_CHAINS; c++)
+        for (struct heap *heap = set.chains[c]; heap != NULL; heap = heap->next)
+            fits_somewhere = fits_somewhere || reference_fit(heap, units) >= 0;
+    struct slab *slab = heap_set_take(&set, &geometry);
+    if (slab == NULL)
+        return "no memory";
+    heap_show_slab(slab);
+    if (fits_somewhere != (set.count == heaps))
+        return "a new heap, or none, against the reference";
+    if ((int)geometry.first_unit != reference_fit(slab_heap(slab), units))
+        return "not the lowest fit";
+    if (slab->zero && !ends_are_zero(slab, units))
+        return "known to be zero, and is not";
+    if (states_count(slab->states, count, BLOCK_FREE) != count)
+        return "a state is not FREE";
+    mark(slab, number, false);
+    slabs[number] = slab;
+    return NULL;
+}
+
+static const char *give(int number)
+{
+    struct slab *slab = slabs[number];
+
+    slabs[number] = NULL;
+    if (!mark(slab, number, true))
+        return "somebody wrote into a slab or its states";
+    heap_set_give(&set, slab);
+    return NULL;
+}
+
+/* Takes and gives at random in about `used` slots. */
+static void churn(struct random *random, int steps, size_t used, unsigned most_units)
+{
+    for (int step = 0; step < steps; step++) {
+        int number = (int)random_below(random, used);
+        const char *wrong =
+            slabs[number] == NULL ? take_random(random, number, most_units) : give(number);
+        if (wrong == NULL && random_below(random, 64) == 0)
+            heap_set_purge(&set);
+        if (wrong == NULL && !heap_set_is_valid(&set))
+            wrong = "not valid";
+        if (wrong != NULL)
+            ck_abort_msg("step %d: %s; seed %" PRIu64, step, wrong, random->seed);
+    }
+}
+
+static void give_all(void)
+{
+    for (int i = 0; i < MOST_SLABS; i++)
+        if (slabs[i] != NULL && give(i) != NULL)
+            ck_abort_msg("slab %d was written to", i);
+}
+
+START_TEST(random_runs_are_first_fit)
+{
+    static const struct {
+        size_t used;
+        unsigned most_units;
+    } mixes[] = {{40, 16}, {MOST_SLABS, 2}, {200, 16}};
+    struct random random = random_begin();
+
+    churn(&random, 1500, mixes[_i].used, mixes[_i].most_units);
+    give_all();
+    ck_assert_uint_eq(totals().in_slabs, 0);
+    ck_assert(heap_set_is_valid(&set));
+}
+END_TEST
+
+static void count_visit(void *context, struct slab *slab)
+{
+    int *visits = context;
+    for (int i = 0; i < MOST_SLABS; i++)
+        visits[i] += slabs[i] == slab;
+}
+
+START_TEST(each_slab_is_visited_once)
+{
+    static int visits[MOST_SLABS];
+    struct random random = random_begin();
+
+    churn(&random, 300, 200, SLAB_MAX_UNITS);
+    heap_set_for_each_slab(&set, count_visit, visits);
+    for (int i = 0; i < MOST_SLABS; i++)
+        if (visits[i] != (slabs[i] != NULL))
+            ck_abort_msg("slab %d: %d visits; seed %" PRIu64, i, visits[i], random.seed);
+}
+END_TEST
+
+/* ---- Rebuilding ---- */
+
+/* Random bits in place of first .. first+count-1. */
+static void scramble(struct random *random, uint64_t *words, size_t first, size_t count)
+{
+    for (size_t bit = first; bit < first + count; bit++) {
+        words[bit / 64] &= ~(UINT64_C(1) << bit % 64);
+        words[bit / 64] |= (random_next(random) & 1) << bit % 64;
+    }
+}
+
+static void scramble_heap(struct random *random, struct heap *heap)
+{
+    scramble(random, heap->free_units, heap->first_unit,
+             (size_t)(heap->unit_limit - heap->first_unit));
+    scramble(random, heap->dirty_units, heap->first_unit,
+             (size_t)(heap->unit_limit - heap->first_unit));
+    scramble(random, heap->free_slabs, 0, HEAP_SLABS);
+    scramble(random, heap->free_lines, 0, heap->size / 16 / STATES_GROUP);
+    for (size_t unit = heap->first_unit; unit < heap->unit_limit; unit++)
+        heap->slab_of[unit] = (uint32_t)random_next(random);
+    heap->used_units = (uint32_t)random_next(random);
+    heap->longest = (uint16_t)random_next(random);
+    heap->roomy.next = random_below(random, 2) != 0 ? NULL : (void *)heap;
+}
+
+/* True if what follows from the geometry words is the same in both copies of a header. */
+static bool same_derived(const struct heap *a, const struct heap *b)
+{
+    return memcmp(a->free_units, b->free_units, sizeof(a->free_units)) == 0 &&
+           memcmp(a->free_slabs, b->free_slabs, sizeof(a->free_slabs)) == 0 &&
+           memcmp(a->free_lines, b->free_lines, sizeof(a->free_lines)) == 0 &&
+           memcmp(a->slab_of, b->slab_of, sizeof(a->slab_of)) == 0 &&
+           a->used_units == b->used_units;
+}
+
+START_TEST(everything_derived_is_rebuilt)
+{
+    enum { MOST_HEAPS = 8 };
+    static struct heap copies[MOST_HEAPS];
+    struct heap *heaps[MOST_HEAPS];
+    struct random random = random_begin();
+    uint32_t count = 0;
+
+    churn(&random, 500, 200, SLAB_MAX_UNITS);
+    for (size_t c = 0; c < HEAP_CHAINS; c++)
+        for (struct heap *heap = set.chains[c]; heap != NULL; heap = heap->next)
+            heaps[count++] = heap;
+    ck_assert_uint_eq(count, set.count);
+    for (uint32_t i = 0; i < count; i++) {
+        memcpy(&copies[i], heaps[i], sizeof(struct heap));
+        scramble_heap(&random, heaps[i]);
+    }
+    struct heap_totals before = totals();
+    set.count = 77;
+    set.dirty = 12345;
+    memset(&set.roomy, 0, sizeof(set.roomy));
+
+    heap_set_lock(&set);
+    heap_set_rebuild_locked(&set);
+    heap_set_unlock(&set);
+    for (uint32_t i = 0; i < count; i++)
+        ck_assert_msg(same_derived(heaps[i], &copies[i]), "heap %u; seed %" PRIu64, i, random.seed);
+    ck_assert(heap_set_is_valid(&set));
+    ck_assert_uint_eq(totals().heaps, before.heaps);
+    ck_assert_uint_ge(totals().free_dirty, before.free_dirty); /* at worst: all may be dirty */
+    churn(&random, 500, 200, SLAB_MAX_UNITS);
+    give_all();
+    ck_assert_uint_eq(totals().in_slabs, 0);
+}
+END_TEST
+
+Suite *heap_suite(void)
+{
+    Suite *suite = suite_create("heap");
+    TCase *tests = tcase_create("heap");
+
+    tcase_set_timeout(tests, 60);
+    tcase_add_checked_fixture(tests, begin, NULL);
+    tcase_add_test(tests, a_run_is_claimed_shown_and_withdrawn);
+    tcase_add_loop_test(tests, random_runs_are_first_fit, 0, 3);
+    tcase_add_test(tests, each_slab_is_visited_once);
+    tcase_add_test(tests, everything_derived_is_rebuilt);
+    suite_add_tcase(suite, tests);
+    return suite;
+}

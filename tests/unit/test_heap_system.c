@@ -1,0 +1,349 @@
+/*
+ * Heaps and the system: what is accessible, what goes back to the system and when, and heaps where
+ * address space is short.
+ */
+#include "test.h"
+#include "capture.h"
+#include "heap.h"
+#include "option.h"
+#include "os.h"
+#include "sanitized.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+#define FOREVER "3600000" /* ms of decay: nothing falls due by itself */
+
+static struct heap_set set;
+
+static void set_option(const char *key, const char *value)
+{
+    ck_assert_int_eq(option_set_text(key, value), 0);
+}
+
+static void begin(void)
+{
+    heap_set_init(&set, NULL);
+    set_option("decay", FOREVER);
+    set_option("dirty_limit", "64G");
+}
+
+static struct heap_totals totals(void)
+{
+    struct heap_totals now;
+
+    heap_set_totals(&set, &now);
+    return now;
+}
+
+/* The smallest class of which `count` blocks fill `units` units, as near as matters here. */
+static struct slab_geometry geometry_of(unsigned units, unsigned count)
+{
+    return (struct slab_geometry){
+        .class = size_class_of((size_t)units * UNIT_SIZE / count), .count = count, .units = units};
+}
+
+/* Takes a run and shows it; NULL if there is no memory. */
+static struct slab *try_take(unsigned units)
+{
+    struct slab_geometry geometry = geometry_of(units, units);
+    struct slab *slab = heap_set_take(&set, &geometry);
+
+    if (slab != NULL)
+        heap_show_slab(slab);
+    return slab;
+}
+
+static struct slab *take(unsigned units)
+{
+    struct slab *slab = try_take(units);
+
+    ck_assert_ptr_nonnull(slab);
+    return slab;
+}
+
+static size_t bytes_of(const struct slab *slab)
+{
+    return (size_t)geometry_unpack(slab->geometry).units * UNIT_SIZE;
+}
+
+/* True if the page at an address can be read: asked of the kernel, so nothing is hurt. */
+static bool is_accessible(const void *address)
+{
+    int pipes[2];
+
+    ck_assert_int_eq(pipe(pipes), 0);
+    bool accessible = syscall(SYS_write, pipes[1], address, (size_t)1) == 1;
+    close(pipes[0]);
+    close(pipes[1]);
+    return accessible;
+}
+
+static bool is_zero(const char *memory, size_t size)
+{
+    return memory[0] == 0 && memcmp(memory, memory + 1, size - 1) == 0;
+}
+
+START_TEST(only_what_is_opened_is_accessible)
+{
+    struct slab *slab = take(1);
+    struct heap *heap = slab_heap(slab);
+
+    ck_assert(is_accessible(slab->base));
+    ck_assert(!is_accessible(slab->base - os_page_size()));
+    ck_assert(!is_accessible(heap->states + heap->size / 16));
+    ck_assert(!is_accessible((char *)heap + (size_t)heap->opened_limit * UNIT_SIZE));
+    ck_assert(!is_accessible((char *)heap + heap->size - 1));
+    ck_assert_ptr_null(slab->owner);
+    ck_assert_ptr_null(heap->nobody.owner);
+    ck_assert_uint_eq(heap->nobody.geometry, 0);
+}
+END_TEST
+
+enum { MOST_SLABS = 1500 };
+
+static struct slab *slabs[MOST_SLABS];
+
+/* ---- Giving back to the system ---- */
+
+/* Fills heaps with the largest slabs until there are `heaps` of them; returns how many slabs. */
+static int fill_heaps(uint32_t heaps)
+{
+    int count = 0;
+
+    while (totals().heaps <= heaps)
+        slabs[count++] = take(SLAB_MAX_UNITS);
+    heap_set_give(&set, slabs[--count]); /* that was the next heap's first one */
+    slabs[count] = NULL;
+    return count;
+}
+
+START_TEST(one_empty_heap_is_kept_and_others_retire)
+{
+    int count = fill_heaps(3), open = 0, closed = 0;
+
+    for (int i = 0; i < count; i++) {
+        slabs[i]->base[0] = 1;
+        heap_set_give(&set, slabs[i]);
+        slabs[i] = NULL;
+    }
+    for (size_t c = 0; c < HEAP_CHAINS; c++) {
+        for (struct heap *heap = set.chains[c]; heap != NULL; heap = heap->next) {
+            bool accessible = is_accessible((char *)heap + (size_t)heap->first_unit * UNIT_SIZE);
+            ck_assert(accessible == (heap->opened_limit > heap->first_unit));
+            open += accessible;
+            closed += !accessible;
+        }
+    }
+    ck_assert_int_eq(open, 1);
+    ck_assert_int_eq(closed, 3);
+    ck_assert_uint_eq(totals().heaps, 4);
+    ck_assert(heap_set_is_valid(&set));
+
+    /* their addresses are used again, with contents gone where zero is promised */
+    for (int i = 0; i < count; i++) {
+        slabs[i] = take(SLAB_MAX_UNITS);
+        ck_assert(!slabs[i]->zero || slabs[i]->base[0] == 0);
+        ck_assert(is_accessible(slabs[i]->base + bytes_of(slabs[i]) - 1));
+    }
+    ck_assert_uint_eq(totals().heaps, 4);
+    ck_assert(heap_set_is_valid(&set));
+}
+END_TEST
+
+/* Takes a run, dirties it and gives it back. */
+static char *dirty_a_run(unsigned units)
+{
+    struct slab *slab = take(units);
+    char *base = slab->base;
+
+    memset(base, 1, bytes_of(slab));
+    heap_set_give(&set, slab);
+    return base;
+}
+
+START_TEST(purging_gives_contents_back)
+{
+    char *base = dirty_a_run(4);
+
+    ck_assert_uint_eq(totals().free_dirty, 4 * UNIT_SIZE);
+    ck_assert_int_eq(base[0], 1);
+    ck_assert_uint_eq(heap_set_purge(&set), 4 * UNIT_SIZE);
+    ck_assert_uint_eq(totals().free_dirty, 0);
+    ck_assert_uint_eq(heap_set_purge(&set), 0);
+    ck_assert(is_zero(base, 4 * UNIT_SIZE));
+    struct slab *slab = take(4);
+    ck_assert_ptr_eq(slab->base, base);
+    ck_assert(slab->zero);
+}
+END_TEST
+
+START_TEST(what_is_not_purged_is_not_known_to_be_zero)
+{
+    char *base = dirty_a_run(1);
+    struct slab *slab = take(2); /* one unit dirty, one fresh */
+
+    ck_assert_ptr_eq(slab->base, base);
+    ck_assert(!slab->zero);
+    ck_assert_uint_eq(totals().free_dirty, 0);
+}
+END_TEST
+
+START_TEST(no_decay_means_purged_at_once)
+{
+    set_option("decay", "0");
+    ck_assert(is_zero(dirty_a_run(3), 3 * UNIT_SIZE));
+    ck_assert_uint_eq(totals().free_dirty, 0);
+}
+END_TEST
+
+START_TEST(dirty_memory_is_bounded)
+{
+    struct slab *one = take(8), *other = take(16);
+
+    set_option("dirty_limit", "1M");
+    heap_set_give(&set, one);
+    ck_assert_uint_eq(totals().free_dirty, 8 * UNIT_SIZE);
+    heap_set_give(&set, other);
+    ck_assert_uint_eq(totals().free_dirty, 0);
+}
+END_TEST
+
+START_TEST(free_units_decay)
+{
+    char *base = dirty_a_run(2);
+
+    heap_set_tick(&set);
+    ck_assert_uint_eq(totals().free_dirty, 2 * UNIT_SIZE); /* not for an hour */
+    set_option("decay", "1");
+    heap_set_give(&set, take(2));
+    __atomic_store_n(&set.next_tick, 1, __ATOMIC_RELAXED); /* due long since */
+    while (totals().free_dirty != 0)
+        heap_set_tick(&set);
+    ck_assert(is_zero(base, 2 * UNIT_SIZE));
+    ck_assert_uint_eq(set.next_tick, 0);
+    ck_assert(heap_set_is_valid(&set));
+}
+END_TEST
+
+START_TEST(units_in_use_do_not_decay)
+{
+    set_option("decay", "1");
+    char *base = dirty_a_run(2);
+    set.next_tick = 1;
+    heap_set_tick(&set); /* the units are aging now */
+    struct slab *slab = take(1);
+    ck_assert_ptr_eq(slab->base, base);
+    while (totals().free_dirty != 0)
+        heap_set_tick(&set);
+    ck_assert_int_eq(base[0], 1);
+    ck_assert_int_eq(base[UNIT_SIZE], 0);
+}
+END_TEST
+
+START_TEST(empty_heaps_give_address_space_back)
+{
+    struct slab *slab = take(SLAB_MAX_UNITS);
+    struct heap *heap = slab_heap(slab);
+    size_t units = (size_t)(heap->unit_limit - heap->first_unit);
+
+    ck_assert_uint_eq(heap_set_unmap_empty(&set), 0); /* it is not empty */
+    heap_set_give(&set, slab);
+    ck_assert_uint_eq(heap_set_unmap_empty(&set), units * UNIT_SIZE);
+    ck_assert_uint_eq(heap_set_unmap_empty(&set), 0);
+    ck_assert(heap_set_is_valid(&set));
+    ck_assert_uint_eq(totals().free_dirty, 0);
+    ck_assert(is_accessible(heap)); /* the header stays */
+    ck_assert(!is_accessible((char *)heap + (size_t)heap->first_unit * UNIT_SIZE));
+    heap_set_lock(&set);
+    heap_set_rebuild_locked(&set);
+    heap_set_unlock(&set);
+    ck_assert(heap_set_is_valid(&set));
+    ck_assert_uint_eq(totals().free_dirty, 0);
+
+    slab = take(SLAB_MAX_UNITS);
+    ck_assert(slab->zero);
+    ck_assert(is_zero(slab->base, bytes_of(slab)));
+    ck_assert_uint_eq(totals().free_dirty, 0);
+    ck_assert(heap_set_is_valid(&set));
+}
+END_TEST
+
+/* ---- Address space is short ---- */
+
+#ifndef SANITIZED
+
+/* Leaves room for 20 MiB more, which no whole heap has; 0 if all is well. */
+static void use_small_heaps(void *unused)
+{
+    enum { ROOM = 20 << 20 };
+    size_t pages = 0, count = 0;
+    FILE *statm = fopen("/proc/self/statm", "r");
+
+    (void)unused;
+    if (statm == NULL || fscanf(statm, "%zu", &pages) != 1)
+        _exit(1);
+    fclose(statm);
+    rlim_t most = pages * os_page_size() + ROOM;
+    if (setrlimit(RLIMIT_AS, &(struct rlimit){most, most}) != 0)
+        _exit(2);
+    while (count < MOST_SLABS && (slabs[count] = try_take(4)) != NULL)
+        count++;
+    if (count * 4 * UNIT_SIZE < ROOM / 2 || slab_heap(slabs[0])->size >= HEAP_SIZE)
+        _exit(3);
+    if (!heap_set_is_valid(&set))
+        _exit(4);
+    for (size_t i = 0; i < count; i++)
+        heap_set_give(&set, slabs[i]);
+    if (heap_set_unmap_empty(&set) < ROOM / 2 || !heap_set_is_valid(&set))
+        _exit(5);
+    if (try_take(SLAB_MAX_UNITS) == NULL || !heap_set_is_valid(&set))
+        _exit(6);
+}
+
+START_TEST(little_address_space_gives_small_heaps)
+{
+    struct capture capture;
+
+    capture_child(&capture, use_small_heaps, NULL);
+    ck_assert_str_eq(capture.text, "");
+    ck_assert_int_eq(capture.status, 0);
+}
+END_TEST
+
+static void add_limit_tests(TCase *tests)
+{
+    tcase_add_test(tests, little_address_space_gives_small_heaps);
+}
+
+#else
+
+/* The sanitizers' runtimes need address space of their own, and die without. */
+static void add_limit_tests(TCase *tests)
+{
+    (void)tests;
+}
+
+#endif
+
+Suite *heap_system_suite(void)
+{
+    Suite *suite = suite_create("heap_system");
+    TCase *tests = tcase_create("heap_system");
+
+    tcase_set_timeout(tests, 60);
+    tcase_add_checked_fixture(tests, begin, NULL);
+    tcase_add_test(tests, only_what_is_opened_is_accessible);
+    tcase_add_test(tests, one_empty_heap_is_kept_and_others_retire);
+    tcase_add_test(tests, purging_gives_contents_back);
+    tcase_add_test(tests, what_is_not_purged_is_not_known_to_be_zero);
+    tcase_add_test(tests, no_decay_means_purged_at_once);
+    tcase_add_test(tests, dirty_memory_is_bounded);
+    tcase_add_test(tests, free_units_decay);
+    tcase_add_test(tests, units_in_use_do_not_decay);
+    tcase_add_test(tests, empty_heaps_give_address_space_back);
+    add_limit_tests(tests);
+    suite_add_tcase(suite, tests);
+    return suite;
+}

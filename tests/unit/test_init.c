@@ -1,0 +1,118 @@
+/*
+ * Starting and ending: the environment, the fork handlers, the statistics at exit.
+ */
+#include "test.h"
+#include "alloc.h"
+#include "arena.h"
+#include "capture.h"
+#include "free.h"
+#include "init.h"
+#include "lock.h"
+#include "option.h"
+#include "thread.h"
+
+#include <string.h>
+
+START_TEST(options_come_from_the_environment)
+{
+    char *environment[] = {"HOME=/", "ACRE_OPTIONS=decay:77,abort:0", "TERM=dumb", NULL};
+
+    init_start(environment);
+    ck_assert_uint_eq(option_value(OPTION_DECAY), 77);
+    ck_assert_uint_eq(option_value(OPTION_ABORT), 0);
+}
+END_TEST
+
+START_TEST(no_environment_leaves_the_defaults)
+{
+    init_start(NULL);
+    ck_assert_uint_eq(option_value(OPTION_DECAY), 1000);
+    ck_assert_uint_eq(option_value(OPTION_ABORT), 1);
+}
+END_TEST
+
+START_TEST(allocation_works_before_starting)
+{
+    char *block = alloc_block(100);
+
+    ck_assert_ptr_nonnull(block);
+    memset(block, 1, 100);
+    init_start(NULL);
+    ck_assert_uint_ge(free_usable_size(block, "test"), 100);
+    free_block(block);
+    ck_assert(arena_is_valid(thread_own_arena()));
+}
+END_TEST
+
+static void count_generations(void *argument)
+{
+    struct arena *arena = argument;
+
+    if (lock_generation() != 1 || thread_own_arena() != arena)
+        _exit(1);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(lock_generation() == 2 && arena_adopt() != arena ? 0 : 1);
+    int status;
+    if (waitpid(child, &status, 0) != child || status != 0)
+        _exit(2);
+}
+
+START_TEST(each_fork_is_a_generation)
+{
+    struct capture capture;
+
+    init_start(NULL);
+    ck_assert_ptr_nonnull(alloc_block(1));
+    capture_child(&capture, count_generations, thread_own_arena());
+    ck_assert_int_eq(capture.status, 0);
+    ck_assert_uint_eq(lock_generation(), 0);
+}
+END_TEST
+
+/* A program that closes its standard error before destructors run, as many do. */
+static void end_without_stderr(void *unused)
+{
+    char *environment[] = {"ACRE_OPTIONS=stats:exit", NULL};
+
+    (void)unused;
+    init_start(environment);
+    alloc_block(100);
+    close(STDERR_FILENO);
+    init_end();
+}
+
+static void end_without_option(void *unused)
+{
+    (void)unused;
+    init_start(NULL);
+    alloc_block(100);
+    init_end();
+}
+
+START_TEST(statistics_at_exit_are_asked_for)
+{
+    struct capture capture;
+
+    capture_child(&capture, end_without_option, NULL);
+    ck_assert_str_eq(capture.text, "");
+    capture_child(&capture, end_without_stderr, NULL);
+    ck_assert_int_eq(capture.status, 0);
+    ck_assert_msg(strncmp(capture.text, "acre ", 5) == 0, "%s", capture.text);
+    ck_assert_ptr_nonnull(strstr(capture.text, "live TINY and SMALL"));
+}
+END_TEST
+
+Suite *init_suite(void)
+{
+    Suite *suite = suite_create("init");
+    TCase *tests = tcase_create("init");
+
+    tcase_add_test(tests, options_come_from_the_environment);
+    tcase_add_test(tests, no_environment_leaves_the_defaults);
+    tcase_add_test(tests, allocation_works_before_starting);
+    tcase_add_test(tests, each_fork_is_a_generation);
+    tcase_add_test(tests, statistics_at_exit_are_asked_for);
+    suite_add_tcase(suite, tests);
+    return suite;
+}

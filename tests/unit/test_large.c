@@ -1,0 +1,550 @@
+/*
+ * The LARGE list on real memory: blocks, stock, decay, resizing, what is known of addresses.
+ * Limits, threads and forks are in test_large_system.c, the table under it in test_extents.c. Check
+ * runs each test in a process of its own, so each begins with an empty list.
+ */
+#include "test.h"
+#include "random.h"
+#include "large.h"
+
+#include "option.h"
+#include "os.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define STOCK (64 * MIB)
+#define FOREVER "3600000" /* ms of decay: nothing falls due by itself */
+
+static void set_options(const char *stock, const char *decay)
+{
+    ck_assert_int_eq(option_set_text("large_stock", stock), 0);
+    ck_assert_int_eq(option_set_text("decay", decay), 0);
+}
+
+static void begin(void)
+{
+    set_options("64M", FOREVER);
+}
+
+static struct large_totals totals(void)
+{
+    struct large_totals now;
+    large_totals(&now);
+    return now;
+}
+
+static enum large_place place_of(const void *p)
+{
+    struct large_info info;
+    large_find(p, &info);
+    return info.place;
+}
+
+static bool all_bytes(const unsigned char *memory, size_t size, unsigned char value)
+{
+    return size == 0 || (memory[0] == value && memcmp(memory, memory + 1, size - 1) == 0);
+}
+
+static void *alloc(size_t size)
+{
+    void *block = large_alloc(size, 16, NULL);
+    ck_assert_ptr_nonnull(block);
+    return block;
+}
+
+/* ---- Blocks ---- */
+
+START_TEST(blocks_are_page_rounded_and_zero)
+{
+    bool zero = false;
+    unsigned char *block = large_alloc(MIB + 1, 16, &zero);
+
+    ck_assert_ptr_nonnull(block);
+    ck_assert(zero);
+    ck_assert(all_bytes(block, MIB + 1, 0));
+    ck_assert_uint_eq((uintptr_t)block % os_page_size(), 0);
+    ck_assert_uint_eq(large_usable_size(block), align_up(MIB + 1, os_page_size()));
+    ck_assert_uint_eq(large_usable_size(block + 1), 0);
+    ck_assert_uint_eq(totals().live_blocks, 1);
+    ck_assert_int_eq(large_free(block), 0);
+    ck_assert_uint_eq(totals().live_bytes, 0);
+}
+END_TEST
+
+START_TEST(alignments_are_kept)
+{
+    for (size_t alignment = 1; alignment <= 64 * MIB; alignment *= 2) {
+        unsigned char *block = large_alloc(MIB, alignment, NULL);
+        ck_assert_ptr_nonnull(block);
+        ck_assert_uint_eq((uintptr_t)block % alignment, 0);
+        memset(block, 1, MIB);
+        ck_assert_uint_eq(totals().stock_bytes, 0); /* no excess stays mapped */
+    }
+    ck_assert(large_is_valid());
+}
+END_TEST
+
+START_TEST(impossible_requests_fail)
+{
+    static const size_t sizes[] = {PTRDIFF_MAX, PTRDIFF_MAX - 4096, (size_t)1 << 60};
+    void *block = alloc(MIB);
+
+    errno = ERANGE;
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        for (size_t alignment = 1; alignment <= (size_t)1 << 62; alignment *= 2)
+            ck_assert_ptr_null(large_alloc(sizes[i], alignment, NULL));
+        ck_assert_ptr_null(large_resize(block, sizes[i]));
+    }
+    ck_assert_ptr_null(large_alloc(MIB, (size_t)1 << 62, NULL));
+    ck_assert_ptr_null(large_alloc(MIB, (size_t)1 << 50, NULL));
+    ck_assert_int_eq(errno, ERANGE);
+    ck_assert_uint_eq(totals().live_bytes, MIB);
+    ck_assert_uint_eq(large_usable_size(block), MIB);
+    ck_assert(large_is_valid());
+}
+END_TEST
+
+static void count_block(void *context, void *base, size_t size)
+{
+    size_t *sum = context;
+    sum[0]++;
+    sum[1] += size + (uintptr_t)base;
+}
+
+START_TEST(every_live_block_is_visited)
+{
+    size_t sum[2] = {0, 0};
+    uintptr_t a = (uintptr_t)alloc(MIB), b = (uintptr_t)alloc(2 * MIB);
+
+    large_free(alloc(4 * MIB));
+    large_for_each(count_block, sum);
+    ck_assert_uint_eq(sum[0], 2);
+    ck_assert_uint_eq(sum[1], a + b + 3 * MIB);
+}
+END_TEST
+
+/* ---- The stock ---- */
+
+/* What was written is still there: the same pages come back, without a system call. */
+START_TEST(a_loop_is_served_from_the_stock)
+{
+    unsigned char *first = alloc(8 * MIB);
+
+    memset(first, 0xa5, 8 * MIB);
+    for (int i = 0; i < 1000; i++) {
+        bool zero = true;
+        ck_assert_int_eq(large_free(first), 0);
+        ck_assert_uint_eq(totals().stock_bytes, 8 * MIB);
+        ck_assert_ptr_eq(large_alloc(8 * MIB, 16, &zero), first);
+        ck_assert(!zero);
+    }
+    ck_assert(all_bytes(first, 8 * MIB, 0xa5));
+}
+END_TEST
+
+/* What is left of an extent stays in the stock; what touches serves as one, wherever it was cut. */
+START_TEST(extents_are_split_and_used_across_borders)
+{
+    unsigned char *block = alloc(16 * MIB);
+
+    large_free(block);
+    for (size_t i = 0; i < 4; i++)
+        ck_assert_ptr_eq(alloc(4 * MIB), block + i * 4 * MIB);
+    ck_assert_uint_eq(totals().stock_bytes, 0);
+    large_free(block + 4 * MIB);
+    large_free(block + 12 * MIB);
+    ck_assert_uint_eq(totals().stock_extents, 2);
+    ck_assert_ptr_eq(alloc(3 * MIB), block + 4 * MIB);
+    ck_assert_ptr_eq(alloc(MIB), block + 7 * MIB); /* tighter than the 4 MiB behind */
+    large_free(block);
+    large_free(block + 4 * MIB);
+    large_free(block + 7 * MIB);
+    memset(block + 8 * MIB, 0x3c, 4 * MIB);
+    large_free(block + 8 * MIB);
+    ck_assert_uint_eq(totals().stock_bytes, 16 * MIB);
+    ck_assert_ptr_eq(alloc(10 * MIB), block);
+    ck_assert(all_bytes(block + 8 * MIB, 2 * MIB, 0x3c));
+    ck_assert_ptr_eq(alloc(6 * MIB), block + 10 * MIB);
+    ck_assert(all_bytes(block + 10 * MIB, 2 * MIB, 0x3c));
+    ck_assert(large_is_valid());
+}
+END_TEST
+
+/* The most dirty bytes that the stock may have when `live` bytes are LIVE, and `peak` lately were.
+ */
+static size_t bound(size_t limit, size_t live, size_t peak)
+{
+    size_t above_live = peak + peak / 4 - live;
+    return limit + (2 * live < above_live ? 2 * live : above_live);
+}
+
+START_TEST(stock_is_bounded)
+{
+    enum { BLOCKS = 100 };
+    void *blocks[BLOCKS];
+
+    large_free(alloc(2 * STOCK));
+    ck_assert_uint_eq(totals().stock_dirty, STOCK);
+    ck_assert_uint_eq(totals().stock_bytes, 2 * STOCK); /* the rest is only an address */
+    large_free(alloc(4 * STOCK));
+    ck_assert_uint_eq(totals().stock_dirty, STOCK);
+    ck_assert_uint_le(totals().stock_bytes, 2 * STOCK);
+    large_purge(true);
+
+    for (int i = 0; i < BLOCKS; i++)
+        blocks[i] = alloc(3 * MIB);
+    for (size_t i = 0; i < BLOCKS; i++) {
+        ck_assert_int_eq(large_free(blocks[i]), 0);
+        size_t live = (BLOCKS - 1 - i) * 3 * MIB;
+        size_t most = bound(STOCK, live, BLOCKS * 3 * MIB);
+        ck_assert_uint_le(totals().stock_dirty, most);
+        ck_assert_uint_ge(totals().stock_dirty, min_size(most, (i + 1) * 3 * MIB));
+    }
+    ck_assert(large_is_valid());
+
+    set_options("0", FOREVER);
+    large_free(alloc(128 * MIB));
+    size_t stock = totals().stock_bytes;
+    ck_assert_uint_eq(large_purge(true), stock);
+    ck_assert_uint_eq(totals().stock_extents, 0);
+    large_free(alloc(MIB));
+    ck_assert_uint_eq(totals().stock_bytes, 0);
+}
+END_TEST
+
+/* The bound follows what is live and what lately was, exactly. */
+START_TEST(stock_follows_what_is_live)
+{
+    unsigned char *blocks[4];
+    unsigned lowest = 0;
+
+    set_options("8M", FOREVER);
+    for (unsigned i = 0; i < 4; i++) {
+        blocks[i] = alloc(8 * MIB);
+        lowest = blocks[i] < blocks[lowest] ? i : lowest;
+    }
+    for (unsigned i = 0; i < 4; i++)
+        if (i != lowest)
+            large_free(blocks[i]);
+    ck_assert_uint_eq(totals().stock_dirty, bound(8 * MIB, 8 * MIB, 32 * MIB));
+    void *other = alloc(40 * MIB); /* fits nowhere, and nothing free is at the edge */
+    ck_assert_uint_eq(totals().stock_dirty, 24 * MIB);
+    large_free(blocks[lowest]);
+    ck_assert_uint_eq(totals().stock_dirty, bound(8 * MIB, 40 * MIB, 48 * MIB));
+    large_free(other);
+    ck_assert_uint_eq(totals().stock_dirty, 8 * MIB);
+    ck_assert(large_is_valid());
+}
+END_TEST
+
+/* Beyond the bound the oldest contents go, and no more than must. */
+START_TEST(oldest_contents_go_first)
+{
+    unsigned char *block = alloc(12 * MIB);
+    bool zero = true;
+
+    set_options("8M", FOREVER);
+    large_free(block);
+    ck_assert_ptr_eq(alloc(6 * MIB), block);
+    ck_assert_ptr_eq(alloc(6 * MIB), block + 6 * MIB);
+    memset(block, 1, 6 * MIB);
+    memset(block + 6 * MIB, 2, 6 * MIB);
+    large_free(block);
+    uint64_t freed = os_now_ms();
+    while (os_now_ms() == freed) /* of two of the same time, either may go */
+        os_yield();
+    large_free(block + 6 * MIB);
+    ck_assert_uint_eq(totals().stock_dirty, 8 * MIB);
+    ck_assert_ptr_eq(large_alloc(12 * MIB, 16, &zero), block);
+    ck_assert(!zero);
+    ck_assert(all_bytes(block, 2 * MIB, 1));
+    ck_assert(all_bytes(block + 2 * MIB, 4 * MIB, 0));
+    ck_assert(all_bytes(block + 6 * MIB, 6 * MIB, 2));
+}
+END_TEST
+
+/* A block with room for 4 MiB below it that nobody has. */
+static unsigned char *alloc_above_room(size_t size)
+{
+    for (int tries = 0; tries < 16; tries++) {
+        unsigned char *block = alloc(size);
+        if (os_map_at(block - 4 * MIB, 4 * MIB)) {
+            ck_assert(os_unmap(block - 4 * MIB, 4 * MIB));
+            return block;
+        }
+    }
+    ck_abort_msg("nothing is free below any block");
+}
+
+/* Where the stock is too small only the rest is mapped, below it. */
+START_TEST(list_is_extended_at_its_edge)
+{
+    unsigned char *block = alloc_above_room(8 * MIB);
+
+    memset(block, 0x42, 8 * MIB);
+    large_free(block);
+    ck_assert_ptr_eq(alloc(12 * MIB), block - 4 * MIB);
+    ck_assert(all_bytes(block - 4 * MIB, 4 * MIB, 0));
+    ck_assert(all_bytes(block, 8 * MIB, 0x42));
+    ck_assert_uint_eq(totals().stock_bytes, 0);
+    ck_assert(large_is_valid());
+}
+END_TEST
+
+/* A stranger's mapping below the list stays as it is; new blocks are elsewhere. */
+START_TEST(list_is_not_extended_over_a_stranger)
+{
+    unsigned char *block = alloc_above_room(8 * MIB);
+    size_t page = os_page_size();
+
+    ck_assert(os_map_at(block - 2 * page, page));
+    block[-2 * (ptrdiff_t)page] = 0x11;
+    large_free(block);
+    for (int i = 0; i < 2; i++) {
+        unsigned char *other = alloc(12 * MIB);
+        memset(other, 0x22, 12 * MIB);
+        ck_assert_uint_eq(totals().stock_bytes, 8 * MIB);
+    }
+    ck_assert_int_eq(block[-2 * (ptrdiff_t)page], 0x11);
+    ck_assert_ptr_eq(alloc(8 * MIB), block);
+    ck_assert(large_is_valid());
+}
+END_TEST
+
+START_TEST(stock_decays)
+{
+    void *blocks[40];
+
+    for (int i = 0; i < 40; i++)
+        blocks[i] = alloc(MIB);
+    for (int i = 0; i < 40; i += 2)
+        large_free(blocks[i]);
+    ck_assert_uint_eq(large_purge(false), 0);
+    ck_assert_uint_eq(totals().stock_bytes, 20 * MIB);
+
+    set_options("64M", "0");
+    size_t bytes = large_purge(false); /* a batch */
+    ck_assert_uint_gt(bytes, 0);
+    while (totals().stock_bytes != 0) {
+        size_t more = large_purge(false);
+        ck_assert_uint_gt(more, 0);
+        bytes += more;
+    }
+    ck_assert_uint_eq(bytes, 20 * MIB);
+    large_free(blocks[1]);
+    ck_assert_uint_eq(totals().stock_bytes, 0);
+    ck_assert(large_is_valid());
+}
+END_TEST
+
+/* A block said to be zero is, through reuse, splitting, joining and resizing. */
+START_TEST(known_zero_is_zero)
+{
+    enum { BLOCKS = 16, ROUNDS = 1500 };
+    struct random random = random_begin();
+    unsigned char *blocks[BLOCKS] = {NULL};
+    int known = 0;
+
+    set_options("8M", FOREVER);
+    for (int i = 0; i < ROUNDS; i++) {
+        unsigned char **block = &blocks[random_below(&random, BLOCKS)];
+        size_t size = (1 + random_below(&random, 300)) * 4096;
+        if (*block == NULL) {
+            bool zero;
+            *block = large_alloc(size, (size_t)1 << random_below(&random, 20), &zero);
+            ck_assert_ptr_nonnull(*block);
+            ck_assert(!zero || all_bytes(*block, size, 0));
+            known += zero;
+        } else if (random_below(&random, 2) != 0) {
+            ck_assert_int_eq(large_free(*block), 0);
+            *block = NULL;
+            continue;
+        } else {
+            unsigned char *moved = large_resize(*block, size);
+            *block = moved != NULL ? moved : *block;
+        }
+        memset(*block, 0xff, large_usable_size(*block));
+        ck_assert_msg(large_is_valid(), "seed %" PRIu64, random.seed);
+    }
+    ck_assert_int_gt(known, 0);
+}
+END_TEST
+
+/* ---- What is known of an address ---- */
+
+START_TEST(places_are_told_apart)
+{
+    struct large_info info;
+    unsigned char *block = alloc(4 * MIB);
+    int local;
+
+    large_find(block, &info);
+    ck_assert_int_eq(info.place, LARGE_START);
+    large_find(block + 4 * MIB - 1, &info);
+    ck_assert_int_eq(info.place, LARGE_INSIDE);
+    ck_assert_ptr_eq(info.base, block);
+    ck_assert_uint_eq(info.size, 4 * MIB);
+    ck_assert_int_eq(place_of(&local), LARGE_UNKNOWN);
+    ck_assert_int_eq(place_of(NULL), LARGE_UNKNOWN);
+    ck_assert_int_eq(place_of((void *)UINTPTR_MAX), LARGE_UNKNOWN);
+    ck_assert_int_eq(large_free(block + 4096), EINVAL);
+    ck_assert_int_eq(large_free(NULL), EINVAL);
+    ck_assert_int_eq(large_free(&local), EINVAL);
+    ck_assert_ptr_null(large_resize(block + 4096, MIB));
+
+    ck_assert_int_eq(large_free(block), 0);
+    ck_assert_int_eq(large_free(block), EINVAL);
+    ck_assert_int_eq(place_of(block), LARGE_FREED);
+    ck_assert_int_eq(place_of(block + 4096), LARGE_IN_STOCK);
+    large_purge(true);
+    large_find(block, &info);
+    ck_assert_int_eq(info.place, LARGE_FREED);
+    ck_assert_uint_eq(info.size, 4 * MIB);
+    ck_assert_int_eq(place_of(block + 4096), LARGE_UNKNOWN);
+}
+END_TEST
+
+/* The starts of freed blocks stay known when others use their extents, and until they are live
+ * again. */
+START_TEST(freed_blocks_stay_known)
+{
+    unsigned char *block = alloc(12 * MIB);
+
+    large_free(block);
+    for (size_t i = 0; i < 3; i++)
+        ck_assert_ptr_eq(alloc(4 * MIB), block + i * 4 * MIB);
+    for (size_t i = 0; i < 3; i++)
+        large_free(block + i * 4 * MIB);
+    ck_assert_uint_eq(totals().stock_bytes, 12 * MIB);
+    for (size_t i = 0; i < 3; i++) {
+        ck_assert_int_eq(place_of(block + i * 4 * MIB), LARGE_FREED);
+        ck_assert_int_eq(large_free(block + i * 4 * MIB), EINVAL);
+    }
+    for (int i = 0; i < 5000; i++) /* others come and go */
+        large_free(alloc(2 * MIB));
+    ck_assert_int_eq(place_of(block + 8 * MIB), LARGE_FREED);
+    ck_assert_ptr_eq(alloc(12 * MIB), block);
+    ck_assert_int_eq(place_of(block), LARGE_START);
+    ck_assert_int_eq(place_of(block + 8 * MIB), LARGE_INSIDE);
+}
+END_TEST
+
+/* ---- Resizing ---- */
+
+START_TEST(shrinking_gives_back_the_tail)
+{
+    unsigned char *block = alloc(8 * MIB);
+
+    memset(block, 0x5a, 8 * MIB);
+    ck_assert_ptr_eq(large_resize(block, 3 * MIB - 5), block);
+    ck_assert_uint_eq(large_usable_size(block), 3 * MIB);
+    ck_assert_uint_eq(totals().stock_bytes, 5 * MIB);
+    ck_assert_int_eq(place_of(block + 3 * MIB), LARGE_IN_STOCK);
+    ck_assert_ptr_eq(large_resize(block, 6 * MIB), block); /* and takes it in again */
+    ck_assert_uint_eq(totals().stock_bytes, 2 * MIB);
+    ck_assert_ptr_eq(large_resize(block, 8 * MIB), block);
+    ck_assert_uint_eq(totals().stock_bytes, 0);
+    ck_assert(all_bytes(block, 3 * MIB, 0x5a));
+
+    set_options("0", FOREVER);
+    ck_assert_ptr_eq(large_resize(block, MIB), block);
+    ck_assert_uint_eq(totals().stock_bytes, 0);
+    ck_assert_int_eq(place_of(block + MIB), LARGE_UNKNOWN);
+    ck_assert(all_bytes(block, MIB, 0x5a));
+    ck_assert(large_is_valid());
+}
+END_TEST
+
+/* Small steps: contents stay, few of them move the block, and what is in reserve is no memory. */
+START_TEST(growth_in_small_steps_is_cheap)
+{
+    enum { STEP = 64 * 1024 };
+    unsigned char *block = alloc(MIB);
+    int moves = 0;
+
+    block[0] = 1;
+    for (size_t size = MIB + STEP; size <= 256 * MIB; size += STEP) {
+        unsigned char *grown = large_resize(block, size);
+        ck_assert_ptr_nonnull(grown);
+        moves += grown != block;
+        if (grown != block)
+            ck_assert_int_eq(place_of(block), LARGE_FREED);
+        block = grown;
+        ck_assert_uint_eq(large_usable_size(block), size);
+        block[size - 1] = (unsigned char)(size / STEP);
+    }
+    ck_assert_int_le(moves, 40);
+    ck_assert_int_eq(block[0], 1);
+    for (size_t size = MIB + STEP; size <= 256 * MIB; size += STEP)
+        ck_assert_int_eq(block[size - 1] == (unsigned char)(size / STEP), 1);
+    ck_assert(large_is_valid());
+    large_free(block);
+    large_purge(true);
+    ck_assert_uint_eq(totals().stock_bytes, 0);
+}
+END_TEST
+
+START_TEST(doubling_to_a_gibibyte_works)
+{
+    unsigned char *block = alloc(2 * MIB);
+
+    for (size_t size = 2 * MIB; size <= GIB; size *= 2) {
+        block = large_resize(block, size);
+        ck_assert_ptr_nonnull(block);
+        block[size - 1] = 77;
+        block[size / 2 - 1] += 1;
+    }
+    ck_assert_int_eq(block[4 * MIB - 1], 78);
+    ck_assert(large_is_valid());
+}
+END_TEST
+
+/* mremap refuses a range of two mappings: the caller must copy, and the block is as it was. */
+START_TEST(refused_growth_changes_nothing)
+{
+    unsigned char *block = alloc(4 * MIB);
+
+    memset(block, 3, 4 * MIB);
+    ck_assert_int_eq(madvise(block + 2 * MIB, 2 * MIB, MADV_DONTFORK), 0);
+    errno = ERANGE;
+    ck_assert_ptr_null(large_resize(block, 512 * MIB));
+    ck_assert_int_eq(errno, ERANGE);
+    ck_assert_uint_eq(large_usable_size(block), 4 * MIB);
+    ck_assert(all_bytes(block, 4 * MIB, 3));
+    ck_assert(large_is_valid());
+    ck_assert_int_eq(large_free(block), 0);
+}
+END_TEST
+
+Suite *large_suite(void)
+{
+    Suite *suite = suite_create("large");
+    TCase *tests = tcase_create("large");
+
+    tcase_set_timeout(tests, 120);
+    tcase_add_checked_fixture(tests, begin, NULL);
+    tcase_add_test(tests, blocks_are_page_rounded_and_zero);
+    tcase_add_test(tests, alignments_are_kept);
+    tcase_add_test(tests, impossible_requests_fail);
+    tcase_add_test(tests, every_live_block_is_visited);
+    tcase_add_test(tests, a_loop_is_served_from_the_stock);
+    tcase_add_test(tests, extents_are_split_and_used_across_borders);
+    tcase_add_test(tests, stock_is_bounded);
+    tcase_add_test(tests, stock_follows_what_is_live);
+    tcase_add_test(tests, oldest_contents_go_first);
+    tcase_add_test(tests, list_is_extended_at_its_edge);
+    tcase_add_test(tests, list_is_not_extended_over_a_stranger);
+    tcase_add_test(tests, stock_decays);
+    tcase_add_test(tests, known_zero_is_zero);
+    tcase_add_test(tests, places_are_told_apart);
+    tcase_add_test(tests, freed_blocks_stay_known);
+    tcase_add_test(tests, shrinking_gives_back_the_tail);
+    tcase_add_test(tests, growth_in_small_steps_is_cheap);
+    tcase_add_test(tests, doubling_to_a_gibibyte_works);
+    tcase_add_test(tests, refused_growth_changes_nothing);
+    suite_add_tcase(suite, tests);
+    return suite;
+}

@@ -1,0 +1,337 @@
+/*
+ * The LARGE list and the system under it: the limits on mappings and address space, threads, and
+ * children of fork. Check runs each test in a process of its own, so each begins with an empty
+ * list.
+ */
+#include "test.h"
+#include "random.h"
+#include "large.h"
+
+#include "lock.h"
+#include "option.h"
+#include "os.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+
+#define FOREVER "3600000" /* ms of decay: nothing falls due by itself */
+
+static void set_options(const char *stock, const char *decay)
+{
+    ck_assert_int_eq(option_set_text("large_stock", stock), 0);
+    ck_assert_int_eq(option_set_text("decay", decay), 0);
+}
+
+static void begin(void)
+{
+    set_options("64M", FOREVER);
+}
+
+static struct large_totals totals(void)
+{
+    struct large_totals now;
+    large_totals(&now);
+    return now;
+}
+
+static enum large_place place_of(const void *p)
+{
+    struct large_info info;
+    large_find(p, &info);
+    return info.place;
+}
+
+static bool all_bytes(const unsigned char *memory, size_t size, unsigned char value)
+{
+    return size == 0 || (memory[0] == value && memcmp(memory, memory + 1, size - 1) == 0);
+}
+
+static void *alloc(size_t size)
+{
+    void *block = large_alloc(size, 16, NULL);
+    ck_assert_ptr_nonnull(block);
+    return block;
+}
+
+/* ---- The system's limits ---- */
+
+#ifndef SANITIZED
+
+/* Uses up the mappings that this process may have. */
+static void exhaust_mappings(void)
+{
+    size_t page = os_page_size();
+    unsigned char *area = os_reserve(page << 18);
+
+    ck_assert_ptr_nonnull(area);
+    for (size_t i = 0; i < (size_t)1 << 18; i += 2)
+        if (!os_open(area + i * page, page))
+            return;
+    ck_abort_msg("vm.max_map_count is larger than this test expects");
+}
+
+/* What cannot be unmapped is purged and stays usable, and goes when its neighbours go. */
+START_TEST(refused_unmapping_keeps_the_extent_without_contents)
+{
+    unsigned char *block = alloc(32 * MIB);
+
+    set_options("0", FOREVER);
+    memset(block, 9, 32 * MIB);
+    for (size_t i = 1; i < 4; i++) { /* four blocks side by side, in one mapping */
+        set_options("64M", FOREVER);
+        ck_assert_ptr_eq(large_resize(block, (4 - i) * 8 * MIB), block);
+        ck_assert_ptr_eq(alloc(8 * MIB), block + (4 - i) * 8 * MIB);
+    }
+    set_options("0", FOREVER);
+    exhaust_mappings();
+    ck_assert_int_eq(large_free(block + 16 * MIB), 0);
+    ck_assert_uint_eq(totals().stock_bytes, 8 * MIB);
+    ck_assert_int_eq(place_of(block + 16 * MIB), LARGE_FREED);
+
+    bool zero = false;
+    ck_assert_ptr_eq(large_alloc(8 * MIB, 16, &zero), block + 16 * MIB);
+    ck_assert(zero);
+    ck_assert(all_bytes(block + 16 * MIB, 8 * MIB, 0));
+    ck_assert(all_bytes(block + 24 * MIB, 8 * MIB, 9));
+    ck_assert_int_eq(large_free(block + 16 * MIB), 0);
+    ck_assert_uint_eq(large_purge(false), 0);
+    ck_assert_int_eq(large_free(block + 8 * MIB), 0);
+    ck_assert_uint_eq(totals().stock_bytes, 16 * MIB);
+    ck_assert_uint_eq(totals().stock_extents, 1);
+    for (size_t i = 0; i < 4; i += 3)
+        ck_assert_int_eq(large_free(block + i * 8 * MIB), 0);
+    ck_assert(large_is_valid());
+    ck_assert_uint_le(totals().stock_bytes, 32 * MIB);
+}
+END_TEST
+
+/* As many blocks as there may be mappings and more; every second one goes, and comes again. */
+START_TEST(a_hundred_thousand_blocks)
+{
+    enum { BLOCKS = 100000 };
+    static void *blocks[BLOCKS];
+    bool done = true; /* few ck_asserts: each is a system call */
+
+    for (int i = 0; i < BLOCKS; i++)
+        done = done && (blocks[i] = large_alloc(MIB + 1, 16, NULL)) != NULL;
+    ck_assert(done);
+    ck_assert_uint_eq(totals().live_blocks, BLOCKS);
+    for (int i = 0; i < BLOCKS; i += 2)
+        done = done && large_free(blocks[i]) == 0;
+    ck_assert_uint_eq(totals().live_blocks, BLOCKS / 2);
+    for (int i = 0; i < BLOCKS; i += 2)
+        done = done && (blocks[i] = large_alloc(MIB + 1, 16, NULL)) != NULL;
+    ck_assert(done);
+    ck_assert(large_is_valid());
+    for (int i = 0; i < BLOCKS; i++)
+        done = done && large_free(blocks[i]) == 0;
+    ck_assert(done);
+    large_purge(true);
+    ck_assert_uint_eq(totals().live_blocks, 0);
+    ck_assert_uint_eq(totals().stock_bytes, 0);
+    ck_assert(large_is_valid());
+}
+END_TEST
+
+/* Where address space is short, the stock goes before a request fails. */
+START_TEST(stock_goes_back_before_a_request_fails)
+{
+    void *block = alloc(24 * MIB);
+    struct rlimit limit;
+
+    ck_assert_int_eq(getrlimit(RLIMIT_AS, &limit), 0);
+    large_free(block);
+    ck_assert_uint_eq(totals().stock_bytes, 24 * MIB);
+    FILE *statm = fopen("/proc/self/statm", "r");
+    ck_assert_ptr_nonnull(statm);
+    size_t pages = 0;
+    ck_assert_int_eq(fscanf(statm, "%zu", &pages), 1);
+    fclose(statm);
+    limit.rlim_cur = pages * os_page_size() + 16 * MIB;
+    ck_assert_int_eq(setrlimit(RLIMIT_AS, &limit), 0);
+    ck_assert_ptr_null(large_alloc(128 * MIB, 16, NULL));
+    ck_assert_uint_eq(totals().stock_bytes, 0);
+    ck_assert_ptr_nonnull(large_alloc(32 * MIB, 16, NULL));
+    ck_assert(large_is_valid());
+}
+END_TEST
+
+static void add_limit_tests(TCase *tests)
+{
+    tcase_add_test(tests, refused_unmapping_keeps_the_extent_without_contents);
+    tcase_add_test(tests, a_hundred_thousand_blocks);
+    tcase_add_test(tests, stock_goes_back_before_a_request_fails);
+}
+
+#else
+
+/* The sanitizers' runtimes need mappings and address space of their own, and die without. */
+static void add_limit_tests(TCase *tests)
+{
+    (void)tests;
+}
+
+#endif
+
+/* ---- Threads and forks ---- */
+
+enum { THREADS = 4, CHURN = 3000, HELD = 8 };
+
+struct churner {
+    pthread_t thread;
+    unsigned number;
+    bool failed;
+    bool *stop; /* NULL: after CHURN rounds */
+};
+
+/* True if the first and last bytes of a block are the mark it was given. */
+static bool is_marked(const unsigned char *block, size_t size, unsigned char mark)
+{
+    return block[0] == mark && block[size - 1] == mark;
+}
+
+static void *churn(void *argument)
+{
+    struct churner *churner = argument;
+    struct random random = random_begin();
+    unsigned char mark = (unsigned char)(churner->number + 1);
+    unsigned char *blocks[HELD] = {NULL};
+    size_t sizes[HELD] = {0};
+
+    random.state += churner->number;
+    for (int i = 0;
+         churner->stop != NULL ? !__atomic_load_n(churner->stop, __ATOMIC_RELAXED) : i < CHURN;
+         i++) {
+        unsigned slot = (unsigned)random_below(&random, HELD);
+        unsigned char *block = blocks[slot];
+        size_t size = (1 + random_below(&random, 64)) * 64 * KIB;
+        if (block == NULL) {
+            block = large_alloc(size, (size_t)1 << random_below(&random, 22), NULL);
+        } else if (!is_marked(block, sizes[slot], mark)) {
+            churner->failed = true;
+        } else if (random_below(&random, 3) == 0) {
+            unsigned char *moved = large_resize(block, size);
+            size = moved != NULL ? size : sizes[slot];
+            block = moved != NULL ? moved : block;
+            churner->failed |= block[0] != mark;
+        } else {
+            churner->failed |= large_free(block) != 0;
+            block = NULL;
+        }
+        blocks[slot] = block;
+        sizes[slot] = size;
+        if (block != NULL)
+            block[0] = block[size - 1] = mark;
+    }
+    for (unsigned slot = 0; slot < HELD; slot++)
+        if (blocks[slot] != NULL)
+            churner->failed |= large_free(blocks[slot]) != 0;
+    return NULL;
+}
+
+static void start_churners(struct churner *churners, bool *stop)
+{
+    for (unsigned i = 0; i < THREADS; i++) {
+        churners[i] = (struct churner){.number = i, .stop = stop};
+        ck_assert_int_eq(pthread_create(&churners[i].thread, NULL, churn, &churners[i]), 0);
+    }
+}
+
+static void join_churners(struct churner *churners)
+{
+    for (unsigned i = 0; i < THREADS; i++) {
+        pthread_join(churners[i].thread, NULL);
+        ck_assert(!churners[i].failed);
+    }
+}
+
+START_TEST(threads_churn)
+{
+    struct churner churners[THREADS];
+
+    set_options("16M", "5");
+    start_churners(churners, NULL);
+    join_churners(churners);
+    ck_assert_uint_eq(totals().live_blocks, 0);
+    ck_assert(large_is_valid());
+    large_purge(true);
+    ck_assert_uint_eq(totals().stock_bytes, 0);
+}
+END_TEST
+
+/* In a child: the list is whole again, and what it hands out is no block that was live. Exit status
+ * 0 if so. */
+static int use_list_in_child(const unsigned char *kept)
+{
+    enum { BLOCKS = 20 };
+    unsigned char *blocks[BLOCKS];
+
+    if (!large_is_valid() || place_of(kept) != LARGE_START)
+        return 1;
+    for (int i = 0; i < BLOCKS; i++) {
+        blocks[i] = large_alloc(MIB, 16, NULL);
+        if (blocks[i] == NULL)
+            return 2;
+        blocks[i][0] = blocks[i][MIB - 1] = (unsigned char)i; /* and it is mapped */
+    }
+    for (int i = 0; i < BLOCKS; i++)
+        if (!is_marked(blocks[i], MIB, (unsigned char)i) || large_free(blocks[i]) != 0)
+            return 3;
+    if (!all_bytes(kept, MIB, 0x77))
+        return 4;
+    return large_is_valid() ? 0 : 5;
+}
+
+/* Forks while other threads are anywhere in the list's code. */
+START_TEST(children_of_fork_use_the_list)
+{
+    enum { FORKS = 300 };
+    struct churner churners[THREADS];
+    unsigned char *kept = alloc(MIB);
+    bool stop = false;
+
+    set_options("16M", "0");
+    memset(kept, 0x77, MIB);
+    start_churners(churners, &stop);
+    for (int i = 0; i < FORKS; i++) {
+        int status;
+        pid_t child = fork();
+        ck_assert_int_ge(child, 0);
+        if (child == 0) {
+            lock_forked();
+            alarm(20);
+            _exit(use_list_in_child(kept));
+        }
+        ck_assert_int_eq(waitpid(child, &status, 0), child);
+        ck_assert_msg(status == 0, "child %d: status %#x", i, (unsigned)status);
+    }
+    __atomic_store_n(&stop, true, __ATOMIC_RELAXED);
+    join_churners(churners);
+}
+END_TEST
+
+Suite *large_system_suite(void)
+{
+    Suite *suite = suite_create("large_system");
+    TCase *tests = tcase_create("large_system");
+
+    tcase_set_timeout(tests, 120);
+    tcase_add_checked_fixture(tests, begin, NULL);
+    add_limit_tests(tests);
+    tcase_add_test(tests, threads_churn);
+    tcase_add_test(tests, children_of_fork_use_the_list);
+    suite_add_tcase(suite, tests);
+    return suite;
+}

@@ -1,0 +1,188 @@
+/*
+ * Locks in one process: who holds them, exclusion under contention, ranks. Forks: test_lock_fork.c.
+ */
+#include "test.h"
+#include "capture.h"
+#include "lock.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+
+static struct lock lock = {.rank = LOCK_RANK_HEAP};
+static struct lock second = {.rank = LOCK_RANK_LARGE};
+
+START_TEST(a_lock_knows_its_holder)
+{
+    ck_assert(!lock_is_held(&lock));
+    errno = EXDEV;
+    ck_assert(!lock_acquire(&lock));
+    ck_assert(lock_is_held(&lock));
+    lock_release(&lock);
+    ck_assert(!lock_is_held(&lock));
+    ck_assert_int_eq(errno, EXDEV);
+}
+END_TEST
+
+/* What another thread finds out about the lock. */
+struct view {
+    bool held, taken, orphaned;
+};
+
+static void *look(void *argument)
+{
+    struct view *view = argument;
+
+    view->held = lock_is_held(&lock);
+    view->taken = lock_try_acquire(&lock, &view->orphaned);
+    if (view->taken)
+        lock_release(&lock);
+    return NULL;
+}
+
+static struct view look_from_a_thread(void)
+{
+    struct view view = {.orphaned = false};
+    pthread_t thread;
+
+    ck_assert_int_eq(pthread_create(&thread, NULL, look, &view), 0);
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+    return view;
+}
+
+START_TEST(others_do_not_get_a_held_lock)
+{
+    lock_acquire(&lock);
+    struct view view = look_from_a_thread();
+    ck_assert(!view.held);
+    ck_assert(!view.taken);
+    ck_assert(lock_is_held(&lock));
+
+    lock_release(&lock);
+    view = look_from_a_thread();
+    ck_assert(view.taken);
+    ck_assert(!view.orphaned);
+}
+END_TEST
+
+enum { THREADS = 4, ROUNDS = 40000 };
+
+static size_t counter; /* guarded by lock */
+
+static void *count_up(void *argument)
+{
+    bool *wrong = argument;
+
+    for (int i = 0; i < ROUNDS; i++) {
+        bool orphaned = false;
+        if (i % 3 != 0 || !lock_try_acquire(&lock, &orphaned))
+            orphaned = lock_acquire(&lock);
+        *wrong |= orphaned;
+        counter++;
+        lock_release(&lock);
+    }
+    return NULL;
+}
+
+START_TEST(a_counter_under_contention_is_exact)
+{
+    pthread_t threads[THREADS];
+    bool wrong[THREADS] = {false};
+
+    for (int i = 0; i < THREADS; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, count_up, &wrong[i]), 0);
+    for (int i = 0; i < THREADS; i++) {
+        ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
+        ck_assert(!wrong[i]);
+    }
+    ck_assert_uint_eq(counter, (size_t)THREADS * ROUNDS);
+    ck_assert_uint_eq(lock.word, 0);
+}
+END_TEST
+
+#ifdef ACRE_DEBUG
+
+static void take_a_lower_rank(void *unused)
+{
+    (void)unused;
+    lock_acquire(&second);
+    lock_acquire(&lock);
+}
+
+static void take_the_same_rank(void *unused)
+{
+    static struct lock same = {.rank = LOCK_RANK_HEAP};
+
+    (void)unused;
+    lock_acquire(&lock);
+    lock_acquire(&same);
+}
+
+static void release_what_is_free(void *unused)
+{
+    (void)unused;
+    lock_release(&lock);
+}
+
+static void (*const wrong_uses[])(void *) = {take_a_lower_rank, take_the_same_rank,
+                                             release_what_is_free};
+
+static void use_wrongly(void *use)
+{
+    /* the sanitizers would report the trap and exit */
+    signal(SIGILL, SIG_DFL);
+    signal(SIGTRAP, SIG_DFL);
+    (*(void (*const *)(void *))use)(NULL);
+}
+
+START_TEST(a_wrong_use_traps)
+{
+    struct capture capture;
+
+    capture_child(&capture, use_wrongly, (void *)(uintptr_t)&wrong_uses[_i]);
+    ck_assert(WIFSIGNALED(capture.status));
+    ck_assert(WTERMSIG(capture.status) == SIGILL || WTERMSIG(capture.status) == SIGTRAP);
+}
+END_TEST
+
+static void add_debug_tests(TCase *tests)
+{
+    tcase_add_loop_test(tests, a_wrong_use_traps, 0, sizeof(wrong_uses) / sizeof(wrong_uses[0]));
+}
+
+#else
+
+static void add_debug_tests(TCase *tests)
+{
+    (void)tests;
+}
+
+#endif
+
+START_TEST(ranks_may_be_taken_upwards)
+{
+    lock_acquire(&lock);
+    lock_acquire(&second);
+    lock_release(&lock);
+    lock_release(&second);
+    lock_acquire(&lock);
+    lock_release(&lock);
+    ck_assert(!lock_is_held(&lock));
+    ck_assert(!lock_is_held(&second));
+}
+END_TEST
+
+Suite *lock_suite(void)
+{
+    Suite *suite = suite_create("lock");
+    TCase *tests = tcase_create("lock");
+
+    tcase_add_test(tests, a_lock_knows_its_holder);
+    tcase_add_test(tests, others_do_not_get_a_held_lock);
+    tcase_add_test(tests, a_counter_under_contention_is_exact);
+    tcase_add_test(tests, ranks_may_be_taken_upwards);
+    add_debug_tests(tests);
+    tcase_set_timeout(tests, 60);
+    suite_add_tcase(suite, tests);
+    return suite;
+}

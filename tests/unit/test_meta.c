@@ -1,0 +1,141 @@
+/*
+ * The allocator's own memory: alignment, zeroes, no two pieces that overlap, from several threads.
+ */
+#include "test.h"
+#include "random.h"
+#include "meta.h"
+
+#include "os.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <string.h>
+
+enum { THREADS = 4, PIECES = 2000, LARGEST = 3000, ALIGNMENTS = 13 };
+
+static bool all_bytes(const unsigned char *memory, size_t size, unsigned char value)
+{
+    for (size_t i = 0; i < size; i++)
+        if (memory[i] != value)
+            return false;
+    return true;
+}
+
+START_TEST(every_alignment_is_kept)
+{
+    for (size_t alignment = 1; alignment <= 64 * KIB; alignment *= 2) {
+        unsigned char *piece = meta_alloc(100, alignment);
+        ck_assert_ptr_nonnull(piece);
+        ck_assert_uint_eq((uintptr_t)piece % alignment, 0);
+        ck_assert(all_bytes(piece, 100, 0));
+    }
+}
+END_TEST
+
+/* Sizes around those where a piece gets a mapping of its own, at the largest alignment too. */
+START_TEST(large_pieces_work)
+{
+    static const size_t sizes[] = {64 * KIB - 1, 64 * KIB, 64 * KIB + 1, 255 * KIB,
+                                   256 * KIB,    MIB + 3,  8 * MIB};
+
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        for (size_t alignment = 1; alignment <= 64 * KIB; alignment *= 256) {
+            size_t before = meta_mapped();
+            unsigned char *piece = meta_alloc(sizes[i], alignment);
+            ck_assert_ptr_nonnull(piece);
+            ck_assert_uint_eq((uintptr_t)piece % alignment, 0);
+            ck_assert(all_bytes(piece, sizes[i], 0));
+            memset(piece, 0xa5, sizes[i]);
+            if (sizes[i] > 256 * KIB)
+                ck_assert_uint_ge(meta_mapped() - before, sizes[i]);
+        }
+    }
+}
+END_TEST
+
+START_TEST(impossible_sizes_fail)
+{
+    size_t before = meta_mapped();
+
+    ck_assert_ptr_null(meta_alloc(SIZE_MAX, 1));
+    ck_assert_ptr_null(meta_alloc(PTRDIFF_MAX, 64 * KIB));
+    ck_assert_ptr_null(meta_alloc((size_t)1 << 60, CACHE_LINE));
+    ck_assert_uint_eq(meta_mapped(), before);
+}
+END_TEST
+
+/* Small pieces share chunks: what is mapped stays near what was asked for. */
+START_TEST(little_is_wasted)
+{
+    size_t before = meta_mapped();
+    size_t asked = 0;
+
+    for (int i = 0; i < PIECES; i++, asked += 1000)
+        ck_assert_ptr_nonnull(meta_alloc(1000, 8));
+    ck_assert_uint_ge(meta_mapped() - before + 256 * KIB, asked);
+    ck_assert_uint_le(meta_mapped() - before, asked + asked / 4 + 256 * KIB);
+}
+END_TEST
+
+struct worker {
+    pthread_t thread;
+    unsigned char mark; /* fills this thread's pieces */
+    unsigned char *pieces[PIECES];
+    size_t sizes[PIECES];
+    bool clean; /* every piece was zero and aligned when it came */
+};
+
+static void *take_pieces(void *argument)
+{
+    struct worker *worker = argument;
+    struct random random = random_begin();
+
+    random.state += worker->mark;
+    worker->clean = true;
+    for (int i = 0; i < PIECES; i++) {
+        size_t size = 1 + random_below(&random, LARGEST);
+        size_t alignment = (size_t)1 << random_below(&random, ALIGNMENTS);
+        unsigned char *piece = meta_alloc(size, alignment);
+        if (piece == NULL || (uintptr_t)piece % alignment != 0 || !all_bytes(piece, size, 0)) {
+            worker->clean = false;
+            break;
+        }
+        memset(piece, worker->mark, size);
+        worker->pieces[i] = piece;
+        worker->sizes[i] = size;
+    }
+    return NULL;
+}
+
+/* Each thread fills its pieces with its mark; a piece given out twice would lose it. */
+START_TEST(threads_get_pieces_of_their_own)
+{
+    static struct worker workers[THREADS];
+
+    for (int i = 0; i < THREADS; i++) {
+        workers[i].mark = (unsigned char)(i + 1);
+        ck_assert_int_eq(pthread_create(&workers[i].thread, NULL, take_pieces, &workers[i]), 0);
+    }
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(workers[i].thread, NULL);
+    for (int i = 0; i < THREADS; i++) {
+        ck_assert(workers[i].clean);
+        for (int j = 0; j < PIECES; j++)
+            ck_assert(all_bytes(workers[i].pieces[j], workers[i].sizes[j], workers[i].mark));
+    }
+}
+END_TEST
+
+Suite *meta_suite(void)
+{
+    Suite *suite = suite_create("meta");
+    TCase *tests = tcase_create("meta");
+
+    tcase_add_test(tests, every_alignment_is_kept);
+    tcase_add_test(tests, large_pieces_work);
+    tcase_add_test(tests, impossible_sizes_fail);
+    tcase_add_test(tests, little_is_wasted);
+    tcase_add_test(tests, threads_get_pieces_of_their_own);
+    suite_add_tcase(suite, tests);
+    return suite;
+}

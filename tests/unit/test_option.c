@@ -1,0 +1,238 @@
+/*
+ * Options: defaults, every value form, the warnings, text in and out, the help table.
+ */
+#define _GNU_SOURCE 1
+#include "test.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "capture.h"
+#include "option.h"
+
+static const struct {
+    const char *name;
+    enum option_id id;
+    uint64_t standard;
+    const char *standard_text;
+    const char *allowed;
+} options[] = {
+    {"abort", OPTION_ABORT, 1, "1", "0|1"},
+    {"decay", OPTION_DECAY, 1000, "1000", "0..3600000 ms"},
+    {"large_stock", OPTION_LARGE_STOCK, 64 * MIB, "64M", "0..64G"},
+    {"dirty_limit", OPTION_DIRTY_LIMIT, 64 * MIB, "64M", "0..64G"},
+    {"huge_pages", OPTION_HUGE_PAGES, 0, "never", "never|system|always"},
+    {"stats", OPTION_STATS, 0, "off", "off|exit"},
+};
+
+_Static_assert(sizeof options / sizeof options[0] == OPTION_COUNT, "an option has no test");
+
+/* Each is parsed from the defaults; the option then has the value. */
+static const struct {
+    const char *list;
+    enum option_id id;
+    uint64_t value;
+} accepted[] = {
+    {"abort:0", OPTION_ABORT, 0},
+    {"decay:0", OPTION_DECAY, 0},
+    {"decay:3600000", OPTION_DECAY, 3600000},
+    {"large_stock:0", OPTION_LARGE_STOCK, 0},
+    {"large_stock:12345", OPTION_LARGE_STOCK, 12345},
+    {"large_stock:3K", OPTION_LARGE_STOCK, 3 * KIB},
+    {"dirty_limit:64G", OPTION_DIRTY_LIMIT, 64 * GIB},
+    {"dirty_limit:68719476736", OPTION_DIRTY_LIMIT, 64 * GIB},
+    {"huge_pages:always", OPTION_HUGE_PAGES, 2},
+    {"huge_pages:system", OPTION_HUGE_PAGES, 1},
+    {"stats:exit", OPTION_STATS, 1},
+    {"decay:5,decay:7", OPTION_DECAY, 7},
+    {",,stats:exit,,decay:8,", OPTION_DECAY, 8},
+    {"", OPTION_DECAY, 1000},
+};
+
+/* Each is one warning, exactly this; a valid option behind it still applies. */
+static const struct {
+    const char *item;
+    const char *warning;
+} rejected[] = {
+    {"colour:red", "acre: ACRE_OPTIONS: unknown option \"colour\"; there are: abort, decay, "
+                   "large_stock, dirty_limit, huge_pages, stats\n"},
+    {"deca:1", "acre: ACRE_OPTIONS: unknown option \"deca\"; there are: abort, decay, "
+               "large_stock, dirty_limit, huge_pages, stats\n"},
+    {":1", "acre: ACRE_OPTIONS: unknown option \"\"; there are: abort, decay, "
+           "large_stock, dirty_limit, huge_pages, stats\n"},
+    {"abort:2", "acre: ACRE_OPTIONS: abort cannot be \"2\"; allowed: 0|1\n"},
+    {"abort", "acre: ACRE_OPTIONS: abort cannot be \"\"; allowed: 0|1\n"},
+    {"decay:3600001", "acre: ACRE_OPTIONS: decay cannot be \"3600001\"; allowed: 0..3600000 ms\n"},
+    {"decay:1K", "acre: ACRE_OPTIONS: decay cannot be \"1K\"; allowed: 0..3600000 ms\n"},
+    {"decay:-1", "acre: ACRE_OPTIONS: decay cannot be \"-1\"; allowed: 0..3600000 ms\n"},
+    {"decay: 1", "acre: ACRE_OPTIONS: decay cannot be \" 1\"; allowed: 0..3600000 ms\n"},
+    {"large_stock:65G", "acre: ACRE_OPTIONS: large_stock cannot be \"65G\"; allowed: 0..64G\n"},
+    {"large_stock:K", "acre: ACRE_OPTIONS: large_stock cannot be \"K\"; allowed: 0..64G\n"},
+    {"large_stock:1T", "acre: ACRE_OPTIONS: large_stock cannot be \"1T\"; allowed: 0..64G\n"},
+    {"dirty_limit:99999999999999999999999",
+     "acre: ACRE_OPTIONS: dirty_limit cannot be \"99999999999999999999999\"; allowed: 0..64G\n"},
+    {"dirty_limit:18014398509481985K", /* times 1024 it is 2^64 + 1024 */
+     "acre: ACRE_OPTIONS: dirty_limit cannot be \"18014398509481985K\"; allowed: 0..64G\n"},
+    {"huge_pages:alway",
+     "acre: ACRE_OPTIONS: huge_pages cannot be \"alway\"; allowed: never|system|always\n"},
+    {"huge_pages:always:1",
+     "acre: ACRE_OPTIONS: huge_pages cannot be \"always:1\"; allowed: never|system|always\n"},
+    {"stats:on", "acre: ACRE_OPTIONS: stats cannot be \"on\"; allowed: off|exit\n"},
+};
+
+enum {
+    ACCEPTED_COUNT = sizeof accepted / sizeof accepted[0],
+    REJECTED_COUNT = sizeof rejected / sizeof rejected[0],
+};
+
+static void parse(void *list)
+{
+    option_parse(list);
+}
+
+START_TEST(every_option_starts_at_its_default)
+{
+    char text[32];
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        ck_assert_uint_eq(option_value(options[i].id), options[i].standard);
+        ck_assert_int_eq(option_get_text(options[i].name, text, sizeof text), 0);
+        ck_assert_str_eq(text, options[i].standard_text);
+    }
+}
+END_TEST
+
+START_TEST(allowed_values_are_taken_silently)
+{
+    struct capture capture;
+    char list[128];
+    snprintf(list, sizeof list, "%s", accepted[_i].list);
+    capture_stderr(&capture, parse, list);
+    ck_assert_str_eq(capture.text, "");
+    ck_assert_uint_eq(option_value(accepted[_i].id), accepted[_i].value);
+    ck_assert_str_eq(list, accepted[_i].list);
+}
+END_TEST
+
+START_TEST(others_are_one_warning_and_the_rest_applies)
+{
+    struct capture capture;
+    char list[128];
+    snprintf(list, sizeof list, "decay:11,%s,abort:0", rejected[_i].item);
+    capture_stderr(&capture, parse, list);
+    ck_assert_str_eq(capture.text, rejected[_i].warning);
+    ck_assert_uint_eq(capture.writes, 1);
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        uint64_t wanted = options[i].standard;
+        if (options[i].id == OPTION_DECAY)
+            wanted = 11;
+        if (options[i].id == OPTION_ABORT)
+            wanted = 0;
+        ck_assert_uint_eq(option_value(options[i].id), wanted);
+    }
+}
+END_TEST
+
+START_TEST(each_warning_names_what_is_long_in_short)
+{
+    char list[1024];
+    struct capture capture;
+    memset(list, 'y', sizeof list - 1);
+    memcpy(list, "decay:", strlen("decay:"));
+    list[sizeof list - 1] = '\0';
+    capture_stderr(&capture, parse, list);
+    ck_assert_ptr_nonnull(strstr(capture.text, "yyy\"; allowed: 0..3600000 ms\n"));
+}
+END_TEST
+
+START_TEST(the_environment_is_searched)
+{
+    char other[] = "XACRE_OPTIONS=decay:1";
+    char longer[] = "ACRE_OPTIONS_=decay:2";
+    char ours[] = "ACRE_OPTIONS=decay:3,stats:exit";
+    char *without[] = {other, longer, NULL};
+    char *with[] = {other, longer, ours, NULL};
+    option_parse_environment(NULL);
+    option_parse_environment(without);
+    ck_assert_uint_eq(option_value(OPTION_DECAY), 1000);
+    option_parse_environment(with);
+    ck_assert_uint_eq(option_value(OPTION_DECAY), 3);
+    ck_assert_uint_eq(option_value(OPTION_STATS), 1);
+    ck_assert_str_eq(ours, "ACRE_OPTIONS=decay:3,stats:exit");
+}
+END_TEST
+
+START_TEST(text_goes_in_and_out)
+{
+    static const struct {
+        const char *key, *in, *out;
+    } texts[] = {
+        {"large_stock", "2048", "2K"},     {"large_stock", "1025", "1025"},
+        {"large_stock", "1024M", "1G"},    {"large_stock", "0", "0"},
+        {"large_stock", "3000M", "3000M"}, {"huge_pages", "system", "system"},
+        {"decay", "2048", "2048"},         {"abort", "0", "0"},
+    };
+    char text[32];
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        ck_assert_int_eq(option_set_text(texts[i].key, texts[i].in), 0);
+        ck_assert_int_eq(option_get_text(texts[i].key, text, sizeof text), 0);
+        ck_assert_str_eq(text, texts[i].out);
+    }
+}
+END_TEST
+
+START_TEST(text_errors_are_told_apart)
+{
+    char text[6] = "-----";
+    ck_assert_int_eq(option_set_text("nothing", "1"), ENOENT);
+    ck_assert_int_eq(option_set_text("decay", "soon"), EINVAL);
+    ck_assert_int_eq(option_set_text("decay", ""), EINVAL);
+    ck_assert_uint_eq(option_value(OPTION_DECAY), 1000);
+    ck_assert_int_eq(option_get_text("nothing", text, sizeof text), ENOENT);
+    ck_assert_int_eq(option_get_text("huge_pages", text, 5), ERANGE); /* "never" needs 6 */
+    ck_assert_int_eq(option_get_text("huge_pages", NULL, 0), ERANGE);
+    ck_assert_int_eq(text[5], '\0');
+    ck_assert_int_eq(option_get_text("huge_pages", text, 6), 0);
+    ck_assert_str_eq(text, "never");
+}
+END_TEST
+
+START_TEST(help_has_a_line_for_each_option_and_its_default)
+{
+    char help[4096];
+    struct out out;
+    option_set_text("decay", "77"); /* help tells the default, not the value */
+    out_to_memory(&out, help, sizeof help);
+    option_print_help(&out);
+    ck_assert_uint_lt(out_end(&out), sizeof help);
+
+    char *line = strtok(help, "\n");
+    char wanted[128];
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        line = strtok(NULL, "\n");
+        ck_assert_ptr_nonnull(line);
+        snprintf(wanted, sizeof wanted, "%-12s%-20s%-8s", options[i].name, options[i].allowed,
+                 options[i].standard_text);
+        ck_assert_int_eq(strncmp(line, wanted, strlen(wanted)), 0);
+        ck_assert_uint_gt(strlen(line), strlen(wanted));
+        ck_assert_uint_le(strlen(line), 100);
+    }
+    ck_assert_ptr_null(strtok(NULL, "\n"));
+}
+END_TEST
+
+Suite *option_suite(void)
+{
+    Suite *suite = suite_create("option");
+    TCase *tests = tcase_create("option");
+    tcase_add_test(tests, every_option_starts_at_its_default);
+    tcase_add_loop_test(tests, allowed_values_are_taken_silently, 0, ACCEPTED_COUNT);
+    tcase_add_loop_test(tests, others_are_one_warning_and_the_rest_applies, 0, REJECTED_COUNT);
+    tcase_add_test(tests, each_warning_names_what_is_long_in_short);
+    tcase_add_test(tests, the_environment_is_searched);
+    tcase_add_test(tests, text_goes_in_and_out);
+    tcase_add_test(tests, text_errors_are_told_apart);
+    tcase_add_test(tests, help_has_a_line_for_each_option_and_its_default);
+    suite_add_tcase(suite, tests);
+    return suite;
+}

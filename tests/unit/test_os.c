@@ -1,0 +1,511 @@
+/*
+ * The system layer: what each function promises, seen through other system calls than its own.
+ */
+#define _GNU_SOURCE 1
+#include "test.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <time.h>
+
+#include "capture.h"
+#include "os.h"
+
+enum {
+    PAGES = 16,       /* of the ranges under test */
+    NO_ERRNO = 12345, /* no error has this number */
+};
+
+/* More than any address space: every mapping call fails. */
+#define TOO_LARGE ((size_t)1 << 62)
+
+static size_t range_size(void)
+{
+    return PAGES * os_page_size();
+}
+
+/* True if the kernel can store into the byte at p. It is set to zero then. */
+static bool is_writable(void *p)
+{
+    int fd = open("/dev/zero", O_RDONLY);
+    ck_assert_int_ge(fd, 0);
+    ssize_t length = read(fd, p, 1);
+    close(fd);
+    return length == 1;
+}
+
+/* True if anything is mapped at p, accessible or not. */
+static bool is_mapped(void *p)
+{
+    return msync(p, os_page_size(), MS_ASYNC) == 0;
+}
+
+/* How many pages of the range are resident. */
+static size_t resident_pages(void *p)
+{
+    unsigned char resident[PAGES];
+    size_t count = 0;
+    ck_assert_int_eq(mincore(p, range_size(), resident), 0);
+    for (size_t i = 0; i < PAGES; i++)
+        count += resident[i] & 1;
+    return count;
+}
+
+static bool is_filled(const unsigned char *p, size_t size, unsigned char value)
+{
+    for (size_t i = 0; i < size; i++)
+        if (p[i] != value)
+            return false;
+    return true;
+}
+
+START_TEST(the_page_size_is_the_kernels)
+{
+    ck_assert_uint_eq(os_page_size(), (size_t)sysconf(_SC_PAGESIZE));
+    ck_assert_uint_eq(os_page_size(), (size_t)sysconf(_SC_PAGESIZE)); /* now from the cache */
+    ck_assert(is_power_of_two(os_page_size()));
+}
+END_TEST
+
+START_TEST(reserved_pages_are_opened_closed_and_unmapped)
+{
+    size_t size = range_size(), page = os_page_size();
+    unsigned char *p = os_reserve(size);
+    ck_assert_ptr_nonnull(p);
+    ck_assert(!is_writable(p));
+
+    ck_assert(os_open(p, 4 * page));
+    ck_assert(is_filled(p, 4 * page, 0));
+    memset(p, 0xaa, 4 * page);
+    ck_assert(!is_writable(p + 4 * page));
+
+    ck_assert(os_close(p, 2 * page));
+    ck_assert(!is_writable(p));
+    ck_assert(is_filled(p + 2 * page, 2 * page, 0xaa));
+    ck_assert(os_open(p, 2 * page));
+    ck_assert(is_filled(p, 2 * page, 0));
+
+    ck_assert(os_unmap(p, size));
+    ck_assert(!is_mapped(p));
+    ck_assert(!os_open(p, page));
+}
+END_TEST
+
+START_TEST(a_fixed_reservation_takes_free_addresses_only)
+{
+    size_t size = range_size(), page = os_page_size();
+    unsigned char *p = os_reserve(size);
+    ck_assert_ptr_nonnull(p);
+    ck_assert(os_unmap(p, size));
+    ck_assert(os_reserve_at(p, size / 2));
+    ck_assert(!is_writable(p));
+    ck_assert(!is_mapped(p + size / 2));
+
+    ck_assert(os_open(p, page));
+    memset(p, 0x55, page);
+    ck_assert(!os_reserve_at(p, size));
+    ck_assert(is_filled(p, page, 0x55));
+    ck_assert(!is_mapped(p + size / 2));
+    ck_assert(os_unmap(p, size / 2));
+}
+END_TEST
+
+START_TEST(mapping_at_an_address_maps_there_or_not_at_all)
+{
+    size_t size = range_size();
+    unsigned char *p = os_reserve(size);
+    ck_assert_ptr_nonnull(p);
+    ck_assert(os_unmap(p, size));
+    ck_assert(os_map_at(p, size / 2));
+    ck_assert(is_filled(p, size / 2, 0));
+    memset(p, 0x66, size / 2);
+    ck_assert(!os_map_at(p, size));
+    ck_assert(is_filled(p, size / 2, 0x66));
+    ck_assert(!is_mapped(p + size / 2));
+    ck_assert(os_unmap(p, size / 2));
+}
+END_TEST
+
+START_TEST(mapped_pages_are_zero_and_purged_to_zero)
+{
+    size_t size = range_size();
+    unsigned char *p = os_map(size);
+    ck_assert_ptr_nonnull(p);
+    ck_assert(is_filled(p, size, 0));
+    memset(p, 0x77, size);
+    ck_assert_uint_eq(resident_pages(p), PAGES);
+    ck_assert(os_purge(p, size));
+    ck_assert_uint_eq(resident_pages(p), 0);
+    ck_assert(is_filled(p, size, 0));
+
+    memset(p, 0x77, size);
+    /* Past libc: the sanitizers make mlock a function that does nothing. */
+    ck_assert_int_eq(syscall(SYS_mlock, p, os_page_size()), 0);
+    ck_assert(!os_purge(p, size));
+    ck_assert(os_unmap(p, size));
+}
+END_TEST
+
+START_TEST(what_cannot_be_had_is_null)
+{
+    size_t size = range_size();
+    ck_assert_ptr_null(os_reserve(TOO_LARGE));
+    ck_assert_ptr_null(os_map(TOO_LARGE));
+    unsigned char *p = os_map(size);
+    memset(p, 0x33, size);
+    ck_assert_ptr_null(os_remap(p, size, TOO_LARGE));
+    ck_assert(is_filled(p, size, 0x33));
+    ck_assert(os_unmap(p, size));
+}
+END_TEST
+
+START_TEST(remapping_keeps_the_contents)
+{
+    size_t size = range_size();
+    unsigned char *p = os_map(size);
+    memset(p, 0x11, size);
+    unsigned char *blocker = p + size; /* whatever lies here, growth in place or not must do */
+    os_reserve_at(blocker, size);
+    p = os_remap(p, size, 4 * size);
+    ck_assert_ptr_nonnull(p);
+    ck_assert(is_filled(p, size, 0x11));
+    ck_assert(is_filled(p + size, 3 * size, 0));
+    unsigned char *shrunk = os_remap(p, 4 * size, size);
+    ck_assert_ptr_eq(shrunk, p);
+    ck_assert(is_filled(p, size, 0x11));
+    ck_assert(!is_mapped(p + size));
+    ck_assert(os_unmap(p, size));
+}
+END_TEST
+
+/* True if the VmFlags line of the mapping that starts at p has the flag. */
+static bool has_vm_flag(void *p, const char *flag)
+{
+    FILE *smaps = fopen("/proc/self/smaps", "r");
+    ck_assert_ptr_nonnull(smaps);
+    char line[512], start[32];
+    bool inside = false, found = false;
+    snprintf(start, sizeof start, "%lx-", (unsigned long)p);
+    while (!found && fgets(line, sizeof line, smaps) != NULL) {
+        if (strncmp(line, start, strlen(start)) == 0)
+            inside = true;
+        if (inside && strncmp(line, "VmFlags:", strlen("VmFlags:")) == 0) {
+            found = strstr(line, flag) != NULL;
+            break;
+        }
+    }
+    fclose(smaps);
+    return found;
+}
+
+START_TEST(huge_pages_are_asked_for_and_declined)
+{
+    bool supported = access("/sys/kernel/mm/transparent_hugepage", F_OK) == 0;
+    size_t size = range_size();
+    unsigned char *whole = os_reserve(3 * size);
+    unsigned char *p = whole + size; /* with neighbours, so that it is a mapping of its own */
+    ck_assert(os_open(p, size));
+    os_huge_pages(p, size, true);
+    ck_assert_int_eq(has_vm_flag(p, " hg"), supported);
+    os_huge_pages(p, size, false);
+    ck_assert(!has_vm_flag(p, " hg"));
+    ck_assert_int_eq(has_vm_flag(p, " nh"), supported);
+    ck_assert(os_unmap(whole, 3 * size));
+}
+END_TEST
+
+START_TEST(a_child_sees_wiped_pages)
+{
+    size_t page = os_page_size();
+    unsigned char *p = os_map(page);
+    ck_assert(os_wipe_on_fork(p, page));
+    p[0] = 1;
+    pid_t child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0)
+        _exit(p[0]);
+    int status;
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+    ck_assert_int_eq(p[0], 1);
+    ck_assert(os_unmap(p, page));
+}
+END_TEST
+
+static uint64_t coarse_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+START_TEST(the_clock_is_the_coarse_monotonic_one)
+{
+    for (int i = 0; i < 1000; i++) {
+        uint64_t before = coarse_ms();
+        uint64_t now = os_now_ms();
+        uint64_t after = coarse_ms();
+        ck_assert_uint_ge(now, before);
+        ck_assert_uint_le(now, after);
+        ck_assert_uint_ne(now, 0);
+    }
+}
+END_TEST
+
+START_TEST(resident_memory_follows_use)
+{
+    size_t size = 64 * MIB;
+    size_t before = os_resident();
+    ck_assert_uint_gt(before, 0);
+    unsigned char *p = os_map(size);
+    memset(p, 1, size);
+    size_t used = os_resident();
+    ck_assert_uint_ge(used, before + size / 2);
+    ck_assert(os_unmap(p, size));
+    ck_assert_uint_le(os_resident(), used - size / 2);
+
+    before = os_resident();
+    p = os_reserve(GIB); /* address space alone does not count */
+    ck_assert_ptr_nonnull(p);
+    ck_assert_uint_lt(os_resident(), before + GIB / 2);
+    ck_assert(os_unmap(p, GIB));
+}
+END_TEST
+
+static uint32_t word; /* 0, then 1; what the waiter waits for */
+
+static void *wait_for_word(void *unused)
+{
+    (void)unused;
+    while (__atomic_load_n(&word, __ATOMIC_ACQUIRE) == 0)
+        os_wait(&word, 0, 0);
+    return NULL;
+}
+
+START_TEST(waiters_are_woken)
+{
+    pthread_t waiter;
+    uint32_t other = 1;
+    os_wait(&other, 0, 0); /* is not 0: returns at once */
+    os_wait(&other, 1, 1); /* nobody wakes it: returns after a millisecond */
+
+    word = 0;
+    ck_assert_int_eq(pthread_create(&waiter, NULL, wait_for_word, NULL), 0);
+    for (int i = 0; i < 100; i++)
+        os_yield();
+    __atomic_store_n(&word, 1, __ATOMIC_RELEASE);
+    os_wake(&word, 1);
+    ck_assert_int_eq(pthread_join(waiter, NULL), 0);
+}
+END_TEST
+
+static void ignore_signal(int number)
+{
+    (void)number;
+}
+
+enum { TEXT_SIZE = 1 << 20 };
+
+/* Reads fd in small pieces; exits with 0 if it gave the bytes 0, 1, 2 ... 250, 0, 1 ... */
+_Noreturn static void read_pattern(int fd)
+{
+    unsigned char piece[300];
+    size_t done = 0;
+    ssize_t length;
+    while ((length = read(fd, piece, sizeof piece)) > 0) {
+        for (ssize_t i = 0; i < length; i++, done++)
+            if (piece[i] != done % 251)
+                _exit(1);
+    }
+    _exit(done == TEXT_SIZE ? 0 : 2);
+}
+
+START_TEST(writing_goes_on_after_interruptions)
+{
+    int ends[2], status;
+    ck_assert_int_eq(pipe(ends), 0);
+    char *text = malloc(TEXT_SIZE);
+    for (size_t i = 0; i < TEXT_SIZE; i++)
+        text[i] = (char)(i % 251);
+    pid_t child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0) {
+        close(ends[1]);
+        read_pattern(ends[0]);
+    }
+    close(ends[0]);
+    struct sigaction action = {.sa_handler = ignore_signal}; /* no SA_RESTART */
+    sigaction(SIGALRM, &action, NULL);
+    struct itimerval often = {{0, 200}, {0, 200}}, never = {{0, 0}, {0, 0}};
+    setitimer(ITIMER_REAL, &often, NULL);
+    os_write(ends[1], text, TEXT_SIZE);
+    setitimer(ITIMER_REAL, &never, NULL);
+    close(ends[1]);
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+    free(text);
+}
+END_TEST
+
+START_TEST(duplicates_are_high_and_closed_on_exec)
+{
+    int ends[2];
+    struct stat original, copied;
+    ck_assert_int_eq(pipe(ends), 0);
+    int copy = os_duplicate(ends[1]);
+    ck_assert_int_ge(copy, 100);
+    ck_assert_int_eq(fcntl(copy, F_GETFD), FD_CLOEXEC);
+    fstat(ends[1], &original);
+    fstat(copy, &copied);
+    ck_assert_uint_eq(original.st_ino, copied.st_ino);
+    close(copy);
+    ck_assert_int_eq(os_duplicate(copy), -1);
+    close(ends[0]);
+    close(ends[1]);
+}
+END_TEST
+
+START_TEST(this_program_is_not_secure)
+{
+    ck_assert(!os_is_secure());
+}
+END_TEST
+
+START_TEST(random_bits_vary)
+{
+    uint64_t all = ~(uint64_t)0, any = 0, previous = os_random();
+    for (int i = 0; i < 100; i++) {
+        uint64_t random = os_random();
+        ck_assert_uint_ne(random, previous);
+        previous = random;
+        all &= random;
+        any |= random;
+    }
+    ck_assert_uint_eq(all, 0);
+    ck_assert_uint_eq(any, ~(uint64_t)0);
+}
+END_TEST
+
+static void abort_plainly(void *unused)
+{
+    (void)unused;
+    os_abort();
+}
+
+static void abort_while_blocked(void *unused)
+{
+    sigset_t all;
+    sigfillset(&all);
+    sigprocmask(SIG_BLOCK, &all, NULL);
+    abort_plainly(unused);
+}
+
+static void abort_while_ignored(void *unused)
+{
+    signal(SIGABRT, SIG_IGN);
+    abort_plainly(unused);
+}
+
+static void note_and_return(int number)
+{
+    (void)number;
+    os_write(STDERR_FILENO, "handled\n", strlen("handled\n"));
+}
+
+static void abort_with_handler(void *unused)
+{
+    signal(SIGABRT, note_and_return);
+    abort_plainly(unused);
+}
+
+static const struct {
+    void (*run)(void *);
+    const char *text;
+} aborts[] = {
+    {abort_plainly, ""},
+    {abort_while_blocked, ""},
+    {abort_while_ignored, ""},
+    {abort_with_handler, "handled\n"},
+};
+
+enum { ABORT_COUNT = sizeof aborts / sizeof aborts[0] };
+
+START_TEST(abort_ends_the_process_in_any_state)
+{
+    struct capture capture;
+    capture_child(&capture, aborts[_i].run, NULL);
+    ck_assert_str_eq(capture.text, aborts[_i].text);
+    ck_assert(WIFSIGNALED(capture.status));
+    ck_assert_int_eq(WTERMSIG(capture.status), SIGABRT);
+}
+END_TEST
+
+START_TEST(errno_is_preserved_in_failure_and_success)
+{
+    size_t size = range_size();
+    uint32_t zero = 0;
+    errno = NO_ERRNO;
+    void *p = os_map(size);
+    os_reserve(TOO_LARGE);
+    os_map(TOO_LARGE);
+    os_reserve_at(p, size);
+    os_map_at(p, size);
+    os_remap(p, size, TOO_LARGE);
+    os_huge_pages(p, size, true);
+    os_wipe_on_fork(p, size);
+    os_purge(p, size);
+    os_close(p, size);
+    os_unmap(p, size);
+    os_open(p, size);
+    os_purge(p, size);
+    os_huge_pages(p, size, true);
+    os_wipe_on_fork(p, size);
+    os_wait(&zero, 1, 0);
+    os_wait(&zero, 0, 1);
+    os_wake(&zero, 1);
+    os_yield();
+    os_write(-1, "x", 1);
+    os_duplicate(-1);
+    os_resident();
+    os_now_ms();
+    os_random();
+    os_is_secure();
+    os_page_size();
+    ck_assert_int_eq(errno, NO_ERRNO);
+}
+END_TEST
+
+Suite *os_suite(void)
+{
+    Suite *suite = suite_create("os");
+    TCase *tests = tcase_create("os");
+    tcase_add_test(tests, the_page_size_is_the_kernels);
+    tcase_add_test(tests, reserved_pages_are_opened_closed_and_unmapped);
+    tcase_add_test(tests, a_fixed_reservation_takes_free_addresses_only);
+    tcase_add_test(tests, mapping_at_an_address_maps_there_or_not_at_all);
+    tcase_add_test(tests, mapped_pages_are_zero_and_purged_to_zero);
+    tcase_add_test(tests, what_cannot_be_had_is_null);
+    tcase_add_test(tests, remapping_keeps_the_contents);
+    tcase_add_test(tests, huge_pages_are_asked_for_and_declined);
+    tcase_add_test(tests, a_child_sees_wiped_pages);
+    tcase_add_test(tests, the_clock_is_the_coarse_monotonic_one);
+    tcase_add_test(tests, resident_memory_follows_use);
+    tcase_add_test(tests, waiters_are_woken);
+    tcase_add_test(tests, writing_goes_on_after_interruptions);
+    tcase_add_test(tests, duplicates_are_high_and_closed_on_exec);
+    tcase_add_test(tests, this_program_is_not_secure);
+    tcase_add_test(tests, random_bits_vary);
+    tcase_add_loop_test(tests, abort_ends_the_process_in_any_state, 0, ABORT_COUNT);
+    tcase_add_test(tests, errno_is_preserved_in_failure_and_success);
+    suite_add_tcase(suite, tests);
+    return suite;
+}

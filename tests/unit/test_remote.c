@@ -1,0 +1,281 @@
+/*
+ * Frees by threads that do not own the slab: each block is freed by one of them, and the owner
+ * collects every one.
+ */
+#include "test.h"
+#include "option.h"
+#include "random.h"
+#include "remote.h"
+#include "slab.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <sched.h>
+
+static struct heap_set set;
+static struct bin bin;
+static struct magazine_entry entries[MAGAZINE_MOST];
+
+static void begin(void)
+{
+    heap_set_init(&set, NULL);
+    ck_assert_int_eq(option_set_text("decay", "3600000"), 0);
+}
+
+static void begin_bin(size_t size)
+{
+    bin_init(&bin, size_class_of(size), entries);
+}
+
+static size_t bytes_in_slabs(void)
+{
+    struct heap_totals totals;
+
+    heap_set_totals(&set, &totals);
+    return totals.in_slabs;
+}
+
+/* A LIVE block, from wherever the owner has one. */
+static char *take(void)
+{
+    while (bin.window == 0 && !bin_open_window(&bin))
+        if (!bin_next_slab(&bin) && !bin_make_slab(&bin, &set))
+            ck_abort_msg("no memory");
+    unsigned bit = lowest_bit(bin.window);
+    bin.window &= bin.window - 1;
+    state_set(&bin.window_states[bit], BLOCK_LIVE);
+    return bin.window_base + bit * bin.block_size;
+}
+
+static struct slab *slab_of(const char *block)
+{
+    return heap_slab_of(heap_containing(block), block);
+}
+
+static uint8_t *state_of(const char *block)
+{
+    struct slab *slab = slab_of(block);
+
+    return &slab->states[(size_t)(block - slab->base) / slab->block_size];
+}
+
+static bool free_remotely(const char *block)
+{
+    return remote_free(slab_of(block), state_of(block));
+}
+
+/* ---- One thread ---- */
+
+START_TEST(a_block_is_freed_once_and_collected_once)
+{
+    begin_bin(48);
+    char *block = take(), *other = take();
+
+    ck_assert(!remote_pending(&set));
+    ck_assert(free_remotely(block));
+    ck_assert_uint_eq(*state_of(block), BLOCK_REMOTE);
+    ck_assert(remote_pending(&set));
+    ck_assert(!free_remotely(block));
+    ck_assert_uint_eq(remote_collect(&set), 1);
+    ck_assert_uint_eq(*state_of(block), BLOCK_FREE);
+    ck_assert_uint_eq(*state_of(other), BLOCK_LIVE);
+    ck_assert(!remote_pending(&set));
+    ck_assert_uint_eq(remote_collect(&set), 0);
+    ck_assert(bin_is_valid(&bin));
+}
+END_TEST
+
+START_TEST(only_a_live_block_is_freed)
+{
+    begin_bin(48);
+    uint8_t *state = state_of(take());
+
+    for (uint8_t value = BLOCK_FREE; value <= BLOCK_END; value++) {
+        if (value == BLOCK_LIVE)
+            continue;
+        state_set(state, value);
+        ck_assert(!remote_free(bin.slab, state));
+        ck_assert_uint_eq(state_get(state), value);
+    }
+    ck_assert(!remote_pending(&set));
+}
+END_TEST
+
+/* Slabs of one block each: more than one heap, and many slabs pending at once. */
+START_TEST(every_pending_slab_of_every_heap_is_collected)
+{
+    enum { BLOCKS = 80 };
+    char *blocks[BLOCKS];
+    struct random random = random_begin();
+    size_t freed = 0;
+
+    begin_bin(SIZE_CLASS_LIMIT);
+    for (int i = 0; i < BLOCKS; i++)
+        blocks[i] = take();
+    ck_assert_uint_gt(set.count, 2);
+    while (freed < BLOCKS) {
+        size_t before = freed;
+        for (int i = 0; i < BLOCKS; i++) {
+            if (blocks[i] != NULL && random_below(&random, 3) == 0) {
+                freed += free_remotely(blocks[i]);
+                blocks[i] = NULL;
+            }
+        }
+        size_t collected = remote_collect(&set);
+        ck_assert_msg(collected == freed - before, "%zu of %zu collected; seed %" PRIu64, collected,
+                      freed - before, random.seed);
+        ck_assert(heap_set_is_valid(&set));
+    }
+    bin_leave_slab(&bin, &set);
+    ck_assert_uint_eq(bytes_in_slabs(), 0);
+}
+END_TEST
+
+START_TEST(a_late_notice_of_a_released_slab_is_harmless)
+{
+    begin_bin(SIZE_CLASS_LIMIT);
+    char *block = take();
+    struct slab *slab = slab_of(block);
+    struct heap *heap = slab_heap(slab);
+
+    take(); /* the first slab is not current any more */
+    slab_give_back(slab, 0, &set);
+    ck_assert_uint_eq(slab->geometry, 0);
+    __atomic_fetch_or(&heap->pending[slab_index(slab) / 64], UINT64_C(1) << (slab_index(slab) % 64),
+                      __ATOMIC_SEQ_CST);
+    __atomic_fetch_or(&set.pending, heap->pending_bit, __ATOMIC_SEQ_CST);
+    ck_assert_uint_eq(remote_collect(&set), 0);
+    ck_assert(heap_set_is_valid(&set));
+    ck_assert_uint_eq(*state_of(take()), BLOCK_LIVE);
+    ck_assert(bin_is_valid(&bin));
+}
+END_TEST
+
+/* ---- Threads ---- */
+
+enum { THREADS = 3, SLOTS = 256, BLOCKS = 60000 };
+
+/* What the owner hands to the threads: atomic, release when filled, acquire when taken. */
+static char *slots[SLOTS];
+static bool done; /* atomic */
+
+struct freer {
+    pthread_t thread;
+    size_t freed, failed;
+};
+
+/* Takes blocks out of the slots and frees them. */
+static void *free_slots(void *argument)
+{
+    struct freer *freer = argument;
+
+    for (bool last = false; !last;) {
+        last = __atomic_load_n(&done, __ATOMIC_ACQUIRE);
+        for (int i = 0; i < SLOTS; i++) {
+            char *block = __atomic_exchange_n(&slots[i], NULL, __ATOMIC_ACQ_REL);
+            if (block == NULL)
+                continue;
+            block[0] = 'f';
+            if (free_remotely(block))
+                freer->freed++;
+            else
+                freer->failed++;
+        }
+        sched_yield();
+    }
+    return NULL;
+}
+
+START_TEST(nothing_is_lost_between_threads)
+{
+    static const size_t sizes[] = {16, 1024, 64 * 1024};
+    struct freer freers[THREADS] = {{.freed = 0}};
+    struct random random = random_begin();
+    size_t collected = 0, freed = 0, taken = 0, most = _i == 2 ? BLOCKS / 10 : BLOCKS;
+
+    begin_bin(sizes[_i]);
+    for (int i = 0; i < THREADS; i++)
+        ck_assert_int_eq(pthread_create(&freers[i].thread, NULL, free_slots, &freers[i]), 0);
+    while (taken < most) {
+        char **slot = &slots[random_below(&random, SLOTS)];
+        if (__atomic_load_n(slot, __ATOMIC_RELAXED) != NULL) {
+            collected += remote_collect(&set);
+            sched_yield();
+            continue;
+        }
+        char *block = take();
+        block[0] = 'o';
+        taken++;
+        __atomic_store_n(slot, block, __ATOMIC_RELEASE);
+    }
+    __atomic_store_n(&done, true, __ATOMIC_RELEASE);
+    for (int i = 0; i < THREADS; i++) {
+        ck_assert_int_eq(pthread_join(freers[i].thread, NULL), 0);
+        ck_assert_uint_eq(freers[i].failed, 0);
+        freed += freers[i].freed;
+    }
+    collected += remote_collect(&set);
+    /* a slab whose last blocks become REMOTE behind a scan is released with them, uncounted */
+    ck_assert_msg(freed == most && collected <= most, "%zu freed, %zu collected; seed %" PRIu64,
+                  freed, collected, random.seed);
+    ck_assert(bin_is_valid(&bin));
+    bin_leave_slab(&bin, &set);
+    ck_assert_msg(bytes_in_slabs() == 0, "%zu bytes lost; seed %" PRIu64, bytes_in_slabs(),
+                  random.seed);
+}
+END_TEST
+
+enum { RACES = 2000 };
+
+static char *raced[RACES];
+static pthread_barrier_t barrier;
+
+static void *race(void *argument)
+{
+    struct freer *freer = argument;
+
+    for (int i = 0; i < RACES; i++) {
+        if (i % 50 == 0)
+            pthread_barrier_wait(&barrier);
+        if (free_remotely(raced[i]))
+            freer->freed++;
+        else
+            freer->failed++;
+    }
+    return NULL;
+}
+
+START_TEST(of_two_that_free_the_same_block_one_wins)
+{
+    struct freer freers[2] = {{.freed = 0}};
+
+    begin_bin(32);
+    for (int i = 0; i < RACES; i++)
+        raced[i] = take();
+    ck_assert_int_eq(pthread_barrier_init(&barrier, NULL, 2), 0);
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(pthread_create(&freers[i].thread, NULL, race, &freers[i]), 0);
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(pthread_join(freers[i].thread, NULL), 0);
+    ck_assert_uint_eq(freers[0].freed + freers[1].freed, RACES);
+    ck_assert_uint_eq(freers[0].failed + freers[1].failed, RACES);
+    ck_assert_uint_eq(remote_collect(&set), RACES);
+}
+END_TEST
+
+Suite *remote_suite(void)
+{
+    Suite *suite = suite_create("remote");
+    TCase *tests = tcase_create("remote");
+
+    tcase_set_timeout(tests, 60);
+    tcase_add_checked_fixture(tests, begin, NULL);
+    tcase_add_test(tests, a_block_is_freed_once_and_collected_once);
+    tcase_add_test(tests, only_a_live_block_is_freed);
+    tcase_add_test(tests, every_pending_slab_of_every_heap_is_collected);
+    tcase_add_test(tests, a_late_notice_of_a_released_slab_is_harmless);
+    tcase_add_loop_test(tests, nothing_is_lost_between_threads, 0, 3);
+    tcase_add_test(tests, of_two_that_free_the_same_block_one_wins);
+    suite_add_tcase(suite, tests);
+    return suite;
+}

@@ -1,0 +1,132 @@
+/*
+ * Size classes: every size up to the largest, every alignment.
+ */
+#include "test.h"
+#include "random.h"
+#include "size_class.h"
+
+#include <inttypes.h>
+
+enum {
+    LINEAR_LIMIT = 128, /* bytes; up to here a block wastes at most MOST_LINEAR_WASTE */
+    MOST_LINEAR_WASTE = 15,
+    RANDOM_SIZES = 20000,
+};
+
+START_TEST(sizes_are_as_documented)
+{
+    ck_assert_uint_eq(size_class_sizes[0], BLOCK_ALIGNMENT);
+    ck_assert_uint_eq(size_class_sizes[SIZE_CLASS_COUNT - 1], SIZE_CLASS_LIMIT);
+    for (unsigned i = 0; i < SIZE_CLASS_COUNT; i++) {
+        uint32_t size = size_class_sizes[i];
+
+        ck_assert_uint_eq(size % BLOCK_ALIGNMENT, 0);
+        if (i > 0)
+            ck_assert_uint_gt(size, size_class_sizes[i - 1]);
+        if (i > 0 && size <= LINEAR_LIMIT)
+            ck_assert_uint_eq(size - size_class_sizes[i - 1], 16);
+    }
+    for (size_t power = BLOCK_ALIGNMENT; power <= SIZE_CLASS_LIMIT; power *= 2)
+        ck_assert_uint_eq(size_class_sizes[size_class_of(power)], power);
+    for (size_t power = LINEAR_LIMIT; power < SIZE_CLASS_LIMIT; power *= 2)
+        ck_assert_uint_eq(size_class_of(2 * power) - size_class_of(power), 4);
+    ck_assert_uint_eq(size_class_sizes[size_class_of(SIZE_CLASS_TINY_LIMIT)],
+                      SIZE_CLASS_TINY_LIMIT);
+}
+END_TEST
+
+/* Fails if the class of `size` is not the smallest that fits, or wastes more than is promised. */
+static void check_size(size_t size)
+{
+    unsigned class_of_size = size_class_of(size);
+    size_t block, waste;
+
+    if (class_of_size >= SIZE_CLASS_COUNT)
+        ck_abort_msg("size %zu has class %u, which does not exist", size, class_of_size);
+    block = size_class_sizes[class_of_size];
+    waste = block - size;
+    if (block < size)
+        ck_abort_msg("size %zu does not fit in its class of %zu", size, block);
+    if (class_of_size > 0 && size_class_sizes[class_of_size - 1] >= size)
+        ck_abort_msg("size %zu has class %u, but a smaller one fits", size, class_of_size);
+    if (size <= LINEAR_LIMIT ? waste > MOST_LINEAR_WASTE : waste * 5 > block)
+        ck_abort_msg("size %zu wastes %zu bytes of a block of %zu", size, waste, block);
+}
+
+START_TEST(every_size_has_the_smallest_class_that_fits)
+{
+    for (size_t size = 1; size <= SIZE_CLASS_LIMIT; size++)
+        check_size(size);
+}
+END_TEST
+
+START_TEST(size_0_has_the_smallest_block)
+{
+    ck_assert_uint_eq(size_class_of(0), 0);
+}
+END_TEST
+
+START_TEST(table_and_arithmetic_meet)
+{
+    ck_assert_uint_eq(size_class_of_medium(SIZE_CLASS_TABLE_LIMIT),
+                      size_class_table[SIZE_CLASS_TABLE_LIMIT / 16]);
+    ck_assert_uint_eq(size_class_of_medium(SIZE_CLASS_TABLE_LIMIT + 1),
+                      size_class_of(SIZE_CLASS_TABLE_LIMIT) + 1);
+}
+END_TEST
+
+/* The class of an aligned request, by trying them all. */
+static unsigned plain_of_aligned(size_t size, size_t alignment)
+{
+    unsigned i = 0;
+
+    while (i < SIZE_CLASS_COUNT &&
+           (size_class_sizes[i] < size || size_class_sizes[i] % alignment != 0))
+        i++;
+    return i;
+}
+
+static void check_aligned(size_t size, size_t alignment, uint64_t seed)
+{
+    unsigned found = size_class_of_aligned(size, alignment);
+    unsigned expected = plain_of_aligned(size, alignment);
+
+    if (found != expected)
+        ck_abort_msg("size %zu aligned to %zu has class %u, not %u; seed %" PRIu64, size, alignment,
+                     found, expected, seed);
+}
+
+START_TEST(aligned_classes_are_the_smallest_multiples)
+{
+    const size_t alignment = (size_t)1 << _i;
+    struct random random = random_begin();
+
+    for (unsigned i = 0; i < SIZE_CLASS_COUNT; i++) {
+        check_aligned(size_class_sizes[i] - 1, alignment, random.seed);
+        check_aligned(size_class_sizes[i], alignment, random.seed);
+        check_aligned(size_class_sizes[i] + 1, alignment, random.seed);
+    }
+    for (unsigned i = 0; i < RANDOM_SIZES; i++) {
+        size_t limit = (size_t)2 << random_below(&random, 22);
+
+        check_aligned(random_below(&random, limit), alignment, random.seed);
+    }
+    check_aligned(0, alignment, random.seed);
+    ck_assert_uint_eq(size_class_of_aligned(SIZE_MAX, alignment), SIZE_CLASS_COUNT);
+}
+END_TEST
+
+Suite *size_class_suite(void)
+{
+    Suite *suite = suite_create("size_class");
+    TCase *classes = tcase_create("classes");
+
+    tcase_add_test(classes, sizes_are_as_documented);
+    tcase_add_test(classes, every_size_has_the_smallest_class_that_fits);
+    tcase_add_test(classes, size_0_has_the_smallest_block);
+    tcase_add_test(classes, table_and_arithmetic_meet);
+    tcase_add_loop_test(classes, aligned_classes_are_the_smallest_multiples, 0, 64);
+    tcase_set_timeout(classes, 60);
+    suite_add_tcase(suite, classes);
+    return suite;
+}

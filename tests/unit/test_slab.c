@@ -1,0 +1,452 @@
+/*
+ * Slabs, bins and magazines of one thread, without an arena: windows, give-backs, collecting,
+ * releasing, and rebuilding from the states.
+ */
+#include "test.h"
+#include "option.h"
+#include "random.h"
+#include "size_class.h"
+#include "slab.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static struct heap_set set;
+static struct bin bin;
+static struct magazine_entry entries[MAGAZINE_MOST];
+
+static void begin(void)
+{
+    heap_set_init(&set, NULL);
+    ck_assert_int_eq(option_set_text("decay", "3600000"), 0);
+}
+
+static void begin_bin(size_t size)
+{
+    bin_init(&bin, size_class_of(size), entries);
+}
+
+static size_t bytes_in_slabs(void)
+{
+    struct heap_totals totals;
+
+    heap_set_totals(&set, &totals);
+    return totals.in_slabs;
+}
+
+/* ---- What an arena does with a bin ---- */
+
+struct block {
+    char *address;
+    struct slab *slab;
+    size_t number;
+};
+
+static struct block block_at(char *address)
+{
+    struct block block = {.address = address};
+
+    block.slab = heap_slab_of(heap_containing(address), address);
+    if (!slab_starts_block((size_t)(address - block.slab->base), block.slab->reciprocal,
+                           &block.number))
+        ck_abort_msg("no block starts at %p", (void *)address);
+    return block;
+}
+
+static uint8_t *state_of(struct block block)
+{
+    return &block.slab->states[block.number];
+}
+
+/* The lowest block of the window. */
+static struct block take_from_window(void)
+{
+    unsigned bit = lowest_bit(bin.window);
+
+    bin.window &= bin.window - 1;
+    state_set(&bin.window_states[bit], BLOCK_LIVE);
+    return block_at(bin.window_base + bit * bin.block_size);
+}
+
+/* A block, from wherever there is one. */
+static struct block take(void)
+{
+    while (bin.window == 0 && !bin_open_window(&bin))
+        if (!bin_next_slab(&bin) && !bin_make_slab(&bin, &set))
+            ck_abort_msg("no memory");
+    return take_from_window();
+}
+
+/* What the owner's free does where the magazine has room. */
+static void cache(struct block block)
+{
+    ck_assert_ptr_ne(bin.top, bin.limit);
+    state_set(state_of(block), BLOCK_CACHED);
+    *bin.top++ = (struct magazine_entry){.block = block.address, .state = state_of(block)};
+}
+
+static void give(struct block block)
+{
+    slab_give_back(block.slab, block.number, &set);
+}
+
+/* ---- Geometry ---- */
+
+START_TEST(a_geometry_word_holds_every_field)
+{
+    for (unsigned class = 0; class < SIZE_CLASS_COUNT; class ++) {
+        for (unsigned units = 1; units <= SLAB_MAX_UNITS; units++) {
+            size_t count =
+                min_size((size_t)units * UNIT_SIZE / size_class_sizes[class], SLAB_MAX_BLOCKS);
+            struct slab_geometry in = {.class = class,
+                                       .count = (unsigned)max_size(count, 1),
+                                       .first_unit = HEAP_UNITS - units,
+                                       .units = units,
+                                       .first_line = HEAP_LINES - class - 1};
+            struct slab_geometry out = geometry_unpack(geometry_pack(in));
+            if (memcmp(&in, &out, sizeof(in)) != 0 || geometry_pack(in) == 0)
+                ck_abort_msg("class %u, %u units", class, units);
+        }
+    }
+}
+END_TEST
+
+/* By the offsets around each block, over all offsets that slab_starts_block promises. */
+START_TEST(the_reciprocal_is_exact)
+{
+    static const int around[] = {-16, -1, 0, 1, 16};
+    const size_t limit = (size_t)1 << 25;
+    size_t size = size_class_sizes[_i], wrong = 0;
+    struct slab_geometry geometry = {.class = (unsigned)_i, .count = 1, .units = 1};
+
+    begin_bin(size);
+    struct slab *slab = heap_set_take(&set, &geometry);
+    ck_assert_ptr_nonnull(slab);
+    slab_fill(slab, &bin, geometry);
+    uint64_t reciprocal = slab->reciprocal;
+    for (size_t start = 0; start < limit; start += size) {
+        for (size_t i = 0; i < sizeof(around) / sizeof(around[0]); i++) {
+            size_t number, offset = start + (size_t)around[i];
+            if (offset >= limit)
+                continue; /* below 0 as well */
+            bool starts = slab_starts_block(offset, reciprocal, &number);
+            wrong += number != offset / size || starts != (offset % size == 0);
+        }
+    }
+    ck_assert_uint_eq(wrong, 0);
+}
+END_TEST
+
+START_TEST(magazines_are_bounded)
+{
+    size_t all = 0;
+
+    for (unsigned class = 0; class < SIZE_CLASS_COUNT; class ++) {
+        size_t capacity = magazine_capacity(class), size = size_class_sizes[class];
+        ck_assert_uint_ge(capacity, 1);
+        ck_assert_uint_le(capacity, MAGAZINE_MOST);
+        ck_assert(capacity == 1 || capacity * size <= MAGAZINE_BYTES);
+        if (size > SIZE_CLASS_TINY_LIMIT)
+            ck_assert_uint_le(capacity, MAGAZINE_MOST_SMALL);
+        all += capacity;
+    }
+    ck_assert_uint_le(all, MAGAZINE_ENTRIES);
+}
+END_TEST
+
+/* ---- Windows ---- */
+
+START_TEST(windows_come_lowest_first)
+{
+    begin_bin(size_class_sizes[_i]);
+    ck_assert(!bin_open_window(&bin));
+    ck_assert(!bin_next_slab(&bin));
+    ck_assert(bin_make_slab(&bin, &set));
+    struct slab *slab = bin.slab;
+    size_t wrong = 0;
+    for (size_t i = 0; i < slab->count; i++) {
+        struct block block = take();
+        wrong += block.slab != slab || block.number != i;
+    }
+    ck_assert_uint_eq(wrong, 0);
+    ck_assert(!bin_open_window(&bin));
+    ck_assert_uint_eq(slab->summary, 0);
+    ck_assert(bin_is_valid(&bin));
+}
+END_TEST
+
+START_TEST(memory_is_known_to_be_zero_once)
+{
+    begin_bin(4096);
+    struct block first = take();
+    ck_assert(bin.window_zero);
+    size_t count = first.slab->count;
+    for (size_t i = 1; i < count; i++)
+        take();
+    give(first);
+    ck_assert_ptr_eq(take().address, first.address);
+    ck_assert(!bin.window_zero);
+}
+END_TEST
+
+START_TEST(a_reopened_window_of_a_fresh_group_is_not_zero)
+{
+    begin_bin(16);
+    struct block first = take();
+    ck_assert(bin.window_zero);
+    give(first);
+    bin_leave_slab(&bin, &set); /* releases the slab: nothing of it is LIVE */
+    first = take();
+    struct block second = take();
+    give(first);
+    bin_leave_slab(&bin, &set);
+    ck_assert_ptr_eq(take().address, first.address);
+    ck_assert_ptr_eq(second.slab, bin.slab);
+    ck_assert(!bin.window_zero);
+}
+END_TEST
+
+START_TEST(slabs_grow)
+{
+    enum { SLABS = 7 };
+    unsigned last = 0, units = 0;
+
+    begin_bin(16);
+    for (int i = 0; i < SLABS; i++) {
+        ck_assert(bin_make_slab(&bin, &set));
+        units = geometry_unpack(bin.slab->geometry).units;
+        ck_assert_uint_ge(units, last);
+        if (i == 0)
+            ck_assert_uint_eq(units, 1);
+        last = units;
+    }
+    ck_assert_uint_eq(bin.slab->count, SLAB_MAX_BLOCKS);
+}
+END_TEST
+
+/* ---- Giving back ---- */
+
+START_TEST(random_blocks_are_handed_out_once)
+{
+    enum { MOST_BLOCKS = 3000, STEPS = 8000 };
+    static const size_t sizes[] = {16, 48, 1024, 16 * 1024, 100 * 1024, 1 << 20};
+    static struct block held[MOST_BLOCKS];
+    struct random random = random_begin();
+    size_t used = min_size(MOST_BLOCKS, ((size_t)48 << 20) / sizes[_i]);
+
+    begin_bin(sizes[_i]);
+    for (int step = 0; step < STEPS; step++) {
+        struct block *block = &held[random_below(&random, used)];
+        if (block->address == NULL) {
+            *block = take();
+            if (*(struct block **)(void *)block->address != NULL)
+                ck_abort_msg("step %d: a live block again; seed %" PRIu64, step, random.seed);
+            *(struct block **)(void *)block->address = block;
+        } else {
+            *(struct block **)(void *)block->address = NULL;
+            give(*block);
+            *block = (struct block){.address = NULL};
+        }
+        if (step % 16 == 0 && !(bin_is_valid(&bin) && heap_set_is_valid(&set)))
+            ck_abort_msg("step %d: not valid; seed %" PRIu64, step, random.seed);
+    }
+    for (size_t i = 0; i < used; i++)
+        if (held[i].address != NULL)
+            give(held[i]);
+    ck_assert(bin_is_valid(&bin));
+    bin_leave_slab(&bin, &set);
+    ck_assert(bin_is_valid(&bin));
+    ck_assert_uint_eq(bytes_in_slabs(), 0);
+}
+END_TEST
+
+/* Fills `count` slabs; all blocks are LIVE. Returns the number of blocks. */
+static size_t fill_slabs(struct block *blocks, size_t most, unsigned count)
+{
+    size_t taken = 0;
+
+    while (bin.slabs_made < count || bin.window != 0 || bin.slab->summary != 0) {
+        ck_assert_uint_lt(taken, most);
+        blocks[taken++] = take();
+    }
+    return taken;
+}
+
+enum { MOST_BLOCKS = 512 };
+static struct block blocks[MOST_BLOCKS];
+
+START_TEST(an_empty_slab_is_released_unless_current)
+{
+    begin_bin(16 * 1024);
+    size_t count = fill_slabs(blocks, MOST_BLOCKS, 2);
+    struct slab *first = blocks[0].slab, *current = bin.slab;
+    size_t of_current = current->count, before = bytes_in_slabs();
+
+    ck_assert_ptr_ne(first, current);
+    for (size_t i = 0; i < count - of_current; i++) {
+        ck_assert_uint_eq(bytes_in_slabs(), before);
+        give(blocks[i]);
+        ck_assert(bin_is_valid(&bin));
+    }
+    ck_assert_uint_lt(bytes_in_slabs(), before);
+    ck_assert_uint_eq(first->geometry, 0);
+    ck_assert(list_is_empty(&bin.partial));
+    for (size_t i = count - of_current; i < count; i++)
+        give(blocks[i]);
+    ck_assert_ptr_eq(bin.slab, current);
+    ck_assert_uint_gt(bytes_in_slabs(), 0);
+    bin_leave_slab(&bin, &set);
+    ck_assert_uint_eq(bytes_in_slabs(), 0);
+}
+END_TEST
+
+/* When its last LIVE block is given back others of its blocks are in the magazine. */
+START_TEST(releasing_a_slab_takes_its_blocks_out_of_the_magazine)
+{
+    begin_bin(8 * 1024);
+    size_t count = fill_slabs(blocks, MOST_BLOCKS, 2), first_count = blocks[0].slab->count;
+    struct block other = blocks[count - 1];
+
+    cache(blocks[0]);
+    cache(other);
+    cache(blocks[1]);
+    for (size_t i = 2; i < first_count; i++) {
+        ck_assert_uint_ne(blocks[0].slab->geometry, 0);
+        give(blocks[i]);
+    }
+    ck_assert_uint_eq(blocks[0].slab->geometry, 0);
+    ck_assert_ptr_eq(bin.top, bin.bottom + 1);
+    ck_assert_ptr_eq(bin.bottom[0].block, other.address);
+    ck_assert_uint_eq(*state_of(other), BLOCK_CACHED);
+    ck_assert(bin_is_valid(&bin));
+}
+END_TEST
+
+START_TEST(flushing_frees_the_magazine)
+{
+    begin_bin(64);
+    size_t capacity = magazine_capacity(bin.class);
+    struct block kept = take();
+
+    for (size_t i = 0; i < capacity; i++)
+        blocks[i] = take();
+    for (size_t i = 0; i < capacity; i++)
+        cache(blocks[i]);
+    ck_assert_ptr_eq(bin.top, bin.limit);
+    ck_assert(bin_is_valid(&bin));
+    bin_flush(&bin, &set);
+    ck_assert_ptr_eq(bin.top, bin.bottom);
+    for (size_t i = 0; i < capacity; i++)
+        ck_assert_uint_eq(*state_of(blocks[i]), BLOCK_FREE);
+    ck_assert_uint_eq(*state_of(kept), BLOCK_LIVE);
+    ck_assert(bin_is_valid(&bin));
+}
+END_TEST
+
+START_TEST(collecting_frees_what_is_remote)
+{
+    begin_bin(16 * 1024);
+    size_t count = fill_slabs(blocks, MOST_BLOCKS, 2);
+    struct slab *slab = blocks[0].slab;
+    size_t first_count = slab->count;
+
+    ck_assert_uint_eq(slab_collect(slab, &set), 0);
+    ck_assert(!slab->listed);
+    for (size_t i = 0; i < first_count - 1; i++)
+        state_set(state_of(blocks[i]), BLOCK_REMOTE);
+    ck_assert_uint_eq(slab_collect(slab, &set), first_count - 1);
+    ck_assert(slab->listed);
+    ck_assert_uint_eq(states_count(slab->states, slab->count, BLOCK_FREE), first_count - 1);
+    ck_assert(bin_is_valid(&bin));
+    ck_assert_uint_eq(slab_collect(slab, &set), 0);
+    state_set(state_of(blocks[first_count - 1]), BLOCK_REMOTE);
+    ck_assert_uint_eq(slab_collect(slab, &set), 1);
+    ck_assert_uint_eq(slab->geometry, 0); /* released */
+    ck_assert_uint_eq(*state_of(blocks[count - 1]), BLOCK_LIVE);
+    ck_assert(bin_is_valid(&bin));
+}
+END_TEST
+
+START_TEST(a_slab_that_is_being_purged_is_not_released)
+{
+    begin_bin(64 * 1024);
+    size_t count = fill_slabs(blocks, MOST_BLOCKS, 2), first_count = blocks[0].slab->count;
+    struct slab *slab = blocks[0].slab;
+
+    ck_assert_uint_lt(first_count, count);
+    state_set(state_of(blocks[0]), BLOCK_PURGING);
+    for (size_t i = 1; i < first_count; i++)
+        give(blocks[i]);
+    ck_assert_uint_ne(slab->geometry, 0);
+    state_set(state_of(blocks[0]), BLOCK_REMOTE);
+    ck_assert_uint_eq(slab_collect(slab, &set), 1);
+    ck_assert_uint_eq(slab->geometry, 0);
+}
+END_TEST
+
+/* ---- Rebuilding ---- */
+
+START_TEST(a_slab_is_rebuilt_from_random_states)
+{
+    static uint8_t before[SLAB_MAX_BLOCKS];
+    struct random random = random_begin();
+
+    random.state += (uint64_t)_i; /* another slab in each round */
+    begin_bin((size_t)16 << random_below(&random, 12));
+    ck_assert(bin_make_slab(&bin, &set));
+    struct slab *slab = bin.slab;
+    size_t count = slab->count, live = 0;
+    uint64_t kinds = 1 + random_below(&random, BLOCK_PURGING + 1);
+    for (size_t i = 0; i < count; i++) {
+        before[i] = (uint8_t)((BLOCK_LIVE + random_below(&random, kinds)) % (BLOCK_PURGING + 1));
+        state_set(&slab->states[i], before[i]);
+        live += before[i] == BLOCK_LIVE;
+    }
+    slab->summary = random_next(&random);
+    slab->until_check = (uint32_t)random_next(&random);
+    memset(&slab->node, 0x5a, sizeof(slab->node));
+    begin_bin(bin.block_size);
+
+    slab_rebuild(slab, &bin);
+    for (size_t i = 0; i < count; i++)
+        if (slab->states[i] != (before[i] == BLOCK_LIVE ? BLOCK_LIVE : BLOCK_FREE))
+            ck_abort_msg("block %zu was %u, is %u; seed %" PRIu64, i, before[i], slab->states[i],
+                         random.seed);
+    ck_assert(slab_is_valid(slab));
+    ck_assert(bin_is_valid(&bin));
+    ck_assert(slab->listed == (live != count));
+    ck_assert_uint_eq(slab->until_check, max_size(live, 1));
+    for (size_t i = live; i < count; i++) {
+        struct block block = take();
+        if (block.slab != slab || before[block.number] == BLOCK_LIVE || bin.window_zero)
+            ck_abort_msg("block %zu; seed %" PRIu64, block.number, random.seed);
+    }
+    ck_assert(!bin_open_window(&bin));
+    ck_assert(bin_is_valid(&bin));
+}
+END_TEST
+
+Suite *slab_suite(void)
+{
+    Suite *suite = suite_create("slab");
+    TCase *tests = tcase_create("slab");
+
+    tcase_set_timeout(tests, 60);
+    tcase_add_checked_fixture(tests, begin, NULL);
+    tcase_add_test(tests, a_geometry_word_holds_every_field);
+    tcase_add_loop_test(tests, the_reciprocal_is_exact, 0, SIZE_CLASS_COUNT);
+    tcase_add_test(tests, magazines_are_bounded);
+    tcase_add_loop_test(tests, windows_come_lowest_first, 0, SIZE_CLASS_COUNT);
+    tcase_add_test(tests, memory_is_known_to_be_zero_once);
+    tcase_add_test(tests, a_reopened_window_of_a_fresh_group_is_not_zero);
+    tcase_add_test(tests, slabs_grow);
+    tcase_add_loop_test(tests, random_blocks_are_handed_out_once, 0, 6);
+    tcase_add_test(tests, an_empty_slab_is_released_unless_current);
+    tcase_add_test(tests, releasing_a_slab_takes_its_blocks_out_of_the_magazine);
+    tcase_add_test(tests, flushing_frees_the_magazine);
+    tcase_add_test(tests, collecting_frees_what_is_remote);
+    tcase_add_test(tests, a_slab_that_is_being_purged_is_not_released);
+    tcase_add_loop_test(tests, a_slab_is_rebuilt_from_random_states, 0, 8);
+    suite_add_tcase(suite, tests);
+    return suite;
+}

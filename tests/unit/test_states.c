@@ -1,0 +1,223 @@
+/*
+ * The scans over states against a plain byte-by-byte reference on random data, for the version that
+ * the library uses on this machine and for the portable one.
+ */
+#include "test.h"
+#include "random.h"
+#include "states.h"
+#include "states_portable.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <string.h>
+
+enum { MOST_STATES = 4096, ROUNDS = 1000 };
+
+static const struct scans {
+    const char *name;
+    uint64_t (*match)(const uint8_t *states, uint8_t value);
+    size_t (*count)(const uint8_t *states, size_t count, uint8_t value);
+    size_t (*find)(const uint8_t *states, size_t count, uint8_t value);
+    uint64_t (*summary)(const uint8_t *states, size_t count, uint8_t value);
+} versions[] = {
+    {"library", states_match, states_count, states_find, states_summary},
+    {"portable", portable_states_match, portable_states_count, portable_states_find,
+     portable_states_summary},
+};
+
+enum { VERSIONS = sizeof(versions) / sizeof(versions[0]) };
+
+static uint8_t states[MOST_STATES] __attribute__((aligned(64)));
+
+/* What the scans must give, found byte by byte. */
+struct reference {
+    uint64_t summary;
+    size_t count;
+    size_t find;
+};
+
+static struct reference reference_scan(size_t count, uint8_t value)
+{
+    struct reference expected = {.find = count};
+
+    for (size_t i = 0; i < count; i++) {
+        if (states[i] != value)
+            continue;
+        if (expected.count++ == 0)
+            expected.find = i;
+        expected.summary |= (uint64_t)1 << (i / STATES_GROUP);
+    }
+    return expected;
+}
+
+/* Fails unless version `scans` agrees with the reference on the first `count` states. */
+static void check_scans(const struct scans *scans, size_t count, uint8_t value, uint64_t seed)
+{
+    struct reference expected = reference_scan(count, value);
+    size_t counted = scans->count(states, count, value);
+    size_t found = scans->find(states, count, value);
+    uint64_t summary = scans->summary(states, count, value);
+
+    ck_assert_msg(counted == expected.count, "%s count(%zu, %u): %zu, not %zu; seed %" PRIu64,
+                  scans->name, count, value, counted, expected.count, seed);
+    ck_assert_msg(found == expected.find, "%s find(%zu, %u): %zu, not %zu; seed %" PRIu64,
+                  scans->name, count, value, found, expected.find, seed);
+    ck_assert_msg(summary == expected.summary,
+                  "%s summary(%zu, %u): %" PRIx64 ", not %" PRIx64 "; seed %" PRIu64, scans->name,
+                  count, value, summary, expected.summary, seed);
+}
+
+/* Fails unless version `scans` agrees with the reference on the group that begins at `first`. */
+static void check_match(const struct scans *scans, size_t first, uint8_t value, uint64_t seed)
+{
+    uint64_t expected = 0, word = scans->match(states + first, value);
+
+    for (unsigned i = 0; i < STATES_GROUP; i++)
+        expected |= (uint64_t)(states[first + i] == value) << i;
+    ck_assert_msg(word == expected, "%s match(%u): %" PRIx64 ", not %" PRIx64 "; seed %" PRIu64,
+                  scans->name, value, word, expected, seed);
+}
+
+/* All states are `rest`, but one in `rarity` is any of `kinds` values. */
+static void fill_sparse(struct random *random, uint8_t rest, uint64_t rarity, uint64_t kinds)
+{
+    memset(states, rest, sizeof(states));
+    for (size_t i = 0; i < MOST_STATES; i++)
+        if (random_below(random, rarity) == 0)
+            states[i] = (uint8_t)random_below(random, kinds);
+}
+
+START_TEST(agrees_on_random_states)
+{
+    const struct scans *scans = &versions[_i];
+    struct random random = random_begin();
+
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        uint8_t value = (uint8_t)random_below(&random, BLOCK_END + 1);
+        size_t count = random_below(&random, MOST_STATES + 1);
+
+        fill_sparse(&random, (uint8_t)random_below(&random, BLOCK_END + 1),
+                    (uint64_t)1 << random_below(&random, 12), BLOCK_END + 1);
+        check_scans(scans, count, value, random.seed);
+        check_match(scans, align_down(random_below(&random, MOST_STATES), STATES_GROUP), value,
+                    random.seed);
+    }
+}
+END_TEST
+
+/* Values that differ in one bit, or by a borrow, from a neighbour's are where SWAR goes wrong. */
+START_TEST(tells_similar_bytes_apart)
+{
+    const struct scans *scans = &versions[_i];
+    struct random random = random_begin();
+
+    for (unsigned value = 0; value <= UINT8_MAX; value++) {
+        for (size_t i = 0; i < MOST_STATES; i++) {
+            unsigned change = (unsigned)random_below(&random, 10);
+
+            states[i] = (uint8_t)(change < 8    ? value ^ 1u << change
+                                  : change == 8 ? value
+                                                : value - 1);
+        }
+        for (size_t first = 0; first < MOST_STATES; first += STATES_GROUP)
+            check_match(scans, first, (uint8_t)value, random.seed);
+    }
+}
+END_TEST
+
+START_TEST(finds_each_position)
+{
+    const struct scans *scans = &versions[_i];
+
+    for (unsigned i = 0; i < STATES_GROUP; i++) {
+        memset(states, BLOCK_LIVE, sizeof(states));
+        states[i] = BLOCK_FREE;
+        ck_assert_uint_eq(scans->match(states, BLOCK_FREE), (uint64_t)1 << i);
+        ck_assert_uint_eq(scans->match(states, BLOCK_LIVE), ~((uint64_t)1 << i));
+    }
+}
+END_TEST
+
+START_TEST(respects_the_count)
+{
+    const struct scans *scans = &versions[_i];
+
+    for (size_t count = 0; count <= MOST_STATES; count++) {
+        memset(states, BLOCK_FREE, sizeof(states));
+        memset(states, BLOCK_LIVE, count);
+        ck_assert_uint_eq(scans->count(states, count, BLOCK_FREE), 0);
+        ck_assert_uint_eq(scans->count(states, count, BLOCK_LIVE), count);
+        ck_assert_uint_eq(scans->find(states, count, BLOCK_FREE), count);
+        ck_assert_uint_eq(scans->summary(states, count, BLOCK_FREE), 0);
+        if (count != 0) {
+            states[count - 1] = BLOCK_FREE;
+            ck_assert_uint_eq(scans->find(states, count, BLOCK_FREE), count - 1);
+            ck_assert_uint_eq(scans->summary(states, count, BLOCK_FREE),
+                              (uint64_t)1 << ((count - 1) / STATES_GROUP));
+        }
+    }
+}
+END_TEST
+
+START_TEST(get_returns_what_was_set)
+{
+    for (unsigned value = 0; value <= UINT8_MAX; value++) {
+        state_set(&states[1], (uint8_t)value);
+        ck_assert_uint_eq(state_get(&states[1]), value);
+    }
+}
+END_TEST
+
+/* What a thread does that does not own the slab: it frees every LIVE block. */
+static void *free_remotely(void *unused)
+{
+    (void)unused;
+    for (size_t i = 0; i < MOST_STATES; i++) {
+        uint8_t expected = BLOCK_LIVE;
+
+        __atomic_compare_exchange_n(&states[i], &expected, BLOCK_REMOTE, false, __ATOMIC_SEQ_CST,
+                                    __ATOMIC_RELAXED);
+    }
+    return NULL;
+}
+
+/* While another thread makes LIVE states REMOTE, the FREE ones stay as they are for a scan. */
+START_TEST(bears_remote_frees)
+{
+    const struct scans *scans = &versions[_i];
+    struct random random = random_begin();
+    struct reference free_ones, live_ones;
+    size_t remote;
+    pthread_t thread;
+
+    fill_sparse(&random, BLOCK_LIVE, 64, BLOCK_LIVE + 1);
+    free_ones = reference_scan(MOST_STATES, BLOCK_FREE);
+    live_ones = reference_scan(MOST_STATES, BLOCK_LIVE);
+    ck_assert_int_eq(pthread_create(&thread, NULL, free_remotely, NULL), 0);
+    do {
+        remote = scans->count(states, MOST_STATES, BLOCK_REMOTE);
+        ck_assert_uint_eq(scans->count(states, MOST_STATES, BLOCK_FREE), free_ones.count);
+        ck_assert_uint_eq(scans->find(states, MOST_STATES, BLOCK_FREE), free_ones.find);
+        ck_assert_uint_eq(scans->summary(states, MOST_STATES, BLOCK_FREE), free_ones.summary);
+    } while (remote < live_ones.count);
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+    ck_assert_uint_eq(scans->count(states, MOST_STATES, BLOCK_REMOTE), live_ones.count);
+    ck_assert_uint_eq(scans->count(states, MOST_STATES, BLOCK_LIVE), 0);
+}
+END_TEST
+
+Suite *states_suite(void)
+{
+    Suite *suite = suite_create("states");
+    TCase *scans = tcase_create("scans");
+
+    tcase_add_loop_test(scans, agrees_on_random_states, 0, VERSIONS);
+    tcase_add_loop_test(scans, tells_similar_bytes_apart, 0, VERSIONS);
+    tcase_add_loop_test(scans, finds_each_position, 0, VERSIONS);
+    tcase_add_loop_test(scans, respects_the_count, 0, VERSIONS);
+    tcase_add_loop_test(scans, bears_remote_frees, 0, VERSIONS);
+    tcase_add_test(scans, get_returns_what_was_set);
+    tcase_set_timeout(scans, 60);
+    suite_add_tcase(suite, scans);
+    return suite;
+}

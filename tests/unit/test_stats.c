@@ -1,0 +1,177 @@
+/*
+ * Statistics: in a quiet process every figure is exact.
+ */
+#include "test.h"
+#include "alloc.h"
+#include "capture.h"
+#include "free.h"
+#include "init.h"
+#include "option.h"
+#include "out.h"
+#include "stats.h"
+
+#include <acre/acre.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+static void begin(void)
+{
+    init_start(NULL);
+    ck_assert_int_eq(option_set_text("decay", "3600000"), 0);
+}
+
+static struct acre_stats collect(void)
+{
+    struct acre_stats stats;
+
+    stats_collect(&stats);
+    ck_assert_uint_eq(stats.live, stats.small_live + stats.large_live);
+    ck_assert_uint_eq(stats.mapped,
+                      stats.heap_mapped + stats.large_live + stats.large_stock + stats.metadata);
+    ck_assert_uint_ge(stats.heap_mapped, stats.heap_in_slabs + stats.heap_free_dirty);
+    ck_assert_uint_eq(stats.class_count, SIZE_CLASS_COUNT);
+    return stats;
+}
+
+/* The figures of the class that holds `size` bytes. */
+static struct acre_class_stats class_of(const struct acre_stats *stats, size_t size)
+{
+    return stats->classes[size_class_of(size)];
+}
+
+START_TEST(a_process_that_allocated_nothing)
+{
+    struct acre_stats stats = collect();
+
+    ck_assert_uint_eq(stats.arenas + stats.heaps + stats.heap_mapped, 0);
+    ck_assert_uint_eq(stats.live + stats.small_blocks + stats.large_blocks, 0);
+    ck_assert_uint_gt(stats.resident, 0);
+    for (unsigned class = 0; class < SIZE_CLASS_COUNT; class ++) {
+        ck_assert_uint_eq(stats.classes[class].block_size, size_class_sizes[class]);
+        ck_assert_uint_eq(stats.classes[class].slabs, 0);
+    }
+}
+END_TEST
+
+START_TEST(live_blocks_are_counted)
+{
+    enum { TINY_BLOCKS = 100, SMALL_BLOCKS = 10, LARGE_BLOCKS = 3, FREED = 40 };
+    void *blocks[TINY_BLOCKS];
+
+    for (int i = 0; i < TINY_BLOCKS; i++)
+        blocks[i] = alloc_block(48);
+    for (int i = 0; i < SMALL_BLOCKS; i++)
+        alloc_block(5000);
+    for (int i = 0; i < LARGE_BLOCKS; i++)
+        alloc_block(2 * MIB);
+    for (int i = 0; i < FREED; i++)
+        free_block(blocks[i]);
+
+    struct acre_stats stats = collect();
+    ck_assert_uint_eq(stats.small_blocks, TINY_BLOCKS - FREED + SMALL_BLOCKS);
+    ck_assert_uint_eq(stats.small_live, (TINY_BLOCKS - FREED) * 48 + SMALL_BLOCKS * 5120);
+    ck_assert_uint_eq(stats.large_blocks, LARGE_BLOCKS);
+    ck_assert_uint_eq(stats.large_live, LARGE_BLOCKS * 2 * MIB);
+    ck_assert_uint_eq(class_of(&stats, 48).live_blocks, TINY_BLOCKS - FREED);
+    ck_assert_uint_ge(class_of(&stats, 48).blocks, TINY_BLOCKS);
+    ck_assert_uint_ge(class_of(&stats, 48).slabs, 1);
+    ck_assert_uint_eq(class_of(&stats, 5000).live_blocks, SMALL_BLOCKS);
+    ck_assert_uint_eq(stats.arenas, 1);
+    ck_assert_uint_eq(stats.arenas_pooled, 0);
+    ck_assert_uint_eq(stats.heaps, 1);
+    ck_assert_uint_gt(stats.metadata, 0);
+}
+END_TEST
+
+/* In a thread: a tenth of its blocks it frees itself, the rest is left. */
+static void *leave_blocks(void *blocks)
+{
+    for (int i = 0; i < 100; i++)
+        ((void **)blocks)[i] = alloc_block(64);
+    for (int i = 0; i < 10; i++)
+        free_block(((void **)blocks)[i]);
+    return NULL;
+}
+
+START_TEST(blocks_freed_by_others_are_not_live)
+{
+    static void *blocks[100];
+    pthread_t thread;
+
+    ck_assert_int_eq(pthread_create(&thread, NULL, leave_blocks, blocks), 0);
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+    ck_assert_uint_eq(collect().small_blocks, 90);
+    for (int i = 10; i < 50; i++)
+        free_block(blocks[i]);
+    struct acre_stats stats = collect();
+    ck_assert_uint_eq(stats.small_blocks, 50);
+    ck_assert_uint_eq(class_of(&stats, 64).live_blocks, 50);
+    ck_assert_uint_eq(stats.arenas, 1);
+    ck_assert_uint_eq(stats.arenas_pooled, 1);
+}
+END_TEST
+
+START_TEST(free_memory_shows_until_it_is_trimmed)
+{
+    void *blocks[3];
+
+    for (int i = 0; i < 3; i++)
+        blocks[i] = alloc_block(1 << 20);
+    size_t in_slabs = collect().heap_in_slabs;
+    ck_assert_uint_eq(in_slabs, 3 << 20);
+    for (int i = 0; i < 3; i++)
+        free_block(blocks[i]);
+    free_block(alloc_block(2 * MIB));
+    ck_assert_uint_eq(collect().large_stock, 2 * MIB);
+    ck_assert_uint_eq(collect().live, 0);
+    alloc_trim();
+    struct acre_stats stats = collect();
+    ck_assert_uint_eq(stats.heap_in_slabs + stats.heap_free_dirty + stats.large_stock, 0);
+}
+END_TEST
+
+static void print(void *unused)
+{
+    struct out out;
+
+    (void)unused;
+    out_to_fd(&out, STDERR_FILENO);
+    stats_print(&out);
+    out_end(&out);
+}
+
+START_TEST(the_table_shows_the_figures)
+{
+    struct capture capture;
+    char line[80];
+
+    for (int i = 0; i < 7; i++)
+        alloc_block(1000);
+    alloc_block(3 * MIB);
+    capture_stderr(&capture, print, NULL);
+    snprintf(line, sizeof(line), "acre %s, process %d\n", ACRE_VERSION_STRING, (int)getpid());
+    ck_assert_msg(strncmp(capture.text, line, strlen(line)) == 0, "%s", capture.text);
+    snprintf(line, sizeof(line), "  %-22s %12d ", "live TINY and SMALL", 7);
+    ck_assert_msg(strstr(capture.text, line) != NULL, "%s", capture.text);
+    snprintf(line, sizeof(line), "  %-22s %12d ", "live LARGE", 1);
+    ck_assert_msg(strstr(capture.text, line) != NULL, "%s", capture.text);
+    ck_assert_ptr_nonnull(strstr(capture.text, " class "));
+    ck_assert_int_eq(capture.text[strlen(capture.text) - 1], '\n');
+}
+END_TEST
+
+Suite *stats_suite(void)
+{
+    Suite *suite = suite_create("stats");
+    TCase *tests = tcase_create("stats");
+
+    tcase_add_checked_fixture(tests, begin, NULL);
+    tcase_add_test(tests, a_process_that_allocated_nothing);
+    tcase_add_test(tests, live_blocks_are_counted);
+    tcase_add_test(tests, blocks_freed_by_others_are_not_live);
+    tcase_add_test(tests, free_memory_shows_until_it_is_trimmed);
+    tcase_add_test(tests, the_table_shows_the_figures);
+    suite_add_tcase(suite, tests);
+    return suite;
+}

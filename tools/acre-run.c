@@ -1,0 +1,207 @@
+/*
+ * acre-run: runs a command with acre as its allocator; acre-run(1) is the manual.
+ *
+ * Finds libacre.so, checks that the command can be preloaded, puts the library first into
+ * LD_PRELOAD and its options last into ACRE_OPTIONS, and becomes the command, whose exit status and
+ * signals are therefore those of acre-run. It is not linked with the library, so that it works
+ * wherever the two were moved together.
+ */
+#define _GNU_SOURCE 1
+#include <dlfcn.h>
+#include <err.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "acre/acre.h"
+#include "command.h"
+
+#define LIBRARY_VARIABLE "ACRE_LIBRARY"
+#define OPTIONS_VARIABLE "ACRE_OPTIONS"
+#define INSTALLED_LIBRARY ACRE_LIBDIR "/libacre.so"
+
+/* Where the library may be, seen from the directory of this program. */
+static const char *const neighbours[] = {
+    "../lib/.libs/libacre.so",    /* build tree */
+    "../../lib/.libs/libacre.so", /* build tree, where libtool keeps programs in .libs */
+    "../lib/libacre.so",          /* installed, and perhaps moved since */
+    "../lib64/libacre.so",
+};
+
+static const char usage[] =
+    "usage: acre-run [--stats] [--options LIST] [--] COMMAND [ARGUMENT...]\n"
+    "       acre-run --help-options | --version | --help\n"
+    "\n"
+    "Runs COMMAND with acre as its memory allocator.\n"
+    "\n"
+    "  --stats          print a table of what acre holds when COMMAND exits\n"
+    "  --options LIST   options for acre, key:value,key:value (added to ACRE_OPTIONS)\n"
+    "  --help-options   list acre's options\n"
+    "  --version        print the version\n"
+    "  --help           print this\n"
+    "\n"
+    "ACRE_LIBRARY may name the libacre.so to use.\n";
+
+/* The absolute path of the library if it is at path, else NULL. Allocated. */
+static char *library_at(const char *path)
+{
+    return access(path, R_OK) == 0 ? realpath(path, NULL) : NULL;
+}
+
+/* The library beside this program, or NULL. */
+static char *library_beside(void)
+{
+    char own[PATH_MAX];
+    ssize_t length = readlink("/proc/self/exe", own, sizeof own - 1);
+    if (length <= 0)
+        return NULL;
+    own[length] = '\0';
+    *(strrchr(own, '/') + 1) = '\0';
+    char *found = NULL;
+    for (size_t i = 0; found == NULL && i < sizeof neighbours / sizeof neighbours[0]; i++) {
+        char *path;
+        if (asprintf(&path, "%s%s", own, neighbours[i]) < 0)
+            err(STATUS_FAILED, NULL);
+        found = library_at(path);
+        free(path);
+    }
+    return found;
+}
+
+/* The absolute path of libacre.so. Says what is wrong and exits if there is none. */
+static char *find_library(void)
+{
+    const char *chosen = getenv(LIBRARY_VARIABLE);
+    if (chosen != NULL && *chosen != '\0') {
+        char *library = library_at(chosen);
+        if (library == NULL)
+            err(STATUS_FAILED, LIBRARY_VARIABLE " is %s", chosen);
+        return library;
+    }
+    char *library = library_beside();
+    if (library == NULL)
+        library = library_at(INSTALLED_LIBRARY);
+    if (library == NULL)
+        errx(STATUS_FAILED,
+             "libacre.so was found neither beside this program (../lib) nor as %s; "
+             "set " LIBRARY_VARIABLE " to its path",
+             INSTALLED_LIBRARY);
+    return library;
+}
+
+/* Reads the library's ELF header. */
+static void examine_library(const char *library, struct elf_facts *facts)
+{
+    int fd = open(library, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        err(STATUS_FAILED, "%s", library);
+    if (!elf_read(fd, facts))
+        errx(STATUS_FAILED, "%s is not a shared library", library);
+    close(fd);
+}
+
+/* Sets a variable to two texts joined by a separator, or to one if the other is empty or NULL. */
+static void set_joined(const char *variable, const char *first, char separator, const char *second)
+{
+    char *joined;
+    int length;
+    if (first == NULL || *first == '\0')
+        length = asprintf(&joined, "%s", second);
+    else if (second == NULL || *second == '\0')
+        length = asprintf(&joined, "%s", first);
+    else
+        length = asprintf(&joined, "%s%c%s", first, separator, second);
+    if (length < 0 || setenv(variable, joined, 1) != 0)
+        err(STATUS_FAILED, NULL);
+    free(joined);
+}
+
+/* Adds options behind those that are set already, so that they win. */
+static void add_options(const char *list)
+{
+    set_joined(OPTIONS_VARIABLE, getenv(OPTIONS_VARIABLE), ',', list);
+}
+
+/* Puts the library in front of what is preloaded already. */
+static void preload(const char *library)
+{
+    if (strpbrk(library, " :") != NULL)
+        errx(STATUS_FAILED,
+             "the path \"%s\" has a space or a colon in it, which LD_PRELOAD cannot express; "
+             "set " LIBRARY_VARIABLE " to a copy of the library elsewhere",
+             library);
+    set_joined("LD_PRELOAD", library, ':', getenv("LD_PRELOAD"));
+}
+
+/* Lets the library that would be used print its table of options. */
+static void print_options(void)
+{
+    char *library = find_library();
+    unsetenv(OPTIONS_VARIABLE); /* nothing but the table is wanted */
+    void *handle = dlopen(library, RTLD_NOW | RTLD_LOCAL);
+    if (handle == NULL)
+        errx(STATUS_FAILED, "%s", dlerror());
+    void (*print)(int) = (void (*)(int))dlsym(handle, "acre_options_print");
+    if (print == NULL)
+        errx(STATUS_FAILED, "%s is of another version than this program: %s", library, dlerror());
+    print(STDOUT_FILENO);
+    free(library);
+}
+
+/* Acts on the options of the command line. Returns the index of COMMAND. */
+static int read_command_line(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"stats", no_argument, NULL, 's'},        {"options", required_argument, NULL, 'o'},
+        {"help-options", no_argument, NULL, 'l'}, {"version", no_argument, NULL, 'v'},
+        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
+    };
+    int letter;
+    while ((letter = getopt_long(argc, argv, "+", options, NULL)) != -1) {
+        switch (letter) {
+        case 's':
+            add_options("stats:exit");
+            break;
+        case 'o':
+            add_options(optarg);
+            break;
+        case 'l':
+            print_options();
+            exit(EXIT_SUCCESS);
+        case 'v':
+            puts("acre-run " ACRE_VERSION_STRING);
+            exit(EXIT_SUCCESS);
+        case 'h':
+            fputs(usage, stdout);
+            exit(EXIT_SUCCESS);
+        default:
+            fputs(usage, stderr);
+            exit(STATUS_FAILED);
+        }
+    }
+    if (optind == argc) {
+        warnx("no command given");
+        fputs(usage, stderr);
+        exit(STATUS_FAILED);
+    }
+    return optind;
+}
+
+int main(int argc, char **argv)
+{
+    char **command = argv + read_command_line(argc, argv);
+    char *library = find_library();
+    struct elf_facts facts;
+    examine_library(library, &facts);
+    char *path = command_find(command[0]);
+    command_check(path, library, &facts);
+    preload(library);
+    execvp(path, command);
+    err(errno == ENOENT ? STATUS_NOT_FOUND : STATUS_REFUSED, "%s", path);
+}

@@ -1,0 +1,29 @@
+/*
+ * What acre-run needs to know of an ELF file: for which machine it is, and whether the dynamic
+ * linker starts it.
+ */
+#ifndef ACRE_TOOLS_ELF_H
+#define ACRE_TOOLS_ELF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct elf_facts {
+    unsigned char class;  /* ELFCLASS32 or ELFCLASS64 */
+    unsigned char data;   /* byte order: ELFDATA2LSB or ELFDATA2MSB */
+    uint16_t machine;     /* EM_X86_64 and so on */
+    bool has_interpreter; /* names a dynamic linker; only known, else true, where class and data are
+                             those of this program */
+};
+
+/* Reads the facts from a file. False if it is no ELF file. */
+bool elf_read(int fd, struct elf_facts *facts);
+
+/* True if code of both can run in one process. */
+bool elf_is_compatible(const struct elf_facts *a, const struct elf_facts *b);
+
+/* Writes "64-bit x86-64" or the like into text[0..size-1]. */
+void elf_describe(const struct elf_facts *facts, char *text, size_t size);
+
+#endif
