@@ -92,9 +92,9 @@ static inline void fence_full(void)
 }
 
 /*
- * A relaxed atomic load of a byte that another thread may store to. A byte cannot tear and is read
- * once here, so a plain load does, which compilers fold into a comparison as they do not fold
- * atomic ones.
+ * Relaxed atomic loads of a byte and of a half word (32 bits) that another thread may store to.
+ * They cannot tear and are read once where these are used, so a plain load does, which compilers
+ * fold into the instruction around it as they do not fold atomic ones.
  */
 static ALWAYS_INLINE uint8_t byte_load(const uint8_t *byte)
 {
@@ -102,6 +102,15 @@ static ALWAYS_INLINE uint8_t byte_load(const uint8_t *byte)
     return __atomic_load_n(byte, __ATOMIC_RELAXED);
 #else
     return *byte;
+#endif
+}
+
+static ALWAYS_INLINE uint32_t half_load(const uint32_t *half)
+{
+#ifdef ACRE_TSAN
+    return __atomic_load_n(half, __ATOMIC_RELAXED);
+#else
+    return *half;
 #endif
 }
 

@@ -66,12 +66,12 @@ struct extent {
     size_t size;    /* bytes, not 0 while LIVE or STOCK; one store publishes a change */
     uint64_t stamp; /* STOCK: ms, when the part that has been free for longest was freed */
     uint8_t state;  /* enum extent_state; one store publishes a change */
-    bool zero;      /* STOCK: all its contents are known to be zero; set before it grows or is
-                       published */
+    bool zero;      /* STOCK, and LIVE when just carved: all its contents are known to be zero;
+                       set before it grows or is published */
     /* Derived, while in the index: */
     struct extent *parent, *left;
-    struct extent *right; /* while UNUSED: the next unused entry */
-    struct extent_summary below;
+    struct extent *right;        /* while UNUSED: the next unused entry */
+    struct extent_summary below; /* of this entry and all below it */
 };
 
 enum { EXTENTS_PER_CHUNK = 256 };

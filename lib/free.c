@@ -114,27 +114,26 @@ static COLD void misuse(const void *p, const char *function)
     report_misuse(&report);
 }
 
-/* Frees a block that another arena owns. */
-static void free_remote(struct place *place, const char *function, void *p)
+void free_other(void *p, struct slab *slab, const char *function)
 {
-    struct arena *owner = place->slab->owner;
-    size_t size = place->block_size;
-    if (!remote_free(place->slab, place->state))
-        misuse(p, function);
-    else
-        arena_count_pooled(owner, size);
-}
-
-static void free_in_heap(struct heap *heap, void *p, const char *function)
-{
-    struct place place = find_place(heap, p);
-    if (place.slab == NULL || place.block != p || state_get(place.state) != BLOCK_LIVE)
-        misuse(p, function);
-    else if (place.slab->owner != thread_arena)
-        free_remote(&place, function, p);
-    else
-        /* it became LIVE again meanwhile: only a racing, wrong free comes here */
-        misuse(p, function);
+    struct heap *heap = slab_heap(slab);
+    /* acquire: as in find_place */
+    uint64_t word = __atomic_load_n(&slab->geometry, __ATOMIC_ACQUIRE);
+    struct slab_geometry g = geometry_unpack(word);
+    char *base = (char *)heap + (size_t)g.first_unit * UNIT_SIZE;
+    size_t number;
+    bool starts =
+        slab_starts_block((size_t)((char *)p - base), size_class_reciprocals[g.class], &number);
+    if (UNLIKELY(word == 0 || !starts || number >= g.count)) {
+        free_slow(p, function);
+        return;
+    }
+    uint8_t *state = heap->states + (size_t)g.first_line * STATES_GROUP + number;
+    struct arena *owner = heap->set->arena;
+    if (UNLIKELY(!remote_free(slab, state)))
+        free_slow(p, function);
+    else if (UNLIKELY(arena_status(owner) == ARENA_POOLED))
+        arena_count_pooled(owner, size_class_sizes[g.class]);
 }
 
 void free_slow(void *p, const char *function)
@@ -142,10 +141,7 @@ void free_slow(void *p, const char *function)
     if (p == NULL)
         return;
     int saved = errno;
-    struct heap *heap = heap_of(p);
-    if (heap != NULL)
-        free_in_heap(heap, p, function);
-    else if (large_free(p) != 0)
+    if (heap_of(p) != NULL || large_free(p) != 0)
         misuse(p, function);
     errno = saved;
 }

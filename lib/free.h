@@ -3,10 +3,10 @@
  *
  *   free_block ---- magazine
  *        |  \------ give back to the slab ---- slab_gave_back    was full, or may be empty
+ *        |  \------ free_other --- remote_free  another thread's block
  *        v
  *   free_slow ----- NULL
  *               --- large_free                  not in a heap
- *               --- remote_free                 another thread's block
  *               --- report_misuse               everything else
  *
  * The one test that a free makes of its block is "is it LIVE". All functions preserve errno.
@@ -23,6 +23,12 @@
  * reports. */
 NOINLINE void free_slow(void *p, const char *function);
 
+/*
+ * Frees p, an address in a heap, whose slab (by slab_of) is not the calling thread's: another
+ * thread's block, or nobody's unit.
+ */
+NOINLINE void free_other(void *p, struct slab *slab, const char *function);
+
 /* The rare end of a give-back by the owner. */
 NOINLINE void free_gave_back(struct slab *slab);
 
@@ -35,7 +41,7 @@ static ALWAYS_INLINE void free_block_named(void *p, const char *function)
     }
     struct slab *slab = heap_slab_of(heap_containing(p), p);
     if (UNLIKELY(slab->owner != thread_arena)) {
-        free_slow(p, function);
+        free_other(p, slab, function);
         return;
     }
     size_t number;
@@ -59,7 +65,7 @@ static ALWAYS_INLINE void free_block_named(void *p, const char *function)
     }
     state_set(state, BLOCK_FREE);
     uint64_t summary = slab->summary;
-    slab->summary = summary | UINT64_C(1) << (number / STATES_GROUP);
+    slab->summary = summary | UINT64_C(1) << ((size_t)(state - slab->states) / STATES_GROUP);
     slab->until_check--;
     if (UNLIKELY(summary == 0 || slab->until_check == 0))
         free_gave_back(slab);

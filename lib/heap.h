@@ -166,7 +166,7 @@ static inline size_t slab_index(const struct slab *slab)
 static ALWAYS_INLINE struct slab *heap_slab_of(struct heap *heap, const void *pointer)
 {
     size_t unit = ((uintptr_t)pointer >> UNIT_SHIFT) % HEAP_UNITS;
-    uint32_t offset = __atomic_load_n(&heap->slab_of[unit], __ATOMIC_RELAXED);
+    uint32_t offset = half_load(&heap->slab_of[unit]);
     return (struct slab *)(void *)((char *)heap + offset);
 }
 

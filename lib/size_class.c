@@ -49,6 +49,23 @@ const uint32_t size_class_sizes[SIZE_CLASS_COUNT] = {
     SIZES_ABOVE(16), SIZES_ABOVE(17), SIZES_ABOVE(18), SIZES_ABOVE(19),
 };
 
+/* 2^64 / size rounded up. 2^64 itself is one more than a word holds. */
+#define RECIPROCAL(size) (UINT64_MAX / (size) + 1)
+
+/* Entries of size_class_reciprocals: the four classes above 2^k bytes. */
+#define RECIPROCALS_ABOVE(k)                                                                       \
+    [FIRST_CLASS(k)] = RECIPROCAL(5u << ((k)-2)), RECIPROCAL(6u << ((k)-2)),                       \
+    RECIPROCAL(7u << ((k)-2)), RECIPROCAL(8u << ((k)-2))
+
+const uint64_t size_class_reciprocals[SIZE_CLASS_COUNT] = {
+    RECIPROCAL(16),        RECIPROCAL(32),        RECIPROCAL(48),        RECIPROCAL(64),
+    RECIPROCAL(80),        RECIPROCAL(96),        RECIPROCAL(112),       RECIPROCAL(128),
+    RECIPROCALS_ABOVE(7),  RECIPROCALS_ABOVE(8),  RECIPROCALS_ABOVE(9),  RECIPROCALS_ABOVE(10),
+    RECIPROCALS_ABOVE(11), RECIPROCALS_ABOVE(12), RECIPROCALS_ABOVE(13), RECIPROCALS_ABOVE(14),
+    RECIPROCALS_ABOVE(15), RECIPROCALS_ABOVE(16), RECIPROCALS_ABOVE(17), RECIPROCALS_ABOVE(18),
+    RECIPROCALS_ABOVE(19),
+};
+
 const uint8_t size_class_table[SIZE_CLASS_TABLE_LIMIT / 16 + 1] = {
     TABLE_LINEAR,    TABLE_ABOVE(7),  TABLE_ABOVE(8),  TABLE_ABOVE(9),  TABLE_ABOVE(10),
     TABLE_ABOVE(11), TABLE_ABOVE(12), TABLE_ABOVE(13), TABLE_ABOVE(14),

@@ -74,7 +74,7 @@ void slab_fill(struct slab *slab, struct bin *bin, struct slab_geometry geometry
     slab->owner = heap->set->arena;
     slab->base = (char *)heap + (size_t)geometry.first_unit * UNIT_SIZE;
     slab->states = heap->states + (size_t)geometry.first_line * STATES_GROUP;
-    slab->reciprocal = (~UINT64_C(0)) / size + 1;
+    slab->reciprocal = size_class_reciprocals[geometry.class];
     slab->bin = bin;
     slab->block_size = (uint32_t)size;
     slab->count = (uint16_t)geometry.count;
