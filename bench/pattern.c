@@ -297,8 +297,7 @@ static void realloc_doubling(const struct job *job)
     free(block);
 }
 
-/* Vectors that double from 16 bytes to a random length, `argument` of them alive; `work` vectors.
- */
+/* `work` vectors that double from 16 bytes to a random length, `argument` of them alive. */
 static void realloc_vectors(const struct job *job)
 {
     size_t slots = job->argument;

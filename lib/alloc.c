@@ -42,6 +42,7 @@ static bool alloc_refill(struct arena *arena, struct bin *bin)
     while (bin_next_slab(bin))
         if (bin_open_window(bin))
             return true;
+    arena_grow(arena, bin_next_slab_bytes(bin));
     if (bin_make_slab(bin, &arena->heaps))
         return bin_open_window(bin);
     /* memory is short: all that is idle goes back, then once more */
@@ -119,6 +120,11 @@ static void *alloc_any(size_t size, bool *zero)
 void *alloc_slow(size_t size)
 {
     bool zero;
+    if (size > SIZE_CLASS_TABLE_LIMIT && size <= SIZE_CLASS_LIMIT) {
+        void *block = alloc_from_bin(&thread_arena->bins[size_class_of_medium(size)]);
+        if (block != NULL)
+            return block;
+    }
     int saved = errno;
     void *block = alloc_any(size, &zero);
     if (block == NULL)
@@ -178,11 +184,34 @@ static bool stays(size_t usable, size_t size)
     return size <= usable && (size >= usable / SHRINK_KEEPS || usable <= SHRINK_ALWAYS_KEPT);
 }
 
+/* As alloc_block, but leaves errno alone where it fails. */
+static void *alloc_quietly(size_t size)
+{
+    int saved = errno;
+    void *block = alloc_block(size);
+    errno = saved;
+    return block;
+}
+
+/* Bytes of the block at p, 0 after a misuse was reported. Sets *own if the block is the calling
+ * thread's own. */
+static ALWAYS_INLINE size_t usable_size(void *p, struct own_block *own, const char *function)
+{
+    if (LIKELY(heap_map_covers(p))) {
+        struct slab *slab = heap_slab_of(heap_containing(p), p);
+        if (slab->owner == thread_arena && free_finds_own(p, slab, own))
+            return slab->block_size;
+        own->slab = NULL;
+    }
+    return free_usable_size(p, function);
+}
+
 void *alloc_resize(void *p, size_t size, const char *function)
 {
     if (p == NULL)
         return alloc_block(size);
-    size_t usable = free_usable_size(p, function);
+    struct own_block own = {.slab = NULL};
+    size_t usable = usable_size(p, &own, function);
     if (usable == 0)
         return no_memory();
     if (size == 0) {
@@ -198,17 +227,15 @@ void *alloc_resize(void *p, size_t size, const char *function)
         if (resized != NULL)
             return resized;
     }
-    int saved = errno;
-    void *block = alloc_block(size);
-    if (block == NULL && size > usable)
-        return NULL;
-    if (block == NULL) {
-        /* there is room enough where it is */
-        errno = saved;
-        return p;
-    }
+    void *block = size > usable ? alloc_block(size) : alloc_quietly(size);
+    if (block == NULL)
+        /* a block that shrinks has room enough where it is */
+        return size > usable ? NULL : p;
     memcpy(block, p, min_size(size, usable));
-    free_block_named(p, function);
+    if (own.slab != NULL)
+        free_own_block(p, own);
+    else
+        free_block_named(p, function);
     return block;
 }
 

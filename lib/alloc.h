@@ -25,12 +25,9 @@
 /* All requests that the fast path does not serve. */
 NOINLINE void *alloc_slow(size_t size);
 
-/* A block of at least `size` bytes. Source of the path: doc/design.md, "Blocks". */
-static ALWAYS_INLINE void *alloc_block(size_t size)
+/* Takes a block from the bin's magazine or else its window; NULL if both are empty. */
+static ALWAYS_INLINE void *alloc_from_bin(struct bin *bin)
 {
-    if (UNLIKELY(size > SIZE_CLASS_TABLE_LIMIT))
-        return alloc_slow(size);
-    struct bin *bin = &thread_arena->bins[size_class_table[(size + 15) / 16]];
     struct magazine_entry *top = bin->top;
     if (LIKELY(top != bin->bottom)) {
         bin->top = top - 1;
@@ -39,11 +36,20 @@ static ALWAYS_INLINE void *alloc_block(size_t size)
     }
     uint64_t window = bin->window;
     if (UNLIKELY(window == 0))
-        return alloc_slow(size);
+        return NULL;
     unsigned number = lowest_bit(window);
     bin->window = window & (window - 1);
     state_set(&bin->window_states[number], BLOCK_LIVE);
     return bin->window_base + number * bin->block_size;
+}
+
+/* A block of at least `size` bytes. Source of the path: doc/design.md, "Blocks". */
+static ALWAYS_INLINE void *alloc_block(size_t size)
+{
+    if (UNLIKELY(size > SIZE_CLASS_TABLE_LIMIT))
+        return alloc_slow(size);
+    void *block = alloc_from_bin(&thread_arena->bins[size_class_table[(size + 15) / 16]]);
+    return LIKELY(block != NULL) ? block : alloc_slow(size);
 }
 
 /* count x size bytes, all zero; also fails if that overflows. */

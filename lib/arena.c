@@ -7,6 +7,11 @@
 
 enum {
     STATUS_GENERATION_SHIFT = 32,
+    GROWTH_LEAST =
+        4
+        << 20, /* bytes by which an arena's slabs grow between two looks for idle pages, at least */
+    GROWTH_SHARE =
+        8, /* and at least 1/8 of what is in slabs: a look reads all states of partial slabs */
     POOLED_LIMIT = 1 << 20, /* bytes freed to a pooled arena before somebody drains it */
 };
 
@@ -215,6 +220,30 @@ void arena_flush(struct arena *arena)
         remote_collect(&arena->heaps);
 }
 
+/* Gives back the pages of partly used slabs that hold no live block. */
+static size_t purge_slabs(struct arena *arena)
+{
+    size_t bytes = 0;
+    for (unsigned class = 0; class < SIZE_CLASS_COUNT; class ++)
+        if (arena->bins[class].block_size != 0)
+            bytes += bin_purge(&arena->bins[class]);
+    return bytes;
+}
+
+void arena_grow(struct arena *arena, size_t bytes)
+{
+    arena->growth_left -= (int64_t)bytes;
+    if (arena->growth_left > 0)
+        return;
+    struct heap_totals totals;
+    heap_set_totals(&arena->heaps, &totals);
+    if (totals.in_slabs >= arena->grown_to) {
+        purge_slabs(arena);
+        arena->grown_to = totals.in_slabs + max_size(GROWTH_LEAST, totals.in_slabs / GROWTH_SHARE);
+    }
+    arena->growth_left = (int64_t)(arena->grown_to - totals.in_slabs);
+}
+
 void arena_count_pooled(struct arena *arena, size_t bytes)
 {
     if (arena_status(arena) != ARENA_POOLED)
@@ -236,6 +265,8 @@ size_t arena_trim(struct arena *own, bool unmap)
         bool borrowed = arena != own && arena_borrow(arena);
         if (borrowed)
             arena_flush(arena);
+        if (arena == own || borrowed)
+            bytes += purge_slabs(arena);
         bytes += heap_set_purge(&arena->heaps);
         if (unmap)
             bytes += heap_set_unmap_empty(&arena->heaps);

@@ -27,22 +27,25 @@
 struct arena {
     struct bin bins[SIZE_CLASS_COUNT]; /* owner */
 
-    struct heap_set heaps;
+    struct heap_set heaps; /* see heap_set.h: partly the owner's, partly its lock's */
 
     /* Any thread, relaxed: bytes freed to the arena since it went into the pool. */
     CACHE_ALIGNED size_t pooled_bytes;
 
-    /* Pool lock; read by any thread, relaxed: see enum arena_status, and the fork generation above
-     * it. */
+    /* Pool lock, release; read by any thread, relaxed: enum arena_status, and in the upper half the
+     * fork generation in which it became so. */
     CACHE_ALIGNED uint64_t status;
     struct list_node pooled;   /* pool lock: on the pool's list */
     struct arena *held_before; /* its holder: what that thread held before, see arena.c */
     bool orphan;               /* pool lock until adopted: its thread was lost in a fork */
     struct arena *next;        /* constant once published: in the list of all arenas */
     uint32_t number;           /* constant: from 1, in the order of making */
+    size_t grown_to;           /* owner: bytes in slabs at which idle pages are looked for next */
+    int64_t growth_left;       /* owner: bytes of new slabs until arena_grow compares with it */
     uint32_t entries_used;     /* owner: entries that bins have taken */
-    struct magazine_entry
-        entries[MAGAZINE_ENTRIES]; /* owner: the magazines, in order of first use */
+
+    /* Owner: the magazines of all bins, in the order of their first use. */
+    struct magazine_entry entries[MAGAZINE_ENTRIES];
 };
 
 enum arena_status {
@@ -64,7 +67,7 @@ struct arena *arena_adopt(void);
 /* Puts the arena that the caller adopted or borrowed last into the pool, whole. */
 void arena_retire(struct arena *arena);
 
-/* Takes this arena out of the pool for a moment; false if it is not in it. Give it back by
+/* Takes this arena out of the pool for a moment; false if it is not in it. It is given back by
  * arena_retire. */
 bool arena_borrow(struct arena *arena);
 
@@ -76,6 +79,13 @@ void arena_init_bin(struct arena *arena, unsigned class);
  * owns or has borrowed the arena.
  */
 void arena_flush(struct arena *arena);
+
+/*
+ * To be called before a slab of `bytes` bytes is made: where many have been made since the last
+ * time, the pages of partly used slabs that hold no live block go back to the system first, so that
+ * what one class has left idle pays for what another one needs.
+ */
+void arena_grow(struct arena *arena, size_t bytes);
 
 /*
  * Counts bytes freed to an arena that may be in the pool; over a bound the caller takes it from

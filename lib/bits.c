@@ -76,19 +76,6 @@ long bits_find_run(const uint64_t *words, size_t from, size_t limit, size_t run)
     return BITS_NONE;
 }
 
-size_t bits_longest_run(const uint64_t *words, size_t limit)
-{
-    size_t longest = 0, end;
-
-    for (size_t from = 0; from < limit; from = end) {
-        size_t start = lowest_flipped(words, 0, from, limit);
-
-        end = bits_lowest_clear(words, start, limit);
-        longest = max_size(longest, end - start);
-    }
-    return longest;
-}
-
 size_t bits_count(const uint64_t *words, size_t first, size_t count)
 {
     const size_t limit = first + count;

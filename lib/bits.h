@@ -26,12 +26,8 @@ long bits_lowest(const uint64_t *words, size_t from, size_t limit);
 /* The lowest clear bit at or above `from` and below `limit`; limit if there is none. */
 size_t bits_lowest_clear(const uint64_t *words, size_t from, size_t limit);
 
-/* The lowest start of `run` neighbouring set bits within from .. limit-1; BITS_NONE if there is
- * none. */
+/* The lowest start of `run` set bits in a row within from .. limit-1; BITS_NONE if none. */
 long bits_find_run(const uint64_t *words, size_t from, size_t limit, size_t run);
-
-/* The length of the longest run of set bits within 0 .. limit-1. */
-size_t bits_longest_run(const uint64_t *words, size_t limit);
 
 /* How many of bits first .. first+count-1 are set. */
 size_t bits_count(const uint64_t *words, size_t first, size_t count);

@@ -59,7 +59,7 @@ struct extent_run {
     size_t size;    /* bytes */
 };
 
-/* All fields are guarded by the owner's lock, except that whoever holds a LEAVING entry has it for
+/* All fields are guarded by the caller's lock, except that whoever has a LEAVING entry has it to
  * itself. */
 struct extent {
     uintptr_t base; /* address; written before the state that publishes it */
@@ -71,10 +71,10 @@ struct extent {
     /* Derived, while in the index: */
     struct extent *parent, *left;
     struct extent *right;        /* while UNUSED: the next unused entry */
-    struct extent_summary below; /* of this entry and all below it */
+    struct extent_summary below; /* of this entry and all below it in the index */
 };
 
-enum { EXTENTS_PER_CHUNK = 256 };
+enum { EXTENTS_PER_CHUNK = 256 }; /* a piece of some 27 KiB */
 
 /* A piece of the table; all zero when it is added. */
 struct extent_chunk {
@@ -86,12 +86,12 @@ struct extent_chunk {
 struct extents {
     struct extent_chunk *chunks; /* the truth: published by one store */
     /* Derived: */
-    struct extent *root;
-    struct extent *unused; /* list through `right` */
-    size_t spare;          /* entries on it */
-    size_t live_bytes, live_blocks;
-    size_t stock_bytes, stock_extents;
-    size_t dirty_bytes; /* of the stock, in extents that are not known to be zero */
+    struct extent *root;               /* of the index */
+    struct extent *unused;             /* list through `right` */
+    size_t spare;                      /* entries on it */
+    size_t live_bytes, live_blocks;    /* LIVE */
+    size_t stock_bytes, stock_extents; /* STOCK */
+    size_t dirty_bytes;                /* of stock_bytes, in extents not known to be zero */
 };
 
 /* Adds a chunk of entries, all zero. */
@@ -103,8 +103,8 @@ struct extent *extents_take_entry(struct extents *table);
 /* Ends a LEAVING entry: it is UNUSED again. */
 void extents_recycle(struct extents *table, struct extent *entry);
 
-/* Publishes a LEAVING entry, its base, size (and for STOCK, stamp and zero) set, as LIVE or STOCK.
- */
+/* Publishes a LEAVING entry as LIVE or STOCK; base and size, and for STOCK stamp and zero, are
+ * set. */
 void extents_publish(struct extents *table, struct extent *entry, enum extent_state state);
 
 /* Takes a LIVE or STOCK entry out of the index: it is LEAVING and the caller's. */
@@ -130,6 +130,8 @@ struct extent *extents_gather(struct extents *table, const struct extent_run *ru
 /* Grows a LIVE block to `size` bytes over the run that touches its end. False with nothing done if
  * that is too small. */
 bool extents_grow(struct extents *table, struct extent *block, size_t size);
+
+/* ---- searches, in extents_index.c ---- */
 
 /* The LIVE or STOCK entry that contains `address`, or NULL. */
 struct extent *extents_at(const struct extents *table, uintptr_t address);

@@ -32,6 +32,45 @@ NOINLINE void free_other(void *p, struct slab *slab, const char *function);
 /* The rare end of a give-back by the owner. */
 NOINLINE void free_gave_back(struct slab *slab);
 
+/* A LIVE block of the calling thread's own arena. */
+struct own_block {
+    struct slab *slab;
+    uint8_t *state;
+};
+
+/* Gives a block of one's own back: into the magazine, or where that is full to its slab. */
+static ALWAYS_INLINE void free_own_block(void *p, struct own_block own)
+{
+    struct slab *slab = own.slab;
+    struct bin *bin = slab->bin;
+    struct magazine_entry *top = bin->top;
+    if (LIKELY(top != bin->limit)) {
+        state_set(own.state, BLOCK_CACHED);
+        top->block = p;
+        top->state = own.state;
+        bin->top = top + 1;
+        return;
+    }
+    state_set(own.state, BLOCK_FREE);
+    uint64_t summary = slab->summary;
+    slab->summary = summary | UINT64_C(1) << ((size_t)(own.state - slab->states) / STATES_GROUP);
+    slab->until_check--;
+    if (UNLIKELY(summary == 0 || slab->until_check == 0))
+        free_gave_back(slab);
+}
+
+/* True if p, an address in a heap, is a LIVE block of `slab`, which is the calling thread's. */
+static ALWAYS_INLINE bool free_finds_own(const void *p, struct slab *slab, struct own_block *own)
+{
+    size_t number;
+    own->slab = slab;
+    if (UNLIKELY(
+            !slab_starts_block((size_t)((const char *)p - slab->base), slab->reciprocal, &number)))
+        return false;
+    own->state = slab->states + number;
+    return byte_load(own->state) == BLOCK_LIVE;
+}
+
 /* Frees p, which may be anything. */
 static ALWAYS_INLINE void free_block_named(void *p, const char *function)
 {
@@ -44,31 +83,12 @@ static ALWAYS_INLINE void free_block_named(void *p, const char *function)
         free_other(p, slab, function);
         return;
     }
-    size_t number;
-    if (UNLIKELY(!slab_starts_block((size_t)((char *)p - slab->base), slab->reciprocal, &number))) {
+    struct own_block own;
+    if (UNLIKELY(!free_finds_own(p, slab, &own))) {
         free_slow(p, function);
         return;
     }
-    uint8_t *state = slab->states + number;
-    if (UNLIKELY(byte_load(state) != BLOCK_LIVE)) {
-        free_slow(p, function);
-        return;
-    }
-    struct bin *bin = slab->bin;
-    struct magazine_entry *top = bin->top;
-    if (LIKELY(top != bin->limit)) {
-        state_set(state, BLOCK_CACHED);
-        top->block = p;
-        top->state = state;
-        bin->top = top + 1;
-        return;
-    }
-    state_set(state, BLOCK_FREE);
-    uint64_t summary = slab->summary;
-    slab->summary = summary | UINT64_C(1) << ((size_t)(state - slab->states) / STATES_GROUP);
-    slab->until_check--;
-    if (UNLIKELY(summary == 0 || slab->until_check == 0))
-        free_gave_back(slab);
+    free_own_block(p, own);
 }
 
 static ALWAYS_INLINE void free_block(void *p)

@@ -1,33 +1,36 @@
 /*
- * Heaps: 32 MiB regions of address space, aligned to their size, each owned by one arena for the
- * life of the process. A heap is a header, a guard, and units of 64 KiB of which slabs take runs,
- * lowest fit first.
+ * Heaps: regions of up to 32 MiB of address space, aligned to 32 MiB, each owned by one arena for
+ * the life of the process. A heap is a header, the states, a guard, and units of 64 KiB of which
+ * slabs take runs, lowest fit first.
  *
- *   offset 0        struct heap (the descriptor that nobody owns first, so that slab_of 0 means it)
- *   states          a line of 64 state bytes is the grain; 1/16 of the heap, enough for 16-byte
- * blocks only (guard)         pages never opened first_unit ...  units; opened from the bottom up,
- * and behind the last one opened nothing is accessible
+ *   header      struct heap, at offset 0; the descriptor that nobody owns first, so that an offset
+ *               of 0 in slab_of means it
+ *   states      one byte for each 16 bytes of the heap, enough for 16-byte blocks throughout;
+ *               slabs take them in lines of 64
+ *   guard       a page at least that is never opened
+ *   units       first_unit .. unit_limit-1, opened from the bottom up; behind the last one opened
+ *               nothing is accessible
  *
  * All of it begins without access (PROT_NONE, no commit) and is opened in steps. Where address
  * space is short a heap maps less than its 32 MiB. A heap whose units are all free gives them back
- * to the system, contents and commit, if its arena has another one that is empty; its address stays
- * the arena's.
- *
- * struct heap_set is an arena's heaps and their lock (LOCK_RANK_HEAP): it guards runs, lines,
- * descriptors in use, and purging. What is inside a slab belongs to the arena's thread and needs no
- * lock.
+ * to the system, contents and commit, if its arena has another one that is empty; its address and
+ * its header stay the arena's.
  *
  * The truth about runs is each descriptor's geometry word (0: no slab), published last and
  * withdrawn first by one store; free units, free lines, free descriptors and slab_of follow from it
- * and are rebuilt from it.
+ * and are made again from it.
+ *
+ * Lock: that of the heap's set (heap_set.h), "the heap lock" below. The caller of a function of
+ * this file holds it unless the function says otherwise. heap_set.c and the tests call those that
+ * change a heap, everybody else goes through the set.
  */
 #ifndef ACRE_LIB_HEAP_H
 #define ACRE_LIB_HEAP_H
 
 #include "base.h"
 #include "heap_map.h"
+#include "heap_set.h"
 #include "list.h"
-#include "lock.h"
 #include "size_class.h"
 #include "states.h"
 
@@ -35,17 +38,17 @@
 
 enum {
     UNIT_SHIFT = 16,
-    UNIT_SIZE = 1 << UNIT_SHIFT,
+    UNIT_SIZE = 1 << UNIT_SHIFT, /* bytes */
     HEAP_UNITS = 1 << (HEAP_SHIFT - UNIT_SHIFT),
     HEAP_WORDS = HEAP_UNITS / 64,
     HEAP_SLABS = HEAP_UNITS - 32, /* descriptors; a whole heap's header and states take 34 units */
     HEAP_LINES = 1 << (HEAP_SHIFT - 4 - 6), /* lines of 64 states, for 16-byte blocks throughout */
-    HEAP_CHAINS = 64,
     SLAB_MAX_UNITS = 16,
     SLAB_MAX_BLOCKS = 4096,
 };
 
-struct arena;
+static_assert(HEAP_LINES * STATES_GROUP * BLOCK_ALIGNMENT == HEAP_SIZE, "a state for each block");
+
 struct bin;
 
 /* A slab's descriptor: 128 bytes, two lines kept apart by who writes them. */
@@ -54,24 +57,24 @@ struct slab {
     struct arena *owner; /* the arena; NULL in the descriptor that nobody owns */
     char *base;          /* the first block */
     uint8_t *states;     /* one for each block, then BLOCK_END up to the end of the line */
-    uint64_t reciprocal; /* 2^64 / block_size, rounded up: see slab_number */
+    uint64_t reciprocal; /* 2^64 / block_size, rounded up: see slab_starts_block */
     struct bin *bin;     /* the arena's bin of the class */
-    uint64_t
-        geometry; /* atomic; published last, withdrawn first (release): 0, or see slab_geometry */
+    uint64_t geometry;   /* atomic: 0, or see struct slab_geometry; published last, withdrawn first:
+                            release; read by any thread: acquire */
     uint32_t block_size; /* bytes, 16 .. 1 MiB */
-    uint16_t count;      /* blocks, 1 .. 4096 */
+    uint16_t count;      /* blocks, 1 .. SLAB_MAX_BLOCKS */
     uint8_t class;       /* size class */
 
     /* Written by the owner thread only. */
     CACHE_ALIGNED uint64_t summary; /* bit g: group g of 64 states may hold FREE ones */
     uint32_t until_check;           /* give-backs until the slab is looked at: may it be empty */
     uint16_t live_hint;             /* number of a block that was LIVE at the last look */
-    uint16_t fresh_group;  /* groups from here on were never handed out; their blocks are zero if
-                              `zero` */
-    struct list_node node; /* on the bin's list of partly free slabs */
-    bool current;          /* the bin allocates from it */
-    bool zero;             /* its memory was known to be zero when the slab was made */
-    bool listed;           /* on the bin's list */
+    uint16_t fresh_group;           /* groups from here on were never handed out: as `zero` says */
+    struct list_node node;          /* on the bin's list of partly free slabs */
+    bool current;                   /* the bin allocates from it */
+    bool zero;                      /* its memory was known to be zero when the slab was made */
+    bool listed;                    /* on the bin's list */
+    bool purged;                    /* may have PURGED blocks */
 };
 
 static_assert(sizeof(struct slab) == 2 * CACHE_LINE, "a descriptor is two lines");
@@ -84,55 +87,46 @@ struct heap {
     struct heap *next;    /* in its chain of the set; published by the store to the chain's head */
     uint64_t pending_bit; /* its bit in the set's pending word: 1 << index % 64 */
     uint8_t *states;      /* the lines */
-    size_t size;          /* bytes mapped, 256 KiB .. 32 MiB */
-    uint32_t index;       /* number among its arena's heaps */
-    uint16_t first_unit;
-    uint16_t unit_limit; /* units first_unit .. unit_limit-1 exist */
+    size_t size;          /* bytes of the heap as it was made, 256 KiB .. 32 MiB */
+    uint32_t index;       /* number among its arena's heaps, from 0 */
+    uint16_t first_unit;  /* the lowest unit that slabs may take */
+
+    /* Heap lock; read by any thread, relaxed. Units from here on are not mapped, or not ours. */
+    uint16_t unit_limit;
 
     /* Any thread, atomic, seq_cst: bit i: blocks of slab i were freed by others. See remote.h. */
     CACHE_ALIGNED uint64_t pending[HEAP_WORDS];
 
-    /* The heap lock. */
-    CACHE_ALIGNED uint64_t free_units[HEAP_WORDS];
-    uint64_t dirty_units[HEAP_WORDS]; /* may hold something else than zeroes */
-    uint64_t aging_units[HEAP_WORDS]; /* free and dirty since before the last tick */
-    uint64_t free_slabs[HEAP_WORDS];  /* bit i: descriptor i is not in use */
-    uint64_t free_lines[HEAP_LINES / 64];
+    /* Heap lock. */
+    CACHE_ALIGNED uint64_t free_units[HEAP_WORDS]; /* bit i: unit i is mapped and in no slab */
+    uint64_t dirty_units[HEAP_WORDS];              /* may hold something else than zeroes */
+    uint64_t aging_units[HEAP_WORDS];              /* free and dirty since before the last tick */
+    uint64_t free_slabs[HEAP_WORDS];               /* bit i: descriptor i is not in use */
+    uint64_t free_lines[HEAP_LINES / 64];          /* bit i: line i of states is in no slab */
     struct list_node roomy; /* on the set's list of heaps that may have a free run */
     size_t states_opened;   /* bytes of lines that are accessible */
     bool huge_pages_asked;  /* the system was told what the option wants */
     uint32_t used_units;    /* in slabs */
-    uint16_t
-        used_limit; /* units below this have been accessible once; never lowered; read relaxed */
-    uint16_t opened_limit; /* units below this are accessible */
-    uint16_t longest;      /* no free run is longer than this */
+    uint16_t used_limit;    /* units below this have been accessible once; never lowered; read by
+                               any thread, relaxed */
+    uint16_t opened_limit;  /* units below this are accessible */
+    uint16_t longest;       /* units; no free run is longer than this */
 
-    /* Owner, heap lock; read by any thread, relaxed: byte offset in the heap of each unit's
-     * descriptor. */
+    /* Heap lock, or the owner for units of its own slabs: release; read by any thread, relaxed.
+     * Byte offset in the heap of each unit's descriptor, 0 for `nobody`. */
     CACHE_ALIGNED uint32_t slab_of[HEAP_UNITS];
 
     struct slab slabs[HEAP_SLABS];
 };
 
-struct heap_set {
-    /* Any thread, atomic, seq_cst: bit i: slabs of heaps i, i + 64 ... have pending bits. See
-     * remote.h. */
-    CACHE_ALIGNED uint64_t pending;
-
-    CACHE_ALIGNED struct lock lock;
-    uint32_t generation; /* owner: fork generation in which remote frees were last collected */
-    struct arena *arena; /* whose heaps they are; constant */
-    struct heap *chains[HEAP_CHAINS]; /* heap number i stands in chain i % 64; atomic, release */
-    struct list roomy;  /* heap lock: heaps that may have a free run, in the order of becoming so */
-    uint32_t count;     /* heap lock; read relaxed by statistics */
-    size_t dirty;       /* heap lock: free dirty units */
-    uint64_t next_tick; /* atomic relaxed, ms: when free units are aged next; 0: none dirty */
-};
-
 /* ---- geometry: what another thread needs to know of a slab, in one word ---- */
 
 struct slab_geometry {
-    unsigned class, count, first_unit, units, first_line;
+    unsigned class;      /* size class; 6 bits */
+    unsigned count;      /* blocks, 1 .. SLAB_MAX_BLOCKS; 13 bits */
+    unsigned first_unit; /* of its run; 9 bits */
+    unsigned units;      /* 1 .. SLAB_MAX_UNITS; 6 bits */
+    unsigned first_line; /* of its states; 15 bits */
 };
 
 static inline uint64_t geometry_pack(struct slab_geometry g)
@@ -152,6 +146,22 @@ static inline struct slab_geometry geometry_unpack(uint64_t word)
     };
 }
 
+static_assert(SIZE_CLASS_COUNT <= 64 && SLAB_MAX_BLOCKS <= 8191 && HEAP_UNITS <= 512 &&
+                  SLAB_MAX_UNITS <= 63 && HEAP_LINES <= 32768,
+              "each part has bits enough in the word");
+
+/*
+ * How many lines of states a slab takes. Where its run is longer than its blocks a sentinel stands
+ * behind the last state, for the address just behind the last block.
+ */
+static inline size_t geometry_lines(struct slab_geometry g)
+{
+    bool tail = (size_t)g.count * size_class_sizes[g.class] != (size_t)g.units * UNIT_SIZE;
+    return (g.count + tail + STATES_GROUP - 1) / STATES_GROUP;
+}
+
+/* ---- from addresses to descriptors and back; no lock ---- */
+
 static inline struct heap *slab_heap(const struct slab *slab)
 {
     return (struct heap *)((uintptr_t)slab & ~(HEAP_SIZE - 1));
@@ -170,71 +180,54 @@ static ALWAYS_INLINE struct slab *heap_slab_of(struct heap *heap, const void *po
     return (struct slab *)(void *)((char *)heap + offset);
 }
 
-/*
- * How many lines of states a slab takes. Where its run is longer than its blocks a sentinel stands
- * behind the last state, for the address just behind the last block.
- */
-static inline size_t geometry_lines(struct slab_geometry g)
-{
-    bool tail = (size_t)g.count * size_class_sizes[g.class] != (size_t)g.units * UNIT_SIZE;
-    return (g.count + tail + STATES_GROUP - 1) / STATES_GROUP;
-}
-
-/* ---- the set ---- */
-
-/* Prepares an empty set, zeroed memory before. */
-void heap_set_init(struct heap_set *set, struct arena *arena);
-
-/*
- * Takes a run of geometry->units units and the lines of states for geometry->count blocks, lowest
- * fit in the heap that has had room longest, else in a new heap; completes *geometry. Returns the
- * descriptor with base, states and zero set and its geometry published, which claims the run; no
- * unit leads to it yet (heap_show_slab). The states are all BLOCK_FREE. NULL if there is no memory.
- * Takes the heap lock.
- */
-struct slab *heap_set_take(struct heap_set *set, struct slab_geometry *geometry);
-
-/* Lets slab_of of its units lead to a slab whose descriptor is filled in. */
+/* Lets slab_of of its units lead to a slab whose descriptor is filled in. By the owner, who needs
+ * no lock for it. */
 void heap_show_slab(struct slab *slab);
 
-/* Withdraws a slab none of whose blocks is live and gives run, lines and descriptor back. Takes the
- * lock. */
-void heap_set_give(struct heap_set *set, struct slab *slab);
-
-/* Ages and purges free units if it is time; cheap if not. Takes the heap lock if something is due.
- */
-void heap_set_tick(struct heap_set *set);
-
-/* Purges all free units; returns bytes given back. For malloc_trim and for memory pressure: takes
- * the lock. */
-size_t heap_set_purge(struct heap_set *set);
+/* ---- the life of one heap ---- */
 
 /*
- * Under memory pressure: unmaps the units of heaps that are empty, so that their address space can
- * serve another request. Returns bytes unmapped. Takes the lock.
+ * Makes a heap of at most HEAP_SIZE, as large as there is address space, that has `units` units,
+ * and publishes it in the heap map; the caller puts it into the set. NULL if there is no memory.
  */
-size_t heap_set_unmap_empty(struct heap_set *set);
+struct heap *heap_create(struct heap_set *set, size_t units);
 
-/* Rebuilds everything derived of all heaps from the geometry words. The caller holds the lock. */
-void heap_set_rebuild_locked(struct heap_set *set);
+/*
+ * Takes the run that *geometry asks for, with lines and a descriptor: what heap_set_take says, in
+ * this heap. NULL if it has no room or the system refuses to open it. Takes a heap without any room
+ * off the set's list.
+ */
+struct slab *heap_take(struct heap *heap, struct slab_geometry *geometry);
 
-/* Takes the set's lock and rebuilds if its holder was lost in a fork. */
-void heap_set_lock(struct heap_set *set);
-void heap_set_unlock(struct heap_set *set);
+/* Withdraws a slab and marks free all that it had; the heap is on the set's list then. */
+void heap_give(struct heap *heap, struct slab *slab);
 
-/* Calls visit for every published slab. No lock: slabs made or released meanwhile may be missed or
- * seen. */
-void heap_set_for_each_slab(struct heap_set *set, void (*visit)(void *context, struct slab *slab),
-                            void *context);
+/* Purges those units that `mask`, free and dirty have in common. Returns their number. */
+size_t heap_purge(struct heap *heap, const uint64_t *mask);
 
-/* Totals for statistics; takes the lock. */
-struct heap_totals {
-    size_t heaps, mapped, in_slabs, free_dirty;
-};
-void heap_set_totals(struct heap_set *set, struct heap_totals *totals);
+/* Purges the units that were free and dirty at the last call and are still; marks those that are
+ * now. */
+void heap_age(struct heap *heap);
 
-/* Checks all heaps: bitmaps against geometry words, no overlap. Takes the lock; the owner must be
- * quiet. */
-bool heap_set_is_valid(struct heap_set *set);
+/* Gives the units of an empty heap back, contents and commit; they can be opened again. Nothing is
+ * changed where the system refuses. */
+void heap_retire(struct heap *heap);
+
+/* Unmaps the units of an empty heap; its header stays for ever. Returns bytes unmapped. */
+size_t heap_unmap_units(struct heap *heap);
+
+/* Maps again what heap_unmap_units unmapped, as many units as there is room for. False if that
+ * would be fewer than `units`. */
+bool heap_remap_units(struct heap *heap, size_t units);
+
+/* Makes bitmaps and slab_of again from the geometry words. */
+void heap_rebuild(struct heap *heap);
+
+/* Calls visit for each published slab. No lock: as heap_set_for_each_slab. */
+void heap_for_each_slab(struct heap *heap, void (*visit)(void *context, struct slab *slab),
+                        void *context);
+
+/* Checks that each slab's units, lines and descriptor are marked used, and nothing else is. */
+bool heap_is_valid(const struct heap *heap);
 
 #endif

@@ -11,10 +11,10 @@
 
 #include <unistd.h>
 
-enum { STATS_OFF }; /* the first name of option `stats` */
-
-/* Where statistics go at exit: programs close standard error before destructors run. -1: as it is
- * then. */
+/*
+ * Where statistics go at exit: a duplicate of standard error, which some programs close before
+ * destructors run; -1: none. Written once, by init_start.
+ */
 static int stats_fd = -1;
 
 void init_start(char *const *environment)

@@ -2,11 +2,11 @@
  * LARGE: the process-wide list of blocks that have pages of their own.
  *
  * The truth is a table of entries (base, size, state: see extents.h) in chunks of metadata that are
- * never given back. From it follow, and can be rebuilt at any time, an index ordered by address
- * over all LIVE blocks and STOCK extents, which finds a block, its neighbours and room for a new
- * one in O(log n), and the totals. The stock is bounded in bytes and decays. Lock:
- * LOCK_RANK_LARGE, taken inside; no system call under it. If the lock comes back orphaned (see
- * lock.h), all that is derived is rebuilt from the entries first.
+ * never given back. From it follow, and can be rebuilt at any time, the totals and an index ordered
+ * by address over all LIVE blocks and STOCK extents, which finds a block, its neighbours and room
+ * for a new one in O(log n), expected. Lock: LOCK_RANK_LARGE, taken inside; no system call under
+ * it. If the lock comes back orphaned (see lock.h), all that is derived is rebuilt from the entries
+ * first. Functions preserve errno.
  *
  * An entry's way, each step published by one store of its state (a child of fork sees a prefix):
  *
@@ -24,16 +24,18 @@
  * missing is mapped, below the free extents at the list's lower edge, which is how the system lays
  * out mappings, too: so large buffers of changing sizes live in one contiguous area.
  *
- * The stock's bound is for the extents that may have contents (dirty bytes):
+ * The stock decays, and it is bounded. The bound is for the extents that may have contents (dirty
+ * bytes):
  *
  *   OPTION_LARGE_STOCK + min(2 x live, 5/4 x peak - live)
  *
- * where live is what is LIVE and peak the most that was in the last one to two OPTION_DECAY periods
- * (seen at each free): what was in use a moment ago may be needed again, but no more than that and
- * a quarter for fragmentation, and a program that holds little keeps little. Beyond it the oldest
- * extents lose their contents, and, if the stock's address space is more than twice the bound, are
- * unmapped. What has been free for OPTION_DECAY is unmapped. An OPTION_LARGE_STOCK of 0 keeps
- * nothing.
+ * (min: 0 where live is above 5/4 of the peak) where live is the bytes that are LIVE and peak the
+ * most that were in the last one to two periods of OPTION_DECAY, as seen at each free. What was in
+ * use a moment ago may be needed again, but no more than that and a quarter for fragmentation, and
+ * a program that holds little keeps little; OPTION_LARGE_STOCK is the part that does not depend on
+ * that. Beyond the bound the extents that have been free for longest lose their contents, or, while
+ * the stock's address space is more than twice the bound, are unmapped. What has been free for
+ * OPTION_DECAY is unmapped. An OPTION_LARGE_STOCK of 0 keeps nothing.
  *
  * What the system refuses to unmap (vm.max_map_count) is purged instead and stays beyond the bound,
  * and a block that grows by mremap gets a quarter of its size behind it as an untouched extent, so
@@ -63,9 +65,9 @@ struct large_info {
 };
 
 struct large_totals {
-    size_t live_bytes, live_blocks; /* what the program holds */
-    size_t stock_bytes, stock_extents;
-    size_t stock_dirty; /* bytes, of the stock's, that may have contents */
+    size_t live_bytes, live_blocks;    /* what the program holds */
+    size_t stock_bytes, stock_extents; /* free, and mapped */
+    size_t stock_dirty;                /* bytes of the stock that may have contents */
 };
 
 /*
@@ -77,8 +79,7 @@ struct large_totals {
  */
 void *large_alloc(size_t size, size_t alignment, bool *zero);
 
-/* Frees the block that starts at p. 0, or EINVAL with nothing done if no LIVE block starts there.
- */
+/* Frees the block that starts at p. 0, or EINVAL, with nothing done, if none that is LIVE does. */
 int large_free(void *p);
 
 /* Usable bytes of the LIVE block that starts at p, 0 if there is none. */
@@ -99,13 +100,14 @@ void large_find(const void *p, struct large_info *info);
  * `all`. Bytes returned to the system. Cheap if there is nothing due; called from slow paths. */
 size_t large_purge(bool all);
 
+/* Fills in the totals. */
 void large_totals(struct large_totals *totals);
 
-/* Calls visit for every LIVE block under the lock; visit must not allocate or call this module. */
+/* Calls visit for every LIVE block, by address and under the lock: visit must not allocate or call
+ * this module. */
 void large_for_each(void (*visit)(void *context, void *base, size_t size), void *context);
 
-/* Checks the treap against the entries: order, heap property, maxima, no overlaps, counts. Takes
- * the lock. */
+/* Checks the index against the entries, as extents_is_valid does. */
 bool large_is_valid(void);
 
 #endif

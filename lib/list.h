@@ -14,10 +14,10 @@ struct list_node {
 };
 
 struct list {
-    struct list_node
-        head; /* its next is the first element, its previous the last; itself if empty */
+    struct list_node head; /* next: the first element, previous: the last; itself if empty */
 };
 
+/* Makes the list empty. */
 static inline void list_init(struct list *list)
 {
     list->head.next = list->head.previous = &list->head;
@@ -28,6 +28,7 @@ static inline bool list_is_empty(const struct list *list)
     return list->head.next == &list->head;
 }
 
+/* True if the node is on a list; its memory was zero before it was first put on one. */
 static inline bool list_contains(const struct list_node *node)
 {
     return node->next != NULL;

@@ -31,7 +31,8 @@ static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the futex is the low h
  * neighbourhood, so that a child that only execs dirties no more.
  */
 static struct {
-    uint32_t generation;     /* atomic, relaxed: forks since the first image */
+    uint32_t generation;     /* forks since the first image; atomic, read relaxed: it changes only
+                                while the child has a single thread */
     uint64_t survivor;       /* holder address of the thread that forked; 0 in the first image */
     uint32_t survivor_birth; /* generation in which that thread first took a lock */
     void (*on_fork)(void);   /* see lock_on_fork */
@@ -84,6 +85,7 @@ void lock_init(void)
         return;
     }
     *alive = 1;
+    /* release: who sees the page sees the 1 in it */
     __atomic_store_n(&fork_state.alive, alive, __ATOMIC_RELEASE);
 }
 
@@ -101,6 +103,7 @@ static void begin_generation(void)
     fork_state.survivor = holder_self();
     if (fork_state.alive != NULL)
         __atomic_store_n(fork_state.alive, 1, __ATOMIC_RELAXED);
+    /* release, for the compiler: a child of this child sees the survivor with the generation */
     __atomic_store_n(&fork_state.generation, lock_generation() + 1, __ATOMIC_RELEASE);
 }
 
@@ -211,8 +214,7 @@ bool lock_acquire(struct lock *lock)
             pause_processor();
         } else {
             wait_for_holder(lock);
-            /* a signal handler may have forked meanwhile: then this is the child's new generation
-             */
+            /* a signal handler may have forked meanwhile: this is the child's generation then */
             notice_fork();
             self = word_of_self() | LOCK_WAITERS;
         }

@@ -36,8 +36,11 @@ enum {
 #define DEFAULT(number) .standard = (number), .value = (number)
 
 static const char *const switch_names[] = {"0", "1", NULL};
-static const char *const huge_pages_names[] = {"never", "system", "always", NULL};
-static const char *const stats_names[] = {"off", "exit", NULL};
+static const char *const huge_pages_names[] = {[HUGE_PAGES_NEVER] = "never",
+                                               [HUGE_PAGES_SYSTEM] = "system",
+                                               [HUGE_PAGES_ALWAYS] = "always",
+                                               NULL};
+static const char *const stats_names[] = {[STATS_OFF] = "off", [STATS_AT_EXIT] = "exit", NULL};
 
 static struct option {
     const char *name;
@@ -53,12 +56,12 @@ static struct option {
     [OPTION_DECAY] = {"decay", TYPE_MILLISECONDS, NULL, LONGEST_DECAY, DEFAULT(1000),
                       .help = "free pages go back to the system after this time"},
     [OPTION_LARGE_STOCK] = {"large_stock", TYPE_BYTES, NULL, MOST_BYTES, DEFAULT(64 * MIB),
-                            .help = "most bytes of free LARGE memory kept mapped for reuse"},
+                            .help = "free LARGE memory kept beside a share of recent use; 0: none"},
     [OPTION_DIRTY_LIMIT] = {"dirty_limit", TYPE_BYTES, NULL, MOST_BYTES, DEFAULT(64 * MIB),
                             .help = "most bytes of dirty free memory that an arena keeps"},
-    [OPTION_HUGE_PAGES] = {"huge_pages", TYPE_NAME, huge_pages_names, DEFAULT(0),
+    [OPTION_HUGE_PAGES] = {"huge_pages", TYPE_NAME, huge_pages_names, DEFAULT(HUGE_PAGES_NEVER),
                            .help = "transparent huge pages for heaps; system: as it is set up"},
-    [OPTION_STATS] = {"stats", TYPE_NAME, stats_names, DEFAULT(0),
+    [OPTION_STATS] = {"stats", TYPE_NAME, stats_names, DEFAULT(STATS_OFF),
                       .help = "when to print the table of statistics to standard error"},
 };
 

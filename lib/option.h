@@ -8,19 +8,28 @@
 #include "out.h"
 
 enum option_id {
-    OPTION_ABORT, /* bool, default 1: end the process at a misuse of free */
-    OPTION_DECAY, /* milliseconds 0..3600000, default 1000: free pages go back to the system after
-                     it */
-    OPTION_LARGE_STOCK, /* bytes 0..64 GiB, default 64 MiB: most free LARGE extents kept mapped */
-    OPTION_DIRTY_LIMIT, /* bytes 0..64 GiB, default 64 MiB: most dirty free units an arena keeps */
-    OPTION_HUGE_PAGES,  /* enum never|system|always: what heaps ask of transparent huge pages;
-                           default never */
-    OPTION_STATS, /* enum off|exit: print the statistics table to standard error at exit; default
-                     off */
+    /* bool, default 1: end the process at a misuse of free */
+    OPTION_ABORT,
+    /* milliseconds 0..3600000, default 1000: free pages go back to the system after it */
+    OPTION_DECAY,
+    /* bytes 0..64 GiB, default 64 MiB: the part of the bound on dirty free LARGE extents that does
+     * not depend on what is live (see large.h); 0: no free extent is kept */
+    OPTION_LARGE_STOCK,
+    /* bytes 0..64 GiB, default 64 MiB: most dirty free units that an arena keeps */
+    OPTION_DIRTY_LIMIT,
+    /* enum huge_pages, default never: what heaps ask of transparent huge pages */
+    OPTION_HUGE_PAGES,
+    /* enum stats_when, default off: when to print the statistics table to standard error */
+    OPTION_STATS,
     OPTION_COUNT
 };
 
-/* The value: a number, bytes or milliseconds, 0/1, or the index of the enum's name. */
+/* never: ask not to have them; system: ask nothing; always: ask to have them. */
+enum huge_pages { HUGE_PAGES_NEVER, HUGE_PAGES_SYSTEM, HUGE_PAGES_ALWAYS };
+
+enum stats_when { STATS_OFF, STATS_AT_EXIT };
+
+/* The value: bytes, milliseconds, 0 or 1, or the enumerator. */
 uint64_t option_value(enum option_id id);
 
 /*
@@ -30,16 +39,15 @@ uint64_t option_value(enum option_id id);
  */
 void option_parse(const char *list);
 
-/* Finds ACRE_OPTIONS in a NULL-terminated environment and parses it; ignored in set-uid programs.
- */
+/* Finds ACRE_OPTIONS in an environment (NULL-terminated; NULL: none) and parses it. Ignored in
+ * set-uid programs. */
 void option_parse_environment(char *const *environment);
 
-/* As acre_option_get and acre_option_set: 0, ENOENT, EINVAL or ERANGE. */
+/* As acre_option_get and acre_option_set (acre.h): 0, ENOENT, EINVAL or ERANGE. */
 int option_get_text(const char *key, char *value, size_t size);
 int option_set_text(const char *key, const char *value);
 
-/* Prints the table of options: name, type and range, default, help; for --help-options and the man
- * page. */
+/* Prints the table of options: name, what is allowed, default, help; for --help-options. */
 void option_print_help(struct out *out);
 
 #endif

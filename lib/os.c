@@ -12,7 +12,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
-#include <sched.h>
 #include <signal.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
@@ -35,8 +34,8 @@ enum {
 
 size_t os_page_size(void)
 {
-    static size_t
-        cached; /* bytes, 0 until first asked; relaxed atomic, all writers write the same */
+    /* bytes, 0 until first asked; relaxed: all writers write the same, and nothing hangs on it */
+    static size_t cached;
     size_t size = __atomic_load_n(&cached, __ATOMIC_RELAXED);
     if (UNLIKELY(size == 0)) {
         int saved = errno;
@@ -188,13 +187,6 @@ void os_wake(uint32_t *word, int count)
 {
     int saved = errno;
     syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, count, NULL, NULL, 0);
-    errno = saved;
-}
-
-void os_yield(void)
-{
-    int saved = errno;
-    sched_yield();
     errno = saved;
 }
 

@@ -26,8 +26,8 @@ void *os_map(size_t size);
 /* The same at exactly `address`, as os_reserve_at. */
 bool os_map_at(void *address, size_t size);
 
-/* Makes reserved pages readable and writable. False if the system refuses (commit limit, map
- * count). */
+/* Makes reserved pages readable and writable. False if the system refuses (commit limit, number of
+ * mappings): then they are as they were. */
 bool os_open(void *address, size_t size);
 
 /* Gives back the contents of pages and makes them inaccessible again (and not committed): mmap
@@ -38,8 +38,7 @@ bool os_close(void *address, size_t size);
  * did not do it (locked pages): the contents are then unknown. */
 bool os_purge(void *address, size_t size);
 
-/* Unmaps. False if the system refuses (it would exceed vm.max_map_count); nothing has changed then.
- */
+/* Unmaps. False, with nothing changed, if the system refuses (vm.max_map_count). */
 bool os_unmap(void *address, size_t size);
 
 /* Grows or shrinks a mapping, moving it if need be (mremap MREMAP_MAYMOVE); the new address, or
@@ -49,8 +48,8 @@ void *os_remap(void *address, size_t old_size, size_t new_size);
 /* Asks that the range be (or not be) backed by transparent huge pages. A hint; no result. */
 void os_huge_pages(void *address, size_t size, bool wanted);
 
-/* Marks a page so that a child of fork sees it zeroed (MADV_WIPEONFORK). False before Linux 4.14.
- */
+/* Marks pages so that a child of fork sees them zeroed (MADV_WIPEONFORK, Linux 4.14). False if the
+ * system cannot. */
 bool os_wipe_on_fork(void *address, size_t size);
 
 /* Milliseconds of a monotonic clock, coarse (a few ms), cheap (vDSO). Never 0. */
@@ -66,11 +65,8 @@ void os_wait(uint32_t *word, uint32_t expected, unsigned timeout_ms);
 /* Wakes at most `count` waiters of word. */
 void os_wake(uint32_t *word, int count);
 
-/* Lets other threads run. */
-void os_yield(void);
-
-/* Writes all of text to fd, going on after EINTR and short writes. Gives up silently on other
- * errors. */
+/* Writes `size` bytes of text to fd, going on after EINTR and short writes. Gives up silently on
+ * other errors. */
 void os_write(int fd, const char *text, size_t size);
 
 /* A duplicate of fd at or above 100 that is closed on exec, or -1. */

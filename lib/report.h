@@ -29,14 +29,14 @@ struct misuse_report {
 };
 
 /*
- * Reports and, unless option `abort` is off, ends the process by SIGABRT. The line is, with the
- * parts that are unknown left out:
+ * Reports and, unless option `abort` is off, ends the process by SIGABRT. The line is one of these,
+ * with the parts that are unknown left out; the last one is for a block of which nothing is known:
  *
  *   acre: double free: free(0x7f0000010030): block 0x7f0000010030 of 48 bytes, TINY, arena 1
  *   acre: interior pointer: free(0x7f0000010040): block 0x7f0000010030 of 48 bytes, TINY, arena 1
- *   acre: misaligned pointer: realloc(0x7f0000010031): block 0x7f0000010030 of 48 bytes, TINY,
- * arena 1 acre: foreign pointer: free(0x7ffc12345678): not a block of this allocator acre: double
- * free: free(0x7f0000100000): the block was released        (block unknown)
+ *   acre: misaligned pointer: free(0x7f0000010031): block 0x7f0000010030 of 48 bytes, TINY, arena 1
+ *   acre: foreign pointer: free(0x7ffc12345678): not a block of this allocator
+ *   acre: double free: free(0x7f0000100000): the block was released
  *
  * Preserves errno where it returns.
  */

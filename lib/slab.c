@@ -1,6 +1,7 @@
 /* Slabs and bins: see slab.h. */
 #include "slab.h"
 
+#include "os.h"
 #include "size_class.h"
 
 enum {
@@ -67,6 +68,11 @@ static struct slab_geometry next_geometry(const struct bin *bin)
     };
 }
 
+size_t bin_next_slab_bytes(const struct bin *bin)
+{
+    return (size_t)next_geometry(bin).units * UNIT_SIZE;
+}
+
 void slab_fill(struct slab *slab, struct bin *bin, struct slab_geometry geometry)
 {
     struct heap *heap = slab_heap(slab);
@@ -81,7 +87,7 @@ void slab_fill(struct slab *slab, struct bin *bin, struct slab_geometry geometry
     slab->class = (uint8_t)geometry.class;
     slab->live_hint = 0;
     slab->fresh_group = 0;
-    slab->current = slab->listed = false;
+    slab->current = slab->listed = slab->purged = false;
     slab->node.next = slab->node.previous = NULL;
 }
 
@@ -116,12 +122,25 @@ static void make_current(struct bin *bin, struct slab *slab)
     slab->until_check = NEVER_CHECKED;
 }
 
+/* Makes all PURGED blocks of a slab FREE. False if there is none. */
+static bool take_back_purged(struct slab *slab)
+{
+    if (!slab->purged)
+        return false;
+    slab->purged = false;
+    for (size_t i = 0; i < slab->count; i++)
+        if (state_get(&slab->states[i]) == BLOCK_PURGED)
+            state_set(&slab->states[i], BLOCK_FREE);
+    slab->summary = states_summary(slab->states, slab->count, BLOCK_FREE);
+    return slab->summary != 0;
+}
+
 bool bin_open_window(struct bin *bin)
 {
     struct slab *slab = bin->slab;
     if (slab == NULL)
         return false;
-    while (slab->summary != 0) {
+    while (slab->summary != 0 || take_back_purged(slab)) {
         unsigned group = lowest_bit(slab->summary);
         slab->summary &= slab->summary - 1;
         uint8_t *states = slab->states + group * STATES_GROUP;
@@ -231,11 +250,6 @@ static bool is_empty(struct slab *slab)
         slab->until_check = give_backs_until_empty(slab->bin, live);
         return false;
     }
-    /* somebody is giving pages of it back to the system: not now */
-    if (states_find(slab->states, slab->count, BLOCK_PURGING) != slab->count) {
-        slab->until_check = 1;
-        return false;
-    }
     return true;
 }
 
@@ -278,11 +292,65 @@ size_t slab_collect(struct slab *slab, struct heap_set *set)
     return collected;
 }
 
+/* ---- pages of partly used slabs ---- */
+
+/* Gives back the pages that blocks first .. end-1, all FREE, fill alone; returns bytes. */
+static size_t purge_blocks(struct slab *slab, size_t first, size_t end)
+{
+    size_t page = os_page_size();
+    size_t from = align_up(first * slab->block_size, page);
+    size_t to = align_down(end * slab->block_size, page);
+    if (from >= to || !os_purge(slab->base + from, to - from))
+        return 0;
+    for (size_t i = from / slab->block_size; i * slab->block_size < to; i++)
+        state_set(&slab->states[i], BLOCK_PURGED);
+    slab->purged = true;
+    return to - from;
+}
+
+size_t slab_purge(struct slab *slab)
+{
+    size_t bytes = 0;
+    /* groups that were never opened have no pages */
+    size_t touched = min_size(slab->count, (size_t)slab->fresh_group * STATES_GROUP);
+    size_t first = states_find(slab->states, touched, BLOCK_FREE);
+    while (first < touched) {
+        size_t end = first + 1;
+        while (end < touched && state_get(&slab->states[end]) == BLOCK_FREE)
+            end++;
+        bytes += purge_blocks(slab, first, end);
+        first = end;
+        while (first < touched && state_get(&slab->states[first]) != BLOCK_FREE)
+            first++;
+    }
+    if (bytes != 0)
+        slab->summary = states_summary(slab->states, slab->count, BLOCK_FREE);
+    return bytes;
+}
+
+size_t bin_purge(struct bin *bin)
+{
+    size_t bytes = 0;
+    struct list_node *last = bin->partial.head.previous;
+    for (struct list_node *node = list_first(&bin->partial), *next; node != NULL; node = next) {
+        struct slab *slab = CONTAINER_OF(node, struct slab, node);
+        next = node == last ? NULL : list_next(&bin->partial, node);
+        bytes += slab_purge(slab);
+        if (slab->summary == 0) {
+            list_remove(node);
+            list_push_back(&bin->partial, node);
+        }
+    }
+    return bytes;
+}
+
+/* ---- magazines ---- */
+
 void bin_flush(struct bin *bin, struct heap_set *set)
 {
     while (bin->top != bin->bottom) {
         struct magazine_entry *entry = --bin->top;
-        struct slab *slab = heap_slab_of(slab_heap((struct slab *)entry->block), entry->block);
+        struct slab *slab = heap_slab_of(heap_containing(entry->block), entry->block);
         slab_give_back(slab, (size_t)(entry->state - slab->states), set);
     }
 }
@@ -300,7 +368,7 @@ void bin_leave_slab(struct bin *bin, struct heap_set *set)
     slab->current = false;
     slab->until_check = 0;
     bin->slab = NULL;
-    if (slab->summary != 0)
+    if (slab->summary != 0 || slab->purged)
         slab_gave_back(slab, set);
     else
         slab->until_check = 1;
@@ -344,10 +412,10 @@ bool slab_is_valid(const struct slab *slab)
     uint64_t has_free = states_summary(slab->states, slab->count, BLOCK_FREE);
     if ((has_free & ~(slab->summary | window)) != 0)
         return false;
-    if (slab->summary != 0 && !slab->current && !slab->listed)
+    if ((slab->summary != 0 || slab->purged) && !slab->current && !slab->listed)
         return false;
     for (size_t i = 0; i < slab->count; i++)
-        if (state_get(&slab->states[i]) > BLOCK_PURGING)
+        if (state_get(&slab->states[i]) > BLOCK_PURGED)
             return false;
     return true;
 }
@@ -367,7 +435,8 @@ bool bin_is_valid(const struct bin *bin)
     for (struct list_node *node = list_first(&bin->partial); node != NULL;
          node = list_next(&bin->partial, node)) {
         const struct slab *slab = CONTAINER_OF(node, struct slab, node);
-        if (slab->bin != bin || !slab->listed || slab->summary == 0 || !slab_is_valid(slab))
+        if (slab->bin != bin || !slab->listed || (slab->summary == 0 && !slab->purged) ||
+            !slab_is_valid(slab))
             return false;
     }
     return bin->slab == NULL || (bin->slab->bin == bin && slab_is_valid(bin->slab));

@@ -74,6 +74,9 @@ bool bin_open_window(struct bin *bin);
  */
 bool bin_next_slab(struct bin *bin);
 
+/* Bytes of the slab that bin_make_slab would make. */
+size_t bin_next_slab_bytes(const struct bin *bin);
+
 /* Makes a new slab and makes it current, in place of an exhausted one. False if there is no memory.
  */
 bool bin_make_slab(struct bin *bin, struct heap_set *set);
@@ -93,6 +96,16 @@ void slab_give_back(struct slab *slab, size_t number, struct heap_set *set);
 /* Turns all REMOTE blocks of a slab FREE; returns their number. */
 size_t slab_collect(struct slab *slab, struct heap_set *set);
 
+/*
+ * Gives the pages of a slab back to the system that hold nothing but FREE blocks, which become
+ * PURGED. Returns bytes.
+ */
+size_t slab_purge(struct slab *slab);
+
+/* The same for all slabs of a bin but the current one; those without a FREE block left go to the
+ * list's end. */
+size_t bin_purge(struct bin *bin);
+
 /* Gives all blocks of the magazine back. */
 void bin_flush(struct bin *bin, struct heap_set *set);
 
@@ -101,7 +114,7 @@ void bin_leave_slab(struct bin *bin, struct heap_set *set);
 
 /*
  * For an arena whose thread is gone: makes a bin (initialised, its lists empty) know a slab of its
- * class by its states alone. CACHED, REMOTE and PURGING become FREE. Releases nothing.
+ * class by its states alone. CACHED, REMOTE and PURGED become FREE. Releases nothing.
  */
 void slab_rebuild(struct slab *slab, struct bin *bin);
 

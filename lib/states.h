@@ -12,12 +12,12 @@
 #include "base.h"
 
 enum block_state {
-    BLOCK_FREE = 0,    /* may be handed out; all zero, as fresh pages are */
-    BLOCK_LIVE = 1,    /* the program holds it */
-    BLOCK_CACHED = 2,  /* in its owner's magazine */
-    BLOCK_REMOTE = 3,  /* freed by a thread that is not the owner; the owner collects it */
-    BLOCK_PURGING = 4, /* REMOTE, and its pages are just being given back to the system */
-    BLOCK_END = 5,     /* no block: the sentinel behind a slab's last one, and what follows it */
+    BLOCK_FREE = 0,   /* may be handed out; all zero, as fresh pages are */
+    BLOCK_LIVE = 1,   /* the program holds it */
+    BLOCK_CACHED = 2, /* in its owner's magazine */
+    BLOCK_REMOTE = 3, /* freed by a thread that is not the owner; the owner collects it */
+    BLOCK_PURGED = 4, /* as FREE, but its pages were given back: taken when there is no FREE one */
+    BLOCK_END = 5,    /* no block: the sentinel behind a slab's last one, and what follows it */
 };
 
 enum { STATES_GROUP = 64 }; /* states that one window covers */

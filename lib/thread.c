@@ -25,8 +25,8 @@ static void thread_end(void *value)
     arena_retire(arena);
 }
 
-/* Makes the key once. Without it (no key left) threads' arenas are not reused, and all else works.
- */
+/* Makes the key once. False if there is none left: threads' arenas are not reused then, and all
+ * else works. */
 static bool hook_make(void)
 {
     if (__atomic_load_n(&hook.made, __ATOMIC_ACQUIRE))

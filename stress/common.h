@@ -23,8 +23,7 @@ enum {
 /* The memory, in bytes, that the blocks of all threads of a program together may take. */
 #define STRESS_MEMORY ((size_t)320 << 20)
 
-/* The library's checker of all its structures; debug builds have it. Other threads must be quiet.
- */
+/* The library's check of all its structures, in debug builds. Other threads must be quiet. */
 int acre_debug_validate(void) __attribute__((weak));
 
 /* A generator (splitmix64); each thread has its own. */
@@ -54,15 +53,13 @@ struct block {
  */
 struct block block_allocate(struct random *random, size_t size);
 
-/* Fills the block that an allocation function has returned, after checking address and usable size.
- */
+/* Checks address and usable size of what an allocation function has returned, and fills it. */
 struct block block_adopt(void *address, size_t size);
 
 /* Checks the first `size` bytes at `address` against the pattern of `block`. */
 void block_check_prefix(const struct block *block, const unsigned char *address, size_t size);
 
-/* Checks the whole content, and frees the block; errno must survive. Nothing if there is no block.
- */
+/* Checks the whole content and frees the block, if there is one; errno must survive. */
 void block_release(struct block *block);
 
 /* One worker thread. The pointer to it is what the functions of a program get. */

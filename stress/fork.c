@@ -104,8 +104,7 @@ static void wait_for(pid_t child)
 /* Starts a child; its random numbers follow from the parent's. */
 static pid_t make_child(struct random *random, int generation);
 
-/* All that a child does. The locals of the parent's other threads are lost, as is what they held.
- */
+/* All that a child does. The locals of the parent's other threads are lost, and what they held. */
 static void live_as_child(struct random *random, int generation)
 {
     struct random of_thread = {random_next(random)};

@@ -15,8 +15,7 @@ enum {
     STATUS_SURVIVED = 3, /* the misuse went unnoticed */
 };
 
-/* One call that takes a block: the function named on the command line, the block, its usable size.
- */
+/* A call that takes a block: the function named on the command line, the block, its usable size. */
 struct call {
     const char *function;
     char *pointer;

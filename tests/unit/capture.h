@@ -47,8 +47,7 @@ static inline void capture_stderr(struct capture *capture, void (*run)(void *), 
     capture->status = 0;
 }
 
-/* Runs run(argument) in a child with standard error caught; the child exits with 0 if it returns.
- */
+/* Runs run(argument) in a child with standard error caught; it exits with 0 if run returns. */
 static inline void capture_child(struct capture *capture, void (*run)(void *), void *argument)
 {
     int pair[2];

@@ -21,8 +21,8 @@ static inline struct random random_begin(void)
 {
     const char *text = getenv(RANDOM_SEED_VARIABLE);
     uint64_t seed = text != NULL ? strtoull(text, NULL, 0) : 1;
-    uint64_t state =
-        seed ^ UINT64_C(0x9e3779b97f4a7c15); /* so that near seeds differ in many bits */
+    /* so that near seeds differ in many bits */
+    uint64_t state = seed ^ UINT64_C(0x9e3779b97f4a7c15);
 
     return (struct random){.seed = seed, .state = state != 0 ? state : 1};
 }

@@ -56,15 +56,6 @@ static long plain_find_run(size_t from, size_t limit, size_t run)
     return BITS_NONE;
 }
 
-static size_t plain_longest_run(size_t limit)
-{
-    size_t longest = 0;
-
-    for (size_t i = 0; i < limit; i++)
-        longest = max_size(longest, plain_run_at(i, limit));
-    return longest;
-}
-
 /* Fails unless the words hold just the plain bits. */
 static void check_equal(const char *after, size_t first, size_t count, uint64_t seed)
 {
@@ -99,8 +90,6 @@ START_TEST(finds_what_the_reference_finds)
             ck_assert_msg(bits_find_run(words, from, limit, run) ==
                               plain_find_run(from, limit, run),
                           "find run: %s", where);
-            ck_assert_msg(bits_longest_run(words, limit) == plain_longest_run(limit),
-                          "longest run: %s", where);
             ck_assert_msg(bits_count(words, from, limit - from) == set, "count: %s", where);
         }
     }
@@ -134,7 +123,6 @@ START_TEST(reads_nothing_of_an_empty_range)
     ck_assert_int_eq(bits_lowest(NULL, 0, 0), BITS_NONE);
     ck_assert_uint_eq(bits_lowest_clear(NULL, 0, 0), 0);
     ck_assert_int_eq(bits_find_run(NULL, 0, 0, 1), BITS_NONE);
-    ck_assert_uint_eq(bits_longest_run(NULL, 0), 0);
     ck_assert_uint_eq(bits_count(NULL, 0, 0), 0);
 }
 END_TEST
@@ -146,14 +134,12 @@ START_TEST(handles_all_set_and_all_clear)
     ck_assert_uint_eq(bits_lowest_clear(words, 0, BITS), BITS);
     ck_assert_int_eq(bits_find_run(words, 0, BITS, BITS), 0);
     ck_assert_int_eq(bits_find_run(words, 1, BITS, BITS), BITS_NONE);
-    ck_assert_uint_eq(bits_longest_run(words, BITS), BITS);
     ck_assert_uint_eq(bits_count(words, 0, BITS), BITS);
 
     memset(words, 0, sizeof(words));
     ck_assert_int_eq(bits_lowest(words, 0, BITS), BITS_NONE);
     ck_assert_uint_eq(bits_lowest_clear(words, 0, BITS), 0);
     ck_assert_int_eq(bits_find_run(words, 0, BITS, 1), BITS_NONE);
-    ck_assert_uint_eq(bits_longest_run(words, BITS), 0);
     ck_assert_uint_eq(bits_count(words, 0, BITS), 0);
 }
 END_TEST

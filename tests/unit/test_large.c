@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -173,8 +174,7 @@ START_TEST(extents_are_split_and_used_across_borders)
 }
 END_TEST
 
-/* The most dirty bytes that the stock may have when `live` bytes are LIVE, and `peak` lately were.
- */
+/* The most dirty bytes that the stock may have with `live` bytes LIVE now, `peak` lately. */
 static size_t bound(size_t limit, size_t live, size_t peak)
 {
     size_t above_live = peak + peak / 4 - live;
@@ -255,7 +255,7 @@ START_TEST(oldest_contents_go_first)
     large_free(block);
     uint64_t freed = os_now_ms();
     while (os_now_ms() == freed) /* of two of the same time, either may go */
-        os_yield();
+        sched_yield();
     large_free(block + 6 * MIB);
     ck_assert_uint_eq(totals().stock_dirty, 8 * MIB);
     ck_assert_ptr_eq(large_alloc(12 * MIB, 16, &zero), block);

@@ -4,6 +4,7 @@
  */
 #include "test.h"
 #include "option.h"
+#include "os.h"
 #include "random.h"
 #include "size_class.h"
 #include "slab.h"
@@ -367,20 +368,63 @@ START_TEST(collecting_frees_what_is_remote)
 }
 END_TEST
 
-START_TEST(a_slab_that_is_being_purged_is_not_released)
-{
-    begin_bin(64 * 1024);
-    size_t count = fill_slabs(blocks, MOST_BLOCKS, 2), first_count = blocks[0].slab->count;
-    struct slab *slab = blocks[0].slab;
+/* ---- Pages of partly used slabs ---- */
 
-    ck_assert_uint_lt(first_count, count);
-    state_set(state_of(blocks[0]), BLOCK_PURGING);
-    for (size_t i = 1; i < first_count; i++)
-        give(blocks[i]);
-    ck_assert_uint_ne(slab->geometry, 0);
-    state_set(state_of(blocks[0]), BLOCK_REMOTE);
-    ck_assert_uint_eq(slab_collect(slab, &set), 1);
-    ck_assert_uint_eq(slab->geometry, 0);
+/* True if no page that the block shares holds a block other than a FREE or PURGED one. */
+static bool has_pages_alone(struct block block)
+{
+    size_t page = os_page_size(), size = block.slab->block_size;
+    size_t from = align_down(block.number * size, page);
+    size_t to = min_size(align_up((block.number + 1) * size, page), block.slab->count * size);
+
+    for (size_t i = from / size; i * size < to; i++) {
+        uint8_t state = state_get(&block.slab->states[i]);
+        if (state != BLOCK_FREE && state != BLOCK_PURGED)
+            return false;
+    }
+    return true;
+}
+
+START_TEST(pages_without_a_live_block_are_given_back)
+{
+    struct random random = random_begin();
+
+    random.state += (uint64_t)_i;
+    begin_bin(_i % 2 == 0 ? 512 : 6 * 1024);
+    size_t count = fill_slabs(blocks, MOST_BLOCKS, _i % 2 == 0 ? 2 : 3), given = 0, purged = 0;
+    for (size_t i = 0; i < count; i++) {
+        memset(blocks[i].address, 'x', bin.block_size);
+        /* no slab becomes empty */
+        bool kept =
+            blocks[i].slab == bin.slab || blocks[i].number == 0 || random_below(&random, 16) == 0;
+        if (!kept) {
+            give(blocks[i]);
+            given++;
+        }
+        blocks[i].number = kept ? SIZE_MAX : blocks[i].number;
+    }
+    size_t bytes = bin_purge(&bin);
+    ck_assert(bin_is_valid(&bin));
+    ck_assert_uint_gt(bytes, 0);
+    ck_assert_uint_eq(bin_purge(&bin), 0); /* nothing is given back twice */
+    for (size_t i = 0; i < count; i++) {
+        if (blocks[i].number == SIZE_MAX) {
+            for (size_t at = 0; at < bin.block_size; at++)
+                if (blocks[i].address[at] != 'x')
+                    ck_abort_msg("a live block was purged; seed %" PRIu64, random.seed);
+        } else if (has_pages_alone(blocks[i])) {
+            if (*state_of(blocks[i]) != BLOCK_PURGED || blocks[i].address[0] != 0)
+                ck_abort_msg("block %zu was kept; seed %" PRIu64, i, random.seed);
+        }
+        purged += blocks[i].number != SIZE_MAX && *state_of(blocks[i]) == BLOCK_PURGED;
+    }
+    ck_assert_uint_gt(purged, 0);
+    /* all of them come back before a new slab is needed, and those with their pages first */
+    size_t slabs = bytes_in_slabs();
+    for (size_t i = 0; i < given; i++)
+        (void)take();
+    ck_assert_uint_eq(bytes_in_slabs(), slabs);
+    ck_assert(bin_is_valid(&bin));
 }
 END_TEST
 
@@ -396,9 +440,9 @@ START_TEST(a_slab_is_rebuilt_from_random_states)
     ck_assert(bin_make_slab(&bin, &set));
     struct slab *slab = bin.slab;
     size_t count = slab->count, live = 0;
-    uint64_t kinds = 1 + random_below(&random, BLOCK_PURGING + 1);
+    uint64_t kinds = 1 + random_below(&random, BLOCK_PURGED + 1);
     for (size_t i = 0; i < count; i++) {
-        before[i] = (uint8_t)((BLOCK_LIVE + random_below(&random, kinds)) % (BLOCK_PURGING + 1));
+        before[i] = (uint8_t)((BLOCK_LIVE + random_below(&random, kinds)) % (BLOCK_PURGED + 1));
         state_set(&slab->states[i], before[i]);
         live += before[i] == BLOCK_LIVE;
     }
@@ -445,7 +489,7 @@ Suite *slab_suite(void)
     tcase_add_test(tests, releasing_a_slab_takes_its_blocks_out_of_the_magazine);
     tcase_add_test(tests, flushing_frees_the_magazine);
     tcase_add_test(tests, collecting_frees_what_is_remote);
-    tcase_add_test(tests, a_slab_that_is_being_purged_is_not_released);
+    tcase_add_loop_test(tests, pages_without_a_live_block_are_given_back, 0, 20);
     tcase_add_loop_test(tests, a_slab_is_rebuilt_from_random_states, 0, 8);
     suite_add_tcase(suite, tests);
     return suite;

@@ -1,0 +1,224 @@
+/*
+ * Heap sets: see heap_set.h. Which heap serves, when free units go back to the system; what that
+ * means for one heap is in heap.c.
+ */
+#include "heap_set.h"
+
+#include "heap.h"
+#include "option.h"
+#include "os.h"
+
+/* ---- the set ---- */
+
+void heap_set_init(struct heap_set *set, struct arena *arena)
+{
+    set->lock.rank = LOCK_RANK_HEAP;
+    set->arena = arena;
+    set->generation = lock_generation();
+    list_init(&set->roomy);
+}
+
+void heap_set_lock(struct heap_set *set)
+{
+    if (lock_acquire(&set->lock))
+        heap_set_rebuild_locked(set);
+}
+
+void heap_set_unlock(struct heap_set *set)
+{
+    lock_release(&set->lock);
+}
+
+/* The first heap of the chains from number `chain` on, or NULL. */
+static struct heap *first_of_chains(const struct heap_set *set, size_t chain)
+{
+    struct heap *heap = NULL;
+    /* acquire: who sees a heap in its chain sees its header */
+    for (; chain < HEAP_CHAINS && heap == NULL; chain++)
+        heap = __atomic_load_n(&set->chains[chain], __ATOMIC_ACQUIRE);
+    return heap;
+}
+
+/* For walking all heaps, with or without the lock: heaps made meanwhile may be missed. */
+static struct heap *first_heap(const struct heap_set *set)
+{
+    return first_of_chains(set, 0);
+}
+
+static struct heap *next_heap(const struct heap *heap)
+{
+    if (heap->next != NULL)
+        return heap->next;
+    return first_of_chains(heap->set, heap->index % HEAP_CHAINS + 1);
+}
+
+/* ---- taking ---- */
+
+/* Adds a new heap with `units` units; NULL if there is no memory. */
+static struct heap *add_heap(struct heap_set *set, size_t units)
+{
+    struct heap *heap = heap_create(set, units);
+    if (heap == NULL)
+        return NULL;
+    struct heap **chain = &set->chains[heap->index % HEAP_CHAINS];
+    heap->next = *chain;
+    list_push_back(&set->roomy, &heap->roomy);
+    set->count++;
+    /* release: who sees the heap in its chain sees its header */
+    __atomic_store_n(chain, heap, __ATOMIC_RELEASE);
+    return heap;
+}
+
+/*
+ * A heap whose units heap_set_unmap_empty unmapped, with at least `units` of them mapped again;
+ * NULL if there is none. Without it every bout of memory pressure would leave another header
+ * behind.
+ */
+static struct heap *extend_heap(struct heap_set *set, size_t units)
+{
+    for (struct heap *heap = first_heap(set); heap != NULL; heap = next_heap(heap))
+        if (heap_remap_units(heap, units))
+            return heap;
+    return NULL;
+}
+
+struct slab *heap_set_take(struct heap_set *set, struct slab_geometry *geometry)
+{
+    struct slab *slab = NULL;
+    heap_set_lock(set);
+    struct list_node *node = list_first(&set->roomy);
+    while (node != NULL && slab == NULL) {
+        struct list_node *next = list_next(&set->roomy, node);
+        slab = heap_take(CONTAINER_OF(node, struct heap, roomy), geometry);
+        node = next;
+    }
+    if (slab == NULL) {
+        struct heap *heap = extend_heap(set, geometry->units);
+        if (heap == NULL)
+            heap = add_heap(set, geometry->units);
+        if (heap != NULL)
+            slab = heap_take(heap, geometry);
+    }
+    heap_set_unlock(set);
+    return slab;
+}
+
+/* ---- giving back ---- */
+
+/* True if the set has an empty heap with accessible units besides `heap`. */
+static bool has_other_spare(const struct heap_set *set, const struct heap *heap)
+{
+    for (struct list_node *node = list_first(&set->roomy); node != NULL;
+         node = list_next(&set->roomy, node)) {
+        struct heap *other = CONTAINER_OF(node, struct heap, roomy);
+        if (other != heap && other->used_units == 0 && other->opened_limit > other->first_unit)
+            return true;
+    }
+    return false;
+}
+
+/* Purges every free unit of every heap. Returns bytes given back. */
+static size_t purge_all(struct heap_set *set)
+{
+    size_t units = 0;
+    for (struct heap *heap = first_heap(set); heap != NULL; heap = next_heap(heap))
+        units += heap_purge(heap, heap->free_units);
+    return units * UNIT_SIZE;
+}
+
+void heap_set_give(struct heap_set *set, struct slab *slab)
+{
+    struct heap *heap = slab_heap(slab);
+    heap_set_lock(set);
+    heap_give(heap, slab);
+    if (heap->used_units == 0 && has_other_spare(set, heap))
+        heap_retire(heap);
+    uint64_t decay = option_value(OPTION_DECAY);
+    if (decay == 0 || set->dirty * UNIT_SIZE > option_value(OPTION_DIRTY_LIMIT))
+        purge_all(set);
+    else if (set->next_tick == 0)
+        __atomic_store_n(&set->next_tick, os_now_ms() + decay, __ATOMIC_RELAXED);
+    heap_set_unlock(set);
+}
+
+size_t heap_set_purge(struct heap_set *set)
+{
+    heap_set_lock(set);
+    size_t bytes = purge_all(set);
+    heap_set_unlock(set);
+    return bytes;
+}
+
+void heap_set_tick(struct heap_set *set)
+{
+    /* relaxed: who sees it late ages units late */
+    uint64_t due = __atomic_load_n(&set->next_tick, __ATOMIC_RELAXED);
+    if (due == 0)
+        return;
+    uint64_t now = os_now_ms();
+    if (now < due)
+        return;
+    heap_set_lock(set);
+    for (struct heap *heap = first_heap(set); heap != NULL; heap = next_heap(heap))
+        heap_age(heap);
+    uint64_t next = set->dirty == 0 ? 0 : now + max_size(option_value(OPTION_DECAY), 1);
+    __atomic_store_n(&set->next_tick, next, __ATOMIC_RELAXED);
+    heap_set_unlock(set);
+}
+
+size_t heap_set_unmap_empty(struct heap_set *set)
+{
+    size_t bytes = 0;
+    heap_set_lock(set);
+    for (struct heap *heap = first_heap(set); heap != NULL; heap = next_heap(heap))
+        if (heap->used_units == 0 && heap->unit_limit != heap->first_unit)
+            bytes += heap_unmap_units(heap);
+    heap_set_unlock(set);
+    return bytes;
+}
+
+/* ---- looking at all of it ---- */
+
+void heap_set_for_each_slab(struct heap_set *set, void (*visit)(void *, struct slab *),
+                            void *context)
+{
+    for (struct heap *heap = first_heap(set); heap != NULL; heap = next_heap(heap))
+        heap_for_each_slab(heap, visit, context);
+}
+
+void heap_set_rebuild_locked(struct heap_set *set)
+{
+    ASSERT(lock_is_held(&set->lock));
+    list_init(&set->roomy);
+    set->dirty = 0;
+    set->count = 0;
+    for (struct heap *heap = first_heap(set); heap != NULL; heap = next_heap(heap)) {
+        heap_rebuild(heap);
+        list_push_back(&set->roomy, &heap->roomy);
+        for (size_t w = 0; w < HEAP_WORDS; w++)
+            set->dirty += (size_t)__builtin_popcountll(heap->free_units[w] & heap->dirty_units[w]);
+        set->count = (uint32_t)max_size(set->count, heap->index + 1);
+    }
+    __atomic_store_n(&set->next_tick, os_now_ms(), __ATOMIC_RELAXED);
+}
+
+void heap_set_totals(struct heap_set *set, struct heap_totals *totals)
+{
+    heap_set_lock(set);
+    *totals = (struct heap_totals){.heaps = set->count, .free_dirty = set->dirty * UNIT_SIZE};
+    for (struct heap *heap = first_heap(set); heap != NULL; heap = next_heap(heap)) {
+        totals->mapped += (size_t)heap->unit_limit * UNIT_SIZE;
+        totals->in_slabs += (size_t)heap->used_units * UNIT_SIZE;
+    }
+    heap_set_unlock(set);
+}
+
+bool heap_set_is_valid(struct heap_set *set)
+{
+    bool valid = true;
+    heap_set_lock(set);
+    for (struct heap *heap = first_heap(set); heap != NULL; heap = next_heap(heap))
+        valid = valid && heap->size != 0 && heap_is_valid(heap);
+    heap_set_unlock(set);
+    return valid;
+}

@@ -1,0 +1,223 @@
+/*
+ * The stock of free LARGE extents: see large_stock.h. Owns the peaks of what was live, from which
+ * the bound on the stock follows.
+ */
+#include "large_stock.h"
+
+#include "large_list.h"
+#include "option.h"
+#include "os.h"
+
+enum {
+    LIVE_TIMES = 2,    /* the stock may have 2 times as much as is live beyond its option, ... */
+    PEAK_SHARE = 4,    /* ... but all together 1/4 more than the recent peak of what was live */
+    ADDRESS_TIMES = 2, /* the stock may have 2 times its limit in address space */
+};
+
+/* LARGE lock. The most bytes that were LIVE, as seen whenever something is freed. */
+static struct {
+    size_t recent;  /* since `since` */
+    size_t before;  /* in the period of OPTION_DECAY before that; 0 if nothing was freed in it */
+    uint64_t since; /* ms */
+} peaks;
+
+/* ---- what the stock may have ---- */
+
+void large_stock_note_peak(uint64_t now)
+{
+    uint64_t passed = now > peaks.since ? now - peaks.since : 0;
+    if (passed >= option_value(OPTION_DECAY)) {
+        peaks.before = passed / 2 >= option_value(OPTION_DECAY) ? 0 : peaks.recent;
+        peaks.recent = 0;
+        peaks.since = now;
+    }
+    peaks.recent = max_size(peaks.recent, large_list.table.live_bytes);
+}
+
+/* The most dirty bytes that the stock may have, as large.h explains. Needs the lock. */
+static size_t stock_limit(void)
+{
+    size_t limit = option_value(OPTION_LARGE_STOCK);
+    size_t live = large_list.table.live_bytes;
+    size_t peak = max_size(peaks.recent, peaks.before);
+    if (limit == 0)
+        return 0;
+    peak += peak / PEAK_SHARE;
+    return limit + min_size(LIVE_TIMES * live, peak > live ? peak - live : 0);
+}
+
+bool large_stock_has_surplus(void)
+{
+    return UNLIKELY(large_list.table.dirty_bytes > stock_limit());
+}
+
+/* ---- into the stock ---- */
+
+static bool is_due(uint64_t stamp, uint64_t now)
+{
+    return stamp != EXTENT_KEPT && now >= stamp && now - stamp >= option_value(OPTION_DECAY);
+}
+
+/* True if an extent may join one that leaves the stock: it is due by `now`, or was refused and gets
+ * another chance; with `now` 0, if it is known to be zero. */
+static bool may_join(const struct extent *extent, uint64_t now)
+{
+    if (extent == NULL)
+        return false;
+    return now == 0 ? extent->zero : extent->stamp == EXTENT_KEPT || is_due(extent->stamp, now);
+}
+
+/* Joins a STOCK extent with those beside it that may. Needs the lock. */
+static struct extent *join_neighbours(struct extent *extent, uint64_t now)
+{
+    struct extent *next = extents_stock_behind(&large_list.table, extent);
+    while (may_join(next, now)) {
+        extents_join(&large_list.table, extent, next);
+        next = extents_stock_behind(&large_list.table, extent);
+    }
+    next = extents_stock_before(&large_list.table, extent);
+    while (may_join(next, now)) {
+        extent = extents_join(&large_list.table, next, extent);
+        next = extents_stock_before(&large_list.table, extent);
+    }
+    return extent;
+}
+
+/* Takes a STOCK extent out for a batch that has room. Needs the lock. */
+static void batch_add(struct large_batch *batch, struct extent *extent)
+{
+    extents_withdraw(&large_list.table, extent);
+    batch->extents[batch->count++] = extent;
+}
+
+void large_stock_put(struct extent *block, uint64_t now, struct large_batch *batch)
+{
+    extents_set_stock(&large_list.table, block, now, false);
+    if (option_value(OPTION_LARGE_STOCK) == 0)
+        batch_add(batch, join_neighbours(block, 0));
+}
+
+/* ---- back to the system ---- */
+
+size_t large_stock_give_back(struct extent *extent)
+{
+    size_t size = extent->size;
+    bool unmapped = os_unmap((void *)extent->base, size);
+    bool purged = !unmapped && !extent->zero && os_purge((void *)extent->base, size);
+
+    large_list_acquire();
+    if (unmapped) {
+        extents_recycle(&large_list.table, extent);
+    } else {
+        extent->zero = extent->zero || purged;
+        extent->stamp = EXTENT_KEPT;
+        extents_publish(&large_list.table, extent, EXTENT_STOCK);
+        if (extent->zero)
+            join_neighbours(extent, 0);
+    }
+    large_list_release();
+    return unmapped || purged ? size : 0;
+}
+
+/* Gives back a batch. Bytes returned to the system. Must not hold the lock. */
+static size_t give_back_all(const struct large_batch *batch)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < batch->count; i++)
+        bytes += large_stock_give_back(batch->extents[i]);
+    return bytes;
+}
+
+size_t large_stock_purge_due(uint64_t now)
+{
+    struct large_batch batch = {.count = 0};
+
+    if (LIKELY(!is_due(__atomic_load_n(&large_list.oldest, __ATOMIC_RELAXED), now)))
+        return 0;
+    large_list_acquire();
+    while (batch.count < LARGE_BATCH) {
+        struct extent *extent = extents_oldest(&large_list.table);
+        if (extent == NULL || !is_due(extent->stamp, now))
+            break;
+        batch_add(&batch, join_neighbours(extent, now));
+    }
+    large_list_release();
+    return give_back_all(&batch);
+}
+
+size_t large_stock_purge_all(void)
+{
+    struct large_batch batch;
+    struct extent_run run = {0}; /* the last one taken: what is refused comes back below its end */
+    size_t bytes = 0;
+
+    do {
+        batch.count = 0;
+        large_list_acquire();
+        while (batch.count < LARGE_BATCH &&
+               extents_run_from(&large_list.table, run.base + run.size, 1, &run))
+            batch_add(&batch, extents_gather(&large_list.table, &run));
+        large_list_release();
+        bytes += give_back_all(&batch);
+    } while (batch.count == LARGE_BATCH);
+    return bytes;
+}
+
+/* Takes the oldest extents out of the stock until it is within its limit, or the batch full; of the
+ * last one only as much as needed. Needs the lock. */
+static void take_surplus(struct large_batch *batch)
+{
+    while (batch->count < LARGE_BATCH && large_stock_has_surplus()) {
+        size_t surplus = align_up(large_list.table.dirty_bytes - stock_limit(), os_page_size());
+        struct extent *extent = extents_oldest(&large_list.table);
+        if (extent == NULL)
+            break;
+        if (!extent->zero && extent->size > surplus && large_list.table.spare != 0)
+            extent = extents_split(&large_list.table, extent, extent->size - surplus);
+        batch_add(batch, extent);
+    }
+}
+
+/* Gives back the contents of a LEAVING extent, whose address stays in the stock. Where the system
+ * refuses that, or it has none, it is unmapped. Must not hold the lock. */
+static void purge(struct extent *extent, uint64_t now)
+{
+    if (extent->zero || !os_purge((void *)extent->base, extent->size)) {
+        large_stock_give_back(extent);
+        return;
+    }
+    large_list_acquire();
+    extent->zero = true;
+    extent->stamp = now;
+    extents_publish(&large_list.table, extent, EXTENT_STOCK);
+    large_list_release();
+}
+
+/* Brings the stock within its limit, oldest extents first: they lose their contents, or, if the
+ * stock has too much address space as well, are unmapped. Must not hold the lock. */
+static void purge_surplus(uint64_t now)
+{
+    struct large_batch batch;
+    bool unmap;
+
+    do {
+        batch.count = 0;
+        if (!large_list_acquire_with(1))
+            large_list_acquire(); /* without an entry for the rest, a whole extent goes */
+        unmap = large_list.table.stock_bytes / ADDRESS_TIMES > stock_limit();
+        take_surplus(&batch);
+        large_list_release();
+        for (size_t i = 0; i < batch.count && !unmap; i++)
+            purge(batch.extents[i], now);
+        if (unmap)
+            give_back_all(&batch);
+    } while (batch.count == LARGE_BATCH);
+}
+
+void large_stock_settle(const struct large_batch *batch, bool surplus, uint64_t now)
+{
+    give_back_all(batch);
+    if (surplus)
+        purge_surplus(now);
+    large_stock_purge_due(now);
+}
