@@ -11,14 +11,16 @@
 #include <string.h>
 
 enum {
-    PAGES_FROM = 4096, /* bytes; a block of this size may be LARGE where no heap has room for it */
-    ZERO_KNOWN_FROM =
-        4096, /* bytes; smaller blocks are zeroed without asking whether they are zero */
-    ZERO_BY_PURGE_FROM = 1 << 20, /* bytes; from here on dirty pages are exchanged for fresh ones,
-                                     which cost what the program touches of them */
-    SHRINK_KEEPS = 2,             /* a block stays while at least 1/2 of it is used */
-    SHRINK_ALWAYS_KEPT = 64,      /* bytes; up to here a block stays however little of it is used */
-    UNIT_ALIGNMENT = UNIT_SIZE,   /* slabs start at a multiple of it */
+    /* bytes; a block of this size may be LARGE where no heap has room for it */
+    PAGES_FROM = 4096,
+    /* bytes; smaller blocks are zeroed without asking whether they are zero */
+    ZERO_KNOWN_FROM = 4096,
+    /* bytes; from here on dirty pages are exchanged for fresh ones, of which the program pays for
+     * those that it touches */
+    ZERO_BY_PURGE_FROM = 1 << 20,
+    SHRINK_KEEPS = 2,           /* a block stays while at least 1/2 of it is used */
+    SHRINK_ALWAYS_KEPT = 64,    /* bytes; up to here a block stays however little of it is used */
+    UNIT_ALIGNMENT = UNIT_SIZE, /* slabs start at a multiple of it */
 };
 
 /* Errors leave by one door. */
@@ -193,8 +195,10 @@ static void *alloc_quietly(size_t size)
     return block;
 }
 
-/* Bytes of the block at p, 0 after a misuse was reported. Sets *own if the block is the calling
- * thread's own. */
+/*
+ * Bytes of the block at p, 0 after a misuse was reported. *own is the block if it is the calling
+ * thread's, so that it need not be found again; else own->slab is NULL.
+ */
 static ALWAYS_INLINE size_t usable_size(void *p, struct own_block *own, const char *function)
 {
     if (LIKELY(heap_map_covers(p))) {

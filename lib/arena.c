@@ -7,12 +7,12 @@
 
 enum {
     STATUS_GENERATION_SHIFT = 32,
-    GROWTH_LEAST =
-        4
-        << 20, /* bytes by which an arena's slabs grow between two looks for idle pages, at least */
-    GROWTH_SHARE =
-        8, /* and at least 1/8 of what is in slabs: a look reads all states of partial slabs */
-    POOLED_LIMIT = 1 << 20, /* bytes freed to a pooled arena before somebody drains it */
+    /* Between two looks for idle pages an arena's slabs grow by so many bytes at least, ... */
+    GROWTH_LEAST = 4 << 20,
+    /* ... and by 1/8 of what is in slabs: a look reads all states of partly free slabs. */
+    GROWTH_SHARE = 8,
+    /* bytes freed to a pooled arena before somebody drains it */
+    POOLED_LIMIT = 1 << 20,
 };
 
 struct arena arena_none;
@@ -45,8 +45,7 @@ static void set_status(struct arena *arena, enum arena_status status)
     __atomic_store_n(&arena->status, word, __ATOMIC_RELEASE);
 }
 
-/* Takes an arena that is in nobody's hands for the calling thread. The caller holds the pool's
- * lock. */
+/* Takes an arena that is in nobody's hands for the calling thread. Needs the pool's lock. */
 static void hold(struct arena *arena, enum arena_status status)
 {
     arena->held_before = thread_held;
@@ -108,7 +107,7 @@ static void pool_unlock(void)
     lock_release(&pool.lock);
 }
 
-/* Makes an arena and publishes it. The caller holds the pool's lock. */
+/* Makes an arena and publishes it. Needs the pool's lock. */
 static struct arena *arena_make(void)
 {
     struct arena *arena = meta_alloc(sizeof(struct arena), CACHE_LINE);

@@ -10,9 +10,9 @@
 /* What the states say about an address in a heap. */
 struct place {
     struct slab *slab; /* NULL: in no slab */
-    uint8_t *state; /* of the block that the address lies in; NULL behind the slab's last block */
-    char *block;    /* that block */
-    size_t block_size;
+    char *block;       /* the block that it lies in; NULL: behind the slab's last one */
+    uint8_t *state;    /* its state, if there is one */
+    size_t block_size; /* bytes of each of the slab's blocks */
 };
 
 /*
@@ -28,8 +28,7 @@ static struct heap *heap_of(const void *p)
     return heap;
 }
 
-/* Finds the block that p, an address in `heap`, lies in: by the published geometry, for any thread.
- */
+/* Finds the block that p, an address in `heap`, lies in; for any thread, by published geometry. */
 static struct place find_place(struct heap *heap, const void *p)
 {
     struct place place = {.slab = heap_slab_of(heap, p)};
@@ -60,6 +59,14 @@ static bool is_aligned(const void *p)
     return (uintptr_t)p % BLOCK_ALIGNMENT == 0;
 }
 
+/* What is wrong with a free of p, which lies in `block` and is not the start of a LIVE one. */
+static enum misuse kind_in_block(const void *p, const void *block)
+{
+    if (p == block)
+        return MISUSE_DOUBLE_FREE;
+    return is_aligned(p) ? MISUSE_INTERIOR : MISUSE_MISALIGNED;
+}
+
 static void describe_in_heap(struct misuse_report *report, struct heap *heap)
 {
     struct place place = find_place(heap, report->pointer);
@@ -76,10 +83,7 @@ static void describe_in_heap(struct misuse_report *report, struct heap *heap)
     report->block_size = place.block_size;
     report->block_class = place.block_size <= SIZE_CLASS_TINY_LIMIT ? "TINY" : "SMALL";
     report->arena = (int)heap->set->arena->number;
-    if (report->pointer == place.block)
-        report->kind = MISUSE_DOUBLE_FREE;
-    else
-        report->kind = is_aligned(report->pointer) ? MISUSE_INTERIOR : MISUSE_MISALIGNED;
+    report->kind = kind_in_block(report->pointer, place.block);
 }
 
 static void describe_outside(struct misuse_report *report)
@@ -96,10 +100,7 @@ static void describe_outside(struct misuse_report *report)
     report->block = info.base;
     report->block_size = info.size;
     report->block_class = "LARGE";
-    if (report->pointer == info.base)
-        report->kind = MISUSE_DOUBLE_FREE;
-    else
-        report->kind = is_aligned(report->pointer) ? MISUSE_INTERIOR : MISUSE_MISALIGNED;
+    report->kind = kind_in_block(report->pointer, info.base);
 }
 
 /* Says what is wrong with p and, by default, ends the process. */

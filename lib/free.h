@@ -3,11 +3,11 @@
  *
  *   free_block ---- magazine
  *        |  \------ give back to the slab ---- slab_gave_back    was full, or may be empty
- *        |  \------ free_other --- remote_free  another thread's block
+ *        |  \------ free_other --- remote_free   another thread's block; not LIVE: free_slow
  *        v
  *   free_slow ----- NULL
- *               --- large_free                  not in a heap
- *               --- report_misuse               everything else
+ *               --- large_free                   not in a heap
+ *               --- report_misuse                everything else
  *
  * The one test that a free makes of its block is "is it LIVE". All functions preserve errno.
  */
@@ -19,8 +19,7 @@
 #include "heap_map.h"
 #include "slab.h"
 
-/* All frees that the fast path does not serve; `function` is the exported function's name for
- * reports. */
+/* All frees that the fast path does not serve; reports name `function`, the exported one. */
 NOINLINE void free_slow(void *p, const char *function);
 
 /*

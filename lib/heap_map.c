@@ -11,8 +11,3 @@ bool heap_map_publish(struct heap *heap)
     __atomic_store_n(&heap_map[piece], 1, __ATOMIC_RELEASE);
     return true;
 }
-
-void heap_map_withdraw(struct heap *heap)
-{
-    __atomic_store_n(&heap_map[(uintptr_t)heap >> HEAP_SHIFT], 0, __ATOMIC_RELEASE);
-}

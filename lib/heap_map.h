@@ -3,9 +3,9 @@
  * begins. It is what free looks at first, so any address may be looked up: nothing is read but the
  * map itself.
  *
- * A heap's entry is published last and withdrawn first, by one store. Lives in .bss, 4 MiB for
- * 47-bit addresses (8 MiB for 48 bits on arm64), and is committed by touch: a page of it covers 128
- * GiB.
+ * A heap's entry is published last, by one store, and stays for ever, as the heap's header does.
+ * Lives in .bss, 4 MiB for 47-bit addresses (8 MiB for 48 bits on arm64), and is committed by
+ * touch: a page of it covers 128 GiB.
  */
 #ifndef ACRE_LIB_HEAP_MAP_H
 #define ACRE_LIB_HEAP_MAP_H
@@ -49,10 +49,9 @@ static inline struct heap *heap_map_find(const void *pointer)
 }
 
 /*
- * Publishes the heap at `heap`, all of whose header is written, or withdraws it. Release: who finds
- * the heap finds its header. An address outside the map cannot be published; returns false.
+ * Publishes the heap at `heap`, all of whose header is written. Release: who finds the heap finds
+ * its header. An address outside the map cannot be published; returns false.
  */
 bool heap_map_publish(struct heap *heap);
-void heap_map_withdraw(struct heap *heap);
 
 #endif

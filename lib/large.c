@@ -350,16 +350,6 @@ void large_totals(struct large_totals *totals)
     large_list_release();
 }
 
-void large_for_each(void (*visit)(void *context, void *base, size_t size), void *context)
-{
-    large_list_acquire();
-    for (struct extent *entry = extents_first(&large_list.table); entry;
-         entry = extents_next(entry))
-        if (entry->state == EXTENT_LIVE)
-            visit(context, (void *)entry->base, entry->size);
-    large_list_release();
-}
-
 bool large_is_valid(void)
 {
     large_list_acquire();

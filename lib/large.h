@@ -103,10 +103,6 @@ size_t large_purge(bool all);
 /* Fills in the totals. */
 void large_totals(struct large_totals *totals);
 
-/* Calls visit for every LIVE block, by address and under the lock: visit must not allocate or call
- * this module. */
-void large_for_each(void (*visit)(void *context, void *base, size_t size), void *context);
-
 /* Checks the index against the entries, as extents_is_valid does. */
 bool large_is_valid(void);
 

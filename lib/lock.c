@@ -192,15 +192,6 @@ static void wait_for_holder(struct lock *lock)
     os_wait((uint32_t *)(void *)&lock->word, (uint32_t)(word | LOCK_WAITERS), WAIT_MS);
 }
 
-bool lock_try_acquire(struct lock *lock, bool *orphaned)
-{
-    notice_fork();
-    if (!take_if_possible(lock, word_of_self(), orphaned))
-        return false;
-    rank_taken(lock);
-    return true;
-}
-
 bool lock_acquire(struct lock *lock)
 {
     bool orphaned = false;

@@ -36,9 +36,6 @@ struct lock {
  */
 bool lock_acquire(struct lock *lock);
 
-/* As lock_acquire, but returns false at once if another thread holds it; *orphaned as above. */
-bool lock_try_acquire(struct lock *lock, bool *orphaned);
-
 void lock_release(struct lock *lock);
 
 /* True if the calling thread holds the lock: for assertions. */

@@ -23,8 +23,7 @@ extern const uint8_t size_class_table[SIZE_CLASS_TABLE_LIMIT / 16 + 1];
 /* Bytes of a block of each class. */
 extern const uint32_t size_class_sizes[SIZE_CLASS_COUNT];
 
-/* 2^64 / size, rounded up, of each class: for dividing by the size exactly, see slab_starts_block.
- */
+/* 2^64 / size, rounded up, of each class: divides by the size exactly, see slab_starts_block. */
 extern const uint64_t size_class_reciprocals[SIZE_CLASS_COUNT];
 
 /* The class of a size in SIZE_CLASS_TABLE_LIMIT .. SIZE_CLASS_LIMIT bytes, by arithmetic. */

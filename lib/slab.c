@@ -5,10 +5,12 @@
 #include "size_class.h"
 
 enum {
-    FIRST_BLOCKS = 8, /* a class's first slab holds so many at least, where one of 1 MiB does */
-    FIRST_BLOCKS_MOST = 256, /* and no more than so many */
-    GROWING_SLABS =
-        5, /* slabs after which a class's slabs have full size: 2^4 units are the most */
+    /* a class's first slab holds so many blocks at least, if 1 MiB has room for them, ... */
+    FIRST_BLOCKS = 8,
+    /* ... and no more than so many */
+    FIRST_BLOCKS_MOST = 256,
+    /* slabs after which a class's slabs have full size: 2^4 units are the most */
+    GROWING_SLABS = 5,
     SHARED_LIMIT = 256 << 10,   /* bytes; larger blocks are a slab each */
     NEVER_CHECKED = 0x7fffffff, /* until_check of a current slab: it is kept, empty or not */
 };

@@ -3,10 +3,10 @@
  * arena stands in one class. The algorithm is in doc/design.md ("Blocks"); the states (states.h)
  * are the truth.
  *
- * A slab is in one of three places: current (its bin allocates from it), listed (it has FREE blocks
- * and waits on the bin's list), or neither (it has none; the first give-back lists it). It is
- * released when none of its blocks is LIVE, unless it is current. All of it belongs to the arena's
- * thread: no lock but the heap lock that making and releasing take.
+ * A slab is in one of three places: current (its bin allocates from it), listed (it has FREE or
+ * PURGED blocks and waits on the bin's list), or neither (it has none; the first give-back lists
+ * it). It is released when none of its blocks is LIVE, unless it is current. All of it belongs to
+ * the arena's thread: no lock but the heap lock that making and releasing take.
  */
 #ifndef ACRE_LIB_SLAB_H
 #define ACRE_LIB_SLAB_H
@@ -19,10 +19,15 @@
 enum {
     MAGAZINE_MOST = 32,       /* blocks in a magazine of a TINY class */
     MAGAZINE_MOST_SMALL = 16, /* of a SMALL class */
-    MAGAZINE_BYTES =
-        64 << 10, /* a magazine holds no more bytes than this, but at least one block */
-    MAGAZINE_ENTRIES =
-        20 * 32 + 230, /* all magazines of an arena: checked by magazine_capacity's test */
+    /* a magazine holds no more bytes than this, but at least one block */
+    MAGAZINE_BYTES = 64 << 10,
+    /*
+     * All magazines of an arena, class by class: the 20 TINY ones and the 8 SMALL ones up to 4 KiB
+     * are bounded by number; the next twelve, four each up to 8, 16 and 32 KiB, by MAGAZINE_BYTES;
+     * the last 20 have one block.
+     */
+    MAGAZINE_ENTRIES = 20 * MAGAZINE_MOST + 8 * MAGAZINE_MOST_SMALL + (12 + 10 + 9 + 8) +
+                       (6 + 5 + 4 + 4) + (3 + 2 + 2 + 2) + 20 * 1,
 };
 
 struct magazine_entry {
@@ -41,7 +46,7 @@ struct bin {
     size_t block_size;      /* bytes; 0 until the class is first used */
     struct slab *slab;      /* the current slab, which the window is of; NULL if none */
 
-    struct list partial; /* slabs with FREE blocks that are not current, oldest first */
+    struct list partial; /* listed slabs; the first one becomes current next */
     uint32_t slabs_made; /* so far, for growing the next one */
     uint8_t class;
     bool window_zero; /* no block of the window was ever handed out and its memory is zero */
@@ -70,15 +75,13 @@ static ALWAYS_INLINE bool slab_starts_block(size_t offset, uint64_t reciprocal, 
 /* Opens the next window of the current slab. False if it has no FREE block left. */
 bool bin_open_window(struct bin *bin);
 
-/* Makes the oldest partly free slab current, in place of an exhausted one. False if there is none.
- */
+/* Makes the oldest partly free slab current, in place of an exhausted one. False if none is. */
 bool bin_next_slab(struct bin *bin);
 
 /* Bytes of the slab that bin_make_slab would make. */
 size_t bin_next_slab_bytes(const struct bin *bin);
 
-/* Makes a new slab and makes it current, in place of an exhausted one. False if there is no memory.
- */
+/* Makes a new slab current, in place of an exhausted one. False if there is no memory. */
 bool bin_make_slab(struct bin *bin, struct heap_set *set);
 
 /* Fills in a descriptor from its geometry: all but what the states tell. */
@@ -102,8 +105,10 @@ size_t slab_collect(struct slab *slab, struct heap_set *set);
  */
 size_t slab_purge(struct slab *slab);
 
-/* The same for all slabs of a bin but the current one; those without a FREE block left go to the
- * list's end. */
+/*
+ * The same for all slabs of a bin but the current one; those without a FREE block left go to the
+ * list's end, so that allocation comes to them last.
+ */
 size_t bin_purge(struct bin *bin);
 
 /* Gives all blocks of the magazine back. */
@@ -121,8 +126,7 @@ void slab_rebuild(struct slab *slab, struct bin *bin);
 /* Checks descriptor, states and place of a slab against each other. The owner must be quiet. */
 bool slab_is_valid(const struct slab *slab);
 
-/* Checks a bin: magazine entries are CACHED, window blocks FREE, list members valid and of the
- * class. */
+/* Checks a bin: magazine entries are CACHED, window blocks FREE, listed slabs valid and its own. */
 bool bin_is_valid(const struct bin *bin);
 
 #endif

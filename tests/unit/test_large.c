@@ -108,25 +108,6 @@ START_TEST(impossible_requests_fail)
 }
 END_TEST
 
-static void count_block(void *context, void *base, size_t size)
-{
-    size_t *sum = context;
-    sum[0]++;
-    sum[1] += size + (uintptr_t)base;
-}
-
-START_TEST(every_live_block_is_visited)
-{
-    size_t sum[2] = {0, 0};
-    uintptr_t a = (uintptr_t)alloc(MIB), b = (uintptr_t)alloc(2 * MIB);
-
-    large_free(alloc(4 * MIB));
-    large_for_each(count_block, sum);
-    ck_assert_uint_eq(sum[0], 2);
-    ck_assert_uint_eq(sum[1], a + b + 3 * MIB);
-}
-END_TEST
-
 /* ---- The stock ---- */
 
 /* What was written is still there: the same pages come back, without a system call. */
@@ -529,7 +510,6 @@ Suite *large_suite(void)
     tcase_add_test(tests, blocks_are_page_rounded_and_zero);
     tcase_add_test(tests, alignments_are_kept);
     tcase_add_test(tests, impossible_requests_fail);
-    tcase_add_test(tests, every_live_block_is_visited);
     tcase_add_test(tests, a_loop_is_served_from_the_stock);
     tcase_add_test(tests, extents_are_split_and_used_across_borders);
     tcase_add_test(tests, stock_is_bounded);

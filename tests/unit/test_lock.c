@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 
 static struct lock lock = {.rank = LOCK_RANK_HEAP};
@@ -24,44 +25,43 @@ START_TEST(a_lock_knows_its_holder)
 }
 END_TEST
 
-/* What another thread finds out about the lock. */
+/* What another thread, which takes the lock, finds out about it. */
 struct view {
-    bool held, taken, orphaned;
+    bool held_before, held, orphaned; /* as the thread sees it */
+    bool taken;                       /* atomic: the thread has had the lock */
 };
 
-static void *look(void *argument)
+static void *take(void *argument)
 {
     struct view *view = argument;
 
+    view->held_before = lock_is_held(&lock);
+    view->orphaned = lock_acquire(&lock);
     view->held = lock_is_held(&lock);
-    view->taken = lock_try_acquire(&lock, &view->orphaned);
-    if (view->taken)
-        lock_release(&lock);
+    __atomic_store_n(&view->taken, true, __ATOMIC_RELAXED);
+    lock_release(&lock);
     return NULL;
 }
 
-static struct view look_from_a_thread(void)
+START_TEST(others_wait_for_a_held_lock)
 {
-    struct view view = {.orphaned = false};
+    struct view view = {.taken = false};
     pthread_t thread;
 
-    ck_assert_int_eq(pthread_create(&thread, NULL, look, &view), 0);
-    ck_assert_int_eq(pthread_join(thread, NULL), 0);
-    return view;
-}
-
-START_TEST(others_do_not_get_a_held_lock)
-{
     lock_acquire(&lock);
-    struct view view = look_from_a_thread();
-    ck_assert(!view.held);
-    ck_assert(!view.taken);
+    ck_assert_int_eq(pthread_create(&thread, NULL, take, &view), 0);
+    while ((__atomic_load_n(&lock.word, __ATOMIC_RELAXED) & 1) == 0)
+        sched_yield(); /* until the other waits */
+    ck_assert(!__atomic_load_n(&view.taken, __ATOMIC_RELAXED));
     ck_assert(lock_is_held(&lock));
-
     lock_release(&lock);
-    view = look_from_a_thread();
+
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
     ck_assert(view.taken);
+    ck_assert(!view.held_before);
+    ck_assert(view.held);
     ck_assert(!view.orphaned);
+    ck_assert(!lock_is_held(&lock));
 }
 END_TEST
 
@@ -74,10 +74,7 @@ static void *count_up(void *argument)
     bool *wrong = argument;
 
     for (int i = 0; i < ROUNDS; i++) {
-        bool orphaned = false;
-        if (i % 3 != 0 || !lock_try_acquire(&lock, &orphaned))
-            orphaned = lock_acquire(&lock);
-        *wrong |= orphaned;
+        *wrong |= lock_acquire(&lock);
         counter++;
         lock_release(&lock);
     }
@@ -178,7 +175,7 @@ Suite *lock_suite(void)
     TCase *tests = tcase_create("lock");
 
     tcase_add_test(tests, a_lock_knows_its_holder);
-    tcase_add_test(tests, others_do_not_get_a_held_lock);
+    tcase_add_test(tests, others_wait_for_a_held_lock);
     tcase_add_test(tests, a_counter_under_contention_is_exact);
     tcase_add_test(tests, ranks_may_be_taken_upwards);
     add_debug_tests(tests);

@@ -143,29 +143,6 @@ START_TEST(a_child_is_told_once_that_the_holder_is_lost)
 }
 END_TEST
 
-static int check_orphan_by_trying(void)
-{
-    bool orphaned = false;
-
-    if (!lock_try_acquire(&lock, &orphaned) || !orphaned)
-        return 1;
-    lock_release(&lock);
-    if (!lock_try_acquire(&lock, &orphaned) || orphaned)
-        return 2;
-    return 0;
-}
-
-START_TEST(trying_tells_it_too)
-{
-    struct holder holder;
-
-    begin_way(_i);
-    holder_begin(&holder);
-    check_in_child(check_orphan_by_trying);
-    holder_end(&holder);
-}
-END_TEST
-
 static void *take_and_give(void *orphaned)
 {
     *(bool *)orphaned = lock_acquire(&lock);
@@ -205,8 +182,6 @@ static int check_grandchild_of_holder(void)
 
 static int check_own(void)
 {
-    bool orphaned;
-
     /* a lock of ours: also notices the fork, where nothing else does */
     if (lock_acquire(&second))
         return 1;
@@ -217,7 +192,7 @@ static int check_own(void)
         return result;
     lock_release(&second);
     lock_release(&lock);
-    if (!lock_try_acquire(&lock, &orphaned) || orphaned)
+    if (lock_acquire(&lock))
         return 3;
     return lock_generation() == 1 ? 0 : 4;
 }
@@ -346,7 +321,6 @@ Suite *lock_fork_suite(void)
     TCase *forks = tcase_create("lock_fork");
 
     tcase_add_loop_test(forks, a_child_is_told_once_that_the_holder_is_lost, 0, WAYS);
-    tcase_add_loop_test(forks, trying_tells_it_too, 0, WAYS);
     tcase_add_loop_test(forks, a_lock_that_others_wait_for_is_taken_in_the_child, 0, WAYS);
     tcase_add_loop_test(forks, a_lock_of_the_forking_thread_stays_its_own, 0, WAYS);
     tcase_add_loop_test(forks, whoever_forks_keeps_its_own_locks_only, 0, WAYS);
