@@ -65,18 +65,12 @@ static void *take_block(struct arena *arena, unsigned class, bool *zero)
     *zero = false;
     if (bin->block_size == 0)
         arena_init_bin(arena, class);
-    if (bin->top != bin->bottom) {
-        struct magazine_entry *entry = --bin->top;
-        state_set(entry->state, BLOCK_LIVE);
-        return entry->block;
+    if (bin->top == bin->bottom) {
+        if (bin->window == 0 && !alloc_refill(arena, bin))
+            return NULL;
+        *zero = bin->window_zero;
     }
-    if (bin->window == 0 && !alloc_refill(arena, bin))
-        return NULL;
-    unsigned number = lowest_bit(bin->window);
-    bin->window &= bin->window - 1;
-    state_set(&bin->window_states[number], BLOCK_LIVE);
-    *zero = bin->window_zero;
-    return bin->window_base + number * bin->block_size;
+    return alloc_from_bin(bin);
 }
 
 /* A block of a class, for any thread; NULL if there is no memory. */

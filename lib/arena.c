@@ -128,7 +128,7 @@ static void rebuild_slab(void *context, struct slab *slab)
 {
     struct arena *arena = context;
     struct slab_geometry g = geometry_unpack(slab->geometry);
-    const uint8_t *states = slab_heap(slab)->states + (size_t)g.first_line * STATES_GROUP;
+    const uint8_t *states = geometry_states(slab_heap(slab), g);
     if (states_find(states, g.count, BLOCK_LIVE) == g.count) {
         heap_set_give(&arena->heaps, slab);
         return;

@@ -37,12 +37,12 @@ static struct place find_place(struct heap *heap, const void *p)
     if (word == 0)
         return (struct place){.slab = NULL};
     struct slab_geometry g = geometry_unpack(word);
-    char *base = (char *)heap + (size_t)g.first_unit * UNIT_SIZE;
+    char *base = geometry_base(heap, g);
     place.block_size = size_class_sizes[g.class];
     size_t number = (size_t)((const char *)p - base) / place.block_size;
     if (number < g.count) {
         place.block = base + number * place.block_size;
-        place.state = heap->states + (size_t)g.first_line * STATES_GROUP + number;
+        place.state = geometry_states(heap, g) + number;
     }
     return place;
 }
@@ -121,7 +121,7 @@ void free_other(void *p, struct slab *slab, const char *function)
     /* acquire: as in find_place */
     uint64_t word = __atomic_load_n(&slab->geometry, __ATOMIC_ACQUIRE);
     struct slab_geometry g = geometry_unpack(word);
-    char *base = (char *)heap + (size_t)g.first_unit * UNIT_SIZE;
+    char *base = geometry_base(heap, g);
     size_t number;
     bool starts =
         slab_starts_block((size_t)((char *)p - base), size_class_reciprocals[g.class], &number);
@@ -129,7 +129,7 @@ void free_other(void *p, struct slab *slab, const char *function)
         free_slow(p, function);
         return;
     }
-    uint8_t *state = heap->states + (size_t)g.first_line * STATES_GROUP + number;
+    uint8_t *state = geometry_states(heap, g) + number;
     struct arena *owner = heap->set->arena;
     if (UNLIKELY(!remote_free(slab, state)))
         free_slow(p, function);

@@ -150,6 +150,18 @@ static_assert(SIZE_CLASS_COUNT <= 64 && SLAB_MAX_BLOCKS <= 8191 && HEAP_UNITS <=
                   SLAB_MAX_UNITS <= 63 && HEAP_LINES <= 32768,
               "each part has bits enough in the word");
 
+/* Where a slab's first block lies. */
+static inline char *geometry_base(struct heap *heap, struct slab_geometry g)
+{
+    return (char *)heap + (size_t)g.first_unit * UNIT_SIZE;
+}
+
+/* Where the states of a slab lie. */
+static inline uint8_t *geometry_states(const struct heap *heap, struct slab_geometry g)
+{
+    return heap->states + (size_t)g.first_line * STATES_GROUP;
+}
+
 /*
  * How many lines of states a slab takes. Where its run is longer than its blocks a sentinel stands
  * behind the last state, for the address just behind the last block.

@@ -80,8 +80,8 @@ void slab_fill(struct slab *slab, struct bin *bin, struct slab_geometry geometry
     struct heap *heap = slab_heap(slab);
     size_t size = size_class_sizes[geometry.class];
     slab->owner = heap->set->arena;
-    slab->base = (char *)heap + (size_t)geometry.first_unit * UNIT_SIZE;
-    slab->states = heap->states + (size_t)geometry.first_line * STATES_GROUP;
+    slab->base = geometry_base(heap, geometry);
+    slab->states = geometry_states(heap, geometry);
     slab->reciprocal = size_class_reciprocals[geometry.class];
     slab->bin = bin;
     slab->block_size = (uint32_t)size;

@@ -23,7 +23,7 @@ static void count_slab(void *context, struct slab *slab)
     if (word == 0)
         return;
     struct slab_geometry g = geometry_unpack(word);
-    const uint8_t *states = heap->states + (size_t)g.first_line * STATES_GROUP;
+    const uint8_t *states = geometry_states(heap, g);
     size_t live = states_count(states, g.count, BLOCK_LIVE);
     struct acre_class_stats *class = &stats->classes[g.class];
     class->slabs++;
