@@ -70,7 +70,8 @@ static void *take_block(struct arena *arena, unsigned class, bool *zero)
             return NULL;
         *zero = bin->window_zero;
     }
-    return alloc_from_bin(bin);
+    void *block;
+    return alloc_from_bin(bin, &block) ? block : NULL;
 }
 
 /* A block of a class, for any thread; NULL if there is no memory. */
@@ -117,8 +118,8 @@ void *alloc_slow(size_t size)
 {
     bool zero;
     if (size > SIZE_CLASS_TABLE_LIMIT && size <= SIZE_CLASS_LIMIT) {
-        void *block = alloc_from_bin(&thread_arena->bins[size_class_of_medium(size)]);
-        if (block != NULL)
+        void *block;
+        if (alloc_from_bin(&thread_arena->bins[size_class_of_medium(size)], &block))
             return block;
     }
     int saved = errno;
@@ -195,12 +196,11 @@ static void *alloc_quietly(size_t size)
  */
 static ALWAYS_INLINE size_t usable_size(void *p, struct own_block *own, const char *function)
 {
-    if (LIKELY(heap_map_covers(p))) {
-        struct slab *slab = heap_slab_of(heap_containing(p), p);
-        if (slab->owner == thread_arena && free_finds_own(p, slab, own))
-            return slab->block_size;
-        own->slab = NULL;
-    }
+    struct slab *slab;
+    if (LIKELY(heap_find_slab(p, &slab)) && slab->owner == thread_arena &&
+        free_finds_own(p, slab, own))
+        return slab->block_size;
+    own->slab = NULL;
     return free_usable_size(p, function);
 }
 

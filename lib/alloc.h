@@ -23,25 +23,38 @@
 #include "size_class.h"
 #include "states.h"
 
+#include <assert.h>
+
 /* All requests that the fast path does not serve. */
 NOINLINE void *alloc_slow(size_t size);
 
-/* Takes a block from the bin's magazine or else its window; NULL if both are empty. */
-static ALWAYS_INLINE void *alloc_from_bin(struct bin *bin)
+/* Takes a block from the bin's magazine or else its window; false if both are empty. */
+static ALWAYS_INLINE bool alloc_from_bin(struct bin *bin, void **block)
 {
     struct magazine_entry *top = bin->top;
     if (LIKELY(top != bin->bottom)) {
         bin->top = top - 1;
         state_set(top[-1].state, BLOCK_LIVE);
-        return top[-1].block;
+        *block = top[-1].block;
+        return true;
     }
     uint64_t window = bin->window;
     if (UNLIKELY(window == 0))
-        return NULL;
+        return false;
     unsigned number = lowest_bit(window);
     bin->window = window & (window - 1);
     state_set(&bin->window_states[number], BLOCK_LIVE);
-    return bin->window_base + number * bin->block_size;
+    *block = bin->window_base + number * bin->block_size;
+    return true;
+}
+
+static_assert(sizeof(struct bin) == SIZE_CLASS_STRIDE, "the table's entries are offsets of bins");
+
+/* The calling thread's bin for `size`, at most SIZE_CLASS_TABLE_LIMIT bytes. */
+static ALWAYS_INLINE struct bin *alloc_bin_of(size_t size)
+{
+    char *bins = (char *)thread_arena->bins;
+    return (struct bin *)(void *)(bins + size_class_table[(size + 15) / 16]);
 }
 
 /* A block of at least `size` bytes. Source of the path: doc/design.md, "Blocks". */
@@ -49,8 +62,8 @@ static ALWAYS_INLINE void *alloc_block(size_t size)
 {
     if (UNLIKELY(size > SIZE_CLASS_TABLE_LIMIT))
         return alloc_slow(size);
-    void *block = alloc_from_bin(&thread_arena->bins[size_class_table[(size + 15) / 16]]);
-    return LIKELY(block != NULL) ? block : alloc_slow(size);
+    void *block;
+    return LIKELY(alloc_from_bin(alloc_bin_of(size), &block)) ? block : alloc_slow(size);
 }
 
 /* count x size bytes, all zero; also fails if that overflows. */

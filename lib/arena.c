@@ -272,6 +272,8 @@ size_t arena_trim(struct arena *own, bool unmap)
         if (borrowed)
             arena_retire(arena);
     }
+    if (unmap)
+        bytes += unit_map_trim();
     return bytes;
 }
 

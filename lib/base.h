@@ -92,27 +92,15 @@ static inline void fence_full(void)
 }
 
 /*
- * Relaxed atomic loads of a byte and of a half word (32 bits) that another thread may store to.
- * They cannot tear and are read once where these are used, so a plain load does, which compilers
- * fold into the instruction around it as they do not fold atomic ones.
+ * A relaxed atomic load of a byte, word or pointer that another thread may store to. It cannot tear
+ * and is read once where this is used, so a plain load does, which compilers fold into the
+ * instruction around it as they do not fold atomic ones.
  */
-static ALWAYS_INLINE uint8_t byte_load(const uint8_t *byte)
-{
 #ifdef ACRE_TSAN
-    return __atomic_load_n(byte, __ATOMIC_RELAXED);
+#define PLAIN_LOAD(object) __atomic_load_n(&(object), __ATOMIC_RELAXED)
 #else
-    return *byte;
+#define PLAIN_LOAD(object) (object)
 #endif
-}
-
-static ALWAYS_INLINE uint32_t half_load(const uint32_t *half)
-{
-#ifdef ACRE_TSAN
-    return __atomic_load_n(half, __ATOMIC_RELAXED);
-#else
-    return *half;
-#endif
-}
 
 /*
  * An assertion of the debug build (configure --enable-debug defines ACRE_DEBUG): traps, so that no

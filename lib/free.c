@@ -1,6 +1,7 @@
 /* Freeing: see free.h. */
 #include "free.h"
 
+#include "heap_map.h"
 #include "large.h"
 #include "remote.h"
 #include "report.h"
@@ -117,10 +118,10 @@ static COLD void misuse(const void *p, const char *function)
 
 void free_other(void *p, struct slab *slab, const char *function)
 {
-    struct heap *heap = slab_heap(slab);
     /* acquire: as in find_place */
     uint64_t word = __atomic_load_n(&slab->geometry, __ATOMIC_ACQUIRE);
     struct slab_geometry g = geometry_unpack(word);
+    struct heap *heap = heap_containing(p);
     char *base = geometry_base(heap, g);
     size_t number;
     bool starts =
@@ -135,6 +136,14 @@ void free_other(void *p, struct slab *slab, const char *function)
         free_slow(p, function);
     else if (UNLIKELY(arena_status(owner) == ARENA_POOLED))
         arena_count_pooled(owner, size_class_sizes[g.class]);
+}
+
+void free_elsewhere(void *p, const char *function)
+{
+    if (heap_map_covers(p))
+        free_in_slab(p, heap_slab_of(heap_containing(p), p), function);
+    else
+        free_slow(p, function);
 }
 
 void free_slow(void *p, const char *function)

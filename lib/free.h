@@ -4,6 +4,7 @@
  *   free_block ---- magazine
  *        |  \------ give back to the slab ---- slab_gave_back    was full, or may be empty
  *        |  \------ free_other --- remote_free   another thread's block; not LIVE: free_slow
+ *        |  \------ free_elsewhere  the unit map does not cover it; in a heap: as above
  *        v
  *   free_slow ----- NULL
  *               --- large_free                   not in a heap
@@ -16,7 +17,6 @@
 
 #include "arena.h"
 #include "base.h"
-#include "heap_map.h"
 #include "slab.h"
 
 /* All frees that the fast path does not serve; reports name `function`, the exported one. */
@@ -27,6 +27,10 @@ NOINLINE void free_slow(void *p, const char *function);
  * thread's block, or nobody's unit.
  */
 NOINLINE void free_other(void *p, struct slab *slab, const char *function);
+
+/* Frees p, which the unit map does not cover: LARGE, NULL, foreign, or in a heap that lies apart.
+ */
+NOINLINE void free_elsewhere(void *p, const char *function);
 
 /* The rare end of a give-back by the owner. */
 NOINLINE void free_gave_back(struct slab *slab);
@@ -51,10 +55,8 @@ static ALWAYS_INLINE void free_own_block(void *p, struct own_block own)
         return;
     }
     state_set(own.state, BLOCK_FREE);
-    uint64_t summary = slab->summary;
-    slab->summary = summary | UINT64_C(1) << ((size_t)(own.state - slab->states) / STATES_GROUP);
-    slab->until_check--;
-    if (UNLIKELY(summary == 0 || slab->until_check == 0))
+    slab->summary |= UINT64_C(1) << ((size_t)(own.state - slab->states) / STATES_GROUP);
+    if (UNLIKELY(--slab->until_check == 0))
         free_gave_back(slab);
 }
 
@@ -67,17 +69,12 @@ static ALWAYS_INLINE bool free_finds_own(const void *p, struct slab *slab, struc
             !slab_starts_block((size_t)((const char *)p - slab->base), slab->reciprocal, &number)))
         return false;
     own->state = slab->states + number;
-    return byte_load(own->state) == BLOCK_LIVE;
+    return PLAIN_LOAD(*own->state) == BLOCK_LIVE;
 }
 
-/* Frees p, which may be anything. */
-static ALWAYS_INLINE void free_block_named(void *p, const char *function)
+/* Frees p, an address in a heap, by its unit's descriptor. */
+static ALWAYS_INLINE void free_in_slab(void *p, struct slab *slab, const char *function)
 {
-    if (UNLIKELY(!heap_map_covers(p))) {
-        free_slow(p, function);
-        return;
-    }
-    struct slab *slab = heap_slab_of(heap_containing(p), p);
     if (UNLIKELY(slab->owner != thread_arena)) {
         free_other(p, slab, function);
         return;
@@ -88,6 +85,17 @@ static ALWAYS_INLINE void free_block_named(void *p, const char *function)
         return;
     }
     free_own_block(p, own);
+}
+
+/* Frees p, which may be anything. */
+static ALWAYS_INLINE void free_block_named(void *p, const char *function)
+{
+    struct slab *slab;
+    if (UNLIKELY(!unit_map_find(p, &slab))) {
+        free_elsewhere(p, function);
+        return;
+    }
+    free_in_slab(p, slab, function);
 }
 
 static ALWAYS_INLINE void free_block(void *p)

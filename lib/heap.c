@@ -20,6 +20,8 @@ enum {
 /* Below it lie the program and its brk area, where it is not position-independent. */
 #define LOWEST_PLACE (4 * GIB)
 
+struct slab heap_nobody;
+
 /* Where the next heap is put; 0 before the first one. Any thread, relaxed: a place taken twice is
  * refused by the system. */
 static uintptr_t next_place;
@@ -169,6 +171,17 @@ static void free_everything(struct heap *heap)
     heap->used_units = 0;
 }
 
+/* A table for slab_of: in the unit map, else in the heap itself. */
+static struct slab **begin_slab_of(struct heap *heap)
+{
+    struct slab **table = unit_map_cover(heap, &heap_nobody);
+    if (table != NULL)
+        return table;
+    for (size_t unit = 0; unit < HEAP_UNITS; unit++)
+        heap->own_slabs[unit] = &heap_nobody;
+    return heap->own_slabs;
+}
+
 /* Opens the header of a reserved heap and fills in its constants. */
 static struct heap *heap_begin(struct heap_set *set, char *base, size_t size)
 {
@@ -182,6 +195,7 @@ static struct heap *heap_begin(struct heap_set *set, char *base, size_t size)
     heap->size = size;
     heap->states = (uint8_t *)base + header;
     heap->states_opened = first_states;
+    heap->slab_of = begin_slab_of(heap);
     heap->index = set->count;
     heap->pending_bit = UINT64_C(1) << (set->count % HEAP_CHAINS);
     /* a guard page at least stands between the lines and the first unit */
@@ -271,22 +285,17 @@ struct slab *heap_take(struct heap *heap, struct slab_geometry *geometry)
     return slab;
 }
 
-/* Writes slab_of of all units of a slab: `offset`, or 0 for nobody's. */
-static void point_units(struct heap *heap, struct slab_geometry geometry, uint32_t offset)
+/* Lets all units of a run lead to a descriptor. */
+static void point_units(struct heap *heap, struct slab_geometry geometry, struct slab *slab)
 {
     /* release: who comes by slab_of reads the descriptor as it was filled in before */
     for (unsigned i = 0; i < geometry.units; i++)
-        __atomic_store_n(&heap->slab_of[geometry.first_unit + i], offset, __ATOMIC_RELEASE);
-}
-
-static uint32_t descriptor_offset(const struct slab *slab)
-{
-    return (uint32_t)((const char *)slab - (const char *)slab_heap(slab));
+        __atomic_store_n(&heap->slab_of[geometry.first_unit + i], slab, __ATOMIC_RELEASE);
 }
 
 void heap_show_slab(struct slab *slab)
 {
-    point_units(slab_heap(slab), geometry_unpack(slab->geometry), descriptor_offset(slab));
+    point_units(slab_heap(slab), geometry_unpack(slab->geometry), slab);
 }
 
 /* ---- giving back ---- */
@@ -296,7 +305,7 @@ void heap_give(struct heap *heap, struct slab *slab)
     struct slab_geometry g = geometry_unpack(slab->geometry);
     /* release: withdrawn before anything of it is reused */
     __atomic_store_n(&slab->geometry, 0, __ATOMIC_RELEASE);
-    point_units(heap, g, 0);
+    point_units(heap, g, &heap_nobody);
     bits_set(heap->free_units, g.first_unit, g.units);
     bits_set(heap->free_slabs, slab_index(slab), 1);
     bits_set(heap->free_lines, g.first_line, geometry_lines(g));
@@ -333,11 +342,13 @@ void heap_age(struct heap *heap)
         heap->aging_units[w] = heap->free_units[w] & heap->dirty_units[w];
 }
 
-/* Purges the descriptors, none of which is in use, and the lines, from the first whole page on. */
+/* Purges the lines and the descriptors, none of which is in use, as far as they fill pages. */
 static void purge_header(struct heap *heap)
 {
     char *from = (char *)align_up((uintptr_t)heap->slabs, os_page_size());
-    os_purge(from, (size_t)((char *)heap->states + heap->states_opened - from));
+    char *to = (char *)align_down((uintptr_t)heap->own_slabs, os_page_size());
+    os_purge(from, (size_t)(to - from));
+    os_purge(heap->states, heap->states_opened);
 }
 
 /*
@@ -407,10 +418,7 @@ void heap_for_each_slab(struct heap *heap, void (*visit)(void *, struct slab *),
 {
     /* units, not descriptors: a purged or never used part of the table is not touched */
     for (size_t unit = heap->first_unit; unit < HEAP_UNITS; unit++) {
-        uint32_t offset = __atomic_load_n(&heap->slab_of[unit], __ATOMIC_RELAXED);
-        if (offset == 0)
-            continue;
-        struct slab *slab = (struct slab *)(void *)((char *)heap + offset);
+        struct slab *slab = __atomic_load_n(&heap->slab_of[unit], __ATOMIC_RELAXED);
         uint64_t word = __atomic_load_n(&slab->geometry, __ATOMIC_ACQUIRE);
         if (word != 0 && geometry_unpack(word).first_unit == unit)
             visit(context, slab);
@@ -425,7 +433,7 @@ static void claim_slab(struct heap *heap, struct slab *slab)
     bits_clear(heap->free_units, g.first_unit, g.units);
     bits_clear(heap->free_lines, g.first_line, geometry_lines(g));
     heap->used_units += g.units;
-    point_units(heap, g, descriptor_offset(slab));
+    point_units(heap, g, slab);
 }
 
 /*
@@ -441,7 +449,7 @@ void heap_rebuild(struct heap *heap)
             claim_slab(heap, &heap->slabs[i]);
     for (size_t unit = heap->first_unit; unit < heap->unit_limit; unit++)
         if (bits_test(heap->free_units, unit))
-            __atomic_store_n(&heap->slab_of[unit], 0, __ATOMIC_RELAXED);
+            __atomic_store_n(&heap->slab_of[unit], &heap_nobody, __ATOMIC_RELAXED);
     /* which units are dirty is not known any more: all that were ever accessible may be */
     for (size_t w = 0; w < HEAP_WORDS; w++)
         heap->dirty_units[w] = heap->aging_units[w] = 0;

@@ -3,8 +3,7 @@
  * the life of the process. A heap is a header, the states, a guard, and units of 64 KiB of which
  * slabs take runs, lowest fit first.
  *
- *   header      struct heap, at offset 0; the descriptor that nobody owns first, so that an offset
- *               of 0 in slab_of means it
+ *   header      struct heap, at offset 0; bitmaps and the slabs' descriptors
  *   states      one byte for each 16 bytes of the heap, enough for 16-byte blocks throughout;
  *               slabs take them in lines of 64
  *   guard       a page at least that is never opened
@@ -33,12 +32,11 @@
 #include "list.h"
 #include "size_class.h"
 #include "states.h"
+#include "unit_map.h"
 
 #include <assert.h>
 
 enum {
-    UNIT_SHIFT = 16,
-    UNIT_SIZE = 1 << UNIT_SHIFT, /* bytes */
     HEAP_UNITS = 1 << (HEAP_SHIFT - UNIT_SHIFT),
     HEAP_WORDS = HEAP_UNITS / 64,
     HEAP_SLABS = HEAP_UNITS - 32, /* descriptors; a whole heap's header and states take 34 units */
@@ -67,7 +65,8 @@ struct slab {
 
     /* Written by the owner thread only. */
     CACHE_ALIGNED uint64_t summary; /* bit g: group g of 64 states may hold FREE ones */
-    uint32_t until_check;           /* give-backs until the slab is looked at: may it be empty */
+    uint32_t until_check;           /* give-backs until the slab is looked at: may it be empty;
+                                       1 while it is neither current nor listed */
     uint16_t live_hint;             /* number of a block that was LIVE at the last look */
     uint16_t fresh_group;           /* groups from here on were never handed out: as `zero` says */
     struct list_node node;          /* on the bin's list of partly free slabs */
@@ -80,16 +79,18 @@ struct slab {
 static_assert(sizeof(struct slab) == 2 * CACHE_LINE, "a descriptor is two lines");
 
 struct heap {
-    struct slab nobody; /* what slab_of 0 names: owner NULL, geometry 0; permanent */
-
     /* Constant once the heap is published. */
     struct heap_set *set;
     struct heap *next;    /* in its chain of the set; published by the store to the chain's head */
     uint64_t pending_bit; /* its bit in the set's pending word: 1 << index % 64 */
     uint8_t *states;      /* the lines */
-    size_t size;          /* bytes of the heap as it was made, 256 KiB .. 32 MiB */
-    uint32_t index;       /* number among its arena's heaps, from 0 */
-    uint16_t first_unit;  /* the lowest unit that slabs may take */
+    /* The descriptor of each unit, &heap_nobody for one in no slab: in the unit map, or own_slabs.
+     * Entries: heap lock, or the owner for units of its own slabs: release; read by any thread,
+     * relaxed. */
+    struct slab **slab_of;
+    size_t size;         /* bytes of the heap as it was made, 256 KiB .. 32 MiB */
+    uint32_t index;      /* number among its arena's heaps, from 0 */
+    uint16_t first_unit; /* the lowest unit that slabs may take */
 
     /* Heap lock; read by any thread, relaxed. Units from here on are not mapped, or not ours. */
     uint16_t unit_limit;
@@ -112,12 +113,13 @@ struct heap {
     uint16_t opened_limit;  /* units below this are accessible */
     uint16_t longest;       /* units; no free run is longer than this */
 
-    /* Heap lock, or the owner for units of its own slabs: release; read by any thread, relaxed.
-     * Byte offset in the heap of each unit's descriptor, 0 for `nobody`. */
-    CACHE_ALIGNED uint32_t slab_of[HEAP_UNITS];
-
     struct slab slabs[HEAP_SLABS];
+
+    struct slab *own_slabs[HEAP_UNITS]; /* slab_of, where the unit map does not cover the heap */
 };
+
+/* The descriptor of units that are in no slab: owner NULL, geometry 0. Never written. */
+extern struct slab heap_nobody;
 
 /* ---- geometry: what another thread needs to know of a slab, in one word ---- */
 
@@ -184,12 +186,23 @@ static inline size_t slab_index(const struct slab *slab)
     return (size_t)(slab - slab_heap(slab)->slabs);
 }
 
-/* The descriptor of the slab that `pointer`, inside `heap`, lies in; `nobody` if in none. */
-static ALWAYS_INLINE struct slab *heap_slab_of(struct heap *heap, const void *pointer)
+/* The descriptor of the slab that `pointer`, inside `heap`, lies in; heap_nobody if in none. */
+static inline struct slab *heap_slab_of(struct heap *heap, const void *pointer)
 {
     size_t unit = ((uintptr_t)pointer >> UNIT_SHIFT) % HEAP_UNITS;
-    uint32_t offset = half_load(&heap->slab_of[unit]);
-    return (struct slab *)(void *)((char *)heap + offset);
+    return PLAIN_LOAD(heap->slab_of[unit]);
+}
+
+/* Finds the descriptor for p, any address at all; false if p is in no heap. */
+static ALWAYS_INLINE bool heap_find_slab(const void *p, struct slab **slab)
+{
+    if (LIKELY(unit_map_find(p, slab)))
+        return true;
+    struct heap *heap = heap_map_find(p);
+    if (heap == NULL)
+        return false;
+    *slab = heap_slab_of(heap, p);
+    return true;
 }
 
 /* Lets slab_of of its units lead to a slab whose descriptor is filled in. By the owner, who needs

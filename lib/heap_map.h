@@ -1,7 +1,7 @@
 /*
  * The heap map: one byte for each heap-sized piece of the address space, 1 where a heap of ours
- * begins. It is what free looks at first, so any address may be looked up: nothing is read but the
- * map itself.
+ * begins. Any address may be looked up: nothing is read but the map itself. It is asked where the
+ * unit map (unit_map.h) has no answer.
  *
  * A heap's entry is published last, by one store, and stays for ever, as the heap's header does.
  * Lives in .bss, 4 MiB for 47-bit addresses (8 MiB for 48 bits on arm64), and is committed by
@@ -33,7 +33,7 @@ struct heap;
 static ALWAYS_INLINE bool heap_map_covers(const void *pointer)
 {
     size_t piece = (uintptr_t)pointer >> HEAP_SHIFT;
-    return piece < HEAP_MAP_SIZE && byte_load(&heap_map[piece]) != 0;
+    return piece < HEAP_MAP_SIZE && PLAIN_LOAD(heap_map[piece]) != 0;
 }
 
 /* The heap that an address lies in which heap_map_covers. */

@@ -23,15 +23,20 @@ enum {
 /* Entries of size_class_sizes: the four classes above 2^k bytes. */
 #define SIZES_ABOVE(k) [FIRST_CLASS(k)] = 5u << ((k)-2), 6u << ((k)-2), 7u << ((k)-2), 8u << ((k)-2)
 
+/* An entry of size_class_table. */
+#define TABLE_ENTRY(class) ((class) * SIZE_CLASS_STRIDE)
+
 /* Entries of size_class_table: size 0, which shares class 0, and the multiples of 16. */
-#define TABLE_LINEAR 0, 0, 1, 2, 3, 4, 5, 6, 7
+#define TABLE_LINEAR                                                                               \
+    TABLE_ENTRY(0), TABLE_ENTRY(0), TABLE_ENTRY(1), TABLE_ENTRY(2), TABLE_ENTRY(3),                \
+        TABLE_ENTRY(4), TABLE_ENTRY(5), TABLE_ENTRY(6), TABLE_ENTRY(7)
 
 /* The index in size_class_table of a size of n quarters of 2^k bytes. */
 #define TABLE_INDEX(k, n) ((n) << ((k)-6))
 
 /* Entries of size_class_table: the n-th class above 2^k bytes, n from 0 to 3. */
 #define TABLE_CLASS(k, n)                                                                          \
-    [TABLE_INDEX(k, 4 + (n)) + 1 ... TABLE_INDEX(k, 5 + (n))] = FIRST_CLASS(k) + (n)
+    [TABLE_INDEX(k, 4 + (n)) + 1 ... TABLE_INDEX(k, 5 + (n))] = TABLE_ENTRY(FIRST_CLASS(k) + (n))
 
 /* Entries of size_class_table: the four classes above 2^k bytes. */
 #define TABLE_ABOVE(k) TABLE_CLASS(k, 0), TABLE_CLASS(k, 1), TABLE_CLASS(k, 2), TABLE_CLASS(k, 3)
@@ -40,6 +45,7 @@ static_assert(FIRST_CLASS(20) == SIZE_CLASS_COUNT && SIZE_CLASS_LIMIT == 1 << 20
               "the doublings end at the largest class");
 static_assert(TABLE_INDEX(14, 8) == SIZE_CLASS_TABLE_LIMIT / 16,
               "the doublings of the table end where the table does");
+static_assert(TABLE_ENTRY(SIZE_CLASS_COUNT) <= UINT16_MAX, "an entry holds every class");
 static_assert(LINEAR_CLASSES * BLOCK_ALIGNMENT == 1 << LINEAR_LOG2,
               "the doublings begin where the multiples of 16 end");
 
@@ -66,7 +72,7 @@ const uint64_t size_class_reciprocals[SIZE_CLASS_COUNT] = {
     RECIPROCALS_ABOVE(19),
 };
 
-const uint8_t size_class_table[SIZE_CLASS_TABLE_LIMIT / 16 + 1] = {
+const uint16_t size_class_table[SIZE_CLASS_TABLE_LIMIT / 16 + 1] = {
     TABLE_LINEAR,    TABLE_ABOVE(7),  TABLE_ABOVE(8),  TABLE_ABOVE(9),  TABLE_ABOVE(10),
     TABLE_ABOVE(11), TABLE_ABOVE(12), TABLE_ABOVE(13), TABLE_ABOVE(14),
 };

@@ -15,10 +15,15 @@ enum {
     SIZE_CLASS_TINY_LIMIT = 1024,       /* bytes; the largest TINY block */
     SIZE_CLASS_LIMIT = 1 << 20,         /* bytes; the largest SMALL block */
     SIZE_CLASS_TABLE_LIMIT = 32 * 1024, /* bytes; up to here a table answers, above it arithmetic */
+    SIZE_CLASS_STRIDE = 128,            /* bytes: what the table's entries are multiplied by */
 };
 
-/* The class of each size in steps of 16: entry (size + 15) / 16. Entry 0 (size 0) is class 0. */
-extern const uint8_t size_class_table[SIZE_CLASS_TABLE_LIMIT / 16 + 1];
+/*
+ * The class of each size in steps of 16, times SIZE_CLASS_STRIDE: entry (size + 15) / 16. Entry 0
+ * (size 0) is class 0. What stands there is the byte offset into an array with a structure of
+ * SIZE_CLASS_STRIDE bytes for each class, which saves malloc the multiplication.
+ */
+extern const uint16_t size_class_table[SIZE_CLASS_TABLE_LIMIT / 16 + 1];
 
 /* Bytes of a block of each class. */
 extern const uint32_t size_class_sizes[SIZE_CLASS_COUNT];
@@ -33,7 +38,7 @@ unsigned size_class_of_medium(size_t size);
 static inline unsigned size_class_of(size_t size)
 {
     if (LIKELY(size <= SIZE_CLASS_TABLE_LIMIT))
-        return size_class_table[(size + 15) / 16];
+        return size_class_table[(size + 15) / 16] / SIZE_CLASS_STRIDE;
     return size_class_of_medium(size);
 }
 

@@ -112,8 +112,7 @@ static void leave_exhausted(struct bin *bin)
     if (slab == NULL)
         return;
     slab->current = false;
-    slab->until_check =
-        give_backs_until_empty(bin, states_count(slab->states, slab->count, BLOCK_LIVE));
+    slab->until_check = 1;
     bin->slab = NULL;
 }
 
@@ -239,10 +238,11 @@ static void release(struct slab *slab, struct heap_set *set)
     heap_set_give(set, slab);
 }
 
-/* Looks whether a slab that is not current is empty; if it is not, when to look again. */
-static bool is_empty(struct slab *slab)
+/* Looks whether a slab that is not current is empty; if it is not, when to look again. `hinted`: it
+ * was looked at before, and is not empty if a block that was LIVE then still is. */
+static bool is_empty(struct slab *slab, bool hinted)
 {
-    if (state_get(&slab->states[slab->live_hint]) == BLOCK_LIVE) {
+    if (hinted && state_get(&slab->states[slab->live_hint]) == BLOCK_LIVE) {
         slab->until_check = 1;
         return false;
     }
@@ -261,36 +261,35 @@ void slab_gave_back(struct slab *slab, struct heap_set *set)
         slab->until_check = NEVER_CHECKED;
         return;
     }
-    if (!slab->listed) {
+    bool was_listed = slab->listed;
+    if (!was_listed) {
         slab->listed = true;
         list_push_back(&slab->bin->partial, &slab->node);
     }
-    if (slab->until_check == 0 && is_empty(slab))
+    if (is_empty(slab, was_listed))
         release(slab, set);
 }
 
-/* Counts `blocks` give-backs; `was` is the summary before them. */
-static void count_give_backs(struct slab *slab, size_t blocks, uint64_t was, struct heap_set *set)
+/* Counts `blocks` give-backs. */
+static void count_give_backs(struct slab *slab, size_t blocks, struct heap_set *set)
 {
     slab->until_check = slab->until_check > blocks ? slab->until_check - (uint32_t)blocks : 0;
-    if (was == 0 || slab->until_check == 0)
+    if (slab->until_check == 0)
         slab_gave_back(slab, set);
 }
 
 void slab_give_back(struct slab *slab, size_t number, struct heap_set *set)
 {
-    uint64_t was = slab->summary;
     state_set(&slab->states[number], BLOCK_FREE);
     slab->summary |= UINT64_C(1) << (number / STATES_GROUP);
-    count_give_backs(slab, 1, was, set);
+    count_give_backs(slab, 1, set);
 }
 
 size_t slab_collect(struct slab *slab, struct heap_set *set)
 {
-    uint64_t was = slab->summary;
     size_t collected = take_remote(slab);
     if (collected != 0)
-        count_give_backs(slab, collected, was, set);
+        count_give_backs(slab, collected, set);
     return collected;
 }
 
@@ -368,12 +367,10 @@ void bin_leave_slab(struct bin *bin, struct heap_set *set)
         bin->window = 0;
     }
     slab->current = false;
-    slab->until_check = 0;
+    slab->until_check = 1;
     bin->slab = NULL;
     if (slab->summary != 0 || slab->purged)
         slab_gave_back(slab, set);
-    else
-        slab->until_check = 1;
 }
 
 /* ---- rebuilding from the states ---- */
@@ -388,8 +385,10 @@ void slab_rebuild(struct slab *slab, struct bin *bin)
         if (state_get(&slab->states[i]) != BLOCK_LIVE)
             state_set(&slab->states[i], BLOCK_FREE);
     slab->summary = states_summary(slab->states, slab->count, BLOCK_FREE);
-    slab->until_check = (uint32_t)max_size(states_count(slab->states, slab->count, BLOCK_LIVE), 1);
+    slab->until_check = 1;
     if (slab->summary != 0) {
+        slab->until_check =
+            (uint32_t)max_size(states_count(slab->states, slab->count, BLOCK_LIVE), 1);
         slab->listed = true;
         list_push_back(&bin->partial, &slab->node);
     }
@@ -414,7 +413,8 @@ bool slab_is_valid(const struct slab *slab)
     uint64_t has_free = states_summary(slab->states, slab->count, BLOCK_FREE);
     if ((has_free & ~(slab->summary | window)) != 0)
         return false;
-    if ((slab->summary != 0 || slab->purged) && !slab->current && !slab->listed)
+    if (!slab->current && !slab->listed &&
+        (slab->summary != 0 || slab->purged || slab->until_check != 1))
         return false;
     for (size_t i = 0; i < slab->count; i++)
         if (state_get(&slab->states[i]) > BLOCK_PURGED)

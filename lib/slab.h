@@ -87,10 +87,8 @@ bool bin_make_slab(struct bin *bin, struct heap_set *set);
 /* Fills in a descriptor from its geometry: all but what the states tell. */
 void slab_fill(struct slab *slab, struct bin *bin, struct slab_geometry geometry);
 
-/*
- * After give-backs, when the slab was on no list (its summary was 0) or until_check has reached 0:
- * lists it, or releases it if it has become empty.
- */
+/* After give-backs that brought until_check to 0: lists the slab, or releases it if it has become
+ * empty. */
 void slab_gave_back(struct slab *slab, struct heap_set *set);
 
 /* Turns a block that the owner holds (CACHED) or collects (REMOTE) FREE. */

@@ -31,6 +31,7 @@ static const struct {
     {"meta", meta_suite},
     {"size_class", size_class_suite},
     {"heap_map", heap_map_suite},
+    {"unit_map", unit_map_suite},
     {"heap", heap_suite},
     {"heap_system", heap_system_suite},
     {"slab", slab_suite},

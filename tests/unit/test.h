@@ -33,5 +33,6 @@ Suite *size_class_suite(void);
 Suite *slab_suite(void);
 Suite *states_suite(void);
 Suite *stats_suite(void);
+Suite *unit_map_suite(void);
 
 #endif

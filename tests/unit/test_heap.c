@@ -63,14 +63,14 @@ START_TEST(a_run_is_claimed_shown_and_withdrawn)
     for (size_t i = 0; i < geometry_lines(geometry) * STATES_GROUP; i++)
         ck_assert_uint_eq(slab->states[i], i < geometry.count ? BLOCK_FREE : BLOCK_END);
 
-    ck_assert_ptr_eq(heap_slab_of(heap, slab->base), &heap->nobody);
+    ck_assert_ptr_eq(heap_slab_of(heap, slab->base), &heap_nobody);
     heap_show_slab(slab);
     ck_assert_ptr_eq(heap_slab_of(heap, slab->base), slab);
     ck_assert_ptr_eq(heap_slab_of(heap, slab->base + UNIT_SIZE - 1), slab);
-    ck_assert_ptr_eq(heap_slab_of(heap, slab->base + UNIT_SIZE), &heap->nobody);
-    ck_assert_ptr_eq(heap_slab_of(heap, slab->base - 1), &heap->nobody);
+    ck_assert_ptr_eq(heap_slab_of(heap, slab->base + UNIT_SIZE), &heap_nobody);
+    ck_assert_ptr_eq(heap_slab_of(heap, slab->base - 1), &heap_nobody);
     heap_set_give(&set, slab);
-    ck_assert_ptr_eq(heap_slab_of(heap, slab->base), &heap->nobody);
+    ck_assert_ptr_eq(heap_slab_of(heap, slab->base), &heap_nobody);
     ck_assert_uint_eq(slab->geometry, 0);
     ck_assert_uint_eq(totals().in_slabs, 0);
     ck_assert(heap_set_is_valid(&set));
@@ -253,26 +253,33 @@ static void scramble_heap(struct random *random, struct heap *heap)
     scramble(random, heap->free_slabs, 0, HEAP_SLABS);
     scramble(random, heap->free_lines, 0, heap->size / 16 / STATES_GROUP);
     for (size_t unit = heap->first_unit; unit < heap->unit_limit; unit++)
-        heap->slab_of[unit] = (uint32_t)random_next(random);
+        heap->slab_of[unit] = (struct slab *)(uintptr_t)random_next(random);
     heap->used_units = (uint32_t)random_next(random);
     heap->longest = (uint16_t)random_next(random);
     heap->roomy.next = random_below(random, 2) != 0 ? NULL : (void *)heap;
 }
 
-/* True if what follows from the geometry words is the same in both copies of a header. */
-static bool same_derived(const struct heap *a, const struct heap *b)
+/* What follows from the geometry words in a header, and slab_of. */
+struct copy {
+    struct heap heap;
+    struct slab *slab_of[HEAP_UNITS];
+};
+
+static bool same_derived(const struct heap *a, const struct copy *copy)
 {
+    const struct heap *b = &copy->heap;
+
     return memcmp(a->free_units, b->free_units, sizeof(a->free_units)) == 0 &&
            memcmp(a->free_slabs, b->free_slabs, sizeof(a->free_slabs)) == 0 &&
            memcmp(a->free_lines, b->free_lines, sizeof(a->free_lines)) == 0 &&
-           memcmp(a->slab_of, b->slab_of, sizeof(a->slab_of)) == 0 &&
+           memcmp(a->slab_of, copy->slab_of, sizeof(copy->slab_of)) == 0 &&
            a->used_units == b->used_units;
 }
 
 START_TEST(everything_derived_is_rebuilt)
 {
     enum { MOST_HEAPS = 8 };
-    static struct heap copies[MOST_HEAPS];
+    static struct copy copies[MOST_HEAPS];
     struct heap *heaps[MOST_HEAPS];
     struct random random = random_begin();
     uint32_t count = 0;
@@ -283,7 +290,8 @@ START_TEST(everything_derived_is_rebuilt)
             heaps[count++] = heap;
     ck_assert_uint_eq(count, set.count);
     for (uint32_t i = 0; i < count; i++) {
-        memcpy(&copies[i], heaps[i], sizeof(struct heap));
+        memcpy(&copies[i].heap, heaps[i], sizeof(struct heap));
+        memcpy(copies[i].slab_of, heaps[i]->slab_of, sizeof(copies[i].slab_of));
         scramble_heap(&random, heaps[i]);
     }
     struct heap_totals before = totals();

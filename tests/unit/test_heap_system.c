@@ -96,8 +96,8 @@ START_TEST(only_what_is_opened_is_accessible)
     ck_assert(!is_accessible((char *)heap + (size_t)heap->opened_limit * UNIT_SIZE));
     ck_assert(!is_accessible((char *)heap + heap->size - 1));
     ck_assert_ptr_null(slab->owner);
-    ck_assert_ptr_null(heap->nobody.owner);
-    ck_assert_uint_eq(heap->nobody.geometry, 0);
+    ck_assert_ptr_null(heap_nobody.owner);
+    ck_assert_uint_eq(heap_nobody.geometry, 0);
 }
 END_TEST
 
