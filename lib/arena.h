@@ -25,8 +25,6 @@
 #include "slab.h"
 
 struct arena {
-    struct bin bins[SIZE_CLASS_COUNT]; /* owner */
-
     struct heap_set heaps; /* see heap_set.h: partly the owner's, partly its lock's */
 
     /* Any thread, relaxed: bytes freed to the arena since it went into the pool. */
@@ -43,6 +41,9 @@ struct arena {
     size_t grown_to;           /* owner: bytes in slabs at which idle pages are looked for next */
     int64_t growth_left;       /* owner: bytes of new slabs until arena_grow compares with it */
     uint32_t entries_used;     /* owner: entries that bins have taken */
+
+    /* Owner. Behind the rest, since the bins of small classes are all that many a thread uses. */
+    struct bin bins[SIZE_CLASS_COUNT];
 
     /* Owner: the magazines of all bins, in the order of their first use. */
     struct magazine_entry entries[MAGAZINE_ENTRIES];

@@ -7,8 +7,9 @@
 enum {
     /* a class's first slab holds so many blocks at least, if 1 MiB has room for them, ... */
     FIRST_BLOCKS = 8,
-    /* ... and no more than so many */
-    FIRST_BLOCKS_MOST = 256,
+    /* ... and no more than so many: with the sentinel three lines of states, so that those of a
+     * thread with a handful of blocks in each TINY class fit into a page */
+    FIRST_BLOCKS_MOST = 3 * STATES_GROUP - 1,
     /* slabs after which a class's slabs have full size: 2^4 units are the most */
     GROWING_SLABS = 5,
     SHARED_LIMIT = 256 << 10,   /* bytes; larger blocks are a slab each */

@@ -351,7 +351,7 @@ END_TEST
 
 START_TEST(a_full_magazine_gives_back)
 {
-    enum { BLOCKS = 200 };
+    enum { BLOCKS = 100 };
     void *blocks[BLOCKS];
 
     for (int i = 0; i < BLOCKS; i++)
