@@ -10,8 +10,6 @@ enum {
     /* ... and no more than so many: with the sentinel three lines of states, so that those of a
      * thread with a handful of blocks in each TINY class fit into a page */
     FIRST_BLOCKS_MOST = 3 * STATES_GROUP - 1,
-    /* slabs after which a class's slabs have full size: 2^4 units are the most */
-    GROWING_SLABS = 5,
     SHARED_LIMIT = 256 << 10,   /* bytes; larger blocks are a slab each */
     NEVER_CHECKED = 0x7fffffff, /* until_check of a current slab: it is kept, empty or not */
 };
@@ -46,10 +44,9 @@ static size_t units_for(size_t bytes)
 }
 
 /*
- * How large the next slab of a bin is: each up to twice as large as the one before, from one unit
- * at least FIRST_BLOCKS blocks long to the most. The very first one has few blocks however small
- * they are, so that its states take a line or two and a thread with a handful of blocks touches
- * little.
+ * How large the next slab of a bin is: as large as all that it has, within the bounds, so that
+ * slabs grow with what the class needs at a time. The first one has few blocks however small they
+ * are, so that its states take a line or two and a thread with a handful of blocks touches little.
  */
 static struct slab_geometry next_geometry(const struct bin *bin)
 {
@@ -59,10 +56,9 @@ static struct slab_geometry next_geometry(const struct bin *bin)
                              : min_size(SLAB_MAX_BLOCKS, (size_t)SLAB_MAX_UNITS * UNIT_SIZE / size);
     size_t units = units_for(most_blocks * size);
     size_t small_units = units_for(min_size(FIRST_BLOCKS, most_blocks) * size);
-    if (bin->slabs_made < GROWING_SLABS)
-        units = min_size(units, max_size(small_units, (size_t)1 << bin->slabs_made));
+    units = min_size(units, max_size(small_units, bin->units));
     size_t blocks = min_size(most_blocks, units * UNIT_SIZE / size);
-    if (bin->slabs_made == 0)
+    if (bin->units == 0)
         blocks = min_size(blocks, FIRST_BLOCKS_MOST);
     return (struct slab_geometry){
         .class = bin->class,
@@ -190,7 +186,7 @@ bool bin_make_slab(struct bin *bin, struct heap_set *set)
     slab->summary = ~UINT64_C(0) >> (64 - groups);
     leave_exhausted(bin);
     make_current(bin, slab);
-    bin->slabs_made++;
+    bin->units += geometry.units;
     heap_show_slab(slab);
     return true;
 }
@@ -236,6 +232,7 @@ static void release(struct slab *slab, struct heap_set *set)
     if (slab->listed)
         list_remove(&slab->node);
     slab->listed = false;
+    slab->bin->units -= geometry_unpack(slab->geometry).units;
     heap_set_give(set, slab);
 }
 
@@ -393,7 +390,7 @@ void slab_rebuild(struct slab *slab, struct bin *bin)
         slab->listed = true;
         list_push_back(&bin->partial, &slab->node);
     }
-    bin->slabs_made++;
+    bin->units += geometry_unpack(slab->geometry).units;
 }
 
 /* ---- validity ---- */

@@ -265,10 +265,13 @@ END_TEST
 static size_t fill_slabs(struct block *blocks, size_t most, unsigned count)
 {
     size_t taken = 0;
+    unsigned slabs = 0;
 
-    while (bin.slabs_made < count || bin.window != 0 || bin.slab->summary != 0) {
+    while (slabs < count || bin.window != 0 || bin.slab->summary != 0) {
+        const struct slab *before = bin.slab;
         ck_assert_uint_lt(taken, most);
         blocks[taken++] = take();
+        slabs += bin.slab != before;
     }
     return taken;
 }
