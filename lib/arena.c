@@ -6,13 +6,14 @@
 #include "remote.h"
 
 enum {
-    STATUS_GENERATION_SHIFT = 32,
     /* Between two looks for idle pages an arena's slabs grow by so many bytes at least, ... */
     GROWTH_LEAST = 4 << 20,
     /* ... and by 1/8 of what is in slabs: a look reads all states of partly free slabs. */
     GROWTH_SHARE = 8,
-    /* bytes freed to a pooled arena before somebody drains it */
-    POOLED_LIMIT = 1 << 20,
+    /* A pooled arena is drained when so many bytes were freed to it, ... */
+    DRAIN_LEAST = 64 << 10,
+    /* ... and 1/16 of what is live: draining it reads all its states. */
+    DRAIN_SHARE = 16,
 };
 
 struct arena arena_none;
@@ -31,16 +32,16 @@ static struct {
     struct arena *all; /* atomic, release: the newest arena; append-only */
     struct list list;  /* pooled arenas, the one that came last first: its memory is the warmest */
     bool ready;        /* list is initialised */
-    uint32_t generation;         /* fork generation in which list was last made */
-    uint32_t made;               /* arenas made */
-    struct arena *survivor_held; /* and its thread_held */
+    bool complete;     /* it was known whose arenas are whose when list was last made */
+    uint32_t generation; /* fork generation in which that was */
+    uint32_t made;       /* arenas made */
 } pool = {.lock = {.rank = LOCK_RANK_POOL}};
 
 /* ---- the pool ---- */
 
 static void set_status(struct arena *arena, enum arena_status status)
 {
-    uint64_t word = (uint64_t)lock_generation() << STATUS_GENERATION_SHIFT | (uint64_t)status;
+    uint64_t word = arena_status_word(status);
     /* release: `orphan` is written before; a child forked in between sees both or neither */
     __atomic_store_n(&arena->status, word, __ATOMIC_RELEASE);
 }
@@ -56,37 +57,42 @@ static void hold(struct arena *arena, enum arena_status status)
 
 void arena_forked(void)
 {
-    pool.survivor_held = thread_held;
+    lock_keep_survivor(thread_held);
 }
 
-/* True if the arena is in the hands of the thread that forked. */
-static bool is_held_by_survivor(const struct arena *arena)
+/* True if the arena is one of those in `held`, what the thread that forked held. */
+static bool is_held(const struct arena *arena, const struct arena *held)
 {
-    const struct arena *held = pool.survivor_held;
     while (held != NULL && held != arena)
         held = held->held_before;
     return held != NULL;
 }
 
-/* True if the arena's thread was lost in a fork. */
-static bool is_orphaned(const struct arena *arena)
+static bool is_of_older_generation(const struct arena *arena)
 {
-    uint32_t generation = (uint32_t)(arena->status >> STATUS_GENERATION_SHIFT);
-    return arena_status(arena) != ARENA_POOLED && generation != lock_generation() &&
-           !is_held_by_survivor(arena);
+    uint64_t word = __atomic_load_n(&arena->status, __ATOMIC_RELAXED);
+    return (uint32_t)(word >> STATUS_GENERATION_SHIFT) != lock_generation();
 }
 
-/* Makes the pool's list from the status of all arenas. */
+/*
+ * Makes the pool's list from the status of all arenas. One that is of an older generation was lost
+ * in a fork, unless the thread that forked had it.
+ */
 static void pool_rebuild(void)
 {
+    void *held;
+    pool.complete = lock_find_survivor(&held);
     list_init(&pool.list);
     pool.made = 0;
     for (struct arena *arena = pool.all; arena != NULL; arena = arena->next) {
         pool.made = (uint32_t)max_size(pool.made, arena->number);
         arena->pooled.next = NULL;
-        if (is_orphaned(arena)) {
-            arena->orphan = true;
-            set_status(arena, ARENA_POOLED);
+        if (arena_status(arena) != ARENA_POOLED && is_of_older_generation(arena) && pool.complete) {
+            bool lost = !is_held(arena, held);
+            arena->orphan = arena->orphan || lost;
+            if (lost)
+                __atomic_store_n(&arena->drain_at, DRAIN_LEAST, __ATOMIC_RELAXED);
+            set_status(arena, lost ? ARENA_POOLED : arena_status(arena));
         }
         if (arena_status(arena) == ARENA_POOLED)
             list_push_front(&pool.list, &arena->pooled);
@@ -97,8 +103,10 @@ static void pool_rebuild(void)
 
 static void pool_lock(void)
 {
+    void *held;
     bool lost = lock_acquire(&pool.lock);
-    if (UNLIKELY(lost || !pool.ready || pool.generation != lock_generation()))
+    if (UNLIKELY(lost || !pool.ready || pool.generation != lock_generation() ||
+                 (!pool.complete && lock_find_survivor(&held))))
         pool_rebuild();
 }
 
@@ -171,9 +179,10 @@ struct arena *arena_adopt(void)
     return arena;
 }
 
-void arena_retire(struct arena *arena)
+/* Puts the arena, of which `used` bytes are in use at most, into the pool. */
+static void retire(struct arena *arena, size_t used)
 {
-    __atomic_store_n(&arena->pooled_bytes, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&arena->drain_at, max_size(DRAIN_LEAST, used / DRAIN_SHARE), __ATOMIC_RELAXED);
     pool_lock();
     set_status(arena, ARENA_POOLED);
     list_push_front(&pool.list, &arena->pooled);
@@ -181,6 +190,13 @@ void arena_retire(struct arena *arena)
     ASSERT(thread_held == arena);
     thread_held = arena->held_before;
     pool_unlock();
+}
+
+void arena_retire(struct arena *arena)
+{
+    struct heap_totals totals;
+    heap_set_totals(&arena->heaps, &totals);
+    retire(arena, totals.in_slabs);
 }
 
 bool arena_borrow(struct arena *arena)
@@ -243,16 +259,38 @@ void arena_grow(struct arena *arena, size_t bytes)
     arena->growth_left = (int64_t)(arena->grown_to - totals.in_slabs);
 }
 
+/* Adds the bytes of a slab's live blocks. */
+static void add_live(void *context, struct slab *slab)
+{
+    size_t *bytes = context;
+    *bytes += states_count(slab->states, slab->count, BLOCK_LIVE) * slab->block_size;
+}
+
 void arena_count_pooled(struct arena *arena, size_t bytes)
 {
-    if (arena_status(arena) != ARENA_POOLED)
+    if (is_of_older_generation(arena)) {
+        /* in a child: it becomes known whose it is */
+        pool_lock();
+        pool_unlock();
+    }
+    if (arena_status(arena) == ARENA_OWNED)
         return;
+    size_t limit = __atomic_load_n(&arena->drain_at, __ATOMIC_RELAXED);
     size_t before = __atomic_fetch_add(&arena->pooled_bytes, bytes, __ATOMIC_RELAXED);
-    if (before / POOLED_LIMIT == (before + bytes) / POOLED_LIMIT || !arena_borrow(arena))
+    if (before / limit == (before + bytes) / limit)
         return;
-    arena_flush(arena);
-    heap_set_purge(&arena->heaps);
-    arena_retire(arena);
+    /* again where others have freed enough meanwhile: they leave it to this thread */
+    while (__atomic_load_n(&arena->pooled_bytes, __ATOMIC_RELAXED) >=
+               __atomic_load_n(&arena->drain_at, __ATOMIC_RELAXED) &&
+           arena_borrow(arena)) {
+        __atomic_store_n(&arena->pooled_bytes, 0, __ATOMIC_RELAXED);
+        arena_flush(arena);
+        purge_slabs(arena);
+        heap_set_purge(&arena->heaps);
+        size_t live = 0;
+        heap_set_for_each_slab(&arena->heaps, add_live, &live);
+        retire(arena, live);
+    }
 }
 
 size_t arena_trim(struct arena *own, bool unmap)

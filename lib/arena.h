@@ -27,8 +27,10 @@
 struct arena {
     struct heap_set heaps; /* see heap_set.h: partly the owner's, partly its lock's */
 
-    /* Any thread, relaxed: bytes freed to the arena since it went into the pool. */
+    /* Any thread, relaxed: bytes freed to the arena since it was last drained, roughly; and those
+     * at which it is again. */
     CACHE_ALIGNED size_t pooled_bytes;
+    size_t drain_at; /* not 0 when it is pooled */
 
     /* Pool lock, release; read by any thread, relaxed: enum arena_status, and in the upper half the
      * fork generation in which it became so. */
@@ -48,6 +50,8 @@ struct arena {
     /* Owner: the magazines of all bins, in the order of their first use. */
     struct magazine_entry entries[MAGAZINE_ENTRIES];
 };
+
+enum { STATUS_GENERATION_SHIFT = 32 };
 
 enum arena_status {
     ARENA_POOLED = 1,   /* nobody's */
@@ -89,8 +93,8 @@ void arena_flush(struct arena *arena);
 void arena_grow(struct arena *arena, size_t bytes);
 
 /*
- * Counts bytes freed to an arena that may be in the pool; over a bound the caller takes it from
- * there for a moment, collects what was freed and gives the pages back to the system.
+ * Counts bytes freed to an arena that may have no thread; over a bound the caller takes it from the
+ * pool for a moment, collects what was freed and gives the pages back to the system.
  */
 void arena_count_pooled(struct arena *arena, size_t bytes);
 
@@ -112,6 +116,18 @@ static inline struct arena *arena_next(const struct arena *arena)
 static inline enum arena_status arena_status(const struct arena *arena)
 {
     return (enum arena_status)(__atomic_load_n(&arena->status, __ATOMIC_RELAXED) & 3);
+}
+
+/* The status word of an arena that becomes so now. */
+static inline uint64_t arena_status_word(enum arena_status status)
+{
+    return (uint64_t)lock_generation() << STATUS_GENERATION_SHIFT | (uint64_t)status;
+}
+
+/* True if the arena certainly has a thread; false in a child where nobody has looked yet. */
+static inline bool arena_is_owned(const struct arena *arena)
+{
+    return __atomic_load_n(&arena->status, __ATOMIC_RELAXED) == arena_status_word(ARENA_OWNED);
 }
 
 /* To be called in the child of a fork, by its only thread: that thread's arena stays its own. */

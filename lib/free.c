@@ -134,7 +134,7 @@ void free_other(void *p, struct slab *slab, const char *function)
     struct arena *owner = heap->set->arena;
     if (UNLIKELY(!remote_free(slab, state)))
         free_slow(p, function);
-    else if (UNLIKELY(arena_status(owner) == ARENA_POOLED))
+    else if (UNLIKELY(!arena_is_owned(owner)))
         arena_count_pooled(owner, size_class_sizes[g.class]);
 }
 

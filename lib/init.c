@@ -7,7 +7,9 @@
 #include "option.h"
 #include "os.h"
 #include "out.h"
+#include "report.h"
 #include "stats.h"
+#include "thread.h"
 
 #include <unistd.h>
 
@@ -26,6 +28,12 @@ void init_start(char *const *environment)
     if (option_value(OPTION_STATS) != STATS_OFF)
         stats_fd = os_duplicate(STDERR_FILENO);
     fork_install();
+    if (!os_in_program_namespace()) {
+        /* our libc is not the program's, but the place where threads keep the values of keys is: a
+         * key of ours would stand in the place of one of the program's */
+        thread_avoid_keys();
+        report_warning("loaded by dlmopen: the memory of threads that end is not used again");
+    }
 }
 
 void init_end(void)

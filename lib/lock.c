@@ -26,18 +26,14 @@ enum {
 
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the futex is the low half of the word");
 
-/*
- * Written by the one thread of a new child (and by lock_init), read by all. One page-sized
- * neighbourhood, so that a child that only execs dirties no more.
- */
-static struct {
-    uint32_t generation;     /* forks since the first image; atomic, read relaxed: it changes only
-                                while the child has a single thread */
-    uint64_t survivor;       /* holder address of the thread that forked; 0 in the first image */
-    uint32_t survivor_birth; /* generation in which that thread first took a lock */
-    void (*on_fork)(void);   /* see lock_on_fork */
-    uint32_t *alive;         /* 1; reads 0 after a fork without handlers, NULL if not supported */
-} fork_state;
+struct fork_state lock_fork_state CACHE_ALIGNED;
+
+/* What the page holds that the system wipes in a child. */
+enum alive {
+    ALIVE_WIPED,  /* a new child, or one that has not taken a lock yet */
+    ALIVE_ARMING, /* a thread is about to set it */
+    ALIVE_ARMED,  /* no fork since it was set */
+};
 
 /* A lock holder's name: the address of this, unique among living threads and kept by fork. */
 static __thread uint32_t thread_birth_plus_1 __attribute__((tls_model("initial-exec"), aligned(8)));
@@ -45,11 +41,6 @@ static __thread uint32_t thread_birth_plus_1 __attribute__((tls_model("initial-e
 #ifdef ACRE_DEBUG
 static __thread uint32_t thread_ranks; /* bit r: a lock of rank r is held */
 #endif
-
-uint32_t lock_generation(void)
-{
-    return __atomic_load_n(&fork_state.generation, __ATOMIC_RELAXED);
-}
 
 /* Tells the processor that this is a spinning loop. */
 static void pause_processor(void)
@@ -84,45 +75,100 @@ void lock_init(void)
         os_unmap(alive, page);
         return;
     }
-    *alive = 1;
-    /* release: who sees the page sees the 1 in it */
-    __atomic_store_n(&fork_state.alive, alive, __ATOMIC_RELEASE);
+    *alive = ALIVE_ARMED;
+    lock_fork_state.armed = true;
+    /* release: who sees the page sees what is in it */
+    __atomic_store_n(&lock_fork_state.alive, alive, __ATOMIC_RELEASE);
 }
 
 void lock_on_fork(void (*call)(void))
 {
-    fork_state.on_fork = call;
+    lock_fork_state.on_fork = call;
 }
 
-/* In the child, by its only thread. */
-static void begin_generation(void)
+void lock_keep_survivor(void *held)
 {
-    if (fork_state.on_fork != NULL)
-        fork_state.on_fork();
-    fork_state.survivor_birth = birth_self();
-    fork_state.survivor = holder_self();
-    if (fork_state.alive != NULL)
-        __atomic_store_n(fork_state.alive, 1, __ATOMIC_RELAXED);
+    lock_fork_state.survivor_held = held;
+}
+
+bool lock_find_survivor(void **held)
+{
+    /* acquire: who sees it known sees what it held */
+    bool known = !__atomic_load_n(&lock_fork_state.survivor_missing, __ATOMIC_ACQUIRE);
+    *held = known ? lock_fork_state.survivor_held : NULL;
+    return known;
+}
+
+/* By the thread that forked, in the child. */
+static void note_survivor(void)
+{
+    if (lock_fork_state.on_fork != NULL)
+        lock_fork_state.on_fork();
+    lock_fork_state.survivor_birth = birth_self();
+    lock_fork_state.survivor = holder_self();
+    __atomic_store_n(&lock_fork_state.survivor_missing, false, __ATOMIC_RELEASE);
+}
+
+/* In the child, once, before anybody takes a lock there. */
+static void begin_generation(bool by_survivor)
+{
+    if (by_survivor) {
+        note_survivor();
+    } else {
+        /* it holds no lock: it has started a thread, which no signal handler may */
+        lock_fork_state.survivor = 0;
+        lock_fork_state.survivor_missing = true;
+    }
+    lock_fork_state.armed = false;
     /* release, for the compiler: a child of this child sees the survivor with the generation */
-    __atomic_store_n(&fork_state.generation, lock_generation() + 1, __ATOMIC_RELEASE);
+    __atomic_store_n(&lock_fork_state.generation, lock_generation() + 1, __ATOMIC_RELEASE);
 }
 
 void lock_forked(void)
 {
     /* somebody else's handler may have come first and have taken a lock: then it is done */
-    if (fork_state.alive == NULL || __atomic_load_n(fork_state.alive, __ATOMIC_RELAXED) == 0)
-        begin_generation();
+    if (lock_fork_state.alive == NULL ||
+        __atomic_load_n(lock_fork_state.alive, __ATOMIC_RELAXED) == ALIVE_WIPED)
+        begin_generation(true);
 }
 
 /*
- * Sees a child that came about without handlers (_Fork, raw clone). The first thread that takes a
- * lock there is the one that forked: creating another would have allocated.
+ * At the first lock that is taken in a child: sees a fork without handlers (_Fork, raw clone), and
+ * arms the page for the next one. Where the handler has run the page could be armed there, but a
+ * child that only execs need not pay for it. A child of such a child that nobody notices repeats
+ * its generation, which does no harm: no lock was taken in it before.
+ */
+static COLD void arm(uint32_t *alive)
+{
+    uint32_t seen = ALIVE_WIPED;
+    bool first = os_is_first_thread();
+    if (__atomic_compare_exchange_n(alive, &seen, ALIVE_ARMING, false, __ATOMIC_ACQUIRE,
+                                    __ATOMIC_ACQUIRE)) {
+        if (lock_fork_state.armed)
+            begin_generation(first);
+        else if (first && lock_fork_state.survivor != holder_self())
+            note_survivor();
+        lock_fork_state.armed = true;
+        __atomic_store_n(alive, ALIVE_ARMED, __ATOMIC_RELEASE);
+        return;
+    }
+    while (__atomic_load_n(alive, __ATOMIC_ACQUIRE) == ALIVE_ARMING)
+        pause_processor();
+    if (first && __atomic_load_n(&lock_fork_state.survivor_missing, __ATOMIC_RELAXED))
+        note_survivor();
+}
+
+/*
+ * Notices a fork without handlers. In its child the thread that forked is the process's first one,
+ * but not always the first that takes a lock.
  */
 static void notice_fork(void)
 {
-    uint32_t *alive = __atomic_load_n(&fork_state.alive, __ATOMIC_ACQUIRE);
-    if (UNLIKELY(alive != NULL && __atomic_load_n(alive, __ATOMIC_RELAXED) == 0))
-        begin_generation();
+    uint32_t *alive = __atomic_load_n(&lock_fork_state.alive, __ATOMIC_ACQUIRE);
+    if (UNLIKELY(alive != NULL &&
+                 (__atomic_load_n(alive, __ATOMIC_ACQUIRE) != ALIVE_ARMED ||
+                  __atomic_load_n(&lock_fork_state.survivor_missing, __ATOMIC_RELAXED))))
+        arm(alive);
 }
 
 static uint64_t word_of_self(void)
@@ -138,10 +184,11 @@ static bool is_lost(uint64_t word)
     uint16_t now = (uint16_t)lock_generation();
     if (generation == now)
         return false;
-    if ((word & LOCK_HOLDER) != fork_state.survivor)
+    if ((word & LOCK_HOLDER) != lock_fork_state.survivor)
         return true;
     /* The thread that forked holds it, unless a dead thread had its address before it began. */
-    return (uint16_t)(now - generation) > (uint16_t)(now - (uint16_t)fork_state.survivor_birth);
+    return (uint16_t)(now - generation) >
+           (uint16_t)(now - (uint16_t)lock_fork_state.survivor_birth);
 }
 
 static void rank_taken(const struct lock *lock)

@@ -42,8 +42,30 @@ void lock_release(struct lock *lock);
 /* True if the calling thread holds the lock: for assertions. */
 bool lock_is_held(const struct lock *lock);
 
+/*
+ * What a child of fork takes note of. Written by its one thread (and by lock_init), read by all. On
+ * one page, which is all that a child writes to that only execs.
+ */
+struct fork_state {
+    uint32_t generation;     /* forks since the first image; atomic, read relaxed: it changes only
+                                while nobody holds a lock */
+    uint32_t survivor_birth; /* generation in which the survivor first took a lock */
+    uint64_t survivor;       /* holder address of the thread that forked; 0 in the first image, and
+                                while that thread is not known */
+    void *survivor_held;     /* what it said to lock_keep_survivor */
+    bool survivor_missing;   /* atomic, release: another thread noticed the fork */
+    bool armed;              /* `alive` was set in this process; written before it is */
+    void (*on_fork)(void);   /* see lock_on_fork */
+    uint32_t *alive;         /* atomic, enum alive; NULL if not supported */
+};
+
+extern struct fork_state lock_fork_state;
+
 /* How many forks lie between the process's first image and this one; grows in the child only. */
-uint32_t lock_generation(void);
+static inline uint32_t lock_generation(void)
+{
+    return __atomic_load_n(&lock_fork_state.generation, __ATOMIC_RELAXED);
+}
 
 /* Makes the page that sees forks without handlers. Called once, before threads exist. */
 void lock_init(void);
@@ -54,6 +76,16 @@ void lock_init(void);
  * `call` takes no lock.
  */
 void lock_on_fork(void (*call)(void));
+
+/* To be called by that `call`: keeps what the thread that forked holds, for lock_find_survivor. */
+void lock_keep_survivor(void *held);
+
+/*
+ * What the thread that forked held, NULL in the first image. False, with *held NULL, while that is
+ * not known: no handler ran, and another thread of the child was the first to take a lock there;
+ * then the thread that forked holds none of another generation.
+ */
+bool lock_find_survivor(void **held);
 
 /* The child handler: counts the generation up, once for each fork. Async-signal-safe. */
 void lock_forked(void);

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <link.h>
 #include <linux/futex.h>
 #include <signal.h>
 #include <sys/auxv.h>
@@ -211,6 +212,28 @@ int os_duplicate(int fd)
     int copy = fcntl(fd, F_DUPFD_CLOEXEC, LOWEST_DUPLICATE);
     errno = saved;
     return copy;
+}
+
+bool os_is_first_thread(void)
+{
+    return syscall(SYS_gettid) == syscall(SYS_getpid);
+}
+
+/* Nonzero, which ends the search, for the executable. */
+static int is_executable(struct dl_phdr_info *info, size_t size, void *headers)
+{
+    (void)size;
+    return info->dlpi_phdr == headers;
+}
+
+bool os_in_program_namespace(void)
+{
+    int saved = errno;
+    /* only the objects of the caller's namespace are visited */
+    void *headers = (void *)getauxval(AT_PHDR);
+    bool found = headers == NULL || dl_iterate_phdr(is_executable, headers) != 0;
+    errno = saved;
+    return found;
 }
 
 bool os_is_secure(void)

@@ -72,6 +72,13 @@ void os_write(int fd, const char *text, size_t size);
 /* A duplicate of fd at or above 100 that is closed on exec, or -1. */
 int os_duplicate(int fd);
 
+/* True in the process's first thread; in a child of fork that is the one that forked. */
+bool os_is_first_thread(void);
+
+/* True if the library is in the program's own namespace, as it is unless dlmopen has loaded it. To
+ * be called by a constructor: takes the dynamic linker's lock. */
+bool os_in_program_namespace(void);
+
 /* True in set-user-ID, set-group-ID and file-capability programs (AT_SECURE). */
 bool os_is_secure(void);
 

@@ -8,6 +8,7 @@
 static struct {
     struct lock lock; /* guards making the key */
     bool made;        /* atomic: release after key is written */
+    bool avoided;     /* see thread_avoid_keys; constant once threads exist */
     pthread_key_t key;
 } hook = {.lock = {.rank = LOCK_RANK_INIT}};
 
@@ -31,12 +32,19 @@ static bool hook_make(void)
 {
     if (__atomic_load_n(&hook.made, __ATOMIC_ACQUIRE))
         return true;
+    if (hook.avoided)
+        return false;
     lock_acquire(&hook.lock);
     bool made = hook.made || pthread_key_create(&hook.key, thread_end) == 0;
     /* release: who sees it made sees the key */
     __atomic_store_n(&hook.made, made, __ATOMIC_RELEASE);
     lock_release(&hook.lock);
     return made;
+}
+
+void thread_avoid_keys(void)
+{
+    hook.avoided = true;
 }
 
 struct arena *thread_get_arena(bool *borrowed)

@@ -19,6 +19,12 @@
  */
 struct arena *thread_get_arena(bool *borrowed);
 
+/*
+ * Lets threads end without giving their arenas back, from a constructor: where pthread keys must
+ * not be used.
+ */
+void thread_avoid_keys(void);
+
 /* The calling thread's arena, or NULL if it has none. */
 static inline struct arena *thread_own_arena(void)
 {

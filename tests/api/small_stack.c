@@ -1,0 +1,135 @@
+/*
+ * Threads with the smallest stack that pthreads allow: every path of the library fits, the one that
+ * reports a misuse included. A stack that is too small ends in a fault at its guard page; how deep
+ * the calls went is printed.
+ */
+#include "check.h"
+#include <acre/acre.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <malloc.h>
+#include <sys/mman.h>
+
+enum {
+    SMALLEST = 16384, /* bytes: PTHREAD_STACK_MIN where that is a constant */
+    PAINT = 0xa5,     /* what the stack is full of before */
+    BLOCKS = 100,
+};
+
+static void use_all_sizes(void)
+{
+    static char *blocks[BLOCKS];
+    for (size_t i = 0; i < BLOCKS; i++) {
+        blocks[i] = malloc(i * i * 300);
+        CHECK(blocks[i] != NULL);
+    }
+    for (size_t i = 0; i < BLOCKS; i++) {
+        blocks[i] = realloc(blocks[i], 1 + i * 40000);
+        CHECK(blocks[i] != NULL);
+    }
+    for (size_t i = 0; i < BLOCKS; i += 2)
+        free(blocks[i]);
+    for (size_t i = 0; i < BLOCKS; i += 2) {
+        blocks[i] = i % 4 == 0 ? calloc(i + 1, 1000) : aligned_alloc(4096, 1 + i * 30000);
+        CHECK(blocks[i] != NULL);
+    }
+    for (size_t i = 0; i < BLOCKS; i++)
+        free(blocks[i]);
+}
+
+/* Each kind of misuse, reported to a descriptor that nobody reads. */
+static void misuse(void)
+{
+    char *tiny = malloc(100), *large = malloc(3000000);
+    CHECK(tiny != NULL && large != NULL);
+    free(hide(tiny + 1));
+    free(hide(tiny + 16));
+    free(hide(large + 4096));
+    free(hide(&tiny));
+    CHECK(malloc_usable_size(hide(tiny + 16)) == 0);
+    CHECK(realloc(hide(tiny + 16), 10) == NULL);
+    free(tiny);
+    free(large);
+    free(hide(tiny));
+    free(hide(large));
+}
+
+static void report(void)
+{
+    struct acre_stats stats;
+    acre_stats_print(STDERR_FILENO);
+    acre_options_print(STDERR_FILENO);
+    CHECK(acre_stats(&stats, sizeof(stats)) == 0 && stats.arenas >= 1);
+    acre_thread_flush();
+    malloc_trim(0);
+}
+
+/* A child forked from such a thread repairs what it inherits on it. */
+static void fork_there(void)
+{
+    pid_t child = fork();
+    if (child == 0) {
+        use_all_sizes();
+        malloc_trim(0);
+        _exit(0);
+    }
+    check_child(child);
+}
+
+static void *run(void *work)
+{
+    (*(void (**)(void))work)();
+    return NULL;
+}
+
+/* Bytes at the lower end of the stack that are still as they were painted. */
+static size_t untouched(const unsigned char *stack, size_t size)
+{
+    size_t bytes = 0;
+    while (bytes < size && stack[bytes] == PAINT)
+        bytes++;
+    return bytes;
+}
+
+static void run_on_smallest(const char *name, void (*work)(void))
+{
+    pthread_attr_t attributes;
+    pthread_t thread;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), size = (size_t)sysconf(_SC_THREAD_STACK_MIN);
+    if (size < SMALLEST)
+        size = SMALLEST;
+    char *area = mmap(NULL, page + size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(area != MAP_FAILED);
+    unsigned char *stack = (unsigned char *)area + page;
+    CHECK(mprotect(stack, size, PROT_READ | PROT_WRITE) == 0);
+    memset(stack, PAINT, size);
+    CHECK(pthread_attr_init(&attributes) == 0);
+    CHECK(pthread_attr_setstack(&attributes, stack, size) == 0);
+    CHECK(pthread_create(&thread, &attributes, run, &work) == 0);
+    CHECK(pthread_join(thread, NULL) == 0);
+    size_t left = untouched(stack, size);
+    printf("%s: %zu of %zu bytes of stack left\n", name, left, size);
+    CHECK(left > 0);
+    CHECK(pthread_attr_destroy(&attributes) == 0);
+    CHECK(munmap(area, page + size) == 0);
+}
+
+static void nothing(void)
+{
+}
+
+int main(void)
+{
+    check_begin();
+    int null = open("/dev/null", O_WRONLY | O_CLOEXEC), saved = dup(STDERR_FILENO);
+    CHECK(null >= 0 && saved >= 0);
+    run_on_smallest("nothing", nothing);
+    run_on_smallest("allocation", use_all_sizes);
+    run_on_smallest("fork", fork_there);
+    CHECK(acre_option_set("abort", "0") == 0);
+    CHECK(dup2(null, STDERR_FILENO) >= 0);
+    run_on_smallest("misuse", misuse);
+    run_on_smallest("reports", report);
+    CHECK(dup2(saved, STDERR_FILENO) >= 0);
+    return 0;
+}

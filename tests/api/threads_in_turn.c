@@ -1,0 +1,72 @@
+/*
+ * 20,000 threads one after another: each takes blocks of many sizes, frees some itself, and leaves
+ * some to the next thread, which frees them. The process is not larger after the last one than it
+ * was after the hundredth, and one arena has served them all.
+ */
+#include "check.h"
+#include "smaps.h"
+#include <acre/acre.h>
+
+enum {
+    WARM_THREADS = 100,
+    THREADS = 20000,
+    BLOCKS = 48,        /* of each thread */
+    PAGES_ALLOWED = 32, /* by which the process may grow: libc's and the allocator's own */
+};
+
+/* What a thread leaves behind. */
+static char *left[BLOCKS];
+
+static size_t size_of(size_t block)
+{
+    return block == 0 ? 30000 : 1 + block * block * 2;
+}
+
+static void *run_thread(void *argument)
+{
+    unsigned self = (unsigned)(uintptr_t)argument;
+    char *mine[BLOCKS];
+    for (size_t i = 0; i < BLOCKS; i++) {
+        mine[i] = malloc(size_of(i));
+        CHECK(mine[i] != NULL);
+        fill(mine[i], size_of(i), self);
+    }
+    for (size_t i = 0; i < BLOCKS; i++) {
+        if (left[i] != NULL)
+            CHECK(is_filled(left[i], size_of(i), self - 1));
+        free(left[i]);
+        left[i] = NULL;
+        CHECK(is_filled(mine[i], size_of(i), self));
+        if (i % 2 == 0)
+            left[i] = mine[i];
+        else
+            free(mine[i]);
+    }
+    return NULL;
+}
+
+static void run_threads(unsigned from, unsigned to)
+{
+    for (unsigned i = from; i < to; i++) {
+        pthread_t thread;
+        CHECK(pthread_create(&thread, NULL, run_thread, (void *)(uintptr_t)i) == 0);
+        CHECK(pthread_join(thread, NULL) == 0);
+    }
+}
+
+int main(void)
+{
+    struct acre_stats stats;
+    check_begin();
+    run_threads(0, WARM_THREADS);
+    size_t warm = smaps_resident();
+    run_threads(WARM_THREADS, THREADS);
+    size_t end = smaps_resident();
+    CHECK(acre_stats(&stats, sizeof(stats)) == 0);
+    printf("KiB resident: %zu after %d threads, %zu after %d; %zu arenas\n", warm / CHECK_KIB,
+           WARM_THREADS, end / CHECK_KIB, THREADS, stats.arenas);
+    CHECK(end <= warm + PAGES_ALLOWED * (size_t)sysconf(_SC_PAGESIZE));
+    /* main's, and a thread's; pthread_join returns before a thread has given its arena back */
+    CHECK(stats.arenas <= 3);
+    return 0;
+}
