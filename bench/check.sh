@@ -1,15 +1,17 @@
 #!/bin/sh
 # The bench programs and their driver work: the driver's unit tests, then every pattern and scenario
-# once at a thousandth of its size. Nothing is timed. $srcdir holds the driver, the programs lie here.
+# once at a thousandth of its size, the floor included. Nothing is timed. $srcdir holds the driver, the
+# programs lie here.
 set -eu
 command -v python3 >/dev/null || { echo "skipped: there is no python3"; exit 77; }
 srcdir=${srcdir:-.}
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 
-python3 -B "$srcdir/test_bench.py"
-python3 -B "$srcdir/run.py" --programs . --rounds 1 --scale 0.001 --no-peers "$@" \
-    --json "$folder/json" --markdown "$folder/markdown" --svg "$folder/svg" >"$folder/output"
+BENCH_PROGRAMS=. python3 -B "$srcdir/test_bench.py"
+python3 -B "$srcdir/run.py" --programs . --rounds 1 --scale 0.001 --no-peers --floor "$@" \
+    --json "$folder/json" --markdown "$folder/markdown" --svg "$folder/svg" \
+    --rss-svg "$folder/rss-svg" >"$folder/output"
 cat "$folder/output"
 
 # Each scenario and each pattern but those for more processors has a row, and none failed.
@@ -17,5 +19,9 @@ cat "$folder/output"
 ./pattern --list | while read -r name work threads; do
     [ "$threads" -gt 2 ] || grep -q "^$name .* [0-9]" "$folder/output"
 done
-if grep "^failed" "$folder/output"; then exit 1; fi
-for file in json markdown svg; do [ -s "$folder/$file" ]; done
+./latency --list | while read -r name work threads; do
+    [ "$threads" -gt 2 ] || grep -q "^$name: free p99.99 .*[0-9]" "$folder/output"
+done
+grep -q "^end of regrow .* [0-9]" "$folder/output"
+if grep -e "^failed" -e "^Too much for the floor" "$folder/output"; then exit 1; fi
+for file in json markdown svg rss-svg; do [ -s "$folder/$file" ]; done

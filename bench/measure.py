@@ -33,15 +33,18 @@ class BenchError(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Allocator:
-    """Something to preload; `path` is None for the C library's own malloc."""
+    """Something to preload; `path` is None for the C library's own malloc. `variables` are pairs of
+    name and value that its programs find in their environment besides."""
 
     name: str
     path: str | None = None
     version: str = ""
+    variables: tuple = ()
 
     def environment(self):
         """The environment of a program under this allocator, with no other one preloaded."""
         environment = {k: v for k, v in os.environ.items() if k != "LD_PRELOAD"}
+        environment.update(self.variables)
         if self.path:
             environment["LD_PRELOAD"] = self.path
         return environment
@@ -52,6 +55,7 @@ class Sample:
     """One run. `figures` are the lines that the program printed: name -> (value, unit)."""
 
     cpu_seconds: float
+    user_seconds: float
     wall_seconds: float
     figures: dict
     failure: str = ""  # what became of a run that did not end well
@@ -59,7 +63,7 @@ class Sample:
 
 @dataclasses.dataclass(frozen=True)
 class Pattern:
-    """A line of `pattern --list`."""
+    """A line of `pattern --list` or `latency --list`."""
 
     name: str
     work: int
@@ -114,7 +118,7 @@ def check_preload(program, allocator):
 
 
 def list_patterns(program):
-    """All patterns that the program knows, in its order."""
+    """All patterns, or latency benches, that the program knows, in its order."""
     lines = subprocess.run([program, "--list"], capture_output=True, text=True, check=True).stdout
     fields = (line.split() for line in lines.splitlines())
     return [Pattern(name, int(work), int(threads)) for name, work, threads in fields]
@@ -156,7 +160,7 @@ def run_once(command, allocator):
         last = errors.strip().splitlines()[-1:]
         failure = " ".join([f"signal {-code}" if code < 0 else f"status {code}"] + last)
     figures = {} if failure else parse_figures(output)
-    return Sample(usage.ru_utime + usage.ru_stime, wall, figures, failure)
+    return Sample(usage.ru_utime + usage.ru_stime, usage.ru_utime, wall, figures, failure)
 
 
 def interleave(allocators, rounds, command, progress):
@@ -202,10 +206,12 @@ def summarize(samples):
         "rounds": len(samples),
         "cpu_lowest": min(cpu),
         "cpu_median": statistics.median(cpu),
+        "user_median": statistics.median(sample.user_seconds for sample in samples),
         "wall_median": statistics.median(sample.wall_seconds for sample in samples),
         "figures": {},
     }
     for name, (_, unit) in samples[0].figures.items():
         values = [sample.figures[name][0] for sample in samples]
-        summary["figures"][name] = {"value": statistics.median(values), "unit": unit}
+        summary["figures"][name] = {"value": statistics.median(values), "lowest": min(values),
+                                    "unit": unit}
     return summary

@@ -1,4 +1,4 @@
-"""The results as tables, in plain text and in Markdown.
+"""The results as tables, and the whole report in Markdown.
 
 `results` is the dictionary that run.py fills and writes as JSON:
 
@@ -9,11 +9,15 @@
     patterns     pattern -> allocator -> summary (see measure.summarize)
     memory       scenario -> allocator -> summary
     startup      allocator -> {lowest, median} in microseconds
+    latency      bench -> allocator -> summary
+    rss          allocator -> summary, whose figures are samples (see rss.py)
     instructions pattern -> allocator -> instructions for each block, None where a run failed
 """
 
-import dataclasses
-import math
+import floor
+import latency
+import rss
+from table import FLOOR, NOTHING, Table, geometric_mean, names, names_and_floor, ratio, show
 
 # What the tables over the patterns show: title, the figure's unit and divisor.
 TIME_MEDIAN = "cpu_median"
@@ -24,46 +28,10 @@ METRICS = {
     TIME_LOWEST: ("CPU seconds, lowest of the rounds", "s", 1, 3),
     PEAK: ("Peak resident size", "MiB", 1 << 20, 1),
 }
-NOTHING = "-"
-
-
-@dataclasses.dataclass
-class Table:
-    """A table of strings; the first column is a name, the others are numbers."""
-
-    title: str
-    header: list
-    rows: list
-
-    def text(self):
-        """Plain text in columns."""
-        lines = [self.header] + self.rows
-        widths = [max(len(line[i]) for line in lines) for i in range(len(self.header))]
-        laid_out = ["  ".join([line[0].ljust(widths[0])] +
-                              [cell.rjust(width) for cell, width in zip(line[1:], widths[1:])])
-                    for line in lines]
-        return "\n".join([self.title, "=" * len(self.title)] + laid_out) + "\n"
-
-    def markdown(self):
-        """A Markdown table below a heading."""
-        rule = ["---"] + ["---:"] * (len(self.header) - 1)
-        lines = ["| " + " | ".join(line) + " |" for line in [self.header, rule] + self.rows]
-        return "\n".join([f"## {self.title}", ""] + lines) + "\n"
-
-
-def geometric_mean(values):
-    """The geometric mean of positive numbers; None of none."""
-    values = list(values)
-    return math.exp(sum(map(math.log, values)) / len(values)) if values else None
-
-
-def names(results):
-    """The allocators' names in their order."""
-    return [allocator["name"] for allocator in results["allocators"]]
 
 
 def peers(results):
-    """The names of all allocators but the subject."""
+    """The names of all allocators but the subject and the floor."""
     return [name for name in names(results) if name != results["subject"]]
 
 
@@ -82,11 +50,6 @@ def best_peer(results, pattern, metric):
     return min(found)[::-1] if found else (None, None)
 
 
-def ratio(value, base):
-    """value / base, or None where one is missing or the base is nothing."""
-    return None if value is None or not base else value / base
-
-
 def ratios_to_best(results, metric):
     """pattern -> allocator -> figure over that of the best peer; failed runs are left out."""
     table = {}
@@ -96,11 +59,6 @@ def ratios_to_best(results, metric):
                      for name in names(results)}
         table[pattern] = {name: value for name, value in quotients.items() if value is not None}
     return table
-
-
-def show(value, digits=2):
-    """A number as a cell."""
-    return NOTHING if value is None else f"{value:.{digits}f}"
 
 
 def pattern_table(results, metric):
@@ -135,14 +93,15 @@ def pattern_table(results, metric):
 
 
 def memory_table(results):
-    """Every figure of every memory scenario, and start-up, for each allocator."""
-    columns = names(results)
+    """Every figure of every memory scenario, and start-up, for each allocator. The floor, if it is
+    there, only starts up."""
+    columns = names_and_floor(results) if results["startup"] else names(results)
     rows = []
     for scenario, summaries in results["memory"].items():
         figures = {name: unit["unit"] for summary in summaries.values()
                    for name, unit in summary.get("figures", {}).items()}
         for name, unit in figures.items():
-            cells = [summaries[column].get("figures", {}).get(name) for column in columns]
+            cells = [summaries.get(column, {}).get("figures", {}).get(name) for column in columns]
             rows.append([f"{scenario}: {name}, {unit}"] +
                         [show(cell and cell["value"]) for cell in cells])
         if not figures:
@@ -156,7 +115,7 @@ def memory_table(results):
 
 def instruction_table(results):
     """Instructions for each block outside the bench program."""
-    columns = names(results)
+    columns = names_and_floor(results)
     rows = [[pattern] + [show(counts[name], 1) for name in columns]
             for pattern, counts in results["instructions"].items()]
     return Table("Instructions for each malloc and free", ["pattern"] + columns, rows)
@@ -167,18 +126,26 @@ def tables(results):
     made = []
     if results["patterns"]:
         made += [pattern_table(results, metric) for metric in METRICS]
+        made += [floor.table(results)] if FLOOR in names_and_floor(results) else []
     if results["memory"] or results["startup"]:
         made.append(memory_table(results))
+    if results["rss"]:
+        made.append(rss.table(results))
+    if results["latency"]:
+        made += [latency.table(results, key) for key in latency.KEYS]
     if results["instructions"]:
         made.append(instruction_table(results))
     return made
 
 
 def failures(results):
-    """Lines that tell which runs failed and how."""
+    """Lines that tell which runs failed and how; what is too much for the floor did not fail."""
+    parts = [results[part] for part in ("patterns", "memory", "latency")]
+    parts.append({"rss": results["rss"]})
     return [f"{name}: {allocator}: {summary['failure']}"
-            for part in ("patterns", "memory") for name, summaries in results[part].items()
-            for allocator, summary in summaries.items() if "failure" in summary]
+            for part in parts for name, summaries in part.items()
+            for allocator, summary in summaries.items()
+            if "failure" in summary and not floor.is_left_out(allocator, summary)]
 
 
 def markdown(results):

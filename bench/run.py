@@ -17,14 +17,19 @@ import platform
 import statistics
 
 import chart
+import floor
 import instructions
 import measure
 import report
+import rss
+from table import FLOOR
 
 LAUNCHES = 200  # of `true`
 MEMORY_ROUNDS_MAX = 3
-MEMORY_DIVISOR_MAX = 1000  # what the program takes
-SCALE_QUICK = 0.1
+DIVISOR_MAX = 1000  # what the memory programs take
+PARTS = ("patterns", "memory", "startup", "latency", "rss")
+IDLE_STEP_MS = 500  # of the phases
+SCALE_QUICK = 0.1  # below it idle time shrinks too
 ROUNDS_QUICK = 3
 ROUNDS = 7
 
@@ -40,10 +45,12 @@ def parse_arguments():
     add("--subject", metavar="NAME",
         help="the allocator to compare with the others (default: the first --allocator)")
     add("--no-peers", action="store_true", help="leave out Debian's allocators, but not glibc")
+    add("--floor", action="store_true",
+        help="run an allocator that frees nothing beside them, to show how far they are from it")
     add("--only", action="append", default=[], metavar="GLOB",
         help="only patterns and scenarios whose names match; may be repeated")
     add("--skip", action="append", default=[], metavar="PART",
-        choices=("patterns", "memory", "startup"), help="patterns, memory or startup")
+        choices=PARTS, help=f"one of {', '.join(PARTS)}; may be repeated")
     add("--rounds", type=int, help=f"rounds of each pattern (default {ROUNDS})")
     add("--scale", type=float, help="part of the full work and of the scenarios' sizes (default 1)")
     add("--quick", action="store_true",
@@ -54,6 +61,7 @@ def parse_arguments():
     add("--json", metavar="FILE", help="write all figures")
     add("--markdown", metavar="FILE", help="write the machine, the versions and the tables")
     add("--svg", metavar="FILE", help="draw the ratios")
+    add("--rss-svg", metavar="FILE", help="draw the resident size over the run in phases")
     arguments = parser.parse_args()
     arguments.rounds = arguments.rounds or (ROUNDS_QUICK if arguments.quick else ROUNDS)
     arguments.scale = arguments.scale or (SCALE_QUICK if arguments.quick else 1)
@@ -63,13 +71,15 @@ def parse_arguments():
 
 
 def choose_allocators(arguments, program):
-    """glibc, Debian's peers and those of the command line, each known to load."""
+    """glibc, Debian's peers, those of the command line and the floor, each known to load."""
     found = measure.find_peers()
     if arguments.no_peers:
         found = found[:1]
     given = [measure.parse_allocator(text) for text in arguments.allocator]
     taken = {allocator.name for allocator in given}
     allocators = given + [peer for peer in found if peer.name not in taken]
+    if arguments.floor:
+        allocators.append(floor.find(arguments.programs))
     if len({allocator.name for allocator in allocators}) < len(allocators):
         raise measure.BenchError("two allocators have the same name")
     for allocator in allocators:
@@ -124,35 +134,50 @@ class Progress:
             print(file=sys.stderr)
 
 
-def run_patterns(arguments, allocators, progress):
-    """pattern -> allocator -> summary."""
-    program = os.path.join(arguments.programs, "pattern")
-    patterns = {pattern.name: pattern for pattern in measure.list_patterns(program)}
+def run_interleaved(allocators, rounds, commands, progress):
+    """name -> allocator -> summary, for `commands`, which is name -> command."""
     results = {}
-    for name in wanted(patterns, arguments.only):
-        pattern = patterns[name]
-        # More than twice as many threads as processors measure the kernel's scheduler.
-        if pattern.threads > 2 * len(os.sched_getaffinity(0)):
-            continue
+    for name, command in commands.items():
         progress.what = name
-        command = [program, name, str(max(1, round(pattern.work * arguments.scale)))]
-        samples = measure.interleave(allocators, arguments.rounds, command, progress)
+        samples = measure.interleave(allocators, rounds, command, progress)
         results[name] = {key: measure.summarize(mine) for key, mine in samples.items()}
     return results
+
+
+def scaled_commands(arguments, program):
+    """name -> command, for what a program of the form of `pattern` lists."""
+    path = os.path.join(arguments.programs, program)
+    patterns = {pattern.name: pattern for pattern in measure.list_patterns(path)}
+    # More than twice as many threads as processors measure the kernel's scheduler.
+    return {name: [path, name, str(max(1, round(patterns[name].work * arguments.scale)))]
+            for name in wanted(patterns, arguments.only)
+            if patterns[name].threads <= 2 * len(os.sched_getaffinity(0))}
+
+
+def divisor(arguments):
+    """The part of the full size of the memory programs, as they take it."""
+    return str(min(max(1, round(1 / arguments.scale)), DIVISOR_MAX))
+
+
+def memory_rounds(arguments):
+    """Rounds of the memory programs, whose figures vary little."""
+    return 1 if arguments.quick else min(arguments.rounds, MEMORY_ROUNDS_MAX)
 
 
 def run_memory(arguments, allocators, progress):
     """scenario -> allocator -> summary."""
     program = os.path.join(arguments.programs, "memory")
-    divisor = min(max(1, round(1 / arguments.scale)), MEMORY_DIVISOR_MAX)
-    rounds = 1 if arguments.quick else min(arguments.rounds, MEMORY_ROUNDS_MAX)
-    results = {}
-    for name in wanted(measure.list_scenarios(program), arguments.only):
-        progress.what = name
-        command = [program, name, str(divisor)]
-        samples = measure.interleave(allocators, rounds, command, progress)
-        results[name] = {key: measure.summarize(mine) for key, mine in samples.items()}
-    return results
+    commands = {name: [program, name, divisor(arguments)]
+                for name in wanted(measure.list_scenarios(program), arguments.only)}
+    return run_interleaved(allocators, memory_rounds(arguments), commands, progress)
+
+
+def run_rss(arguments, allocators, progress):
+    """allocator -> summary of the run in phases."""
+    idle = max(1, round(IDLE_STEP_MS * min(1, arguments.scale / SCALE_QUICK)))
+    command = [os.path.join(arguments.programs, "phases"), divisor(arguments), str(idle)]
+    commands = {name: command for name in wanted(["rss"], arguments.only)}
+    return run_interleaved(allocators, memory_rounds(arguments), commands, progress).get("rss", {})
 
 
 def run_startup(arguments, allocators):
@@ -178,7 +203,7 @@ def run_all(arguments):
         "machine": describe_machine(), "rounds": arguments.rounds, "scale": arguments.scale,
         "subject": choose_subject(arguments, allocators),
         "allocators": [{"name": a.name, "version": a.version} for a in allocators],
-        "patterns": {}, "memory": {}, "startup": {}, "instructions": {},
+        "instructions": {}, **{part: {} for part in PARTS},
     }
     progress = Progress()
     if arguments.callgrind:
@@ -188,12 +213,20 @@ def run_all(arguments):
         progress.what = "callgrind"
         results["instructions"] = instructions.count(program, patterns, allocators, progress)
     else:
-        if "patterns" not in arguments.skip:
-            results["patterns"] = run_patterns(arguments, allocators, progress)
-        if "memory" not in arguments.skip:
-            results["memory"] = run_memory(arguments, allocators, progress)
-        if "startup" not in arguments.skip:
-            results["startup"] = run_startup(arguments, allocators)
+        # Blocks that are never freed say nothing of memory, nor of latency but that of page faults.
+        compared = [allocator for allocator in allocators if allocator.name != FLOOR]
+        runs = {
+            "patterns": lambda: run_interleaved(
+                allocators, arguments.rounds, scaled_commands(arguments, "pattern"), progress),
+            "memory": lambda: run_memory(arguments, compared, progress),
+            "startup": lambda: run_startup(arguments, allocators),
+            "latency": lambda: run_interleaved(
+                compared, arguments.rounds, scaled_commands(arguments, "latency"), progress),
+            "rss": lambda: run_rss(arguments, compared, progress),
+        }
+        for part in PARTS:
+            if part not in arguments.skip:
+                results[part] = runs[part]()
     progress.end()
     return results
 
@@ -230,6 +263,8 @@ def main():
     write_file(arguments.markdown, report.markdown(results))
     if results["patterns"]:
         write_file(arguments.svg, draw_chart(results))
+    if rss.all_series(results):
+        write_file(arguments.rss_svg, rss.draw(results))
     failed = any(f": {results['subject']}: " in line for line in report.failures(results))
     return 1 if failed else 0
 
