@@ -13,8 +13,8 @@ enum {
     HEAP_MIN_SIZE = 256 << 10, /* bytes: below it a heap would be little but its header */
     PLACE_TRIES = 16,          /* addresses tried in a row before another region is chosen */
     PLACE_REGIONS = 2,         /* regions tried before the kernel chooses */
-    GUARDED_HEAPS = 8192, /* later heaps are opened whole: steps and guards cost four mappings each,
-                             and a process has 65530 */
+    GUARDED_HEAPS = 64, /* later heaps are opened whole: steps and guards cost four mappings each,
+                           which fork copies, and a process has 65530 */
 };
 
 /* Below it lie the program and its brk area, where it is not position-independent. */
@@ -82,10 +82,10 @@ static char *reserve_aligned(size_t size)
 
 /* ---- opening ---- */
 
-/* Bytes of states: for 16-byte blocks throughout. */
+/* Bytes of states. */
 static size_t states_size(const struct heap *heap)
 {
-    return heap->size / BLOCK_ALIGNMENT;
+    return heap->size / HEAP_BYTES_OF_STATE;
 }
 
 static size_t line_count(const struct heap *heap)
@@ -117,13 +117,12 @@ static bool open_lines(struct heap *heap, size_t limit)
     return true;
 }
 
-/* Says for all units of a heap what the option wants. */
-static void ask_huge_pages(struct heap *heap)
+/* Says for pages of a heap what the option wants. */
+static void ask_huge_pages(char *from, size_t size)
 {
     uint64_t wanted = option_value(OPTION_HUGE_PAGES);
     if (wanted != HUGE_PAGES_SYSTEM)
-        os_huge_pages(unit_address(heap, heap->first_unit), unit_count(heap) * UNIT_SIZE,
-                      wanted == HUGE_PAGES_ALWAYS);
+        os_huge_pages(from, size, wanted == HUGE_PAGES_ALWAYS);
 }
 
 /* Makes units below limit accessible; in steps, or just so far where the system refuses a step. */
@@ -141,7 +140,7 @@ static bool open_units(struct heap *heap, size_t limit)
     /* a first step is too short for a huge page, and many heaps never see another */
     if (opened != heap->first_unit && !heap->huge_pages_asked) {
         heap->huge_pages_asked = true;
-        ask_huge_pages(heap);
+        ask_huge_pages(unit_address(heap, heap->first_unit), unit_count(heap) * UNIT_SIZE);
     }
     heap->opened_limit = (uint16_t)wanted;
     /* relaxed: who reports a misuse looks at it, for one of a block that it got before */
@@ -156,6 +155,7 @@ static bool open_units(struct heap *heap, size_t limit)
 static void make_roomy(struct heap *heap)
 {
     heap->longest = HEAP_UNITS;
+    heap->longest_lines = HEAP_LINES;
     if (!list_contains(&heap->roomy))
         list_push_back(&heap->set->roomy, &heap->roomy);
 }
@@ -168,6 +168,7 @@ static void free_everything(struct heap *heap)
     bits_set(heap->free_lines, 0, line_count(heap));
     bits_set(heap->free_slabs, 0, HEAP_SLABS);
     heap->longest = (uint16_t)unit_count(heap);
+    heap->longest_lines = (uint16_t)line_count(heap);
     heap->used_units = 0;
 }
 
@@ -182,14 +183,36 @@ static struct slab **begin_slab_of(struct heap *heap)
     return heap->own_slabs;
 }
 
+/*
+ * Opens a reserved heap at once. Not where what is open counts, used or not: against a limit, or
+ * since the program locks all its memory (mlockall), which the system shows by filling pages in.
+ */
+static bool open_whole(char *base, size_t size)
+{
+    /* any thread, relaxed: each comes to the same answer */
+    static enum { UNKNOWN, WHOLE, IN_STEPS } how;
+    if (__atomic_load_n(&how, __ATOMIC_RELAXED) == UNKNOWN)
+        __atomic_store_n(&how, os_counts_commit() ? IN_STEPS : WHOLE, __ATOMIC_RELAXED);
+    if (__atomic_load_n(&how, __ATOMIC_RELAXED) == IN_STEPS || !os_open(base, size))
+        return false;
+    if (os_is_filled_in(base + size - os_page_size()) && os_close(base, size)) {
+        __atomic_store_n(&how, IN_STEPS, __ATOMIC_RELAXED);
+        return false;
+    }
+    ask_huge_pages(base, size);
+    return true;
+}
+
 /* Opens the header of a reserved heap and fills in its constants. */
 static struct heap *heap_begin(struct heap_set *set, char *base, size_t size)
 {
     struct heap *heap = (struct heap *)(void *)base;
     size_t header = align_up(sizeof(struct heap), os_page_size());
-    size_t states = size / BLOCK_ALIGNMENT;
+    size_t states = size / HEAP_BYTES_OF_STATE;
     size_t first_states = min_size(OPEN_STEP_STATES, states);
-    if (!os_open(base, header + first_states))
+    bool whole = __atomic_fetch_add(&heaps_made, 1, __ATOMIC_RELAXED) >= GUARDED_HEAPS &&
+                 open_whole(base, size);
+    if (!whole && !os_open(base, header + first_states))
         return NULL;
     heap->set = set;
     heap->size = size;
@@ -204,10 +227,10 @@ static struct heap *heap_begin(struct heap_set *set, char *base, size_t size)
     heap->unit_limit = (uint16_t)(size / UNIT_SIZE);
     heap->opened_limit = heap->first_unit;
     free_everything(heap);
-    if (__atomic_fetch_add(&heaps_made, 1, __ATOMIC_RELAXED) >= GUARDED_HEAPS &&
-        os_open(base + header, size - header)) {
+    if (whole) {
         heap->states_opened = states;
         heap->opened_limit = heap->used_limit = heap->unit_limit;
+        heap->huge_pages_asked = true;
     }
     return heap;
 }
@@ -230,10 +253,21 @@ struct heap *heap_create(struct heap_set *set, size_t units)
 
 /* ---- taking runs ---- */
 
+/* No run of units, or of lines, is longer than the two say; where one is 0 the heap has no room. */
+static void note_longest(struct heap *heap, size_t units, size_t lines)
+{
+    heap->longest = (uint16_t)units;
+    heap->longest_lines = (uint16_t)lines;
+    if ((units == 0 || lines == 0) && list_contains(&heap->roomy))
+        list_remove(&heap->roomy);
+}
+
 /* Takes `lines` lines; BITS_NONE if there is no such run or it cannot be opened. */
 static long take_lines(struct heap *heap, size_t lines)
 {
     long first = bits_find_run(heap->free_lines, 0, line_count(heap), lines);
+    if (first == BITS_NONE)
+        note_longest(heap, heap->longest, lines - 1);
     if (first == BITS_NONE || !open_lines(heap, (size_t)first + lines))
         return BITS_NONE;
     bits_clear(heap->free_lines, (size_t)first, lines);
@@ -253,19 +287,17 @@ static bool dirty_run(struct heap *heap, size_t first, size_t units)
 struct slab *heap_take(struct heap *heap, struct slab_geometry *geometry)
 {
     unsigned units = geometry->units;
-    if (units > heap->longest)
+    size_t lines = geometry_lines(*geometry);
+    if (units > heap->longest || lines > heap->longest_lines)
         return NULL;
     long unit = bits_find_run(heap->free_units, heap->first_unit, heap->unit_limit, units);
     if (unit == BITS_NONE) {
-        heap->longest = (uint16_t)(units - 1);
-        if (heap->longest == 0)
-            list_remove(&heap->roomy);
+        note_longest(heap, units - 1, heap->longest_lines);
         return NULL;
     }
     long index = bits_lowest(heap->free_slabs, 0, HEAP_SLABS);
     if (index == BITS_NONE || !open_units(heap, (size_t)unit + units))
         return NULL;
-    size_t lines = geometry_lines(*geometry);
     long line = take_lines(heap, lines);
     if (line == BITS_NONE)
         return NULL;

@@ -4,16 +4,18 @@
  * slabs take runs, lowest fit first.
  *
  *   header      struct heap, at offset 0; bitmaps and the slabs' descriptors
- *   states      one byte for each 16 bytes of the heap, enough for 16-byte blocks throughout;
- *               slabs take them in lines of 64
- *   guard       a page at least that is never opened
+ *   states      one byte for each 64 bytes of the heap; slabs take them in lines of 64. A heap of
+ *               smaller blocks throughout runs out of them before it runs out of units
+ *   guard       a page at least that is not opened
  *   units       first_unit .. unit_limit-1, opened from the bottom up; behind the last one opened
  *               nothing is accessible
  *
- * All of it begins without access (PROT_NONE, no commit) and is opened in steps. Where address
- * space is short a heap maps less than its 32 MiB. A heap whose units are all free gives them back
- * to the system, contents and commit, if its arena has another one that is empty; its address and
- * its header stay the arena's.
+ * All of it begins without access (PROT_NONE, no commit) and is opened in steps; from the 65th heap
+ * on at once, guards and all, where nothing speaks against it: heaps side by side are one mapping
+ * then, and a thousand threads do not make fork slow or use the process's mappings up. Where
+ * address space is short a heap maps less than its 32 MiB. A heap whose units are all free gives
+ * them back to the system, contents and commit, if its arena has another one that is empty; its
+ * address and its header stay the arena's.
  *
  * The truth about runs is each descriptor's geometry word (0: no slab), published last and
  * withdrawn first by one store; free units, free lines, free descriptors and slab_of follow from it
@@ -39,13 +41,14 @@
 enum {
     HEAP_UNITS = 1 << (HEAP_SHIFT - UNIT_SHIFT),
     HEAP_WORDS = HEAP_UNITS / 64,
-    HEAP_SLABS = HEAP_UNITS - 32, /* descriptors; a whole heap's header and states take 34 units */
-    HEAP_LINES = 1 << (HEAP_SHIFT - 4 - 6), /* lines of 64 states, for 16-byte blocks throughout */
+    HEAP_SLABS = HEAP_UNITS - 8, /* descriptors; a whole heap's header and states take 10 units */
+    HEAP_BYTES_OF_STATE = 64,    /* a heap has a byte of states for so many bytes */
+    HEAP_LINES = 1 << (HEAP_SHIFT - 6 - 6), /* lines of 64 states */
     SLAB_MAX_UNITS = 16,
     SLAB_MAX_BLOCKS = 4096,
 };
 
-static_assert(HEAP_LINES * STATES_GROUP * BLOCK_ALIGNMENT == HEAP_SIZE, "a state for each block");
+static_assert(HEAP_LINES * STATES_GROUP * HEAP_BYTES_OF_STATE == HEAP_SIZE, "both say the same");
 
 struct bin;
 
@@ -112,6 +115,7 @@ struct heap {
                                any thread, relaxed */
     uint16_t opened_limit;  /* units below this are accessible */
     uint16_t longest;       /* units; no free run is longer than this */
+    uint16_t longest_lines; /* lines; likewise */
 
     struct slab slabs[HEAP_SLABS];
 

@@ -16,6 +16,7 @@
 #include <signal.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/random.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -152,24 +153,51 @@ uint64_t os_now_ms(void)
     return ms != 0 ? ms : 1;
 }
 
-size_t os_resident(void)
+/* Reads the begin of a small file, e.g. of /proc; returns bytes, 0 if it cannot be read. */
+static size_t read_file(const char *path, char *text, size_t size)
 {
     int saved = errno;
-    size_t pages = 0;
-    char text[STATM_TEXT];
     long length = 0;
-    int fd = (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
     if (fd >= 0) {
-        length = syscall(SYS_read, fd, text, sizeof text);
+        length = syscall(SYS_read, fd, text, size);
         syscall(SYS_close, fd);
     }
-    long at = 0;
+    errno = saved;
+    return length > 0 ? (size_t)length : 0;
+}
+
+size_t os_resident(void)
+{
+    size_t pages = 0;
+    char text[STATM_TEXT];
+    size_t length = read_file("/proc/self/statm", text, sizeof text);
+    size_t at = 0;
     while (at < length && text[at] != ' ') /* the first field: address space */
         at++;
     for (at++; at < length && text[at] >= '0' && text[at] <= '9'; at++)
         pages = pages * 10 + (size_t)(text[at] - '0');
-    errno = saved;
     return pages * os_page_size();
+}
+
+bool os_counts_commit(void)
+{
+    int saved = errno;
+    struct rlimit limit;
+    bool limited = getrlimit(RLIMIT_DATA, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+    errno = saved;
+    char mode;
+    bool strict = read_file("/proc/sys/vm/overcommit_memory", &mode, 1) == 1 && mode == '2';
+    return limited || strict;
+}
+
+bool os_is_filled_in(void *page)
+{
+    int saved = errno;
+    unsigned char resident = 0;
+    bool known = mincore(page, os_page_size(), &resident) == 0;
+    errno = saved;
+    return known && (resident & 1) != 0;
 }
 
 void os_wait(uint32_t *word, uint32_t expected, unsigned timeout_ms)

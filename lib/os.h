@@ -48,6 +48,13 @@ void *os_remap(void *address, size_t old_size, size_t new_size);
 /* Asks that the range be (or not be) backed by transparent huge pages. A hint; no result. */
 void os_huge_pages(void *address, size_t size, bool wanted);
 
+/* True if memory that is open but unused counts: the system commits strictly (vm.overcommit_memory
+ * 2), or RLIMIT_DATA is set. */
+bool os_counts_commit(void);
+
+/* True if the page has memory (mincore). False where the system does not say. */
+bool os_is_filled_in(void *page);
+
 /* Marks pages so that a child of fork sees them zeroed (MADV_WIPEONFORK, Linux 4.14). False if the
  * system cannot. */
 bool os_wipe_on_fork(void *address, size_t size);

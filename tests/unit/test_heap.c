@@ -251,7 +251,7 @@ static void scramble_heap(struct random *random, struct heap *heap)
     scramble(random, heap->dirty_units, heap->first_unit,
              (size_t)(heap->unit_limit - heap->first_unit));
     scramble(random, heap->free_slabs, 0, HEAP_SLABS);
-    scramble(random, heap->free_lines, 0, heap->size / 16 / STATES_GROUP);
+    scramble(random, heap->free_lines, 0, heap->size / HEAP_BYTES_OF_STATE / STATES_GROUP);
     for (size_t unit = heap->first_unit; unit < heap->unit_limit; unit++)
         heap->slab_of[unit] = (struct slab *)(uintptr_t)random_next(random);
     heap->used_units = (uint32_t)random_next(random);

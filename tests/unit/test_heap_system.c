@@ -11,6 +11,8 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 
 #define FOREVER "3600000" /* ms of decay: nothing falls due by itself */
@@ -92,7 +94,7 @@ START_TEST(only_what_is_opened_is_accessible)
 
     ck_assert(is_accessible(slab->base));
     ck_assert(!is_accessible(slab->base - os_page_size()));
-    ck_assert(!is_accessible(heap->states + heap->size / 16));
+    ck_assert(!is_accessible(heap->states + heap->size / HEAP_BYTES_OF_STATE));
     ck_assert(!is_accessible((char *)heap + (size_t)heap->opened_limit * UNIT_SIZE));
     ck_assert(!is_accessible((char *)heap + heap->size - 1));
     ck_assert_ptr_null(slab->owner);
@@ -118,6 +120,42 @@ static int fill_heaps(uint32_t heaps)
     slabs[count] = NULL;
     return count;
 }
+
+START_TEST(a_heap_may_run_out_of_lines)
+{
+    const struct slab_geometry of_16 = geometry_of(1, SLAB_MAX_BLOCKS);
+    struct heap *first = NULL;
+    int count = 0;
+
+    for (;;) {
+        struct slab_geometry geometry = of_16;
+        slabs[count] = heap_set_take(&set, &geometry);
+        ck_assert_ptr_nonnull(slabs[count]);
+        heap_show_slab(slabs[count]);
+        if (count == 0)
+            first = slab_heap(slabs[0]);
+        if (slab_heap(slabs[count++]) != first)
+            break;
+    }
+    ck_assert_int_eq(count - 1, HEAP_LINES * STATES_GROUP / SLAB_MAX_BLOCKS);
+    ck_assert_ptr_ne(slab_heap(take(1)), first);
+    ck_assert(!list_contains(&first->roomy));
+    ck_assert(heap_set_is_valid(&set));
+    /* what comes back serves again: for two slabs with half its lines each */
+    heap_set_give(&set, slabs[5]);
+    ck_assert(list_contains(&first->roomy));
+    for (int i = 0; i < 3; i++) {
+        struct slab_geometry geometry = geometry_of(1, SLAB_MAX_BLOCKS / 2);
+        heap_set_lock(&set);
+        struct slab *slab = heap_take(first, &geometry);
+        heap_set_unlock(&set);
+        ck_assert((slab != NULL) == (i < 2));
+        if (slab != NULL)
+            heap_show_slab(slab);
+    }
+    ck_assert(heap_set_is_valid(&set));
+}
+END_TEST
 
 START_TEST(one_empty_heap_is_kept_and_others_retire)
 {
@@ -312,9 +350,77 @@ START_TEST(little_address_space_gives_small_heaps)
 }
 END_TEST
 
+enum { GUARDED_HEAPS = 64, MOST_HEAPS_SLABS = 40 * (GUARDED_HEAPS + 2) };
+
+/* Takes slabs until there is a heap after the guarded ones, before which `prepare` is called. */
+static struct heap *heap_after_the_guarded_ones(void (*prepare)(void))
+{
+    struct heap *heap = NULL;
+
+    for (int i = 0; i < MOST_HEAPS_SLABS; i++) {
+        if (totals().heaps == GUARDED_HEAPS && prepare != NULL) {
+            prepare();
+            prepare = NULL;
+        }
+        size_t before = totals().heaps;
+        heap = slab_heap(take(SLAB_MAX_UNITS));
+        if (totals().heaps > GUARDED_HEAPS)
+            return heap;
+        if (totals().heaps != before)
+            ck_assert_uint_lt(heap->opened_limit, heap->unit_limit);
+    }
+    ck_abort_msg("%zu heaps", totals().heaps);
+    return NULL;
+}
+
+static void lock_later_memory(void)
+{
+    ck_assert_int_eq(mlockall(MCL_FUTURE), 0);
+}
+
+static void limit_data(void)
+{
+    const struct rlimit limit = {(rlim_t)1 << 40, (rlim_t)1 << 40};
+    ck_assert_int_eq(setrlimit(RLIMIT_DATA, &limit), 0);
+}
+
+START_TEST(later_heaps_are_opened_whole)
+{
+    struct heap *heap = heap_after_the_guarded_ones(NULL);
+    char *end = (char *)heap + heap->size;
+
+    ck_assert_uint_eq(heap->opened_limit, heap->unit_limit);
+    ck_assert_uint_eq(heap->states_opened, heap->size / HEAP_BYTES_OF_STATE);
+    ck_assert(!os_is_filled_in(end - os_page_size()));
+    ck_assert(is_accessible(end - 1));
+    ck_assert(heap_set_is_valid(&set));
+}
+END_TEST
+
+START_TEST(heaps_are_opened_in_steps_where_that_counts)
+{
+    struct heap *heap = heap_after_the_guarded_ones(_i == 0 ? limit_data : lock_later_memory);
+
+    ck_assert_uint_lt(heap->opened_limit, heap->unit_limit);
+    ck_assert(!is_accessible((char *)heap + heap->size - 1));
+    ck_assert(heap_set_is_valid(&set));
+}
+END_TEST
+
+/* True if mlockall may be called here. */
+static bool may_lock_memory(void)
+{
+    bool may = mlockall(MCL_FUTURE) == 0;
+    munlockall();
+    return may;
+}
+
 static void add_limit_tests(TCase *tests)
 {
     tcase_add_test(tests, little_address_space_gives_small_heaps);
+    tcase_add_test(tests, later_heaps_are_opened_whole);
+    tcase_add_loop_test(tests, heaps_are_opened_in_steps_where_that_counts, 0,
+                        may_lock_memory() ? 2 : 1);
 }
 
 #else
@@ -335,6 +441,7 @@ Suite *heap_system_suite(void)
     tcase_set_timeout(tests, 60);
     tcase_add_checked_fixture(tests, begin, NULL);
     tcase_add_test(tests, only_what_is_opened_is_accessible);
+    tcase_add_test(tests, a_heap_may_run_out_of_lines);
     tcase_add_test(tests, one_empty_heap_is_kept_and_others_retire);
     tcase_add_test(tests, purging_gives_contents_back);
     tcase_add_test(tests, what_is_not_purged_is_not_known_to_be_zero);
