@@ -10,10 +10,14 @@ enum {
     GROWTH_LEAST = 4 << 20,
     /* ... and by 1/8 of what is in slabs: a look reads all states of partly free slabs. */
     GROWTH_SHARE = 8,
-    /* A pooled arena is drained when so many bytes were freed to it, ... */
-    DRAIN_LEAST = 64 << 10,
-    /* ... and 1/16 of what is live: draining it reads all its states. */
+    /*
+     * A pooled arena is drained when 1/16 of what is in use was freed to it, since draining reads
+     * all its states; for the first time not before DRAIN_FIRST bytes, since short-lived threads
+     * take turns at an arena and its pages are wanted again, then at DRAIN_LEAST bytes or more.
+     */
     DRAIN_SHARE = 16,
+    DRAIN_FIRST = 1 << 20,
+    DRAIN_LEAST = 64 << 10,
 };
 
 struct arena arena_none;
@@ -179,10 +183,11 @@ struct arena *arena_adopt(void)
     return arena;
 }
 
-/* Puts the arena, of which `used` bytes are in use at most, into the pool. */
-static void retire(struct arena *arena, size_t used)
+/* Puts the arena into the pool, to be drained when `drain_at` bytes were freed to it. */
+static void retire(struct arena *arena, size_t drain_at)
 {
-    __atomic_store_n(&arena->drain_at, max_size(DRAIN_LEAST, used / DRAIN_SHARE), __ATOMIC_RELAXED);
+    __atomic_store_n(&arena->pooled_bytes, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&arena->drain_at, drain_at, __ATOMIC_RELAXED);
     pool_lock();
     set_status(arena, ARENA_POOLED);
     list_push_front(&pool.list, &arena->pooled);
@@ -196,7 +201,7 @@ void arena_retire(struct arena *arena)
 {
     struct heap_totals totals;
     heap_set_totals(&arena->heaps, &totals);
-    retire(arena, totals.in_slabs);
+    retire(arena, max_size(DRAIN_FIRST, totals.in_slabs / DRAIN_SHARE));
 }
 
 bool arena_borrow(struct arena *arena)
@@ -283,13 +288,12 @@ void arena_count_pooled(struct arena *arena, size_t bytes)
     while (__atomic_load_n(&arena->pooled_bytes, __ATOMIC_RELAXED) >=
                __atomic_load_n(&arena->drain_at, __ATOMIC_RELAXED) &&
            arena_borrow(arena)) {
-        __atomic_store_n(&arena->pooled_bytes, 0, __ATOMIC_RELAXED);
         arena_flush(arena);
         purge_slabs(arena);
         heap_set_purge(&arena->heaps);
         size_t live = 0;
         heap_set_for_each_slab(&arena->heaps, add_live, &live);
-        retire(arena, live);
+        retire(arena, max_size(DRAIN_LEAST, live / DRAIN_SHARE));
     }
 }
 
