@@ -163,8 +163,8 @@ def run_once(command, allocator):
     return Sample(usage.ru_utime + usage.ru_stime, usage.ru_utime, wall, figures, failure)
 
 
-def interleave(allocators, rounds, command, progress):
-    """Runs `command` under each allocator `rounds` times: name -> list of samples.
+def interleave(allocators, rounds, command, progress, run=run_once):
+    """Runs `command` under each allocator `rounds` times by `run`: name -> list of samples.
 
     Each round runs all allocators one after the other, so that what slows the machine down for a
     while slows them all; and each begins with another one, so that no allocator always follows the
@@ -177,7 +177,7 @@ def interleave(allocators, rounds, command, progress):
             mine = samples[allocator.name]
             if mine and mine[-1].failure:
                 continue
-            mine.append(run_once(command, allocator))
+            mine.append(run(command, allocator))
             progress()
     return samples
 
