@@ -40,7 +40,7 @@ static bool alloc_refill(struct arena *arena, struct bin *bin)
         if (bin_open_window(bin))
             return true;
     }
-    heap_set_tick(&arena->heaps);
+    heap_set_tick(&arena->heaps, os_now_ms());
     while (bin_next_slab(bin))
         if (bin_open_window(bin))
             return true;

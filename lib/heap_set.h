@@ -42,6 +42,7 @@ struct heap_set {
     struct list roomy;  /* lock: heaps that may have a free run, in the order of becoming so */
     uint32_t count;     /* lock: heaps */
     size_t dirty;       /* lock: units that are free and dirty, in all heaps */
+    uint64_t given;     /* lock: ms, when a slab was given back last */
     uint64_t next_tick; /* ms, when free units are aged next; 0: none dirty. Lock; read by any
                            thread; relaxed */
 };
@@ -60,9 +61,18 @@ struct slab *heap_set_take(struct heap_set *set, struct slab_geometry *geometry)
 /* Withdraws a slab none of whose blocks is live and gives run, lines and descriptor back. */
 void heap_set_give(struct heap_set *set, struct slab *slab);
 
-/* If it is time, purges the free units that have aged, and ages the others; else cheap, and without
- * the lock. */
-void heap_set_tick(struct heap_set *set);
+/*
+ * If it is time by `now` (os_now_ms), purges the free units that have aged, which are all if no
+ * slab was given back for OPTION_DECAY, and ages the others; else cheap, and without the lock.
+ */
+void heap_set_tick(struct heap_set *set, uint64_t now);
+
+/* True if free units are waiting to be purged: a later tick will find something to do. Any thread.
+ */
+static inline bool heap_set_is_aging(const struct heap_set *set)
+{
+    return __atomic_load_n(&set->next_tick, __ATOMIC_RELAXED) != 0;
+}
 
 /* Purges all free units; returns bytes given back. For malloc_trim and for memory pressure. */
 size_t heap_set_purge(struct heap_set *set);
