@@ -147,7 +147,9 @@ static void arena_rebuild(struct arena *arena)
     for (unsigned class = 0; class < SIZE_CLASS_COUNT; class ++)
         arena->bins[class] = (struct bin){.block_size = 0};
     arena->entries_used = 0;
+    remote_begin(&arena->heaps);
     heap_set_for_each_slab(&arena->heaps, rebuild_slab, arena);
+    remote_end(&arena->heaps);
     arena->orphan = false;
 }
 
@@ -266,6 +268,8 @@ size_t arena_trim(struct arena *own, bool unmap)
             arena_flush(arena);
         if (arena == own || borrowed)
             bytes += purge_slabs(arena);
+        else
+            bytes += remote_purge(&arena->heaps);
         bytes += heap_set_purge(&arena->heaps);
         if (unmap)
             bytes += heap_set_unmap_empty(&arena->heaps);

@@ -202,6 +202,8 @@ void heap_set_rebuild_locked(struct heap_set *set)
     }
     set->given = os_now_ms();
     __atomic_store_n(&set->next_tick, set->given, __ATOMIC_RELAXED);
+    /* whoever was purging held the lock, and is gone with the last holder */
+    __atomic_store_n(&set->purging, 0, __ATOMIC_RELAXED);
 }
 
 void heap_set_totals(struct heap_set *set, struct heap_totals *totals)

@@ -34,6 +34,12 @@ struct heap_set {
 
     CACHE_ALIGNED struct lock lock;
     uint32_t generation; /* owner: fork generation in which remote frees were last collected */
+
+    /* What remote_begin and remote_purge tell each other; see remote.h. */
+    uint32_t collections;      /* owner, atomic: odd while it collects remote frees */
+    uint32_t collections_seen; /* who ticks, relaxed: `collections` at the last tick */
+    uint8_t purging;           /* lock, atomic: 1 while remotely freed blocks are purged */
+
     struct arena *arena; /* constant: whose heaps they are */
 
     /* Lock, release; read by any thread, acquire: heap number i stands in chain i % 64. */
