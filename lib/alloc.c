@@ -40,7 +40,7 @@ static bool alloc_refill(struct arena *arena, struct bin *bin)
         if (bin_open_window(bin))
             return true;
     }
-    heap_set_tick(&arena->heaps, os_now_ms());
+    arena_tick(os_now_ms());
     while (bin_next_slab(bin))
         if (bin_open_window(bin))
             return true;
@@ -95,6 +95,7 @@ static void *alloc_class(unsigned class, bool *zero)
 static void *alloc_large(size_t size, size_t alignment, bool *zero)
 {
     void *block = large_alloc(size, alignment, zero);
+    arena_tick(os_now_ms());
     if (block != NULL || arena_trim(thread_own_arena(), true) == 0)
         return block;
     return large_alloc(size, alignment, zero);

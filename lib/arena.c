@@ -1,6 +1,7 @@
 /* Arenas and their pool: see arena.h. */
 #include "arena.h"
 
+#include "large.h"
 #include "meta.h"
 #include "option.h"
 #include "remote.h"
@@ -277,6 +278,27 @@ size_t arena_trim(struct arena *own, bool unmap)
             arena_retire(arena);
     }
     return bytes;
+}
+
+/* When arena_tick went over everything last: ms, 0 before the first time. Any thread, relaxed. */
+static uint64_t ticked;
+
+bool arena_tick(uint64_t now)
+{
+    bool idle = false;
+    uint64_t last = __atomic_load_n(&ticked, __ATOMIC_RELAXED);
+    /* `last` is above `now` where another thread has read the clock later, and was faster */
+    if (now < last || now - last < max_size(option_value(OPTION_DECAY), 1) ||
+        !__atomic_compare_exchange_n(&ticked, &last, now, false, __ATOMIC_RELAXED,
+                                     __ATOMIC_RELAXED))
+        return true;
+    for (struct arena *arena = arena_first(); arena != NULL; arena = arena_next(arena)) {
+        heap_set_tick(&arena->heaps, now);
+        if (remote_tick(&arena->heaps) || heap_set_is_aging(&arena->heaps))
+            idle = true;
+    }
+    large_tick(now);
+    return idle || large_is_aging();
 }
 
 struct arena *arena_first(void)

@@ -310,9 +310,21 @@ size_t large_purge(bool all)
 {
     if (all)
         return large_stock_purge_all();
-    if (__atomic_load_n(&large_list.oldest, __ATOMIC_RELAXED) == EXTENT_KEPT)
+    if (!large_is_aging())
         return 0; /* spares reading the clock */
     return large_stock_purge_due(os_now_ms());
+}
+
+void large_tick(uint64_t now)
+{
+    /* in batches; what the system refuses does not fall due again */
+    while (large_stock_purge_due(now) != 0)
+        continue;
+}
+
+bool large_is_aging(void)
+{
+    return __atomic_load_n(&large_list.oldest, __ATOMIC_RELAXED) != EXTENT_KEPT;
 }
 
 /* ---- Looking ---- */
