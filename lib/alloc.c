@@ -1,6 +1,7 @@
 /* Allocation: see alloc.h. */
 #include "alloc.h"
 
+#include "background.h"
 #include "free.h"
 #include "large.h"
 #include "os.h"
@@ -88,6 +89,7 @@ static void *alloc_class(unsigned class, bool *zero)
     void *block = take_block(arena, class, zero);
     if (borrowed)
         arena_retire(arena);
+    background_ring_if_idle(arena);
     return block;
 }
 
@@ -223,6 +225,7 @@ void *alloc_resize(void *p, size_t size, const char *function)
         return no_memory();
     if (size > SIZE_CLASS_LIMIT && usable > SIZE_CLASS_LIMIT) {
         void *resized = large_resize(p, size);
+        background_ring_if_idle(thread_arena);
         if (resized != NULL)
             return resized;
     }

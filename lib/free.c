@@ -1,6 +1,7 @@
 /* Freeing: see free.h. */
 #include "free.h"
 
+#include "background.h"
 #include "large.h"
 #include "os.h"
 #include "remote.h"
@@ -130,6 +131,7 @@ static COLD void tick_and_free_other(void *p, struct slab *slab, const char *fun
 {
     remote_left = REMOTE_UNTIL_TICK;
     arena_tick(os_now_ms());
+    background_ring();
     free_other(p, slab, function);
 }
 
@@ -168,6 +170,7 @@ void free_slow(void *p, const char *function)
         misuse(p, function);
     } else {
         arena_tick(os_now_ms());
+        background_ring_if_idle(thread_arena);
     }
     errno = saved;
 }
@@ -176,6 +179,7 @@ void free_gave_back(struct slab *slab)
 {
     int saved = errno;
     slab_gave_back(slab, &slab->owner->heaps);
+    background_ring_if_idle(thread_arena);
     errno = saved;
 }
 

@@ -2,6 +2,7 @@
 #include "init.h"
 
 #include "arena.h"
+#include "background.h"
 #include "fork.h"
 #include "lock.h"
 #include "option.h"
@@ -26,10 +27,12 @@ void init_start(char *const *environment)
     if (option_value(OPTION_STATS) != STATS_OFF)
         stats_fd = os_duplicate(STDERR_FILENO);
     fork_install();
+    background_start();
 }
 
 void init_end(void)
 {
+    background_stop();
     if (option_value(OPTION_STATS) == STATS_OFF)
         return;
     struct out out;

@@ -15,7 +15,9 @@
 #include <signal.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -187,6 +189,29 @@ void os_wake(uint32_t *word, int count)
 {
     int saved = errno;
     syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, count, NULL, NULL, 0);
+    errno = saved;
+}
+
+size_t os_threads(void)
+{
+    int saved = errno;
+    struct stat task;
+    /* a directory has a link from its parent, one from itself and one from each below it */
+    size_t threads =
+        stat("/proc/self/task", &task) == 0 && task.st_nlink > 2 ? task.st_nlink - 2 : 0;
+    errno = saved;
+    return threads;
+}
+
+bool os_is_main_thread(void)
+{
+    return syscall(SYS_gettid) == syscall(SYS_getpid);
+}
+
+void os_name_thread(const char *name)
+{
+    int saved = errno;
+    prctl(PR_SET_NAME, name);
     errno = saved;
 }
 
