@@ -1,6 +1,7 @@
 /* Allocation: see alloc.h. */
 #include "alloc.h"
 
+#include "background.h"
 #include "free.h"
 #include "large.h"
 #include "os.h"
@@ -40,7 +41,7 @@ static bool alloc_refill(struct arena *arena, struct bin *bin)
         if (bin_open_window(bin))
             return true;
     }
-    heap_set_tick(&arena->heaps);
+    arena_tick(os_now_ms());
     while (bin_next_slab(bin))
         if (bin_open_window(bin))
             return true;
@@ -89,6 +90,7 @@ static void *alloc_class(unsigned class, bool *zero)
     void *block = take_block(arena, class, zero);
     if (borrowed)
         arena_retire(arena);
+    background_ring_if_idle(arena);
     return block;
 }
 
@@ -96,6 +98,7 @@ static void *alloc_class(unsigned class, bool *zero)
 static void *alloc_large(size_t size, size_t alignment, bool *zero)
 {
     void *block = large_alloc(size, alignment, zero);
+    arena_tick(os_now_ms());
     if (block != NULL || arena_trim(thread_own_arena(), true) == 0)
         return block;
     return large_alloc(size, alignment, zero);
@@ -222,6 +225,7 @@ void *alloc_resize(void *p, size_t size, const char *function)
         return no_memory();
     if (size > SIZE_CLASS_LIMIT && usable > SIZE_CLASS_LIMIT) {
         void *resized = large_resize(p, size);
+        background_ring_if_idle(thread_arena);
         if (resized != NULL)
             return resized;
     }

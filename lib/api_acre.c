@@ -1,6 +1,7 @@
 /* The functions of include/acre/acre.h. */
 #include "api.h"
 
+#include "background.h"
 #include "large.h"
 #include "option.h"
 #include "out.h"
@@ -60,8 +61,10 @@ EXPORT int acre_option_set(const char *key, const char *value)
 EXPORT void acre_thread_flush(void)
 {
     struct arena *arena = thread_own_arena();
-    if (arena != NULL)
+    if (arena != NULL) {
         arena_flush(arena);
+        background_ring_if_idle(arena);
+    }
 }
 
 #ifdef ACRE_DEBUG

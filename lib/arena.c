@@ -1,6 +1,7 @@
 /* Arenas and their pool: see arena.h. */
 #include "arena.h"
 
+#include "large.h"
 #include "meta.h"
 #include "option.h"
 #include "remote.h"
@@ -159,7 +160,9 @@ static void arena_rebuild(struct arena *arena)
     for (unsigned class = 0; class < SIZE_CLASS_COUNT; class ++)
         arena->bins[class] = (struct bin){.block_size = 0};
     arena->entries_used = 0;
+    remote_begin(&arena->heaps);
     heap_set_for_each_slab(&arena->heaps, rebuild_slab, arena);
+    remote_end(&arena->heaps);
     arena->orphan = false;
 }
 
@@ -308,6 +311,8 @@ size_t arena_trim(struct arena *own, bool unmap)
             arena_flush(arena);
         if (arena == own || borrowed)
             bytes += purge_slabs(arena);
+        else
+            bytes += remote_purge(&arena->heaps);
         bytes += heap_set_purge(&arena->heaps);
         if (unmap)
             bytes += heap_set_unmap_empty(&arena->heaps);
@@ -317,6 +322,27 @@ size_t arena_trim(struct arena *own, bool unmap)
     if (unmap)
         bytes += unit_map_trim();
     return bytes;
+}
+
+/* When arena_tick went over everything last: ms, 0 before the first time. Any thread, relaxed. */
+static uint64_t ticked;
+
+bool arena_tick(uint64_t now)
+{
+    bool idle = false;
+    uint64_t last = __atomic_load_n(&ticked, __ATOMIC_RELAXED);
+    /* `last` is above `now` where another thread has read the clock later, and was faster */
+    if (now < last || now - last < max_size(option_value(OPTION_DECAY), 1) ||
+        !__atomic_compare_exchange_n(&ticked, &last, now, false, __ATOMIC_RELAXED,
+                                     __ATOMIC_RELAXED))
+        return true;
+    for (struct arena *arena = arena_first(); arena != NULL; arena = arena_next(arena)) {
+        heap_set_tick(&arena->heaps, now);
+        if (remote_tick(&arena->heaps) || heap_set_is_aging(&arena->heaps))
+            idle = true;
+    }
+    large_tick(now);
+    return idle || large_is_aging();
 }
 
 struct arena *arena_first(void)

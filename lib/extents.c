@@ -272,9 +272,20 @@ uintptr_t extents_find_room(const struct extents *table, size_t size, size_t ali
 
 /* ---- Rebuilding and checking ---- */
 
+/* Makes a table empty but for its chunks, which are not stored to: a child forked meanwhile finds
+ * them all. */
+static void forget_derived(struct extents *table)
+{
+    table->root = table->unused = NULL;
+    table->spare = 0;
+    table->live_bytes = table->live_blocks = 0;
+    table->stock_bytes = table->stock_extents = 0;
+    table->dirty_bytes = 0;
+}
+
 void extents_rebuild(struct extents *table)
 {
-    *table = (struct extents){.chunks = table->chunks};
+    forget_derived(table);
     for (struct extent_chunk *chunk = table->chunks; chunk != NULL; chunk = chunk->next) {
         push_chunk(table, chunk);
         for (size_t i = 0; i < EXTENTS_PER_CHUNK; i++) {

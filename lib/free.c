@@ -1,12 +1,22 @@
 /* Freeing: see free.h. */
 #include "free.h"
 
+#include "background.h"
 #include "heap_map.h"
 #include "large.h"
+#include "os.h"
 #include "remote.h"
 #include "report.h"
 
 #include <errno.h>
+
+enum {
+    /* bytes that a thread frees to others until it looks whether idle memory is due */
+    REMOTE_UNTIL_TICK = SIZE_CLASS_LIMIT,
+};
+
+/* How many of them are left. */
+static __thread int32_t remote_left __attribute__((tls_model("initial-exec"))) = REMOTE_UNTIL_TICK;
 
 /* What the states say about an address in a heap. */
 struct place {
@@ -116,6 +126,16 @@ static COLD void misuse(const void *p, const char *function)
     report_misuse(&report);
 }
 
+/* For threads that do nothing but free what others allocate: begins anew, so that free_other need
+ * keep nothing over it. */
+static COLD void tick_and_free_other(void *p, struct slab *slab, const char *function)
+{
+    remote_left = REMOTE_UNTIL_TICK;
+    arena_tick(os_now_ms());
+    background_ring();
+    free_other(p, slab, function);
+}
+
 void free_other(void *p, struct slab *slab, const char *function)
 {
     /* acquire: as in find_place */
@@ -128,6 +148,10 @@ void free_other(void *p, struct slab *slab, const char *function)
         slab_starts_block((size_t)((char *)p - base), size_class_reciprocals[g.class], &number);
     if (UNLIKELY(word == 0 || !starts || number >= g.count)) {
         free_slow(p, function);
+        return;
+    }
+    if (UNLIKELY((remote_left -= (int32_t)size_class_sizes[g.class]) < 0)) {
+        tick_and_free_other(p, slab, function);
         return;
     }
     uint8_t *state = geometry_states(heap, g) + number;
@@ -151,8 +175,12 @@ void free_slow(void *p, const char *function)
     if (p == NULL)
         return;
     int saved = errno;
-    if (heap_of(p) != NULL || large_free(p) != 0)
+    if (heap_of(p) != NULL || large_free(p) != 0) {
         misuse(p, function);
+    } else {
+        arena_tick(os_now_ms());
+        background_ring_if_idle(thread_arena);
+    }
     errno = saved;
 }
 
@@ -160,6 +188,7 @@ void free_gave_back(struct slab *slab)
 {
     int saved = errno;
     slab_gave_back(slab, &slab->owner->heaps);
+    background_ring_if_idle(thread_arena);
     errno = saved;
 }
 

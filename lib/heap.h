@@ -77,6 +77,10 @@ struct slab {
     bool zero;                      /* its memory was known to be zero when the slab was made */
     bool listed;                    /* on the bin's list */
     bool purged;                    /* may have PURGED blocks */
+
+    /* Any thread that purges for the owner, who clears it: release; PURGED blocks came about that
+     * the owner has not taken note of yet. See remote.h. */
+    bool purged_for_owner;
 };
 
 static_assert(sizeof(struct slab) == 2 * CACHE_LINE, "a descriptor is two lines");

@@ -134,10 +134,11 @@ void heap_set_give(struct heap_set *set, struct slab *slab)
     if (heap->used_units == 0 && has_other_spare(set, heap))
         heap_retire(heap);
     uint64_t decay = option_value(OPTION_DECAY);
+    set->given = os_now_ms();
     if (decay == 0 || set->dirty * UNIT_SIZE > option_value(OPTION_DIRTY_LIMIT))
         purge_all(set);
     else if (set->next_tick == 0)
-        __atomic_store_n(&set->next_tick, os_now_ms() + decay, __ATOMIC_RELAXED);
+        __atomic_store_n(&set->next_tick, set->given + decay, __ATOMIC_RELAXED);
     heap_set_unlock(set);
 }
 
@@ -149,20 +150,20 @@ size_t heap_set_purge(struct heap_set *set)
     return bytes;
 }
 
-void heap_set_tick(struct heap_set *set)
+void heap_set_tick(struct heap_set *set, uint64_t now)
 {
+    uint64_t decay = max_size(option_value(OPTION_DECAY), 1);
     /* relaxed: who sees it late ages units late */
     uint64_t due = __atomic_load_n(&set->next_tick, __ATOMIC_RELAXED);
-    if (due == 0)
-        return;
-    uint64_t now = os_now_ms();
-    if (now < due)
+    if (due == 0 || now < due)
         return;
     heap_set_lock(set);
-    for (struct heap *heap = first_heap(set); heap != NULL; heap = next_heap(heap))
-        heap_age(heap);
-    uint64_t next = set->dirty == 0 ? 0 : now + max_size(option_value(OPTION_DECAY), 1);
-    __atomic_store_n(&set->next_tick, next, __ATOMIC_RELAXED);
+    if (now >= set->given + decay)
+        purge_all(set);
+    else
+        for (struct heap *heap = first_heap(set); heap != NULL; heap = next_heap(heap))
+            heap_age(heap);
+    __atomic_store_n(&set->next_tick, set->dirty == 0 ? 0 : now + decay, __ATOMIC_RELAXED);
     heap_set_unlock(set);
 }
 
@@ -199,7 +200,10 @@ void heap_set_rebuild_locked(struct heap_set *set)
             set->dirty += (size_t)__builtin_popcountll(heap->free_units[w] & heap->dirty_units[w]);
         set->count = (uint32_t)max_size(set->count, heap->index + 1);
     }
-    __atomic_store_n(&set->next_tick, os_now_ms(), __ATOMIC_RELAXED);
+    set->given = os_now_ms();
+    __atomic_store_n(&set->next_tick, set->given, __ATOMIC_RELAXED);
+    /* whoever was purging held the lock, and is gone with the last holder */
+    __atomic_store_n(&set->purging, 0, __ATOMIC_RELAXED);
 }
 
 void heap_set_totals(struct heap_set *set, struct heap_totals *totals)

@@ -34,6 +34,12 @@ struct heap_set {
 
     CACHE_ALIGNED struct lock lock;
     uint32_t generation; /* owner: fork generation in which remote frees were last collected */
+
+    /* What remote_begin and remote_purge tell each other; see remote.h. */
+    uint32_t collections;      /* owner, atomic: odd while it collects remote frees */
+    uint32_t collections_seen; /* who ticks, relaxed: `collections` at the last tick */
+    uint8_t purging;           /* lock, atomic: 1 while remotely freed blocks are purged */
+
     struct arena *arena; /* constant: whose heaps they are */
 
     /* Lock, release; read by any thread, acquire: heap number i stands in chain i % 64. */
@@ -42,6 +48,7 @@ struct heap_set {
     struct list roomy;  /* lock: heaps that may have a free run, in the order of becoming so */
     uint32_t count;     /* lock: heaps */
     size_t dirty;       /* lock: units that are free and dirty, in all heaps */
+    uint64_t given;     /* lock: ms, when a slab was given back last */
     uint64_t next_tick; /* ms, when free units are aged next; 0: none dirty. Lock; read by any
                            thread; relaxed */
 };
@@ -60,9 +67,18 @@ struct slab *heap_set_take(struct heap_set *set, struct slab_geometry *geometry)
 /* Withdraws a slab none of whose blocks is live and gives run, lines and descriptor back. */
 void heap_set_give(struct heap_set *set, struct slab *slab);
 
-/* If it is time, purges the free units that have aged, and ages the others; else cheap, and without
- * the lock. */
-void heap_set_tick(struct heap_set *set);
+/*
+ * If it is time by `now` (os_now_ms), purges the free units that have aged, which are all if no
+ * slab was given back for OPTION_DECAY, and ages the others; else cheap, and without the lock.
+ */
+void heap_set_tick(struct heap_set *set, uint64_t now);
+
+/* True if free units are waiting to be purged: a later tick will find something to do. Any thread.
+ */
+static inline bool heap_set_is_aging(const struct heap_set *set)
+{
+    return __atomic_load_n(&set->next_tick, __ATOMIC_RELAXED) != 0;
+}
 
 /* Purges all free units; returns bytes given back. For malloc_trim and for memory pressure. */
 size_t heap_set_purge(struct heap_set *set);

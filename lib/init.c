@@ -2,6 +2,7 @@
 #include "init.h"
 
 #include "arena.h"
+#include "background.h"
 #include "fork.h"
 #include "lock.h"
 #include "option.h"
@@ -34,10 +35,12 @@ void init_start(char *const *environment)
         thread_avoid_keys();
         report_warning("loaded by dlmopen: the memory of threads that end is not used again");
     }
+    background_start();
 }
 
 void init_end(void)
 {
+    background_stop();
     if (option_value(OPTION_STATS) == STATS_OFF)
         return;
     struct out out;

@@ -197,7 +197,7 @@ void *large_alloc(size_t size, size_t alignment, bool *zero)
 
 int large_free(void *p)
 {
-    struct large_batch batch = {.count = 0};
+    struct extent *leaving = NULL;
     bool surplus = false;
     uint64_t now = os_now_ms();
 
@@ -206,13 +206,13 @@ int large_free(void *p)
     if (block != NULL) {
         large_stock_note_peak(now);
         large_freed_remember(block->base, block->size);
-        large_stock_put(block, now, &batch);
+        leaving = large_stock_put(block, now);
         surplus = large_stock_has_surplus();
     }
     large_list_release();
     if (block == NULL)
         return EINVAL;
-    large_stock_settle(&batch, surplus, now);
+    large_stock_settle(leaving, surplus, now);
     return 0;
 }
 
@@ -227,15 +227,15 @@ size_t large_usable_size(const void *p)
 
 /* ---- Resizing ---- */
 
-/* Moves the end of a LIVE block, up or down, without a system call under the lock. False if it
- * cannot grow where it is. Needs the lock. */
+/* Moves the end of a LIVE block, up or down, without a system call under the lock; *leaving is what
+ * is to be unmapped. False if it cannot grow where it is. Needs the lock. */
 static bool resize_in_place(struct extent *block, size_t size, uint64_t now,
-                            struct large_batch *batch)
+                            struct extent **leaving)
 {
     if (size > block->size)
         return extents_grow(&large_list.table, block, size);
     if (size < block->size && large_list.table.spare != 0)
-        large_stock_put(extents_split(&large_list.table, block, size), now, batch);
+        *leaving = large_stock_put(extents_split(&large_list.table, block, size), now);
     return true;
 }
 
@@ -244,6 +244,20 @@ static size_t headroom_of(size_t size)
 {
     size_t headroom = align_down(size / HEADROOM_SHARE, os_page_size());
     return headroom <= PTRDIFF_MAX - size ? headroom : 0;
+}
+
+/* Puts what a LEAVING block has beyond `size` bytes, never touched, into the stock. It never is
+ * LIVE: a child forked meanwhile has no more than the block itself that nobody knows of. Needs the
+ * lock and an entry. */
+static void publish_reserve(struct extent *block, size_t size, uint64_t now)
+{
+    struct extent *reserve = extents_take_entry(&large_list.table);
+    reserve->base = block->base + size;
+    reserve->size = block->size - size;
+    reserve->stamp = now;
+    reserve->zero = true;
+    block->size = size;
+    extents_publish(&large_list.table, reserve, EXTENT_STOCK);
 }
 
 /*
@@ -269,18 +283,17 @@ static void *grow_by_remap(struct extent *block, size_t size, uint64_t now)
         block->size = size + headroom;
         if ((uintptr_t)moved != old_base)
             large_freed_remember(old_base, old_size);
+        if (headroom != 0 && large_list.table.spare != 0)
+            publish_reserve(block, size, now);
     }
     extents_publish(&large_list.table, block, EXTENT_LIVE);
-    if (headroom != 0 && large_list.table.spare != 0)
-        extents_set_stock(&large_list.table, extents_split(&large_list.table, block, size), now,
-                          true);
     large_list_release();
     return moved;
 }
 
 void *large_resize(void *p, size_t size)
 {
-    struct large_batch batch = {.count = 0};
+    struct extent *leaving = NULL;
     uint64_t now = os_now_ms();
     void *result = NULL;
 
@@ -290,7 +303,7 @@ void *large_resize(void *p, size_t size)
         large_list_acquire(); /* without an entry for the tail, the block keeps it */
     large_stock_note_peak(now);
     struct extent *block = block_at(p);
-    bool in_place = block != NULL && resize_in_place(block, size, now, &batch);
+    bool in_place = block != NULL && resize_in_place(block, size, now, &leaving);
     if (block != NULL && !in_place)
         extents_withdraw(&large_list.table, block);
     bool surplus = large_stock_has_surplus();
@@ -300,7 +313,7 @@ void *large_resize(void *p, size_t size)
         result = p;
     else if (block != NULL)
         result = grow_by_remap(block, size, now);
-    large_stock_settle(&batch, surplus, now);
+    large_stock_settle(leaving, surplus, now);
     return result;
 }
 
@@ -310,9 +323,21 @@ size_t large_purge(bool all)
 {
     if (all)
         return large_stock_purge_all();
-    if (__atomic_load_n(&large_list.oldest, __ATOMIC_RELAXED) == EXTENT_KEPT)
+    if (!large_is_aging())
         return 0; /* spares reading the clock */
     return large_stock_purge_due(os_now_ms());
+}
+
+void large_tick(uint64_t now)
+{
+    /* in batches; what the system refuses does not fall due again */
+    while (large_stock_purge_due(now) != 0)
+        continue;
+}
+
+bool large_is_aging(void)
+{
+    return __atomic_load_n(&large_list.oldest, __ATOMIC_RELAXED) != EXTENT_KEPT;
 }
 
 /* ---- Looking ---- */

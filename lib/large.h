@@ -100,6 +100,13 @@ void large_find(const void *p, struct large_info *info);
  * `all`. Bytes returned to the system. Cheap if there is nothing due; called from slow paths. */
 size_t large_purge(bool all);
 
+/* Gives back all extents that have been in the stock for longer than OPTION_DECAY at `now`
+ * (os_now_ms). Cheap if there is nothing due. */
+void large_tick(uint64_t now);
+
+/* True if some of the stock waits to be given back: a later large_tick will find something. */
+bool large_is_aging(void);
+
 /* Fills in the totals. */
 void large_totals(struct large_totals *totals);
 

@@ -83,18 +83,14 @@ static struct extent *join_neighbours(struct extent *extent, uint64_t now)
     return extent;
 }
 
-/* Takes a STOCK extent out for a batch that has room. Needs the lock. */
-static void batch_add(struct large_batch *batch, struct extent *extent)
-{
-    extents_withdraw(&large_list.table, extent);
-    batch->extents[batch->count++] = extent;
-}
-
-void large_stock_put(struct extent *block, uint64_t now, struct large_batch *batch)
+struct extent *large_stock_put(struct extent *block, uint64_t now)
 {
     extents_set_stock(&large_list.table, block, now, false);
-    if (option_value(OPTION_LARGE_STOCK) == 0)
-        batch_add(batch, join_neighbours(block, 0));
+    if (option_value(OPTION_LARGE_STOCK) != 0)
+        return NULL;
+    struct extent *extent = join_neighbours(block, 0);
+    extents_withdraw(&large_list.table, extent);
+    return extent;
 }
 
 /* ---- back to the system ---- */
@@ -119,63 +115,78 @@ size_t large_stock_give_back(struct extent *extent)
     return unmapped || purged ? size : 0;
 }
 
-/* Gives back a batch. Bytes returned to the system. Must not hold the lock. */
-static size_t give_back_all(const struct large_batch *batch)
+/* Takes the extent that has been free for longest out, with those beside it that may go, if it is
+ * due; else NULL. */
+static struct extent *take_due(uint64_t now)
 {
-    size_t bytes = 0;
-    for (size_t i = 0; i < batch->count; i++)
-        bytes += large_stock_give_back(batch->extents[i]);
-    return bytes;
+    large_list_acquire();
+    struct extent *extent = extents_oldest(&large_list.table);
+    if (extent != NULL && is_due(extent->stamp, now)) {
+        extent = join_neighbours(extent, now);
+        extents_withdraw(&large_list.table, extent);
+    } else {
+        extent = NULL;
+    }
+    large_list_release();
+    return extent;
 }
 
 size_t large_stock_purge_due(uint64_t now)
 {
-    struct large_batch batch = {.count = 0};
+    size_t bytes = 0;
 
     if (LIKELY(!is_due(__atomic_load_n(&large_list.oldest, __ATOMIC_RELAXED), now)))
         return 0;
-    large_list_acquire();
-    while (batch.count < LARGE_BATCH) {
-        struct extent *extent = extents_oldest(&large_list.table);
-        if (extent == NULL || !is_due(extent->stamp, now))
+    for (int purged = 0; purged < LARGE_PURGED_AT_ONCE; purged++) {
+        struct extent *extent = take_due(now);
+        if (extent == NULL)
             break;
-        batch_add(&batch, join_neighbours(extent, now));
+        bytes += large_stock_give_back(extent);
+    }
+    return bytes;
+}
+
+/* Takes the lowest run that begins at or above `from` out, as one extent; NULL if there is none. */
+static struct extent *take_run_from(uintptr_t from)
+{
+    struct extent_run run;
+    struct extent *extent = NULL;
+
+    large_list_acquire();
+    if (extents_run_from(&large_list.table, from, 1, &run)) {
+        extent = extents_gather(&large_list.table, &run);
+        extents_withdraw(&large_list.table, extent);
     }
     large_list_release();
-    return give_back_all(&batch);
+    return extent;
 }
 
 size_t large_stock_purge_all(void)
 {
-    struct large_batch batch;
-    struct extent_run run = {0}; /* the last one taken: what is refused comes back below its end */
     size_t bytes = 0;
+    uintptr_t from = 0; /* what is refused comes back below it */
 
-    do {
-        batch.count = 0;
-        large_list_acquire();
-        while (batch.count < LARGE_BATCH &&
-               extents_run_from(&large_list.table, run.base + run.size, 1, &run))
-            batch_add(&batch, extents_gather(&large_list.table, &run));
-        large_list_release();
-        bytes += give_back_all(&batch);
-    } while (batch.count == LARGE_BATCH);
-    return bytes;
+    for (;;) {
+        struct extent *extent = take_run_from(from);
+        if (extent == NULL)
+            return bytes;
+        from = extent->base + extent->size;
+        bytes += large_stock_give_back(extent);
+    }
 }
 
-/* Takes the oldest extents out of the stock until it is within its limit, or the batch full; of the
- * last one only as much as needed. Needs the lock. */
-static void take_surplus(struct large_batch *batch)
+/* Takes the oldest extent out of a stock that is over its limit, or as much of it as is too much;
+ * NULL if there is nothing to take. Needs the lock. */
+static struct extent *take_surplus(void)
 {
-    while (batch->count < LARGE_BATCH && large_stock_has_surplus()) {
-        size_t surplus = align_up(large_list.table.dirty_bytes - stock_limit(), os_page_size());
-        struct extent *extent = extents_oldest(&large_list.table);
-        if (extent == NULL)
-            break;
-        if (!extent->zero && extent->size > surplus && large_list.table.spare != 0)
-            extent = extents_split(&large_list.table, extent, extent->size - surplus);
-        batch_add(batch, extent);
-    }
+    struct extent *extent = extents_oldest(&large_list.table);
+    if (extent == NULL || !large_stock_has_surplus())
+        return NULL;
+    size_t surplus = align_up(large_list.table.dirty_bytes - stock_limit(), os_page_size());
+    if (!extent->zero && extent->size > surplus && large_list.table.spare != 0)
+        extent = extents_split(&large_list.table, extent, extent->size - surplus);
+    extents_withdraw(&large_list.table, extent);
+    return extent;
 }
 
 /* Gives back the contents of a LEAVING extent, whose address stays in the stock. Where the system
@@ -197,26 +208,25 @@ static void purge(struct extent *extent, uint64_t now)
  * stock has too much address space as well, are unmapped. Must not hold the lock. */
 static void purge_surplus(uint64_t now)
 {
-    struct large_batch batch;
-    bool unmap;
+    struct extent *extent;
 
     do {
-        batch.count = 0;
         if (!large_list_acquire_with(1))
             large_list_acquire(); /* without an entry for the rest, a whole extent goes */
-        unmap = large_list.table.stock_bytes / ADDRESS_TIMES > stock_limit();
-        take_surplus(&batch);
+        bool unmap = large_list.table.stock_bytes / ADDRESS_TIMES > stock_limit();
+        extent = take_surplus();
         large_list_release();
-        for (size_t i = 0; i < batch.count && !unmap; i++)
-            purge(batch.extents[i], now);
-        if (unmap)
-            give_back_all(&batch);
-    } while (batch.count == LARGE_BATCH);
+        if (extent != NULL && unmap)
+            large_stock_give_back(extent);
+        else if (extent != NULL)
+            purge(extent, now);
+    } while (extent != NULL);
 }
 
-void large_stock_settle(const struct large_batch *batch, bool surplus, uint64_t now)
+void large_stock_settle(struct extent *leaving, bool surplus, uint64_t now)
 {
-    give_back_all(batch);
+    if (leaving != NULL)
+        large_stock_give_back(leaving);
     if (surplus)
         purge_surplus(now);
     large_stock_purge_due(now);

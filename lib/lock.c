@@ -141,7 +141,7 @@ void lock_forked(void)
 static COLD void arm(uint32_t *alive)
 {
     uint32_t seen = ALIVE_WIPED;
-    bool first = os_is_first_thread();
+    bool first = os_is_main_thread();
     if (__atomic_compare_exchange_n(alive, &seen, ALIVE_ARMING, false, __ATOMIC_ACQUIRE,
                                     __ATOMIC_ACQUIRE)) {
         if (lock_fork_state.armed)

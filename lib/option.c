@@ -22,7 +22,7 @@ enum {
     SHOWN_TEXT = 48,   /* characters of the user's text that a warning repeats, at most */
     ALLOWED_TEXT = 64, /* characters; the longest range in the table is far shorter */
     VALUE_TEXT = 24,   /* characters; the longest value is a number of 20 digits and a suffix */
-    NAME_COLUMN = 12,  /* characters, likewise for the next two */
+    NAME_COLUMN = 18,  /* characters, likewise for the next two */
     ALLOWED_COLUMN = 20,
     DEFAULT_COLUMN = 8,
 };
@@ -52,17 +52,19 @@ static struct option {
     const char *help;
 } options[OPTION_COUNT] = {
     [OPTION_ABORT] = {"abort", TYPE_NAME, switch_names, DEFAULT(1),
-                      .help = "end the process at a misuse of free (0: report and go on)"},
+                      .help = "end the process at a misuse of free (0: report, go on)"},
     [OPTION_DECAY] = {"decay", TYPE_MILLISECONDS, NULL, LONGEST_DECAY, DEFAULT(1000),
                       .help = "free pages go back to the system after this time"},
     [OPTION_LARGE_STOCK] = {"large_stock", TYPE_BYTES, NULL, MOST_BYTES, DEFAULT(64 * MIB),
-                            .help = "free LARGE memory kept beside a share of recent use; 0: none"},
+                            .help = "free LARGE memory kept beside what is in use; 0: none"},
     [OPTION_DIRTY_LIMIT] = {"dirty_limit", TYPE_BYTES, NULL, MOST_BYTES, DEFAULT(64 * MIB),
                             .help = "most bytes of dirty free memory that an arena keeps"},
     [OPTION_HUGE_PAGES] = {"huge_pages", TYPE_NAME, huge_pages_names, DEFAULT(HUGE_PAGES_NEVER),
-                           .help = "transparent huge pages for heaps; system: as it is set up"},
+                           .help = "transparent huge pages for heaps; system: as set up"},
     [OPTION_STATS] = {"stats", TYPE_NAME, stats_names, DEFAULT(STATS_OFF),
-                      .help = "when to print the table of statistics to standard error"},
+                      .help = "when to print the statistics to standard error"},
+    [OPTION_BACKGROUND_THREAD] = {"background_thread", TYPE_NAME, switch_names, DEFAULT(0),
+                                  .help = "have a thread give idle memory back (1: yes)"},
 };
 
 uint64_t option_value(enum option_id id)

@@ -21,6 +21,8 @@ enum option_id {
     OPTION_HUGE_PAGES,
     /* enum stats_when, default off: when to print the statistics table to standard error */
     OPTION_STATS,
+    /* bool, default 0: a thread gives idle memory back (see background.h) */
+    OPTION_BACKGROUND_THREAD,
     OPTION_COUNT
 };
 

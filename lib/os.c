@@ -16,8 +16,10 @@
 #include <signal.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -219,6 +221,29 @@ void os_wake(uint32_t *word, int count)
     errno = saved;
 }
 
+size_t os_threads(void)
+{
+    int saved = errno;
+    struct stat task;
+    /* a directory has a link from its parent, one from itself and one from each below it */
+    size_t threads =
+        stat("/proc/self/task", &task) == 0 && task.st_nlink > 2 ? task.st_nlink - 2 : 0;
+    errno = saved;
+    return threads;
+}
+
+bool os_is_main_thread(void)
+{
+    return syscall(SYS_gettid) == syscall(SYS_getpid);
+}
+
+void os_name_thread(const char *name)
+{
+    int saved = errno;
+    prctl(PR_SET_NAME, name);
+    errno = saved;
+}
+
 void os_write(int fd, const char *text, size_t size)
 {
     int saved = errno;
@@ -240,11 +265,6 @@ int os_duplicate(int fd)
     int copy = fcntl(fd, F_DUPFD_CLOEXEC, LOWEST_DUPLICATE);
     errno = saved;
     return copy;
-}
-
-bool os_is_first_thread(void)
-{
-    return syscall(SYS_gettid) == syscall(SYS_getpid);
 }
 
 /* Nonzero, which ends the search, for the executable. */

@@ -72,15 +72,22 @@ void os_wait(uint32_t *word, uint32_t expected, unsigned timeout_ms);
 /* Wakes at most `count` waiters of word. */
 void os_wake(uint32_t *word, int count);
 
+/* Threads of this process, ended ones that are not yet gone included: a main thread that has ended
+ * stays until the process does. 0 if not known. */
+size_t os_threads(void);
+
+/* True in the thread that the process began with; in a child of fork, in the one that forked. */
+bool os_is_main_thread(void);
+
+/* Names the calling thread for ps, top and debuggers; up to 15 characters. */
+void os_name_thread(const char *name);
+
 /* Writes `size` bytes of text to fd, going on after EINTR and short writes. Gives up silently on
  * other errors. */
 void os_write(int fd, const char *text, size_t size);
 
 /* A duplicate of fd at or above 100 that is closed on exec, or -1. */
 int os_duplicate(int fd);
-
-/* True in the process's first thread; in a child of fork that is the one that forked. */
-bool os_is_first_thread(void);
 
 /* True if the library is in the program's own namespace, as it is unless dlmopen has loaded it. To
  * be called by a constructor: takes the dynamic linker's lock. */

@@ -54,7 +54,7 @@ size_t remote_collect(struct heap_set *set)
 {
     size_t blocks = 0;
     uint64_t heaps = __atomic_exchange_n(&set->pending, 0, __ATOMIC_SEQ_CST);
-    fence_full();
+    remote_begin(set); /* has the fence */
     if (UNLIKELY(set->generation != lock_generation())) {
         set->generation = lock_generation();
         heap_set_for_each_slab(set, collect_slab, &blocks);
@@ -62,5 +62,90 @@ size_t remote_collect(struct heap_set *set)
     for (; heaps != 0; heaps &= heaps - 1)
         for (struct heap *heap = set->chains[lowest_bit(heaps)]; heap != NULL; heap = heap->next)
             blocks += collect_heap(set, heap);
+    remote_end(set);
     return blocks;
+}
+
+/* ---- purging for an owner that sleeps ---- */
+
+void remote_begin(struct heap_set *set)
+{
+    /* odd; also if a thread that is lost left it so */
+    uint32_t collections = (set->collections + 1) | 1;
+    __atomic_store_n(&set->collections, collections, __ATOMIC_RELAXED);
+    /* between this store and the load, as in purge_slab: one of the two sees the other */
+    fence_full();
+    /* acquire: if a purge is over, what it did is seen */
+    if (UNLIKELY(__atomic_load_n(&set->purging, __ATOMIC_ACQUIRE) != 0)) {
+        heap_set_lock(set);
+        heap_set_unlock(set);
+    }
+}
+
+void remote_end(struct heap_set *set)
+{
+    /* release: who sees that it has ended sees what was collected */
+    __atomic_store_n(&set->collections, set->collections + 1, __ATOMIC_RELEASE);
+}
+
+/*
+ * Purges the REMOTE blocks of slab `index`, if it is a slab at all. The owner will come by: their
+ * bits are set, or are just being set. False, with nothing done, if the owner is collecting.
+ */
+static bool purge_slab(struct heap *heap, size_t index, size_t *bytes)
+{
+    struct heap_set *set = heap->set;
+    struct slab *slab = &heap->slabs[index];
+    heap_set_lock(set);
+    __atomic_store_n(&set->purging, 1, __ATOMIC_RELAXED);
+    fence_full();
+    /* acquire: if the last collection is over, what it collected is seen */
+    bool idle = __atomic_load_n(&set->collections, __ATOMIC_ACQUIRE) % 2 == 0;
+    if (idle) {
+        /* relaxed: published and withdrawn under this lock */
+        uint64_t word = __atomic_load_n(&slab->geometry, __ATOMIC_RELAXED);
+        if (word != 0)
+            *bytes += slab_purge_for_owner(slab, geometry_unpack(word));
+    }
+    /* release: an owner that reads it before the lock is free sees what was purged */
+    __atomic_store_n(&set->purging, 0, __ATOMIC_RELEASE);
+    heap_set_unlock(set);
+    return idle;
+}
+
+/* Purges in all pending slabs of a heap; false if the owner is collecting. */
+static bool purge_heap(struct heap *heap, size_t *bytes)
+{
+    for (size_t w = 0; w < HEAP_WORDS; w++) {
+        uint64_t slabs = __atomic_load_n(&heap->pending[w], __ATOMIC_RELAXED);
+        for (; slabs != 0; slabs &= slabs - 1)
+            if (!purge_slab(heap, w * 64 + lowest_bit(slabs), bytes))
+                return false;
+    }
+    return true;
+}
+
+size_t remote_purge(struct heap_set *set)
+{
+    size_t bytes = 0;
+    uint64_t chains = __atomic_load_n(&set->pending, __ATOMIC_RELAXED);
+    for (; chains != 0; chains &= chains - 1) {
+        /* acquire: who sees a heap in its chain sees its header */
+        struct heap *heap = __atomic_load_n(&set->chains[lowest_bit(chains)], __ATOMIC_ACQUIRE);
+        for (; heap != NULL; heap = heap->next)
+            if (!purge_heap(heap, &bytes))
+                return bytes;
+    }
+    return bytes;
+}
+
+bool remote_tick(struct heap_set *set)
+{
+    if (__atomic_load_n(&set->pending, __ATOMIC_RELAXED) == 0)
+        return false;
+    uint32_t collections = __atomic_load_n(&set->collections, __ATOMIC_RELAXED);
+    if (__atomic_exchange_n(&set->collections_seen, collections, __ATOMIC_RELAXED) != collections)
+        return true;
+    remote_purge(set);
+    return false;
 }

@@ -11,6 +11,12 @@
  * set, then L came before the X that clears it, so S came before X too and the scan after the fence
  * sees REMOTE. If L saw it clear, the thread sets it, after S, and a later X finds it. The two
  * levels work alike. (The states that threads go through are listed in doc/remote.md.)
+ *
+ * An owner that sleeps collects nothing. Another thread may then purge the REMOTE blocks that fill
+ * pages alone (REMOTE -> PURGED), slab by slab under the heap lock, as long as the owner does not
+ * collect: the owner announces that it does by `collections`, the other one by `purging`, each
+ * looks for the other behind a full fence, the other one gives way and the owner waits for the
+ * lock.
  */
 #ifndef ACRE_LIB_REMOTE_H
 #define ACRE_LIB_REMOTE_H
@@ -36,7 +42,27 @@ static inline bool remote_pending(const struct heap_set *set)
 }
 
 /* The owner (or who has taken the arena from the pool) turns what others freed FREE; returns the
- * blocks. */
+ * blocks, without those that were purged meanwhile. */
 size_t remote_collect(struct heap_set *set);
+
+/*
+ * Until remote_end nobody but the caller, who owns the arena, turns its REMOTE blocks into anything
+ * else. Waits for the thread that is just purging some, for one slab at most.
+ */
+void remote_begin(struct heap_set *set);
+void remote_end(struct heap_set *set);
+
+/*
+ * For any thread: gives back the pages that are filled by blocks alone which were freed remotely
+ * and not collected; ends early where the owner begins to collect. Returns bytes. The owner finds
+ * these blocks when it collects next.
+ */
+size_t remote_purge(struct heap_set *set);
+
+/*
+ * The same if something is pending that the owner has not collected since the last call. True if it
+ * has, so that there may be something to purge at the next call. Any thread.
+ */
+bool remote_tick(struct heap_set *set);
 
 #endif

@@ -86,7 +86,7 @@ void slab_fill(struct slab *slab, struct bin *bin, struct slab_geometry geometry
     slab->class = (uint8_t)geometry.class;
     slab->live_hint = 0;
     slab->fresh_group = 0;
-    slab->current = slab->listed = slab->purged = false;
+    slab->current = slab->listed = slab->purged = slab->purged_for_owner = false;
     slab->node.next = slab->node.previous = NULL;
 }
 
@@ -127,7 +127,8 @@ static bool take_back_purged(struct slab *slab)
         return false;
     slab->purged = false;
     for (size_t i = 0; i < slab->count; i++)
-        if (state_get(&slab->states[i]) == BLOCK_PURGED)
+        /* acquire: the pages went back, whoever saw to that, before the block's next life */
+        if (__atomic_load_n(&slab->states[i], __ATOMIC_ACQUIRE) == BLOCK_PURGED)
             state_set(&slab->states[i], BLOCK_FREE);
     slab->summary = states_summary(slab->states, slab->count, BLOCK_FREE);
     return slab->summary != 0;
@@ -286,45 +287,79 @@ void slab_give_back(struct slab *slab, size_t number, struct heap_set *set)
 size_t slab_collect(struct slab *slab, struct heap_set *set)
 {
     size_t collected = take_remote(slab);
-    if (collected != 0)
+    bool purged = __atomic_load_n(&slab->purged_for_owner, __ATOMIC_ACQUIRE);
+    if (UNLIKELY(purged)) {
+        __atomic_store_n(&slab->purged_for_owner, false, __ATOMIC_RELAXED);
+        slab->purged = true;
+        slab->until_check = 0; /* how many there are is not known: it may be empty */
+    }
+    if (collected != 0 || purged)
         count_give_backs(slab, collected, set);
     return collected;
 }
 
 /* ---- pages of partly used slabs ---- */
 
-/* Gives back the pages that blocks first .. end-1, all FREE, fill alone; returns bytes. */
-static size_t purge_blocks(struct slab *slab, size_t first, size_t end)
+/* Blocks of a slab that are to be purged, for the owner or for another thread. */
+struct purge {
+    char *base; /* of the slab, likewise states and block_size */
+    uint8_t *states;
+    size_t block_size;
+    bool *noted; /* what tells the owner that there are PURGED blocks */
+};
+
+/*
+ * Gives back the pages that blocks first .. end-1 fill alone, which nobody may take meanwhile;
+ * returns bytes. The note comes before the states, and both after the system call: a child forked
+ * in between has blocks without pages, or a note too many.
+ */
+static size_t purge_blocks(const struct purge *purge, size_t first, size_t end)
 {
     size_t page = os_page_size();
-    size_t from = align_up(first * slab->block_size, page);
-    size_t to = align_down(end * slab->block_size, page);
-    if (from >= to || !os_purge(slab->base + from, to - from))
+    size_t from = align_up(first * purge->block_size, page);
+    size_t to = align_down(end * purge->block_size, page);
+    if (from >= to || !os_purge(purge->base + from, to - from))
         return 0;
-    for (size_t i = from / slab->block_size; i * slab->block_size < to; i++)
-        state_set(&slab->states[i], BLOCK_PURGED);
-    slab->purged = true;
+    __atomic_store_n(purge->noted, true, __ATOMIC_RELEASE);
+    /* release: who takes the block writes to it after its pages went back */
+    for (size_t i = from / purge->block_size; i * purge->block_size < to; i++)
+        __atomic_store_n(&purge->states[i], BLOCK_PURGED, __ATOMIC_RELEASE);
     return to - from;
+}
+
+/* Purges runs of blocks of one state among the first `count`. */
+static size_t purge_runs(const struct purge *purge, size_t count, enum block_state state)
+{
+    size_t bytes = 0;
+    for (size_t first = states_find(purge->states, count, state); first < count;) {
+        size_t end = first;
+        /* acquire: what was done to the block before it was freed is done before its pages go */
+        while (end < count && __atomic_load_n(&purge->states[end], __ATOMIC_ACQUIRE) == state)
+            end++;
+        bytes += purge_blocks(purge, first, end);
+        for (first = end; first < count && state_get(&purge->states[first]) != state;)
+            first++;
+    }
+    return bytes;
 }
 
 size_t slab_purge(struct slab *slab)
 {
-    size_t bytes = 0;
+    struct purge purge = {slab->base, slab->states, slab->block_size, &slab->purged};
     /* groups that were never opened have no pages */
     size_t touched = min_size(slab->count, (size_t)slab->fresh_group * STATES_GROUP);
-    size_t first = states_find(slab->states, touched, BLOCK_FREE);
-    while (first < touched) {
-        size_t end = first + 1;
-        while (end < touched && state_get(&slab->states[end]) == BLOCK_FREE)
-            end++;
-        bytes += purge_blocks(slab, first, end);
-        first = end;
-        while (first < touched && state_get(&slab->states[first]) != BLOCK_FREE)
-            first++;
-    }
+    size_t bytes = purge_runs(&purge, touched, BLOCK_FREE);
     if (bytes != 0)
         slab->summary = states_summary(slab->states, slab->count, BLOCK_FREE);
     return bytes;
+}
+
+size_t slab_purge_for_owner(struct slab *slab, struct slab_geometry geometry)
+{
+    struct heap *heap = slab_heap(slab);
+    struct purge purge = {geometry_base(heap, geometry), geometry_states(heap, geometry),
+                          size_class_sizes[geometry.class], &slab->purged_for_owner};
+    return purge_runs(&purge, geometry.count, BLOCK_REMOTE);
 }
 
 size_t bin_purge(struct bin *bin)

@@ -94,7 +94,8 @@ void slab_gave_back(struct slab *slab, struct heap_set *set);
 /* Turns a block that the owner holds (CACHED) or collects (REMOTE) FREE. */
 void slab_give_back(struct slab *slab, size_t number, struct heap_set *set);
 
-/* Turns all REMOTE blocks of a slab FREE; returns their number. */
+/* Turns all REMOTE blocks of a slab FREE; returns their number. Those that another thread purged
+ * are not counted, but found from now on. Between remote_begin and remote_end only. */
 size_t slab_collect(struct slab *slab, struct heap_set *set);
 
 /*
@@ -102,6 +103,12 @@ size_t slab_collect(struct slab *slab, struct heap_set *set);
  * PURGED. Returns bytes.
  */
 size_t slab_purge(struct slab *slab);
+
+/*
+ * The same with REMOTE blocks, for a slab of another thread with this geometry: remote.h says when
+ * that may be. Needs the heap lock.
+ */
+size_t slab_purge_for_owner(struct slab *slab, struct slab_geometry geometry);
 
 /*
  * The same for all slabs of a bin but the current one; those without a FREE block left go to the

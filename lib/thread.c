@@ -1,6 +1,7 @@
 /* Threads: see thread.h. */
 #include "thread.h"
 
+#include "background.h"
 #include "lock.h"
 
 #include <pthread.h>
@@ -24,6 +25,7 @@ static void thread_end(void *value)
         return;
     thread_arena = &arena_none;
     arena_retire(arena);
+    background_thread_ends();
 }
 
 /* Makes the key once. False if there is none left: threads' arenas are not reused then, and all

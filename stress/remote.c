@@ -6,12 +6,17 @@
  *   fan-out   worker 0 takes blocks, the others free them
  *   ring      each takes blocks and passes them to the next; a block goes on for a few hops
  *
+ * Idle memory is given back all the time meanwhile: the decay is short, now and then a worker
+ * trims, and every other run has the background thread.
+ *
  * Each worker has a mailbox, a bounded queue under a lock; what does not fit is freed by the
  * sender. Messages that the end of a round finds in a mailbox are freed at the start of the next
  * one.
  */
 #include "common.h"
 
+#include <acre/acre.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <sched.h>
 
@@ -21,6 +26,7 @@ enum {
     HOPS_MAX = 5,
     SMALL_LIMIT = 1500, /* bytes; sizes of most blocks are below */
     LARGE_SHARE = 500,  /* one of so many blocks may be larger */
+    TRIM_SHARE = 3000,  /* one of so many messages is followed by a malloc_trim */
 };
 
 #define SIZE_LIMIT ((size_t)2 << 20) /* bytes; sizes of all blocks are below */
@@ -131,6 +137,8 @@ static void produce(struct worker *worker, enum pattern pattern)
                                   (int)random_below(&worker->random, HOPS_MAX)};
         send(worker, pattern, &message);
         receive(worker, pattern);
+        if (random_below(&worker->random, TRIM_SHARE) == 0)
+            malloc_trim(0);
     }
     __atomic_fetch_sub(&producers, 1, __ATOMIC_RELEASE);
 }
@@ -144,6 +152,10 @@ static void empty_mailbox(struct worker *worker)
 
 static void start(struct worker *worker)
 {
+    if (worker->number == 0) {
+        acre_option_set("decay", "1");
+        acre_option_set("background_thread", random_below(&worker->random, 2) == 0 ? "1" : "0");
+    }
     pthread_mutex_init(&mailboxes[worker->number].lock, NULL);
 }
 

@@ -78,7 +78,7 @@ options() {
     ACRE_OPTIONS=stats:exit ends 0 "" "$acre_run" --help-options
     equal "options of --help-options" \
         "$(awk 'NR > 1 { printf "%s ", $1 }' "$directory/output")" \
-        "abort decay large_stock dirty_limit huge_pages stats "
+        "abort decay large_stock dirty_limit huge_pages stats background_thread "
 }
 
 command_line() {

@@ -41,6 +41,8 @@ static const struct {
     {"large", large_suite},
     {"large_system", large_system_suite},
     {"arena", arena_suite},
+    {"arena_idle", arena_idle_suite},
+    {"background", background_suite},
     {"alloc", alloc_suite},
     {"alloc_trace", alloc_trace_suite},
     {"free", free_suite},

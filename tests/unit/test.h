@@ -10,6 +10,8 @@
 Suite *alloc_suite(void);
 Suite *alloc_trace_suite(void);
 Suite *arena_suite(void);
+Suite *arena_idle_suite(void);
+Suite *background_suite(void);
 Suite *bits_suite(void);
 Suite *extents_suite(void);
 Suite *extents_steps_suite(void);

@@ -252,29 +252,32 @@ START_TEST(free_units_decay)
 {
     char *base = dirty_a_run(2);
 
-    heap_set_tick(&set);
-    ck_assert_uint_eq(totals().free_dirty, 2 * UNIT_SIZE); /* not for an hour */
-    set_option("decay", "1");
-    heap_set_give(&set, take(2));
-    __atomic_store_n(&set.next_tick, 1, __ATOMIC_RELAXED); /* due long since */
-    while (totals().free_dirty != 0)
-        heap_set_tick(&set);
+    uint64_t due = set.next_tick;
+    heap_set_tick(&set, due - 1);
+    ck_assert_uint_eq(totals().free_dirty, 2 * UNIT_SIZE);
+    ck_assert_int_eq(base[0], 1);
+    ck_assert(heap_set_is_aging(&set));
+    heap_set_tick(&set, due); /* all of it has been idle since it was freed */
+    ck_assert_uint_eq(totals().free_dirty, 0);
     ck_assert(is_zero(base, 2 * UNIT_SIZE));
-    ck_assert_uint_eq(set.next_tick, 0);
+    ck_assert(!heap_set_is_aging(&set));
     ck_assert(heap_set_is_valid(&set));
 }
 END_TEST
 
 START_TEST(units_in_use_do_not_decay)
 {
-    set_option("decay", "1");
     char *base = dirty_a_run(2);
-    set.next_tick = 1;
-    heap_set_tick(&set); /* the units are aging now */
+    uint64_t due = set.next_tick;
+    set.given = due - 1; /* another slab was given back meanwhile */
+    heap_set_tick(&set, due);
+    ck_assert_uint_eq(totals().free_dirty, 2 * UNIT_SIZE); /* aging now */
     struct slab *slab = take(1);
     ck_assert_ptr_eq(slab->base, base);
-    while (totals().free_dirty != 0)
-        heap_set_tick(&set);
+    due = set.next_tick;
+    set.given = due - 1;
+    heap_set_tick(&set, due);
+    ck_assert_uint_eq(totals().free_dirty, 0);
     ck_assert_int_eq(base[0], 1);
     ck_assert_int_eq(base[UNIT_SIZE], 0);
 }

@@ -24,6 +24,7 @@ static const struct {
     {"dirty_limit", OPTION_DIRTY_LIMIT, 64 * MIB, "64M", "0..64G"},
     {"huge_pages", OPTION_HUGE_PAGES, 0, "never", "never|system|always"},
     {"stats", OPTION_STATS, 0, "off", "off|exit"},
+    {"background_thread", OPTION_BACKGROUND_THREAD, 0, "0", "0|1"},
 };
 
 _Static_assert(sizeof options / sizeof options[0] == OPTION_COUNT, "an option has no test");
@@ -45,6 +46,7 @@ static const struct {
     {"huge_pages:always", OPTION_HUGE_PAGES, 2},
     {"huge_pages:system", OPTION_HUGE_PAGES, 1},
     {"stats:exit", OPTION_STATS, 1},
+    {"background_thread:1", OPTION_BACKGROUND_THREAD, 1},
     {"decay:5,decay:7", OPTION_DECAY, 7},
     {",,stats:exit,,decay:8,", OPTION_DECAY, 8},
     {"", OPTION_DECAY, 1000},
@@ -56,11 +58,11 @@ static const struct {
     const char *warning;
 } rejected[] = {
     {"colour:red", "acre: ACRE_OPTIONS: unknown option \"colour\"; there are: abort, decay, "
-                   "large_stock, dirty_limit, huge_pages, stats\n"},
+                   "large_stock, dirty_limit, huge_pages, stats, background_thread\n"},
     {"deca:1", "acre: ACRE_OPTIONS: unknown option \"deca\"; there are: abort, decay, "
-               "large_stock, dirty_limit, huge_pages, stats\n"},
+               "large_stock, dirty_limit, huge_pages, stats, background_thread\n"},
     {":1", "acre: ACRE_OPTIONS: unknown option \"\"; there are: abort, decay, "
-           "large_stock, dirty_limit, huge_pages, stats\n"},
+           "large_stock, dirty_limit, huge_pages, stats, background_thread\n"},
     {"abort:2", "acre: ACRE_OPTIONS: abort cannot be \"2\"; allowed: 0|1\n"},
     {"abort", "acre: ACRE_OPTIONS: abort cannot be \"\"; allowed: 0|1\n"},
     {"decay:3600001", "acre: ACRE_OPTIONS: decay cannot be \"3600001\"; allowed: 0..3600000 ms\n"},
@@ -211,7 +213,7 @@ START_TEST(help_has_a_line_for_each_option_and_its_default)
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         line = strtok(NULL, "\n");
         ck_assert_ptr_nonnull(line);
-        snprintf(wanted, sizeof wanted, "%-12s%-20s%-8s", options[i].name, options[i].allowed,
+        snprintf(wanted, sizeof wanted, "%-18s%-20s%-8s", options[i].name, options[i].allowed,
                  options[i].standard_text);
         ck_assert_int_eq(strncmp(line, wanted, strlen(wanted)), 0);
         ck_assert_uint_gt(strlen(line), strlen(wanted));

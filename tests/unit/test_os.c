@@ -309,6 +309,44 @@ START_TEST(waiters_are_woken)
 }
 END_TEST
 
+/* Ends as soon as it is told whether it is the main thread. */
+static void *ask_whether_main(void *is_main)
+{
+    *(bool *)is_main = os_is_main_thread();
+    os_name_thread("other");
+    while (__atomic_load_n(&word, __ATOMIC_ACQUIRE) == 0)
+        os_wait(&word, 0, 0);
+    return NULL;
+}
+
+START_TEST(threads_are_counted_and_named)
+{
+    size_t before = os_threads();
+    bool is_main = true;
+    pthread_t other;
+    char name[16];
+
+    ck_assert_uint_ge(before, 1);
+    word = 0;
+    ck_assert_int_eq(pthread_create(&other, NULL, ask_whether_main, &is_main), 0);
+    ck_assert_uint_ge(os_threads(), before + 1);
+    do
+        pthread_getname_np(other, name, sizeof name);
+    while (strcmp(name, "other") != 0);
+    __atomic_store_n(&word, 1, __ATOMIC_RELEASE);
+    os_wake(&word, 1);
+    ck_assert_int_eq(pthread_join(other, NULL), 0);
+    ck_assert(!is_main);
+    ck_assert(os_is_main_thread());
+    pid_t child = fork();
+    if (child == 0)
+        _exit(os_is_main_thread() && os_threads() >= 1 ? 0 : 1);
+    int status;
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+}
+END_TEST
+
 static void ignore_signal(int number)
 {
     (void)number;
@@ -500,6 +538,7 @@ Suite *os_suite(void)
     tcase_add_test(tests, the_clock_is_the_coarse_monotonic_one);
     tcase_add_test(tests, resident_memory_follows_use);
     tcase_add_test(tests, waiters_are_woken);
+    tcase_add_test(tests, threads_are_counted_and_named);
     tcase_add_test(tests, writing_goes_on_after_interruptions);
     tcase_add_test(tests, duplicates_are_high_and_closed_on_exec);
     tcase_add_test(tests, this_program_is_not_secure);

@@ -1,0 +1,67 @@
+/*
+ * What scenarios are made of: calls that are prepared and calls that are stepped, both kept in the
+ * ledger, and the arrangements that several scenarios need. Each checks that things are as its
+ * name says, so that a scenario cannot silently take another path than the one it is for.
+ */
+#ifndef ACRE_TESTS_FORK_ACTIONS_H
+#define ACRE_TESTS_FORK_ACTIONS_H
+
+#include <acre/acre.h>
+#include <stddef.h>
+
+enum { ACTIONS_BLOCKS = 512 };
+
+/* The blocks that prepared calls took, in that order; the main, the stepped and the helping threads
+ * use it one after the other. */
+extern char *blocks[ACTIONS_BLOCKS];
+extern size_t block_count;
+
+/* Takes blocks of `size` bytes, not stepped. */
+void take(size_t count, size_t size);
+
+/* Frees blocks first .. first+count-1 of the array, not stepped. */
+void drop(size_t first, size_t count);
+
+/* The calls themselves, stepped. */
+char *stepped_malloc(size_t size);
+char *stepped_calloc(size_t size);
+char *stepped_memalign(size_t alignment, size_t size);
+char *stepped_realloc(char *block, size_t size);
+void stepped_free(char *block);
+void stepped_trim(void);
+void stepped_flush(void);
+
+/* Takes the block that tells this thread's arena from others; it is the one under test. */
+void anchor_here(void);
+
+/* Takes blocks until no block of that size is free in any slab; returns how many. */
+size_t take_slab(size_t size);
+
+/* Fills one slab and makes another one current, of which one block is taken. The blocks of the
+ * first are blocks[0..result-1]. */
+size_t take_slab_and_begin_next(size_t size);
+
+/* Takes blocks until the next one would need another heap. */
+void take_heap(size_t size);
+
+/* Drops blocks from the first on until the next one would release a slab; returns how many. */
+size_t drop_until_release(size_t size);
+
+/* How many blocks of a size are kept by the thread that freed them. */
+size_t magazine_size(size_t size);
+
+/* The allocator's figures, and what a scenario expects to have become of some of them. */
+struct acre_stats stats_now(void);
+size_t slabs_of(size_t size);
+
+/* Runs a function in a thread that ends, or in one that keeps its arena and sleeps. */
+void in_ended_thread(void (*function)(void));
+void in_sleeping_thread(void (*function)(void));
+
+/* Sets an option of the library. */
+void set_option(const char *key, const char *value);
+
+/* Lets some milliseconds pass, more than the library's clock needs to tick. */
+void let_time_pass(void);
+
+#endif

@@ -1,0 +1,20 @@
+/*
+ * Threads whose stacks are static, so that libc maps and keeps nothing for them: what a process has
+ * mapped is the allocator's doing alone.
+ */
+#ifndef ACRE_TESTS_FORK_CREW_H
+#define ACRE_TESTS_FORK_CREW_H
+
+#include <pthread.h>
+
+/* Starts a thread on the next stack. */
+pthread_t crew_start(void *(*start)(void *), void *argument);
+
+/* In a child of fork, by its only thread: the next threads get the stacks of those that do not
+ * exist any more, and so the addresses of their thread-local data. */
+void crew_survived(void);
+
+/* Ends when the process does: for threads that keep what they have. */
+void crew_sleep_for_ever(void) __attribute__((noreturn));
+
+#endif

@@ -1,0 +1,209 @@
+/*
+ * Runs every scenario in a fresh process of this same program, and adds up their figures.
+ *
+ *   own_handler|other_thread [SCENARIO...]
+ *
+ * ACRE_STEP_ALL=1 in the environment forks at every instruction stepped, instead of at a part of
+ * those that are stepped again and again; ACRE_STEP_SEED=N chooses that part.
+ */
+#include "check.h"
+
+#include "actions.h"
+#include "child.h"
+#include "crew.h"
+#include "figures.h"
+#include "ledger.h"
+#include "scenarios.h"
+#include "step.h"
+
+#include <acre/acre.h>
+#include <semaphore.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <time.h>
+
+enum {
+    FIGURES_FD = 100, /* inherited by the process of a scenario */
+};
+
+static const char run_one[] = "--run"; /* the process is that of one scenario */
+
+struct figures *figures;
+
+static void map_figures(int fd)
+{
+    figures = mmap(NULL, sizeof(*figures), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    CHECK(figures != MAP_FAILED);
+}
+
+/* ---- the process of one scenario ---- */
+
+static void run_other_child(void)
+{
+    child_run(true);
+}
+
+static sem_t forker_ready;
+
+static void *fork_for_other(void *argument)
+{
+    const struct scenario *scenario = argument;
+    if (scenario->forker != NULL)
+        scenario->forker();
+    sem_post(&forker_ready);
+    step_fork_for_other(run_other_child);
+    return NULL;
+}
+
+static pthread_t start_forker(const struct scenario *scenario)
+{
+    CHECK(sem_init(&forker_ready, 0, 0) == 0);
+    pthread_t forker = crew_start(fork_for_other, (void *)(uintptr_t)scenario);
+    while (sem_wait(&forker_ready) != 0)
+        continue;
+    return forker;
+}
+
+static void *run_stepped(void *argument)
+{
+    step_prepare_thread();
+    scenario_run(argument);
+    return NULL;
+}
+
+static int run_scenario(const struct scenario *scenario)
+{
+    pthread_t forker, stepped;
+    size_t steps = figures->library_steps;
+    check_begin();
+    step_limit_time();
+    step_scenario = scenario->name;
+    memcpy(child_task.sizes, scenario->sizes, sizeof(child_task.sizes));
+    child_task.range = scenario->range;
+    ledger_init();
+    /* how long it all takes must not matter */
+    CHECK(acre_option_set("decay", "3600000") == 0);
+    if (scenario->before != NULL)
+        scenario->before();
+    if (step_mode == STEP_OTHER)
+        forker = start_forker(scenario);
+    else if (scenario->forker != NULL)
+        in_sleeping_thread(scenario->forker);
+    stepped = crew_start(run_stepped, (void *)(uintptr_t)scenario);
+    CHECK(pthread_join(stepped, NULL) == 0);
+    if (step_mode == STEP_OTHER) {
+        step_finish();
+        CHECK(pthread_join(forker, NULL) == 0);
+    }
+    CHECK(figures->library_steps > steps);
+    return step_failures() == 0 ? 0 : 1;
+}
+
+static const struct scenario *find_scenario(const char *name)
+{
+    const struct scenario *scenario = scenarios;
+    while (scenario->name != NULL && strcmp(scenario->name, name) != 0)
+        scenario++;
+    if (scenario->name == NULL) {
+        fprintf(stderr, "there is no scenario %s\n", name);
+        exit(2);
+    }
+    return scenario;
+}
+
+/* ---- the driver ---- */
+
+/* Runs a scenario in a process of its own. False if it failed. */
+static bool run_in_process(char *program, const char *name)
+{
+    pid_t child = fork();
+    if (child == 0) {
+        char *arguments[] = {program, (char *)(uintptr_t)run_one, (char *)(uintptr_t)name, NULL};
+        execv("/proc/self/exe", arguments);
+        _exit(127);
+    }
+    int status = 0;
+    CHECK(child > 0 && waitpid(child, &status, 0) == child);
+    if (WIFSIGNALED(status))
+        fprintf(stderr, "%s: died of signal %d\n", name, WTERMSIG(status));
+    return status == 0;
+}
+
+/* Runs one scenario and prints its own share of the figures. */
+static bool run_and_print(char *program, const char *name)
+{
+    struct figures *before = malloc(sizeof(*before));
+    CHECK(before != NULL);
+    *before = *figures;
+    figures->scenarios++;
+    bool passed = run_in_process(program, name);
+    printf("%-30s %s %7zu steps %6zu forks %6zu lost blocks %8zu KiB lost\n", name,
+           passed ? "ok    " : "FAILED", figures->steps - before->steps,
+           figures->forks - before->forks, figures->lost_blocks - before->lost_blocks,
+           (figures->lost_ranges - before->lost_ranges) >> 10);
+    fflush(stdout);
+    free(before);
+    return passed;
+}
+
+static void print_figures(void)
+{
+    struct rusage usage;
+    size_t addresses = 0;
+    getrusage(RUSAGE_CHILDREN, &usage);
+    for (size_t i = 0; i < FIGURES_TEXT; i++)
+        addresses += figures->forks_at[i] != 0;
+    printf("%zu scenarios; %zu instructions stepped, %zu of them the library's, which stand at %zu "
+           "addresses\n",
+           figures->scenarios, figures->steps, figures->library_steps, addresses);
+    printf("%zu forks, %zu of children; %zu children lost something: %zu blocks, %zu at most; %zu "
+           "KiB of address space, %zu at most\n",
+           figures->forks, figures->grandchildren, figures->children_losing, figures->lost_blocks,
+           figures->lost_at_most, figures->lost_ranges >> 10, figures->range_at_most >> 10);
+    printf("seed %llu, %ld s of CPU\n", (unsigned long long)step_seed,
+           (long)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec));
+}
+
+static void read_environment(void)
+{
+    char text[24];
+    const char *seed = getenv("ACRE_STEP_SEED");
+    const char *all = getenv("ACRE_STEP_ALL");
+    step_seed = seed != NULL ? strtoull(seed, NULL, 10) : (uint64_t)time(NULL);
+    step_all = all != NULL && strcmp(all, "1") == 0;
+    snprintf(text, sizeof(text), "%llu", (unsigned long long)step_seed);
+    CHECK(setenv("ACRE_STEP_SEED", text, 1) == 0);
+}
+
+/* The driver: all scenarios, or those that are named. */
+static int run_all(int count, char **arguments)
+{
+    unsigned failed = 0;
+    int fd = memfd_create("figures", 0);
+    CHECK(fd >= 0 && ftruncate(fd, sizeof(struct figures)) == 0);
+    CHECK(dup2(fd, FIGURES_FD) == FIGURES_FD);
+    map_figures(FIGURES_FD);
+    if (count > 1) {
+        for (int i = 1; i < count; i++)
+            failed += !run_and_print(arguments[0], find_scenario(arguments[i])->name);
+    } else {
+        for (const struct scenario *scenario = scenarios; scenario->name != NULL; scenario++)
+            failed += !run_and_print(arguments[0], scenario->name);
+    }
+    print_figures();
+    return failed == 0 ? 0 : 1;
+}
+
+int main(int count, char **arguments)
+{
+    scenarios_make_early_key();
+    read_environment();
+    step_install();
+    if (count == 3 && strcmp(arguments[1], run_one) == 0) {
+        map_figures(FIGURES_FD);
+        return run_scenario(find_scenario(arguments[2]));
+    }
+    if (!step_is_possible())
+        check_skip("there is no trap flag, or the system does not let a program use it");
+    return run_all(count, arguments);
+}

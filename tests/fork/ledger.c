@@ -1,0 +1,214 @@
+/* The ledger: see ledger.h. */
+#include "check.h"
+
+#include "ledger.h"
+
+#include <fcntl.h>
+#include <malloc.h>
+#include <sys/mman.h>
+
+enum {
+    KNOWN_MOST = 1024,
+    END_FILLED = 64, /* bytes at each end of a block that are filled */
+};
+
+struct known {
+    char *block;
+    size_t size; /* bytes asked for */
+    unsigned seed;
+};
+
+static struct {
+    struct known known[KNOWN_MOST];
+    size_t count;
+    unsigned next_seed;
+    struct known argument;    /* of the stepped call; block NULL: none */
+    struct ledger_rest *rest; /* shared with children; see ledger_begin_call */
+} ledger;
+
+/* ---- contents ---- */
+
+static size_t end_size(size_t size)
+{
+    return size < END_FILLED ? size : END_FILLED;
+}
+
+static void fill_ends(const struct known *known)
+{
+    size_t end = end_size(known->size);
+    fill(known->block + known->size - end, end, known->seed + 1);
+    fill(known->block, end, known->seed);
+}
+
+/* Where the ends overlap, the front is whole. */
+static bool is_unharmed(const struct known *known)
+{
+    size_t end = end_size(known->size);
+    size_t overlap = known->size < 2 * end ? 2 * end - known->size : 0;
+    struct known copy = {.size = end, .seed = known->seed + 1};
+    unsigned char expected[END_FILLED];
+    copy.block = (char *)expected;
+    fill(copy.block, end, copy.seed);
+    return is_filled(known->block, end, known->seed) &&
+           memcmp(known->block + known->size - end + overlap, expected + overlap, end - overlap) ==
+               0;
+}
+
+/* ---- the blocks ---- */
+
+static struct known *find(const void *block)
+{
+    for (size_t i = 0; i < ledger.count; i++)
+        if (ledger.known[i].block == block)
+            return &ledger.known[i];
+    return NULL;
+}
+
+void ledger_add(void *block, size_t size)
+{
+    CHECK(block != NULL && size != 0 && ledger.count < KNOWN_MOST);
+    struct known *known = &ledger.known[ledger.count++];
+    *known = (struct known){block, size, ledger.next_seed};
+    ledger.next_seed += 2;
+    fill_ends(known);
+}
+
+/* Takes a block off and returns what was known of it. */
+static struct known take(void *block)
+{
+    struct known *known = find(block);
+    CHECK(known != NULL);
+    struct known result = *known;
+    CHECK(is_unharmed(&result));
+    *known = ledger.known[--ledger.count];
+    return result;
+}
+
+void ledger_remove(void *block)
+{
+    (void)take(block);
+}
+
+void ledger_check(void)
+{
+    for (size_t i = 0; i < ledger.count; i++) {
+        const struct known *known = &ledger.known[i];
+        CHECK(malloc_usable_size(known->block) >= known->size);
+        CHECK(is_unharmed(known));
+    }
+}
+
+void ledger_check_apart(const void *block, size_t size)
+{
+    uintptr_t start = (uintptr_t)block;
+    for (size_t i = 0; i < ledger.count; i++) {
+        uintptr_t known = (uintptr_t)ledger.known[i].block;
+        CHECK(start + size <= known || known + ledger.known[i].size <= start);
+    }
+}
+
+void ledger_free_all(void)
+{
+    while (ledger.count != 0) {
+        char *block = ledger.known[ledger.count - 1].block;
+        ledger_remove(block);
+        free(block);
+    }
+}
+
+/* ---- the rest ---- */
+
+unsigned ledger_class(const struct acre_stats *stats, size_t size)
+{
+    unsigned class = 0;
+    while (stats->classes[class].block_size < size)
+        class ++;
+    return class;
+}
+
+/* Bytes of address space of this process, without allocating. */
+static size_t mapped_bytes(void)
+{
+    char text[64] = "";
+    int statm = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    CHECK(statm >= 0);
+    CHECK(read(statm, text, sizeof(text) - 1) > 0);
+    close(statm);
+    return strtoul(text, NULL, 10) * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+void ledger_rest_now(struct ledger_rest *rest)
+{
+    struct acre_stats stats;
+    CHECK(acre_stats(&stats, sizeof(stats)) == 0);
+    for (unsigned class = 0; class < stats.class_count; class ++)
+        rest->blocks[class] = stats.classes[class].live_blocks;
+    rest->large_blocks = stats.large_blocks;
+    rest->address_space = mapped_bytes() - stats.mapped;
+    for (size_t i = 0; i < ledger.count; i++) {
+        size_t *counted = ledger.known[i].size >= LEDGER_LARGE_FROM
+                              ? &rest->large_blocks
+                              : &rest->blocks[ledger_class(&stats, ledger.known[i].size)];
+        CHECK(*counted != 0);
+        --*counted;
+    }
+}
+
+const struct ledger_rest *ledger_rest_before(void)
+{
+    return ledger.rest;
+}
+
+void ledger_init(void)
+{
+    ledger.rest =
+        mmap(NULL, sizeof(*ledger.rest), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CHECK(ledger.rest != MAP_FAILED);
+}
+
+/* A child of its own counts, so that the counting repairs nothing that the call is to find. */
+void ledger_begin_call(void *argument)
+{
+    pid_t child = fork();
+    if (child == 0) {
+        ledger_rest_now(ledger.rest);
+        _exit(0);
+    }
+    check_child(child);
+    ledger.argument = argument != NULL ? take(argument) : (struct known){.block = NULL};
+}
+
+void ledger_end_call(void)
+{
+    ledger.argument.block = NULL;
+}
+
+/* The usable size of a block that may not be live: 0 then, without a report. */
+static size_t usable_size_if_live(void *block)
+{
+    int saved = dup(STDERR_FILENO);
+    int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    CHECK(saved >= 0 && nowhere >= 0);
+    CHECK(dup2(nowhere, STDERR_FILENO) == STDERR_FILENO);
+    CHECK(acre_option_set("abort", "0") == 0);
+    size_t usable = malloc_usable_size(block);
+    CHECK(acre_option_set("abort", "1") == 0);
+    CHECK(dup2(saved, STDERR_FILENO) == STDERR_FILENO);
+    close(saved);
+    close(nowhere);
+    return usable;
+}
+
+/* The call may have changed the block's size already: only its front is sure to be unharmed. */
+void ledger_find_argument(void)
+{
+    struct known argument = ledger.argument;
+    ledger.argument.block = NULL;
+    if (argument.block == NULL)
+        return;
+    size_t usable = usable_size_if_live(argument.block);
+    if (usable == 0)
+        return;
+    CHECK(is_filled(argument.block, end_size(argument.size), argument.seed));
+    ledger_add(argument.block, usable);
+}

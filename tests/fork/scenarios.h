@@ -1,0 +1,31 @@
+/*
+ * The scenarios: calls of the malloc family in every situation that has a path of its own in the
+ * library. Each runs in a process of its own, on a thread of its own, which is stepped.
+ */
+#ifndef ACRE_TESTS_FORK_SCENARIOS_H
+#define ACRE_TESTS_FORK_SCENARIOS_H
+
+#include <stddef.h>
+
+struct scenario {
+    const char *name;
+    size_t sizes[2];       /* see child_task */
+    size_t range;          /* likewise */
+    void (*before)(void);  /* in the main thread, before the stepped one is made; or NULL */
+    void (*prepare)(void); /* in the stepped thread, not stepped; or NULL */
+    void (*run)(void);     /* the same, stepped from within */
+    void (*forker)(void);  /* in the thread that forks, or in STEP_OWN in one that sleeps then,
+                              before the stepped one is made; or NULL */
+};
+
+/* Ends with one without a name. */
+extern const struct scenario scenarios[];
+
+/* To be called first of all in a process: makes a key whose destructor runs before the library's.
+ */
+void scenarios_make_early_key(void);
+
+/* In a child of STEP_OWN does not return. */
+void scenario_run(const struct scenario *scenario);
+
+#endif

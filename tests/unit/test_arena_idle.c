@@ -1,0 +1,392 @@
+/*
+ * Idle memory of threads that sleep: ticks and trimming give back what they freed, and what others
+ * freed to them, and take nothing that is live.
+ */
+#include "test.h"
+#include "alloc.h"
+#include "arena.h"
+#include "capture.h"
+#include "free.h"
+#include "init.h"
+#include "large.h"
+#include "lock.h"
+#include "option.h"
+#include "os.h"
+#include "remote.h"
+#include "thread.h"
+
+#include <pthread.h>
+#include <semaphore.h>
+#include <string.h>
+#include <time.h>
+
+enum {
+    BLOCKS = 8192,
+    SIZE = 1024, /* bytes: 8 MiB in all */
+    DECAY = 3600000,
+    CHILD_SECONDS = 30, /* after which a child that hangs is ended */
+};
+
+static void begin(void)
+{
+    init_start(NULL);
+    ck_assert_int_eq(option_set_text("decay", "3600000"), 0);
+    free_block(alloc_block(1)); /* an arena of our own */
+}
+
+/* A time at which a tick is due: the n-th after the start. */
+static uint64_t due(unsigned n)
+{
+    return os_now_ms() + (uint64_t)n * 2 * DECAY;
+}
+
+/* ---- A thread that owns blocks and sleeps ---- */
+
+static struct {
+    pthread_t thread;
+    sem_t done, go;
+    void (*step)(void); /* what it does next; NULL: it ends */
+    struct arena *arena;
+    char *blocks[BLOCKS];
+} owner;
+
+static void *run_owner(void *unused)
+{
+    owner.arena = thread_get_arena(&(bool){false});
+    for (;;) {
+        sem_post(&owner.done);
+        while (sem_wait(&owner.go) != 0)
+            continue;
+        if (owner.step == NULL)
+            return unused;
+        owner.step();
+    }
+}
+
+static void wait_for_owner(void)
+{
+    while (sem_wait(&owner.done) != 0)
+        continue;
+}
+
+/* Lets the owner do something; it sleeps again when this returns. */
+static void owner_does(void (*step)(void))
+{
+    owner.step = step;
+    sem_post(&owner.go);
+    if (step != NULL)
+        wait_for_owner();
+    else
+        ck_assert_int_eq(pthread_join(owner.thread, NULL), 0);
+}
+
+static void start_owner(void)
+{
+    sem_init(&owner.done, 0, 0);
+    sem_init(&owner.go, 0, 0);
+    ck_assert_int_eq(pthread_create(&owner.thread, NULL, run_owner, NULL), 0);
+    wait_for_owner();
+}
+
+static void fill(char *block, int i)
+{
+    memset(block, 1 + i % 100, SIZE);
+}
+
+static bool is_filled(const char *block, int i)
+{
+    for (int at = 0; at < SIZE; at++)
+        if (block[at] != 1 + i % 100)
+            return false;
+    return true;
+}
+
+static void take_all(void)
+{
+    for (int i = 0; i < BLOCKS; i++)
+        if (owner.blocks[i] == NULL)
+            fill(owner.blocks[i] = alloc_block(SIZE), i);
+}
+
+static void free_all(void)
+{
+    for (int i = 0; i < BLOCKS; i++)
+        free_block(owner.blocks[i]);
+}
+
+/* Frees all of the owner's blocks but each `kept`-th. */
+static void free_remotely(int kept)
+{
+    for (int i = 0; i < BLOCKS; i++) {
+        if (i % kept != 0) {
+            free_block(owner.blocks[i]);
+            owner.blocks[i] = NULL;
+        }
+    }
+}
+
+static struct heap_totals totals(void)
+{
+    struct heap_totals now;
+
+    heap_set_totals(&owner.arena->heaps, &now);
+    return now;
+}
+
+static void count_slab(void *count, struct slab *slab)
+{
+    struct slab_geometry g = geometry_unpack(slab->geometry);
+
+    *(size_t *)count += states_count(geometry_states(slab_heap(slab), g), g.count, BLOCK_PURGED);
+}
+
+static size_t purged_blocks(void)
+{
+    size_t count = 0;
+
+    heap_set_for_each_slab(&owner.arena->heaps, count_slab, &count);
+    return count;
+}
+
+/* Every block that was kept has its contents, and the owner takes all others where they were. */
+static void check_owner_goes_on(void)
+{
+    size_t slabs = totals().in_slabs;
+
+    owner_does(take_all);
+    ck_assert_uint_le(totals().in_slabs, slabs);
+    /* what lay beyond the last one was not yet used */
+    ck_assert_uint_lt(purged_blocks(), SLAB_MAX_UNITS * UNIT_SIZE / SIZE);
+    for (int i = 0; i < BLOCKS; i++)
+        ck_assert(is_filled(owner.blocks[i], i));
+    ck_assert(arena_is_valid(owner.arena));
+}
+
+/* ---- Ticks ---- */
+
+START_TEST(a_tick_gives_back_what_a_sleeping_thread_freed)
+{
+    start_owner();
+    owner_does(take_all);
+    owner_does(free_all);
+    size_t dirty = totals().free_dirty;
+    ck_assert_uint_gt(dirty, BLOCKS * (size_t)SIZE / 2);
+    arena_tick(os_now_ms());
+    ck_assert_uint_eq(totals().free_dirty, dirty); /* not for an hour */
+    ck_assert(!arena_tick(due(1)));                /* nothing is left for another one */
+    ck_assert_uint_eq(totals().free_dirty, 0);
+    ck_assert(arena_is_valid(owner.arena));
+    owner_does(NULL);
+}
+END_TEST
+
+START_TEST(a_tick_comes_once_in_a_decay)
+{
+    uint64_t first = due(1);
+
+    start_owner();
+    arena_tick(first);
+    owner_does(take_all);
+    owner_does(free_all);
+    __atomic_store_n(&owner.arena->heaps.next_tick, first, __ATOMIC_RELAXED);
+    size_t dirty = totals().free_dirty;
+    ck_assert_uint_gt(dirty, 0);
+    ck_assert(arena_tick(first));
+    ck_assert(arena_tick(first - 1));
+    ck_assert(arena_tick(first + DECAY - 1));
+    ck_assert_uint_eq(totals().free_dirty, dirty);
+    ck_assert(!arena_tick(first + DECAY));
+    ck_assert_uint_eq(totals().free_dirty, 0);
+    owner_does(NULL);
+}
+END_TEST
+
+START_TEST(a_tick_purges_what_was_freed_to_a_sleeping_thread)
+{
+    start_owner();
+    owner_does(take_all);
+    remote_collect(
+        &owner.arena->heaps); /* for the owner, which sleeps: it was awake a moment ago */
+    free_remotely(64);
+    ck_assert(arena_tick(due(1)));
+    ck_assert_uint_eq(purged_blocks(), 0);
+    ck_assert(!arena_tick(due(2)));
+    ck_assert_uint_gt(purged_blocks(), BLOCKS * 3 / 4);
+    check_owner_goes_on();
+    owner_does(NULL);
+}
+END_TEST
+
+START_TEST(a_tick_gives_back_the_large_stock)
+{
+    struct large_totals before, after;
+    void *blocks[100];
+
+    for (int i = 0; i < 100; i++) {
+        blocks[i] = alloc_block(2 * MIB);
+        *(volatile char *)blocks[i] = 1;
+    }
+    for (int i = 0; i < 100; i += 2) /* none touches another: more than a batch */
+        free_block(blocks[i]);
+    large_totals(&before);
+    ck_assert_uint_gt(before.stock_extents, 20);
+    ck_assert(large_is_aging());
+    arena_tick(due(1));
+    large_totals(&after);
+    ck_assert_uint_eq(after.stock_bytes, 0);
+    ck_assert(!large_is_aging());
+}
+END_TEST
+
+START_TEST(freeing_for_others_ticks)
+{
+    enum { WAIT_NS = 5000000 }; /* longer than the decay, and than a step of the clock */
+    ck_assert_int_eq(option_set_text("decay", "1"), 0);
+    start_owner();
+    owner_does(take_all);
+    for (int i = 0; i < BLOCKS; i++) {
+        free_block(owner.blocks[i]);
+        if (i % 512 == 0)
+            nanosleep(&(struct timespec){.tv_nsec = WAIT_NS}, NULL);
+    }
+    ck_assert_uint_gt(purged_blocks(), 0);
+    owner_does(NULL);
+}
+END_TEST
+
+/* ---- Trimming ---- */
+
+START_TEST(trimming_purges_what_was_freed_to_a_sleeping_thread)
+{
+    start_owner();
+    owner_does(take_all);
+    free_remotely(64);
+    ck_assert_uint_ge(alloc_trim(), BLOCKS * (size_t)SIZE * 3 / 4);
+    ck_assert_uint_gt(purged_blocks(), BLOCKS * 3 / 4);
+    ck_assert(arena_is_valid(owner.arena));
+    check_owner_goes_on();
+    owner_does(NULL);
+}
+END_TEST
+
+static void misuse_purged_block(void *block)
+{
+    free_block(block);
+}
+
+START_TEST(a_double_free_of_a_purged_block_is_named)
+{
+    struct capture capture;
+
+    start_owner();
+    owner_does(take_all);
+    char *freed = owner.blocks[1000];
+    free_remotely(BLOCKS);
+    alloc_trim();
+    ck_assert_uint_gt(purged_blocks(), 1000);
+    capture_child(&capture, misuse_purged_block, freed);
+    ck_assert(WIFSIGNALED(capture.status) && WTERMSIG(capture.status) == SIGABRT);
+    ck_assert_msg(strncmp(capture.text, "acre: double free: ", 19) == 0, "%s", capture.text);
+    owner_does(NULL);
+}
+END_TEST
+
+/* ---- Forks ---- */
+
+static void collect_for_ever(void)
+{
+    remote_begin(&owner.arena->heaps);
+}
+
+/* In the child, whose owner was lost while it collected: the arena is adopted and can be purged. */
+static void adopt_collecting(void *unused)
+{
+    (void)unused;
+    alarm(CHILD_SECONDS);
+    free_remotely(64);
+    if (remote_purge(&owner.arena->heaps) != 0 || !arena_borrow(owner.arena))
+        _exit(1);
+    if (owner.arena->heaps.collections % 2 != 0 || !arena_is_valid(owner.arena))
+        _exit(2);
+    owner.blocks[1] = owner.blocks[64]; /* another one to free remotely */
+    free_block(owner.blocks[1]);
+    if (remote_collect(&owner.arena->heaps) != 1 || !arena_is_valid(owner.arena))
+        _exit(3);
+    arena_retire(owner.arena);
+}
+
+START_TEST(a_collection_lost_in_a_fork_ends)
+{
+    struct capture capture;
+
+    start_owner();
+    owner_does(take_all);
+    owner_does(collect_for_ever);
+    capture_child(&capture, adopt_collecting, NULL);
+    ck_assert_str_eq(capture.text, "");
+    ck_assert_msg(capture.status == 0, "status %#x", (unsigned)capture.status);
+    remote_end(&owner.arena->heaps);
+    owner_does(NULL);
+}
+END_TEST
+
+static struct arena *forking; /* the arena of the thread that forks */
+
+/* As far as the states, which are half stored. */
+static void purge_for_ever(void)
+{
+    heap_set_lock(&forking->heaps);
+    __atomic_store_n(&forking->heaps.purging, 1, __ATOMIC_SEQ_CST);
+}
+
+/* In the child, whose other thread was lost while it purged for this one. */
+static void collect_after_purge(void *block)
+{
+    alarm(CHILD_SECONDS);
+    if (remote_collect(&forking->heaps) == 0 || forking->heaps.purging != 0)
+        _exit(1);
+    if (!arena_is_valid(forking) || lock_is_held(&forking->heaps.lock))
+        _exit(2);
+    (void)block;
+}
+
+static void free_for_main(void)
+{
+    free_block(owner.blocks[0]);
+    owner.blocks[0] = NULL;
+}
+
+START_TEST(a_purge_lost_in_a_fork_ends)
+{
+    struct capture capture;
+
+    forking = thread_own_arena();
+    owner.blocks[0] = alloc_block(SIZE);
+    start_owner();
+    owner_does(free_for_main);
+    owner_does(purge_for_ever);
+    capture_child(&capture, collect_after_purge, NULL);
+    ck_assert_str_eq(capture.text, "");
+    ck_assert_msg(capture.status == 0, "status %#x", (unsigned)capture.status);
+}
+END_TEST
+
+Suite *arena_idle_suite(void)
+{
+    Suite *suite = suite_create("arena_idle");
+    TCase *tests = tcase_create("arena_idle");
+
+    tcase_set_timeout(tests, 60);
+    tcase_add_checked_fixture(tests, begin, NULL);
+    tcase_add_test(tests, a_tick_gives_back_what_a_sleeping_thread_freed);
+    tcase_add_test(tests, a_tick_comes_once_in_a_decay);
+    tcase_add_test(tests, a_tick_purges_what_was_freed_to_a_sleeping_thread);
+    tcase_add_test(tests, a_tick_gives_back_the_large_stock);
+    tcase_add_test(tests, freeing_for_others_ticks);
+    tcase_add_test(tests, trimming_purges_what_was_freed_to_a_sleeping_thread);
+    tcase_add_test(tests, a_double_free_of_a_purged_block_is_named);
+    tcase_add_test(tests, a_collection_lost_in_a_fork_ends);
+    tcase_add_test(tests, a_purge_lost_in_a_fork_ends);
+    suite_add_tcase(suite, tests);
+    return suite;
+}
