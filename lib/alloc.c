@@ -169,11 +169,13 @@ void *alloc_aligned(size_t alignment, size_t size)
     if (size > PTRDIFF_MAX || alignment > PTRDIFF_MAX)
         return NULL;
     if (alignment <= BLOCK_ALIGNMENT)
-        return alloc_any(size, &zero);
+        return alloc_block(size);
     if (alignment <= UNIT_ALIGNMENT && size <= SIZE_CLASS_LIMIT) {
+        void *block;
         unsigned class = size_class_of_aligned(size, alignment);
         if (class < SIZE_CLASS_COUNT)
-            return alloc_class(class, &zero);
+            return alloc_from_bin(&thread_arena->bins[class], &block) ? block
+                                                                      : alloc_class(class, &zero);
     }
     return alloc_large(max_size(size, 1), alignment, &zero);
 }

@@ -70,8 +70,8 @@ static ALWAYS_INLINE void *alloc_block(size_t size)
 void *alloc_zeroed(size_t count, size_t size);
 
 /*
- * At least `size` bytes at a multiple of `alignment`, a power of two. NULL without setting errno if
- * there is no memory or size + alignment cannot be had.
+ * At least `size` bytes at a multiple of `alignment`, a power of two. NULL if there is no memory or
+ * size + alignment cannot be had; errno may be changed then, to whatever.
  */
 void *alloc_aligned(size_t alignment, size_t size);
 
