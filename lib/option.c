@@ -55,7 +55,7 @@ static struct option {
                       .help = "end the process at a misuse of free (0: report, go on)"},
     [OPTION_DECAY] = {"decay", TYPE_MILLISECONDS, NULL, LONGEST_DECAY, DEFAULT(1000),
                       .help = "free pages go back to the system after this time"},
-    [OPTION_LARGE_STOCK] = {"large_stock", TYPE_BYTES, NULL, MOST_BYTES, DEFAULT(8 * MIB),
+    [OPTION_LARGE_STOCK] = {"large_stock", TYPE_BYTES, NULL, MOST_BYTES, DEFAULT(16 * MIB),
                             .help = "free LARGE memory kept beside what is in use; 0: none"},
     [OPTION_DIRTY_LIMIT] = {"dirty_limit", TYPE_BYTES, NULL, MOST_BYTES, DEFAULT(32 * MIB),
                             .help = "most bytes of dirty free memory that an arena keeps"},
