@@ -7,8 +7,9 @@
 
 enum {
     HEAP_ENTRIES = 1 << (HEAP_SHIFT - UNIT_SHIFT),
-    MAP_HEAPS = 8192,   /* heaps that the map reaches: 256 GiB of address space */
-    GAP_HEAPS_MAX = 64, /* between covered heaps, where other mappings stood in the way */
+    MAP_HEAPS = 8192,     /* heaps that the map reaches: 256 GiB of address space */
+    GAP_HEAPS_MAX = 1024, /* between covered heaps: those of threads that come later, or places
+                             where other mappings stood in the way; each has a page filled in */
 };
 
 /* Where no address is near: below 2^47 or so are the program's, above the kernel's, and the
@@ -19,20 +20,20 @@ struct unit_map unit_map = {.base = BASE_NONE};
 
 static struct lock map_lock = {.rank = LOCK_RANK_UNITS};
 
-/* Lock: units that the reserved range has entries for. Lowered before their range is unmapped. */
-static size_t capacity;
+/* Units lock, both. */
+static size_t reserved; /* units that the range has entries for; lowered before they are unmapped */
+static size_t capacity; /* units that may be covered, at most `reserved` */
 
-/* Reserves the range and lets the region begin at the first heap. */
-static bool begin(const void *heap)
+/* Reserves the range and lets the region begin at the first heap. Tried once: a heap that was made
+ * before must not be covered later. */
+static void begin(const void *heap)
 {
     size_t entries = (size_t)MAP_HEAPS * HEAP_ENTRIES;
     struct slab **slabs = os_reserve(entries * sizeof(struct slab *));
-    if (slabs == NULL)
-        return false;
     __atomic_store_n(&unit_map.slabs, slabs, __ATOMIC_RELAXED);
     __atomic_store_n(&unit_map.base, (uintptr_t)heap, __ATOMIC_RELAXED);
-    capacity = entries;
-    return true;
+    if (slabs != NULL)
+        reserved = capacity = entries;
 }
 
 /* Opens and fills in the entries below `limit`; covered says so when it is done. */
@@ -56,13 +57,16 @@ struct slab **unit_map_cover(const void *heap, struct slab *nobody)
 {
     struct slab **entry = NULL;
     (void)lock_acquire(&map_lock);
-    if (capacity != 0 || (unit_map.base == BASE_NONE && begin(heap))) {
-        size_t first = ((uintptr_t)heap - unit_map.base) >> UNIT_SHIFT;
-        size_t limit = first + HEAP_ENTRIES;
-        size_t reach = unit_map.covered + (size_t)GAP_HEAPS_MAX * HEAP_ENTRIES;
-        bool covered = limit <= unit_map.covered;
-        if (covered || (first < min_size(reach, capacity) && cover(limit, nobody)))
+    if (unit_map.base == BASE_NONE)
+        begin(heap);
+    size_t first = ((uintptr_t)heap - unit_map.base) >> UNIT_SHIFT;
+    size_t limit = first + HEAP_ENTRIES;
+    size_t reach = unit_map.covered + (size_t)GAP_HEAPS_MAX * HEAP_ENTRIES;
+    if (first < capacity) {
+        if (limit <= unit_map.covered || (first < reach && cover(limit, nobody)))
             entry = &unit_map.slabs[first];
+        else
+            capacity = first; /* it has a table of its own, and must not be covered later */
     }
     lock_release(&map_lock);
     return entry;
@@ -74,9 +78,10 @@ size_t unit_map_trim(void)
     size_t page_entries = os_page_size() / sizeof(struct slab *);
     size_t kept = align_up(unit_map.covered, max_size(page_entries, HEAP_ENTRIES));
     size_t bytes = 0;
-    if (kept < capacity) {
-        bytes = (capacity - kept) * sizeof(struct slab *);
-        __atomic_store_n(&capacity, kept, __ATOMIC_RELAXED);
+    if (kept < reserved) {
+        bytes = (reserved - kept) * sizeof(struct slab *);
+        capacity = min_size(capacity, kept);
+        __atomic_store_n(&reserved, kept, __ATOMIC_RELAXED);
         __atomic_signal_fence(__ATOMIC_SEQ_CST);
         os_unmap(&unit_map.slabs[kept], bytes);
     }

@@ -3,7 +3,8 @@
  * the process's first heap and in which heaps are put side by side. It is where free looks first: a
  * subtraction, a shift, a compare and a load lead from any address at all to a slab's descriptor.
  * A heap that had to be put elsewhere has a table of its own in its header, and the heap map
- * (heap_map.h) leads to it.
+ * (heap_map.h) leads to it; the map ends in front of such a heap, so that no entry says nobody's of
+ * a unit that is in a slab.
  *
  * The map is a reserved range, of which one entry for each unit is opened and filled in as heaps
  * are made. A unit that is in no slab has the entry that the caller of unit_map_cover names, never

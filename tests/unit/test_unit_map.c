@@ -4,14 +4,16 @@
  */
 #include "test.h"
 #include "heap_map.h"
+#include "sanitized.h"
 #include "unit_map.h"
 
 #include <pthread.h>
+#include <sys/resource.h>
 
 enum {
     HEAP_UNITS = 1 << (HEAP_SHIFT - UNIT_SHIFT),
     REACH = 8192, /* heaps */
-    GAP = 64,     /* heaps: a jump of more is not followed */
+    GAP = 1024,   /* heaps: a jump of more is not followed */
 };
 
 static char nobody_memory, slab_memory;
@@ -103,9 +105,7 @@ START_TEST(heaps_far_away_are_not_covered)
 {
     ck_assert_ptr_nonnull(cover(0));
     ck_assert_ptr_null(cover(-1));
-    ck_assert_ptr_null(cover(GAP + 2));
     ck_assert(!is_covered(heap_at(-1)));
-    ck_assert(!is_covered(heap_at(GAP + 2)));
     ck_assert(!is_covered(heap_at(1)));
     for (ptrdiff_t place = GAP / 2; place < REACH; place += GAP / 2)
         ck_assert_ptr_nonnull(cover(place));
@@ -115,6 +115,40 @@ START_TEST(heaps_far_away_are_not_covered)
     ck_assert(!is_covered(heap_at(REACH)));
 }
 END_TEST
+
+START_TEST(a_heap_with_its_own_table_is_never_covered)
+{
+    ck_assert_ptr_nonnull(cover(0));
+    ck_assert_ptr_null(cover(GAP + 2)); /* a thread that was far ahead of the others */
+    for (ptrdiff_t place = 1; place < GAP + 2; place++)
+        ck_assert_ptr_nonnull(cover(place));
+    ck_assert_ptr_null(cover(GAP + 3));
+    ck_assert_ptr_null(cover(GAP + 2));
+    ck_assert(is_covered(heap_at(GAP + 2) - 1));
+    ck_assert(!is_covered(heap_at(GAP + 2)));
+    ck_assert(!is_covered(heap_at(GAP + 3)));
+    /* the address space behind it can still be given up */
+    ck_assert_uint_ge(unit_map_trim(), (size_t)(REACH - GAP - 64) * HEAP_UNITS * sizeof(void *));
+    ck_assert_ptr_eq(find(heap_at(GAP + 1)), nobody);
+}
+END_TEST
+
+#ifndef SANITIZED
+START_TEST(a_region_that_cannot_be_reserved_has_no_map)
+{
+    struct rlimit before, little;
+    ck_assert_int_eq(getrlimit(RLIMIT_AS, &before), 0);
+    little = (struct rlimit){1, before.rlim_max};
+    ck_assert_int_eq(setrlimit(RLIMIT_AS, &little), 0);
+    ck_assert_ptr_null(cover(5));
+    ck_assert_int_eq(setrlimit(RLIMIT_AS, &before), 0);
+    /* heaps that come now may lie below the one that came first */
+    ck_assert_ptr_null(cover(0));
+    ck_assert_ptr_null(cover(6));
+    ck_assert(!is_covered(heap_at(5)));
+}
+END_TEST
+#endif
 
 START_TEST(what_is_given_up_is_not_covered_later)
 {
@@ -188,6 +222,10 @@ Suite *unit_map_suite(void)
     tcase_add_test(tests, a_heap_is_covered_from_end_to_end);
     tcase_add_test(tests, a_gap_is_nobodys);
     tcase_add_test(tests, heaps_far_away_are_not_covered);
+    tcase_add_test(tests, a_heap_with_its_own_table_is_never_covered);
+#ifndef SANITIZED
+    tcase_add_test(tests, a_region_that_cannot_be_reserved_has_no_map);
+#endif
     tcase_add_test(tests, what_is_given_up_is_not_covered_later);
     tcase_add_test(tests, what_a_lost_thread_had_begun_is_done_again);
     tcase_add_test(tests, threads_cover_heaps_side_by_side);
