@@ -10,6 +10,7 @@
  *        v
  *   alloc_refill -- window of the current slab
  *                -- collect what others freed
+ *                -- arena_tick                   idle memory, once in a decay
  *                -- a partly free slab, a new one
  *                -- give idle memory back and try again
  *

@@ -139,7 +139,7 @@ static inline bool arena_is_owned(const struct arena *arena)
     return __atomic_load_n(&arena->status, __ATOMIC_RELAXED) == arena_status_word(ARENA_OWNED);
 }
 
-/* To be called in the child of a fork, by its only thread: that thread's arena stays its own. */
+/* To be called in the child of a fork, by the thread that forked: its arena stays its own. */
 void arena_forked(void);
 
 /* Checks every bin and heap of one arena. Its owner must be quiet or the caller. */

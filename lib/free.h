@@ -28,8 +28,7 @@ NOINLINE void free_slow(void *p, const char *function);
  */
 NOINLINE void free_other(void *p, struct slab *slab, const char *function);
 
-/* Frees p, which the unit map does not cover: LARGE, NULL, foreign, or in a heap that lies apart.
- */
+/* Frees p, which the unit map does not cover: LARGE, NULL, foreign, or in a heap elsewhere. */
 NOINLINE void free_elsewhere(void *p, const char *function);
 
 /* The rare end of a give-back by the owner. */

@@ -73,8 +73,7 @@ void heap_set_give(struct heap_set *set, struct slab *slab);
  */
 void heap_set_tick(struct heap_set *set, uint64_t now);
 
-/* True if free units are waiting to be purged: a later tick will find something to do. Any thread.
- */
+/* True if free units wait to be purged: a later tick will find something to do. Any thread. */
 static inline bool heap_set_is_aging(const struct heap_set *set)
 {
     return __atomic_load_n(&set->next_tick, __ATOMIC_RELAXED) != 0;

@@ -45,7 +45,8 @@ size_t large_stock_give_back(struct extent *extent);
  * not hold the lock. */
 size_t large_stock_purge_due(uint64_t now);
 
-enum { LARGE_PURGED_AT_ONCE = 16 }; /* extents: a bound on what one call of malloc or free pays */
+/* Extents: a bound on what one call of malloc or free pays, unless it is the one that ticks. */
+enum { LARGE_PURGED_AT_ONCE = 16 };
 
 /* Gives back all of the stock, by address. Bytes returned to the system. Must not hold the lock. */
 size_t large_stock_purge_all(void);

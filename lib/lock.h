@@ -44,8 +44,9 @@ void lock_release(struct lock *lock);
 bool lock_is_held(const struct lock *lock);
 
 /*
- * What a child of fork takes note of. Written by its one thread (and by lock_init), read by all. On
- * one page, which is all that a child writes to that only execs.
+ * What a child of fork takes note of. Written by the thread that forked, or by the first one there
+ * that takes a lock (and by lock_init), read by all. On one page, which is all that a child writes
+ * to that only execs.
  */
 struct fork_state {
     uint32_t generation;     /* forks since the first image; atomic, read relaxed: it changes only
@@ -72,9 +73,9 @@ static inline uint32_t lock_generation(void)
 void lock_init(void);
 
 /*
- * Has `call` called in a child of fork before anything else happens there, by its only thread: by
- * the handler, or, where handlers did not run (_Fork, clone), at the first lock that is taken.
- * `call` takes no lock.
+ * Has `call` called in a child of fork by the thread that forked, before it does anything else of
+ * ours there: by the handler, or, where handlers did not run (_Fork, clone), at the first lock that
+ * it takes. `call` takes no lock.
  */
 void lock_on_fork(void (*call)(void));
 

@@ -79,7 +79,9 @@ for mode in plain acre; do
         expect_equal "$sums" t "the sums of pgbench's tables agree"
     fi
     stop_server "$server_pid" INT
-    ! grep -E 'PANIC|FATAL|terminated by signal' "$mode.log" | grep -v 'starting up' ||
+    # the shutdown may come before a client that has ended is seen to be gone
+    harmless='starting up|terminating connection due to administrator command'
+    ! grep -E 'PANIC|FATAL|terminated by signal' "$mode.log" | grep -vE "$harmless" ||
         fail "the server reports errors: $mode"
 done
 [ -s plain.output ] || fail "the queries gave nothing"
