@@ -7,6 +7,7 @@
 #include "os.h"
 #include "remote.h"
 #include "thread.h"
+#include "unit_map.h"
 
 #include <errno.h>
 #include <string.h>
@@ -19,9 +20,10 @@ enum {
     /* bytes; from here on dirty pages are exchanged for fresh ones, of which the program pays for
      * those that it touches */
     ZERO_BY_PURGE_FROM = 1 << 20,
-    SHRINK_KEEPS = 2,           /* a block stays while at least 1/2 of it is used */
-    SHRINK_ALWAYS_KEPT = 64,    /* bytes; up to here a block stays however little of it is used */
-    UNIT_ALIGNMENT = UNIT_SIZE, /* slabs start at a multiple of it */
+    SHRINK_KEEPS = 2,             /* a block stays while at least 1/2 of it is used */
+    SHRINK_ALWAYS_KEPT = 64,      /* bytes; up to here a block stays however little of it is used */
+    UNIT_ALIGNMENT = UNIT_SIZE,   /* slabs start at a multiple of it */
+    MAP_TRIMMED_UP_TO = 32 << 20, /* bytes: what the unit map may give up */
 };
 
 /* Errors leave by one door. */
@@ -29,6 +31,12 @@ static void *no_memory(void)
 {
     errno = ENOMEM;
     return NULL;
+}
+
+/* Gives all that is idle back, address space too; returns bytes. */
+static size_t give_everything_back(struct arena *arena)
+{
+    return large_purge(true) + arena_trim(arena, true) + unit_map_trim();
 }
 
 /* Fills the bin's window: returns false only if there is no memory. */
@@ -49,8 +57,7 @@ static bool alloc_refill(struct arena *arena, struct bin *bin)
     if (bin_make_slab(bin, &arena->heaps))
         return bin_open_window(bin);
     /* memory is short: all that is idle goes back, then once more */
-    large_purge(true);
-    arena_trim(arena, true);
+    give_everything_back(arena);
     if (bin_next_slab(bin) || bin_make_slab(bin, &arena->heaps))
         return bin_open_window(bin);
     return false;
@@ -81,8 +88,7 @@ static void *alloc_class(unsigned class, bool *zero)
     bool borrowed;
     struct arena *arena = thread_get_arena(&borrowed);
     if (arena == NULL) {
-        large_purge(true);
-        arena_trim(NULL, true);
+        give_everything_back(NULL);
         arena = thread_get_arena(&borrowed);
         if (arena == NULL)
             return NULL;
@@ -99,9 +105,13 @@ static void *alloc_large(size_t size, size_t alignment, bool *zero)
 {
     void *block = large_alloc(size, alignment, zero);
     arena_tick(os_now_ms());
-    if (block != NULL || arena_trim(thread_own_arena(), true) == 0)
+    if (block != NULL)
         return block;
-    return large_alloc(size, alignment, zero);
+    size_t bytes = arena_trim(thread_own_arena(), true);
+    /* what the map has would not help a larger request, and without it later frees are slower */
+    if (size <= MAP_TRIMMED_UP_TO)
+        bytes += unit_map_trim();
+    return bytes != 0 ? large_alloc(size, alignment, zero) : NULL;
 }
 
 /* Any size up to PTRDIFF_MAX; NULL if there is no memory. */

@@ -128,6 +128,7 @@ static struct arena *arena_make(void)
         return NULL;
     heap_set_init(&arena->heaps, arena);
     arena->number = ++pool.made;
+    arena->drain_at = DRAIN_FIRST;
     arena->next = pool.all;
     hold(arena, ARENA_OWNED);
     /* release: who finds the arena finds it made */
@@ -276,7 +277,7 @@ static void add_live(void *context, struct slab *slab)
 
 void arena_count_pooled(struct arena *arena, size_t bytes)
 {
-    if (is_of_older_generation(arena)) {
+    if (arena_status(arena) != ARENA_POOLED && is_of_older_generation(arena)) {
         /* in a child: it becomes known whose it is */
         pool_lock();
         pool_unlock();
@@ -319,8 +320,6 @@ size_t arena_trim(struct arena *own, bool unmap)
         if (borrowed)
             arena_retire(arena);
     }
-    if (unmap)
-        bytes += unit_map_trim();
     return bytes;
 }
 

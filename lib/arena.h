@@ -30,7 +30,7 @@ struct arena {
     /* Any thread, relaxed: bytes freed to the arena since it was last drained, roughly; and those
      * at which it is again. */
     CACHE_ALIGNED size_t pooled_bytes;
-    size_t drain_at; /* not 0 when it is pooled */
+    size_t drain_at; /* never 0 */
 
     /* Pool lock, release; read by any thread, relaxed: enum arena_status, and in the upper half the
      * fork generation in which it became so. */

@@ -102,6 +102,13 @@ static inline void fence_full(void)
 #define PLAIN_LOAD(object) (object)
 #endif
 
+/* The same before all later loads (acquire), which x86-64 does by itself. */
+#if defined(__x86_64__) && !defined(ACRE_TSAN)
+#define ORDERED_LOAD(object) PLAIN_LOAD(object)
+#else
+#define ORDERED_LOAD(object) __atomic_load_n(&(object), __ATOMIC_ACQUIRE)
+#endif
+
 /*
  * An assertion of the debug build (configure --enable-debug defines ACRE_DEBUG): traps, so that no
  * code that could allocate runs. In other builds the condition is compiled but never evaluated.

@@ -397,6 +397,7 @@ void heap_retire(struct heap *heap)
         __atomic_store_n(&heap->opened_limit, opened_limit, __ATOMIC_RELAXED);
         return;
     }
+    heap->huge_pages_asked = false; /* the mapping is another one */
     heap->set->dirty -= bits_count(heap->dirty_units, heap->first_unit, opened);
     bits_clear(heap->dirty_units, heap->first_unit, opened);
     bits_clear(heap->aging_units, heap->first_unit, opened);

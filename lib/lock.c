@@ -117,11 +117,12 @@ static void begin_generation(bool by_survivor)
     } else {
         /* it holds no lock: it has started a thread, which no signal handler may */
         lock_fork_state.survivor = 0;
-        lock_fork_state.survivor_missing = true;
+        __atomic_store_n(&lock_fork_state.survivor_missing, true, __ATOMIC_RELAXED);
     }
-    lock_fork_state.armed = false;
-    /* release, for the compiler: a child of this child sees the survivor with the generation */
+    /* release, for the compiler: a child of this child sees the survivor with the generation, and
+     * this one counted before `armed` says that nothing is to be counted */
     __atomic_store_n(&lock_fork_state.generation, lock_generation() + 1, __ATOMIC_RELEASE);
+    __atomic_store_n(&lock_fork_state.armed, false, __ATOMIC_RELEASE);
 }
 
 void lock_forked(void)

@@ -83,7 +83,8 @@ size_t unit_map_trim(void)
         capacity = min_size(capacity, kept);
         __atomic_store_n(&reserved, kept, __ATOMIC_RELAXED);
         __atomic_signal_fence(__ATOMIC_SEQ_CST);
-        os_unmap(&unit_map.slabs[kept], bytes);
+        if (!os_unmap(&unit_map.slabs[kept], bytes))
+            bytes = 0;
     }
     lock_release(&map_lock);
     return bytes;

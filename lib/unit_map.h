@@ -28,8 +28,8 @@ enum {
 struct slab;
 
 struct unit_map {
-    /* All three: units lock; read by any thread without order: whoever got a block knows of them,
-     * from before it was handed out. */
+    /* All three: units lock; read by any thread. Whoever got a block of a heap knows of its entry
+     * from before it was handed out; for other addresses `covered` is read before the entry. */
     uintptr_t base;      /* address of unit 0; until there is one, far from all addresses */
     size_t covered;      /* units; entries 0 .. covered-1 can be read. Written last, release */
     struct slab **slabs; /* the entries */
@@ -41,7 +41,7 @@ extern struct unit_map unit_map;
 static ALWAYS_INLINE bool unit_map_find(const void *p, struct slab **slab)
 {
     size_t unit = ((uintptr_t)p - PLAIN_LOAD(unit_map.base)) >> UNIT_SHIFT;
-    if (unit >= PLAIN_LOAD(unit_map.covered))
+    if (unit >= ORDERED_LOAD(unit_map.covered))
         return false;
     *slab = PLAIN_LOAD(PLAIN_LOAD(unit_map.slabs)[unit]);
     return true;
