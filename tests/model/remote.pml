@@ -1,0 +1,649 @@
+/*
+ * Remote frees: the owner of an arena and two threads that free its blocks. See "The models" at the
+ * end of doc/remote.md. Each transition names the code that it stands for (file: function).
+ *
+ * Memory is weakly ordered, as on arm64. What a thread stores lies in a buffer of its own until the
+ * process `memory` carries it over: one place for each variable, in no order among them. A thread
+ * reads its own buffer first. A read-modify-write reads memory and puts what it stores into the
+ * buffer; until that has arrived no other thread's read-modify-write of the variable begins, and no
+ * other store to it arrives (the store-exclusive would have failed). Release: issued when the
+ * thread's buffer is empty. A sequentially consistent load comes after the thread's earlier
+ * sequentially consistent stores have arrived; an acquire load need not. Loads are not delayed: the
+ * code's are ordered by acquire, by a fence, by an address, or by being of one variable.
+ *
+ * Defines:
+ *   TWO_SLABS       the two states are of two slabs, otherwise of one
+ *   DOUBLE_FREE=0   the program frees block 0 of the slab twice, the second time ordered after the
+ *                   first; any thread may be first and second
+ *   DOUBLE_FREE=1   the same with block 1, which the owner frees first
+ *   SAME_INSTANT=1  the owner and another thread free a block in the same instant
+ *   SAME_INSTANT=2  the two other threads do
+ *   BUG_...         seeded bugs, which the model must find
+ */
+#define FREE   0
+#define LIVE   1
+#define CACHED 2
+#define REMOTE 3
+
+#define NONE 255 /* nothing in this place of a buffer */
+
+#ifdef TWO_SLABS
+#define SLABS   2
+#define SLAB(i) (i)
+#else
+#define SLABS   1
+#define SLAB(i) 0
+#endif
+
+/*
+ * Classes 1 and 2, 0 for no slab. Four cells of memory: class 1 has blocks of one cell, class 2 of
+ * two, so the block of a slab's second state lies elsewhere in the other class.
+ */
+#ifdef TWO_SLABS
+#define ADDRESS(class, i)      (i)
+#define CELLS(class, i)        (1 << (i))
+#define STARTS(class, address) ((class) != 0)
+#define NUMBER(class, address) (address)
+#define SLAB_AT(address)       (address)
+#else
+#define ADDRESS(class, i)      ((class) * (i))
+#define CELLS(class, i)        ((class) == 1 -> 1 << (i) : 3 << (2 * (i)))
+#define STARTS(class, address) ((class) == 1 -> (address) < 2 : (class) == 2 && (address) != 1)
+#define NUMBER(class, address) ((address) / (class))
+#define SLAB_AT(address)       0
+#endif
+
+/* ---- memory ---- */
+
+byte state[2];
+byte geometry[SLABS]; /* of struct slab: the class, 0 for none */
+bit slab_pending[SLABS];
+bit heap_pending;
+
+/* ---- the owner's buffer ---- */
+
+byte owner_state[2] = NONE;
+byte owner_geometry[SLABS] = NONE;
+bit owner_clears_slab[SLABS]; /* an exchange with 0 has not arrived yet */
+bit owner_clears_heap;
+
+#define OWNER_STATES_ARRIVED (owner_state[0] == NONE && owner_state[1] == NONE)
+#ifdef TWO_SLABS
+#define OWNER_GEOMETRY_ARRIVED (owner_geometry[0] == NONE && owner_geometry[1] == NONE)
+#define OWNER_CLEARS_ARRIVED (!owner_clears_slab[0] && !owner_clears_slab[1] && !owner_clears_heap)
+#else
+#define OWNER_GEOMETRY_ARRIVED (owner_geometry[0] == NONE)
+#define OWNER_CLEARS_ARRIVED (!owner_clears_slab[0] && !owner_clears_heap)
+#endif
+#define OWNER_ARRIVED (OWNER_STATES_ARRIVED && OWNER_GEOMETRY_ARRIVED && OWNER_CLEARS_ARRIVED)
+
+#define OWNER_READS(i) (owner_state[i] != NONE -> owner_state[i] : state[i])
+
+/* ---- the other threads' buffers ---- */
+
+byte sets_remote[2] = NONE; /* number of the state that REMOTE is on its way to */
+byte sets_slab[2] = NONE;   /* the slab whose bit */
+bit sets_heap[2];
+byte writes_data[2] = NONE; /* address of the block that the program's last store went to */
+
+#define SENDER_ARRIVED(t) (sets_remote[t] == NONE && sets_slab[t] == NONE && !sets_heap[t])
+#define QUIET(t) (!busy[t] && SENDER_ARRIVED(t) && writes_data[t] == NONE)
+
+
+#define STATE_ARRIVES(n)                                                                    \
+    d_step { owner_state[n] != NONE && sets_remote[0] != n && sets_remote[1] != n ->        \
+             state[n] = owner_state[n]; owner_state[n] = NONE }
+#define GEOMETRY_ARRIVES(s)                                                                 \
+    d_step { owner_geometry[s] != NONE -> geometry[s] = owner_geometry[s];                  \
+             owner_geometry[s] = NONE }
+#define CLEAR_ARRIVES(s)                                                                    \
+    d_step { owner_clears_slab[s] -> slab_pending[s] = 0; owner_clears_slab[s] = 0 }
+#define SENDER_ARRIVES(t)                                                                   \
+       d_step { sets_remote[t] != NONE -> state[sets_remote[t]] = REMOTE;                   \
+                sets_remote[t] = NONE }                                                     \
+    :: d_step { sets_slab[t] != NONE -> slab_pending[sets_slab[t]] = 1; sets_slab[t] = NONE } \
+    :: d_step { sets_heap[t] -> heap_pending = 1; sets_heap[t] = 0 }                        \
+    :: writes_data[t] != NONE -> writes_data[t] = NONE
+
+/* Carries stores from the buffers to memory, one at a time and in any order. */
+active proctype memory()
+{
+end:
+    do
+    :: STATE_ARRIVES(0)
+    :: STATE_ARRIVES(1)
+    :: GEOMETRY_ARRIVES(0)
+    :: CLEAR_ARRIVES(0)
+#ifdef TWO_SLABS
+    :: GEOMETRY_ARRIVES(1)
+    :: CLEAR_ARRIVES(1)
+#endif
+    :: d_step { owner_clears_heap -> heap_pending = 0; owner_clears_heap = 0 }
+    :: SENDER_ARRIVES(0)
+    :: SENDER_ARRIVES(1)
+    od
+}
+
+/* ---- the program, as a correct observer would see it ---- */
+
+byte live_cells;        /* bit c: cell c is in a block that the program holds */
+byte class[SLABS];      /* of each slab as its owner knows it */
+byte inbox[2] = NONE;   /* address of a block that the owner has handed to a thread, which frees it */
+byte freed = NONE;      /* DOUBLE_FREE: address that was freed once, since when nobody got it */
+byte shared = NONE;     /* SAME_INSTANT=1: address that the owner too frees */
+bit shared_is_live;     /* SAME_INSTANT: neither free has begun */
+bit won;                /* SAME_INSTANT=2: one of the two has succeeded */
+
+/* of the free that a thread is in */
+bit busy[2];
+byte freeing[2] = NONE; /* the address */
+bit wrong[2];           /* it is a double free */
+bit reused[2];          /* wrong: the address was handed out again since the first free */
+bit released[2];        /* wrong: the slab was released, which the thread's look-up did not see */
+
+/* ---- a thread that frees ---- */
+
+/* wrong: lib/free.c: free_slow, misuse report it. */
+proctype sender(byte t)
+{
+    byte number; /* of the state */
+    byte slab;
+
+end:
+    do
+    /* The program's thread gets a block, stores to it for the last time, and calls free. */
+    :: d_step {
+           inbox[t] != NONE && SENDER_ARRIVED(t) && writes_data[t] == NONE ->
+           busy[t] = 1;
+           freeing[t] = inbox[t];
+           inbox[t] = NONE;
+           slab = SLAB_AT(freeing[t]);
+           if
+           :: wrong[t] && !shared_is_live -> skip
+           :: else ->
+               number = NUMBER(class[slab], freeing[t]);
+               live_cells = live_cells & ~(CELLS(class[slab], number));
+#if defined(SAME_INSTANT)
+               shared_is_live = 0
+#elif !defined(DOUBLE_FREE)
+               writes_data[t] = freeing[t]
+#endif
+           fi
+       } -> break
+#ifdef DOUBLE_FREE
+    /* The program frees an address again; the thread was told of the first free: release, acquire. */
+    :: d_step {
+           t == 1 && freed != NONE && OWNER_ARRIVED && SENDER_ARRIVED(t) && writes_data[t] == NONE ->
+           busy[t] = 1;
+           wrong[t] = 1;
+           freeing[t] = freed;
+           freed = NONE;
+           slab = SLAB_AT(freeing[t])
+       } -> break
+#endif
+    od;
+
+    /* lib/free.c: free_other, the load of slab->geometry (acquire) and what is derived from it */
+    atomic {
+        released[t] = wrong[t] && owner_geometry[slab] != NONE; /* it reads what is not true any more */
+        if
+        :: STARTS(geometry[slab], freeing[t]) -> number = NUMBER(geometry[slab], freeing[t])
+        :: else -> number = NONE
+        fi
+    }
+    if
+    :: number == NONE -> assert(wrong[t]); goto done
+    :: else
+    fi;
+
+#ifdef BUG_BITS_FIRST
+    slab_pending[slab] = 1;
+    heap_pending = 1;
+#endif
+
+    /* S. lib/remote.c: remote_free, the compare-and-swap, which is also a release. Two things are
+     * not followed: freeing a block that was handed out again, and the race at the end of "Misuse"
+     * in doc/remote.md. */
+end_s:
+    if
+    :: d_step {
+           SENDER_ARRIVED(t) && sets_remote[1 - t] != number &&
+#ifndef BUG_S_RELAXED
+               writes_data[t] == NONE &&
+#endif
+#ifndef BUG_UNORDERED
+               !(wrong[t] && released[t]) &&
+#endif
+               !(wrong[t] && reused[t]) && state[number] == LIVE ->
+#ifdef BUG_S_NOT_ATOMIC
+           skip
+#else
+           sets_remote[t] = number
+#endif
+       }
+    :: d_step { sets_remote[1 - t] != number && state[number] != LIVE -> number = NONE }
+    fi;
+    if
+    :: number == NONE -> assert(wrong[t]); goto done
+    :: else
+    fi;
+#ifdef BUG_S_NOT_ATOMIC /* a load, which found LIVE, and a store */
+    d_step { SENDER_ARRIVED(t) && sets_remote[1 - t] != number -> sets_remote[t] = number }
+#endif
+#ifdef SAME_INSTANT
+    assert(!won); /* one free at most succeeds */
+    won = (SAME_INSTANT == 2);
+#endif
+#ifdef DOUBLE_FREE
+    assert(!wrong[t] || released[t]); /* every double free is reported */
+#endif
+
+#ifndef BUG_BITS_FIRST
+#ifndef BUG_L1_ACQUIRE
+    sets_remote[t] == NONE; /* sequentially consistent: the load waits for S */
+#endif
+    /* L1. lib/remote.c: set_pending for heap->pending */
+    if
+    :: slab_pending[slab]
+    :: !slab_pending[slab] ->
+        d_step { SENDER_ARRIVED(t) && sets_slab[1 - t] != slab && !owner_clears_slab[slab] ->
+                 sets_slab[t] = slab }
+    fi;
+
+    sets_slab[t] == NONE; /* sequentially consistent: the load waits for the fetch-or */
+    /* L2. lib/remote.c: set_pending for heap_set->pending */
+    if
+    :: heap_pending
+    :: !heap_pending ->
+        d_step { SENDER_ARRIVED(t) && !sets_heap[1 - t] && !owner_clears_heap -> sets_heap[t] = 1 }
+    fi;
+#endif
+
+#ifdef DOUBLE_FREE
+    /* The program tells others that the block is free: release. */
+    if
+    :: d_step { SENDER_ARRIVED(t) && writes_data[t] == NONE && !wrong[t] && !reused[t] &&
+                freed == NONE -> freed = freeing[t] }
+    :: true
+    fi;
+#endif
+
+done:
+    atomic {
+        busy[t] = 0;
+        freeing[t] = NONE;
+        wrong[t] = 0;
+        reused[t] = 0;
+        released[t] = 0;
+        number = 0;
+        slab = 0
+    }
+    goto end
+}
+
+/* ---- the owner ---- */
+
+byte window;          /* struct bin: bit i: state i is FREE and may be taken */
+byte magazine = NONE; /* struct bin: number of the one CACHED block */
+byte held;            /* bit i: the owner's part of the program holds block i */
+
+/* A block is handed out: its state and what the program sees. */
+inline hand_out(i)
+{
+    owner_state[i] = LIVE;
+    address = ADDRESS(class[SLAB(i)], i);
+    /* no two live blocks overlap */
+    assert((live_cells & CELLS(class[SLAB(i)], i)) == 0);
+    /* what the last thread that had the block stored to it has arrived */
+    assert(writes_data[0] != address && writes_data[1] != address);
+    live_cells = live_cells | CELLS(class[SLAB(i)], i);
+    held = held | (1 << i);
+    if :: freed == address -> freed = NONE :: else fi;
+    if :: shared == address -> shared = NONE :: else fi;
+    if :: freeing[0] == address || inbox[0] == address -> reused[0] = 1 :: else fi;
+    if :: freeing[1] == address || inbox[1] == address -> reused[1] = 1 :: else fi;
+    address = 0
+}
+
+/* lib/alloc.h: alloc_from_bin, the magazine. */
+inline malloc_from_magazine()
+{
+    d_step {
+        magazine != NONE && owner_state[magazine] == NONE ->
+        number = magazine;
+        magazine = NONE;
+        hand_out(number);
+        number = 0
+    }
+}
+
+/* lib/alloc.h: alloc_from_bin, the window. Lowest first there; any block here. */
+inline malloc_from_window(i)
+{
+    d_step {
+        magazine == NONE && (window & (1 << i)) && owner_state[i] == NONE ->
+        window = window & ~(1 << i);
+        hand_out(i)
+    }
+}
+
+/* lib/slab.c: bin_open_window. One step, since nobody but the owner changes a FREE state. */
+inline open_window()
+{
+    d_step {
+        window == 0 ->
+        if :: class[SLAB(0)] != 0 && OWNER_READS(0) == FREE -> window = 1 :: else fi;
+        if :: class[SLAB(1)] != 0 && OWNER_READS(1) == FREE -> window = window | 2 :: else fi
+    }
+}
+
+/* lib/free.h: free_own_block. */
+inline give_own(i)
+{
+    if
+    :: magazine == NONE -> magazine = i; owner_state[i] = CACHED
+    :: else -> owner_state[i] = FREE
+    fi
+}
+
+/* lib/free.h: free_in_slab, free_finds_own, free_own_block for a block that it holds. One step,
+ * since nobody else frees it. */
+inline free_own(i)
+{
+    d_step {
+        (held & (1 << i)) && owner_state[i] == NONE ->
+        assert(OWNER_READS(i) == LIVE); /* no free of a live block is reported */
+        held = held & ~(1 << i);
+        live_cells = live_cells & ~(CELLS(class[SLAB(i)], i));
+        give_own(i);
+#ifdef DOUBLE_FREE
+        if
+        :: freed == NONE && i == DOUBLE_FREE -> freed = ADDRESS(class[SLAB(i)], i)
+        :: else
+        fi
+#endif
+    }
+}
+
+/* lib/free.h: the same for an address that was freed before; free_finds_own must say no. */
+inline free_own_again()
+{
+    d_step {
+        freed != NONE && STARTS(class[SLAB_AT(freed)], freed) ->
+        assert(OWNER_READS(NUMBER(class[SLAB_AT(freed)], freed)) != LIVE);
+        freed = NONE
+    }
+}
+
+/* lib/free.h: the same for a block that another thread frees in the same instant: the test and the
+ * store are two steps. */
+inline free_own_shared()
+{
+    d_step { /* free_finds_own */
+        shared != NONE ->
+        if
+        :: shared_is_live ->
+            number = NUMBER(class[SLAB_AT(shared)], shared);
+            live_cells = live_cells & ~(CELLS(class[SLAB_AT(shared)], number));
+            shared_is_live = 0
+        :: else
+        fi;
+        number = NONE;
+        if
+        :: STARTS(class[SLAB_AT(shared)], shared) ->
+            number = NUMBER(class[SLAB_AT(shared)], shared);
+            if
+            :: OWNER_READS(number) != LIVE -> number = NONE
+            :: else
+            fi
+        :: else
+        fi
+    }
+    if
+    :: number == NONE -> shared = NONE /* reported */
+    :: d_step { number != NONE && owner_state[number] == NONE -> give_own(number); shared = NONE }
+    fi;
+    number = 0
+}
+
+/* The program hands a block to another thread: release. */
+inline send(i, t)
+{
+    d_step {
+        (held & (1 << i)) && OWNER_ARRIVED && inbox[t] == NONE && !wrong[t] ->
+        held = held & ~(1 << i);
+        inbox[t] = ADDRESS(class[SLAB(i)], i)
+    }
+}
+
+/* SAME_INSTANT=2: the program hands a block to both threads, and both free it. */
+inline send_to_both(i)
+{
+    d_step {
+        (held & (1 << i)) && OWNER_ARRIVED && inbox[0] == NONE && inbox[1] == NONE && !busy[0] &&
+            !busy[1] ->
+        held = held & ~(1 << i);
+        inbox[0] = ADDRESS(class[SLAB(i)], i);
+        inbox[1] = inbox[0];
+        wrong[0] = 1;
+        wrong[1] = 1;
+        shared_is_live = 1;
+        won = 0
+    }
+}
+
+/* SAME_INSTANT=1: it hands a block to a thread, and the owner frees it too. */
+inline send_and_free(i, t)
+{
+    d_step {
+        (held & (1 << i)) && OWNER_ARRIVED && inbox[t] == NONE && !busy[t] && shared == NONE ->
+        held = held & ~(1 << i);
+        inbox[t] = ADDRESS(class[SLAB(i)], i);
+        wrong[t] = 1;
+        shared = inbox[t];
+        shared_is_live = 1
+    }
+}
+
+inline fence()
+{
+    OWNER_ARRIVED /* lib/base.h: fence_full */
+}
+
+/* lib/slab.c: take_remote, for one state. */
+inline take_remote(i)
+{
+    if
+    :: OWNER_READS(i) != REMOTE
+    :: d_step { OWNER_READS(i) == REMOTE && owner_state[i] == NONE -> owner_state[i] = FREE }
+    fi
+}
+
+inline take_remote_of(s)
+{
+    if
+    :: SLAB(0) == s -> take_remote(0)
+    :: else
+    fi;
+    if
+    :: SLAB(1) == s -> take_remote(1)
+    :: else
+    fi
+}
+
+/* X1. lib/remote.c: collect_heap, the exchange. */
+inline clear_slab(s)
+{
+    d_step { OWNER_ARRIVED && sets_slab[0] != s && sets_slab[1] != s -> owner_clears_slab[s] = 1 }
+}
+
+/* X2. lib/remote.c: remote_collect, the exchange. */
+inline clear_heap()
+{
+    d_step { OWNER_ARRIVED && !sets_heap[0] && !sets_heap[1] -> owner_clears_heap = 1 }
+}
+
+/* lib/remote.c: collect_heap, for the bit of one slab; lib/slab.c: slab_collect. */
+inline collect_slab(s)
+{
+    if
+    :: !slab_pending[s] /* relaxed load */
+    :: slab_pending[s] ->
+#ifndef BUG_CLEAR_AFTER_SCAN
+        clear_slab(s);
+#ifndef BUG_NO_FENCE_SLAB
+        fence();
+#endif
+#endif
+        if
+        :: class[s] == 0 /* a late bit: geometry is 0 */
+        :: class[s] != 0 -> take_remote_of(s)
+        fi;
+#ifdef BUG_CLEAR_AFTER_SCAN
+        clear_slab(s);
+#endif
+        fence()
+    fi
+}
+
+/* lib/remote.c: remote_collect. */
+inline collect()
+{
+    heap_pending; /* lib/remote.h: remote_pending */
+#ifndef BUG_HEAP_BIT_LAST
+    clear_heap();
+#ifndef BUG_NO_FENCE_HEAP
+    fence();
+#endif
+#endif
+    collect_slab(0);
+#ifdef TWO_SLABS
+    collect_slab(1);
+#endif
+#ifdef BUG_HEAP_BIT_LAST
+    clear_heap();
+#endif
+    fence()
+}
+
+/* Ghost: the slab is released while a double free is between look-up and S. */
+inline note_release()
+{
+    if :: wrong[0] && busy[0] -> released[0] = 1 :: else fi;
+    if :: wrong[1] && busy[1] -> released[1] = 1 :: else fi
+}
+
+/* lib/slab.c: bin_leave_slab, is_empty, release; lib/heap.c: heap_give. */
+inline release_slab(s)
+{
+    d_step { /* bin_leave_slab */
+        class[s] != 0 ->
+        if :: SLAB(0) == s -> window = window & ~1 :: else fi;
+        if :: SLAB(1) == s -> window = window & ~2 :: else fi
+    }
+    if /* is_empty: reads one state after the other */
+    :: SLAB(0) == s && OWNER_READS(0) == LIVE
+    :: else ->
+        if
+        :: SLAB(1) == s && OWNER_READS(1) == LIVE
+        :: else ->
+            if /* uncache */
+            :: magazine != NONE && SLAB(magazine) == s -> magazine = NONE
+            :: else
+            fi;
+            take_remote_of(s);
+            /* heap_give: geometry, release */
+            d_step {
+                OWNER_ARRIVED ->
+                owner_geometry[s] = 0;
+                class[s] = 0;
+                note_release()
+            }
+        fi
+    fi
+}
+
+/* lib/states.c: states_reset, called by lib/heap.c: heap_take. */
+inline reset_state(s, i)
+{
+    if
+    :: SLAB(i) == s -> d_step { owner_state[i] == NONE -> owner_state[i] = FREE }
+    :: SLAB(i) != s
+    fi
+}
+
+/* lib/heap.c: heap_take; lib/slab.c: bin_make_slab. For any class: first fit puts another class's
+ * slab on the same units and lines. */
+inline make_slab(s)
+{
+    class[s] == 0 ->
+    reset_state(s, 0);
+    reset_state(s, 1);
+    if
+    :: d_step { OWNER_ARRIVED -> owner_geometry[s] = 1; class[s] = 1 }
+#ifndef TWO_SLABS
+    :: d_step { OWNER_ARRIVED -> owner_geometry[s] = 2; class[s] = 2 }
+#endif
+    fi
+}
+
+/* lib/slab.c: bin_is_valid. */
+#define OWNER_IS_VALID                                                                          \
+    ((magazine == NONE || OWNER_READS(magazine) == CACHED) &&                                   \
+     (!(window & 1) || OWNER_READS(0) == FREE) && (!(window & 2) || OWNER_READS(1) == FREE))
+
+/* Nobody is on the way, and a REMOTE block has no bits. */
+#define HAS_BITS(i) (class[SLAB(i)] == 0 || state[i] != REMOTE || (slab_pending[SLAB(i)] && heap_pending))
+#define NOTIFICATION_LOST                                                                       \
+    (OWNER_ARRIVED && QUIET(0) && QUIET(1) && !(HAS_BITS(0) && HAS_BITS(1)))
+
+active proctype owner()
+{
+    byte number;
+    byte address;
+
+    atomic {
+        run sender(0);
+        run sender(1)
+#ifdef TWO_SLABS
+        class[0] = 1; class[1] = 1; geometry[0] = 1; geometry[1] = 1
+#endif
+    }
+
+end:
+    do
+    :: !OWNER_IS_VALID -> assert(OWNER_IS_VALID)
+    :: NOTIFICATION_LOST -> assert(!NOTIFICATION_LOST)
+#ifndef TWO_SLABS
+    :: malloc_from_magazine()
+    :: free_own(0)
+    :: free_own(1)
+    :: release_slab(0)
+    :: make_slab(0)
+#endif
+    :: malloc_from_window(0)
+    :: malloc_from_window(1)
+    :: open_window()
+#if defined(DOUBLE_FREE)
+#if DOUBLE_FREE == 0
+    :: send(0, 0)
+#endif
+    :: free_own_again()
+#elif SAME_INSTANT == 1
+    :: send_and_free(0, 0)
+    :: send_and_free(1, 0)
+    :: free_own_shared()
+#elif SAME_INSTANT == 2
+    :: send_to_both(0)
+    :: send_to_both(1)
+#else
+    :: send(0, 0)
+    :: send(1, 1)
+#ifdef TWO_SLABS
+    :: send(0, 1)
+    :: send(1, 0)
+#endif
+#endif
+    :: collect()
+    od
+}
