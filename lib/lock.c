@@ -38,6 +38,10 @@ enum alive {
 /* A lock holder's name: the address of this, unique among living threads and kept by fork. */
 static __thread uint32_t thread_birth_plus_1 __attribute__((tls_model("initial-exec"), aligned(8)));
 
+/* The generation in which this thread called fork last, plus 1; in the child, that of the child
+ * once it is counted. */
+static __thread uint32_t thread_forks_plus_1 __attribute__((tls_model("initial-exec")));
+
 #ifdef ACRE_DEBUG
 static __thread uint32_t thread_ranks; /* bit r: a lock of rank r is held */
 #endif
@@ -125,12 +129,19 @@ static void begin_generation(bool by_survivor)
     __atomic_store_n(&lock_fork_state.armed, false, __ATOMIC_RELEASE);
 }
 
+void lock_about_to_fork(void)
+{
+    thread_forks_plus_1 = lock_generation() + 1;
+}
+
 void lock_forked(void)
 {
-    /* somebody else's handler may have come first and have taken a lock: then it is done */
-    if (lock_fork_state.alive == NULL ||
-        __atomic_load_n(lock_fork_state.alive, __ATOMIC_RELAXED) == ALIVE_WIPED)
+    /* Somebody else's handler may have come first and have taken a lock: then it is done. The page
+     * would tell too, but where the system has no page of zeroes to share, reading it makes one. */
+    if (lock_generation() + 1 == thread_forks_plus_1)
         begin_generation(true);
+    /* a child of a signal handler that interrupted fork goes on with that fork */
+    lock_about_to_fork();
 }
 
 /*

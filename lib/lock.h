@@ -89,6 +89,9 @@ void lock_keep_survivor(void *held);
  */
 bool lock_find_survivor(void **held);
 
+/* The prepare handler: notes the generation. Async-signal-safe. */
+void lock_about_to_fork(void);
+
 /* The child handler: counts the generation up, once for each fork. Async-signal-safe. */
 void lock_forked(void);
 

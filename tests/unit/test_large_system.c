@@ -307,6 +307,7 @@ START_TEST(children_of_fork_use_the_list)
     start_churners(churners, &stop);
     for (int i = 0; i < FORKS; i++) {
         int status;
+        lock_about_to_fork();
         pid_t child = fork();
         ck_assert_int_ge(child, 0);
         if (child == 0) {
