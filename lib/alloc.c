@@ -20,6 +20,7 @@ enum {
     /* bytes; from here on dirty pages are exchanged for fresh ones, of which the program pays for
      * those that it touches */
     ZERO_BY_PURGE_FROM = 1 << 20,
+    FEW_BLOCKS = 8,               /* blocks of a class that come from a wider one, see bin_for */
     SHRINK_KEEPS = 2,             /* a block stays while at least 1/2 of it is used */
     SHRINK_ALWAYS_KEPT = 64,      /* bytes; up to here a block stays however little of it is used */
     UNIT_ALIGNMENT = UNIT_SIZE,   /* slabs start at a multiple of it */
@@ -64,15 +65,34 @@ static bool alloc_refill(struct arena *arena, struct bin *bin)
 }
 
 /*
- * Takes a block of a class from an arena that is the caller's. *zero: whether its contents are
- * known to be zero.
+ * The bin that serves a class in an arena that is the caller's. A class's first few blocks come
+ * from a wider one, which several share: a thread with a handful of blocks of each size touches a
+ * page for each of those, not one for each class.
+ */
+static struct bin *bin_for(struct arena *arena, unsigned class)
+{
+    struct bin *bin = &arena->bins[class];
+    if (bin->block_size != 0)
+        return bin;
+    unsigned wider = size_class_of_few(class);
+    if (wider != class && bin->few < FEW_BLOCKS) {
+        bin->few++;
+        class = wider;
+        bin = &arena->bins[class];
+    }
+    if (bin->block_size == 0)
+        arena_init_bin(arena, class);
+    return bin;
+}
+
+/*
+ * Takes a block of a class, or of a wider one, from an arena that is the caller's. *zero: whether
+ * its contents are known to be zero.
  */
 static void *take_block(struct arena *arena, unsigned class, bool *zero)
 {
-    struct bin *bin = &arena->bins[class];
+    struct bin *bin = bin_for(arena, class);
     *zero = false;
-    if (bin->block_size == 0)
-        arena_init_bin(arena, class);
     if (bin->top == bin->bottom) {
         if (bin->window == 0 && !alloc_refill(arena, bin))
             return NULL;

@@ -82,7 +82,8 @@ void *alloc_aligned(size_t alignment, size_t size);
  */
 void *alloc_resize(void *p, size_t size, const char *function);
 
-/* Bytes of the block that alloc_block(size) would return; 0 above PTRDIFF_MAX. */
+/* Bytes of a block of the class for `size`; 0 above PTRDIFF_MAX. alloc_block(size) gives at least
+ * so many. */
 size_t alloc_good_size(size_t size);
 
 /*

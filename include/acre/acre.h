@@ -60,8 +60,9 @@ struct acre_stats {
 const char *acre_version(void);
 
 /*
- * The usable size, in bytes, of the block that malloc(size) would return; 0 if size cannot be had
- * (above PTRDIFF_MAX). acre_good_size(0) is the smallest block.
+ * The size that malloc(size) rounds up to, in bytes: the block that it returns has so many usable
+ * ones at least. 0 if size cannot be had (above PTRDIFF_MAX). acre_good_size(0) is the smallest
+ * block. A thread's first few blocks of a size may be larger: see doc/design.md, "Blocks".
  */
 size_t acre_good_size(size_t size);
 

@@ -36,9 +36,25 @@ static bool all_bytes(const unsigned char *memory, size_t size, unsigned char va
 
 /* ---- Sizes ---- */
 
+/* Has the calling thread's arena take its blocks of every class from a slab of that class. */
+static void use_every_class(void)
+{
+    for (unsigned class = 0; class < SIZE_CLASS_COUNT; class ++) {
+        size_t size = size_class_sizes[class];
+        void *block;
+        do {
+            block = alloc_block(size);
+            ck_assert_ptr_nonnull(block);
+            free_block(block);
+        } while (thread_arena->bins[class].block_size == 0);
+    }
+}
+
 START_TEST(the_good_size_is_the_usable_size)
 {
     struct random random = random_begin();
+
+    use_every_class();
 
     for (size_t size = 0; size < 3 * MIB;
          size += size < 5000 ? 1 : 1 + random_below(&random, 9999)) {
@@ -51,6 +67,29 @@ START_TEST(the_good_size_is_the_usable_size)
     }
     ck_assert_uint_eq(alloc_good_size((size_t)PTRDIFF_MAX + 1), 0);
     ck_assert_uint_eq(alloc_good_size(SIZE_MAX), 0);
+}
+END_TEST
+
+START_TEST(the_first_blocks_of_classes_share_wider_ones)
+{
+    enum { FEW = 8 };
+
+    for (size_t size = 16; size <= SIZE_CLASS_TINY_LIMIT; size += 16) {
+        unsigned class = size_class_of(size);
+        size_t wider = size_class_sizes[size_class_of_few(class)];
+        if (size != size_class_sizes[class] || size == wider)
+            continue;
+        for (int i = 0; i < FEW; i++)
+            ck_assert_uint_eq(free_usable_size(alloc_block(size), "test"), wider);
+        ck_assert_uint_eq(thread_arena->bins[class].block_size, 0);
+        ck_assert_uint_eq(free_usable_size(alloc_block(size), "test"), size);
+        ck_assert_uint_eq(thread_arena->bins[class].block_size, size);
+    }
+    size_t used = 0;
+    for (unsigned class = 0; class < SIZE_CLASS_COUNT; class ++)
+        used += thread_arena->bins[class].block_size != 0;
+    ck_assert_uint_eq(used, 20);
+    ck_assert(arena_is_valid(thread_arena));
 }
 END_TEST
 
@@ -268,6 +307,7 @@ Suite *alloc_suite(void)
     tcase_set_timeout(tests, 60);
     tcase_add_checked_fixture(tests, begin, NULL);
     tcase_add_test(tests, the_good_size_is_the_usable_size);
+    tcase_add_test(tests, the_first_blocks_of_classes_share_wider_ones);
     tcase_add_test(tests, every_alignment_is_kept);
     tcase_add_loop_test(tests, dirty_memory_is_zeroed_again, 0, 8);
     tcase_add_test(tests, known_zeroes_are_not_touched);

@@ -19,7 +19,7 @@
 static const struct kind {
     const char *name;
     size_t size; /* bytes, a size class's or whole pages: the block's size is the same */
-} kinds[] = {{"TINY", 48}, {"SMALL", 5120}, {"SMALL", 1 << 20}, {"LARGE", 2 << 20}};
+} kinds[] = {{"TINY", 64}, {"SMALL", 5120}, {"SMALL", 1 << 20}, {"LARGE", 2 << 20}};
 
 enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
 
@@ -355,14 +355,14 @@ START_TEST(a_full_magazine_gives_back)
     void *blocks[BLOCKS];
 
     for (int i = 0; i < BLOCKS; i++)
-        blocks[i] = alloc_block(48);
+        blocks[i] = alloc_block(64);
     for (int i = 0; i < BLOCKS; i++)
         free_block(blocks[i]);
-    struct bin *bin = &thread_arena->bins[size_class_of(48)];
+    struct bin *bin = &thread_arena->bins[size_class_of(64)];
     ck_assert_ptr_eq(bin->top, bin->limit);
     struct slab *slab = heap_slab_of(heap_containing(blocks[0]), blocks[0]);
     ck_assert_uint_eq(states_count(slab->states, slab->count, BLOCK_CACHED),
-                      magazine_capacity(size_class_of(48)));
+                      magazine_capacity(size_class_of(64)));
     ck_assert_uint_eq(states_count(slab->states, slab->count, BLOCK_LIVE), 0);
     ck_assert(own_arena_is_valid());
 }

@@ -116,6 +116,22 @@ START_TEST(aligned_classes_are_the_smallest_multiples)
 }
 END_TEST
 
+START_TEST(the_first_blocks_come_from_powers_of_two)
+{
+    for (unsigned class = 0; class < SIZE_CLASS_COUNT; class ++) {
+        size_t size = size_class_sizes[class];
+        size_t wider = size_class_sizes[size_class_of_few(class)];
+
+        if (size > SIZE_CLASS_TINY_LIMIT)
+            ck_assert_uint_eq(wider, size);
+        else if (size <= 64)
+            ck_assert_uint_eq(wider, 64);
+        else
+            ck_assert(is_power_of_two(wider) && wider >= size && wider < 2 * size);
+    }
+}
+END_TEST
+
 Suite *size_class_suite(void)
 {
     Suite *suite = suite_create("size_class");
@@ -125,6 +141,7 @@ Suite *size_class_suite(void)
     tcase_add_test(classes, every_size_has_the_smallest_class_that_fits);
     tcase_add_test(classes, size_0_has_the_smallest_block);
     tcase_add_test(classes, table_and_arithmetic_meet);
+    tcase_add_test(classes, the_first_blocks_come_from_powers_of_two);
     tcase_add_loop_test(classes, aligned_classes_are_the_smallest_multiples, 0, 64);
     tcase_set_timeout(classes, 60);
     suite_add_tcase(suite, classes);
