@@ -33,6 +33,17 @@ static struct extent *block_at(const void *p)
     return found ? entry : NULL;
 }
 
+/* Says for the untouched pages [from, from + size), which a block of `block_size` bytes uses first,
+ * what the option wants. Must not hold the lock. */
+static void ask_huge_pages(void *from, size_t size, size_t block_size)
+{
+    uint64_t wanted = option_value(OPTION_HUGE_PAGES);
+    if (wanted == HUGE_PAGES_SYSTEM)
+        return;
+    bool large = wanted == HUGE_PAGES_LARGE && block_size >= LARGE_HUGE_FROM;
+    os_huge_pages(from, size, large || wanted == HUGE_PAGES_ALWAYS);
+}
+
 /* ---- Blocks ---- */
 
 /* Makes a block of what is in the stock; NULL if there is no room. The alignment is 1 if any place
@@ -52,6 +63,8 @@ static void *alloc_from_stock(size_t size, size_t alignment, bool *zero)
         return NULL;
     void *result = carve_room(size, alignment, zero);
     large_list_release();
+    if (result != NULL && *zero && size >= LARGE_HUGE_FROM)
+        ask_huge_pages(result, size, size);
     return result;
 }
 
@@ -86,6 +99,7 @@ static void *alloc_by_extending(size_t size, bool *zero)
     size_t missing = size - run.size;
     bool mapped = os_map_at((void *)(run.base - missing), missing);
     if (mapped) {
+        ask_huge_pages((void *)(run.base - missing), missing, size);
         entry->base = run.base - missing;
         entry->size = missing;
         entry->stamp = os_now_ms();
@@ -132,6 +146,7 @@ static void *alloc_by_mapping(size_t size, size_t alignment)
         return NULL;
     }
 
+    ask_huge_pages((void *)base, mapped, size);
     whole->base = base;
     whole->size = mapped;
     whole->stamp = EXTENT_KEPT;
@@ -276,6 +291,8 @@ static void *grow_by_remap(struct extent *block, size_t size, uint64_t now)
         headroom = 0;
         moved = os_remap((void *)old_base, old_size, size);
     }
+    if (moved != NULL && size >= LARGE_HUGE_FROM)
+        ask_huge_pages(moved, size + headroom, size);
     if (!large_list_acquire_with(1))
         large_list_acquire(); /* without an entry for it, the reserve becomes part of the block */
     if (moved != NULL) {

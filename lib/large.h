@@ -37,6 +37,10 @@
  * the stock's address space is more than twice the bound, are unmapped. What has been free for
  * OPTION_DECAY is unmapped. An OPTION_LARGE_STOCK of 0 keeps nothing.
  *
+ * Blocks of LARGE_HUGE_FROM bytes (4 MiB) or more ask for transparent huge pages, by default: a
+ * page fault then serves 2 MiB. Smaller ones ask not to have any, so that a byte touched in each of
+ * many does not cost 2 MiB.
+ *
  * What the system refuses to unmap (vm.max_map_count) is purged instead and stays beyond the bound,
  * and a block that grows by mremap gets a quarter of its size behind it as an untouched extent, so
  * that the next steps cost no system call; such a reserve decays like all else.

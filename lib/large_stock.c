@@ -175,6 +175,15 @@ size_t large_stock_purge_all(void)
     }
 }
 
+/* Where an extent of which `most` bytes may be kept is cut: between two huge pages, if it is so
+ * large that it has any, as the system keeps the whole of one that loses a part. */
+static size_t cut_at(const struct extent *extent, size_t most)
+{
+    size_t grain = extent->size >= LARGE_HUGE_FROM ? LARGE_HUGE_PAGE : os_page_size();
+    uintptr_t cut = align_down(extent->base + most, grain);
+    return cut > extent->base ? cut - extent->base : 0;
+}
+
 /* Takes the oldest extent out of a stock that is over its limit, or as much of it as is too much;
  * NULL if there is nothing to take. Needs the lock. */
 static struct extent *take_surplus(void)
@@ -182,9 +191,12 @@ static struct extent *take_surplus(void)
     struct extent *extent = extents_oldest(&large_list.table);
     if (extent == NULL || !large_stock_has_surplus())
         return NULL;
-    size_t surplus = align_up(large_list.table.dirty_bytes - stock_limit(), os_page_size());
-    if (!extent->zero && extent->size > surplus && large_list.table.spare != 0)
-        extent = extents_split(&large_list.table, extent, extent->size - surplus);
+    size_t surplus = large_list.table.dirty_bytes - stock_limit();
+    if (!extent->zero && extent->size > surplus && large_list.table.spare != 0) {
+        size_t kept = cut_at(extent, extent->size - surplus);
+        if (kept != 0)
+            extent = extents_split(&large_list.table, extent, kept);
+    }
     extents_withdraw(&large_list.table, extent);
     return extent;
 }

@@ -13,6 +13,13 @@
 #include "base.h"
 #include "extents.h"
 
+enum {
+    /* bytes; blocks from here on ask for huge pages, of which one at least lies in them */
+    LARGE_HUGE_FROM = 4 << 20,
+    /* bytes; where the system's are of another size, nothing more is lost than their use */
+    LARGE_HUGE_PAGE = 2 << 20,
+};
+
 /* Keeps the peaks of what is LIVE up to date: to be called before anything ceases to be. Needs the
  * lock. */
 void large_stock_note_peak(uint64_t now);

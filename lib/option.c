@@ -23,7 +23,7 @@ enum {
     ALLOWED_TEXT = 64, /* characters; the longest range in the table is far shorter */
     VALUE_TEXT = 24,   /* characters; the longest value is a number of 20 digits and a suffix */
     NAME_COLUMN = 18,  /* characters, likewise for the next two */
-    ALLOWED_COLUMN = 20,
+    ALLOWED_COLUMN = 26,
     DEFAULT_COLUMN = 8,
 };
 
@@ -37,6 +37,7 @@ enum {
 
 static const char *const switch_names[] = {"0", "1", NULL};
 static const char *const huge_pages_names[] = {[HUGE_PAGES_NEVER] = "never",
+                                               [HUGE_PAGES_LARGE] = "large",
                                                [HUGE_PAGES_SYSTEM] = "system",
                                                [HUGE_PAGES_ALWAYS] = "always",
                                                NULL};
@@ -52,15 +53,15 @@ static struct option {
     const char *help;
 } options[OPTION_COUNT] = {
     [OPTION_ABORT] = {"abort", TYPE_NAME, switch_names, DEFAULT(1),
-                      .help = "end the process at a misuse of free (0: report, go on)"},
+                      .help = "end the process at a misuse (0: report, go on)"},
     [OPTION_DECAY] = {"decay", TYPE_MILLISECONDS, NULL, LONGEST_DECAY, DEFAULT(1000),
                       .help = "free pages go back to the system after this time"},
     [OPTION_LARGE_STOCK] = {"large_stock", TYPE_BYTES, NULL, MOST_BYTES, DEFAULT(16 * MIB),
-                            .help = "free LARGE memory kept beside what is in use; 0: none"},
+                            .help = "free LARGE memory kept whatever is live; 0: none"},
     [OPTION_DIRTY_LIMIT] = {"dirty_limit", TYPE_BYTES, NULL, MOST_BYTES, DEFAULT(32 * MIB),
-                            .help = "most bytes of dirty free memory that an arena keeps"},
-    [OPTION_HUGE_PAGES] = {"huge_pages", TYPE_NAME, huge_pages_names, DEFAULT(HUGE_PAGES_NEVER),
-                           .help = "transparent huge pages for heaps; system: as set up"},
+                            .help = "most dirty free memory that an arena keeps"},
+    [OPTION_HUGE_PAGES] = {"huge_pages", TYPE_NAME, huge_pages_names, DEFAULT(HUGE_PAGES_LARGE),
+                           .help = "huge pages; large: for blocks from 4 MiB on"},
     [OPTION_STATS] = {"stats", TYPE_NAME, stats_names, DEFAULT(STATS_OFF),
                       .help = "when to print the statistics to standard error"},
     [OPTION_BACKGROUND_THREAD] = {"background_thread", TYPE_NAME, switch_names, DEFAULT(0),

@@ -17,7 +17,7 @@ enum option_id {
     OPTION_LARGE_STOCK,
     /* bytes 0..64 GiB, default 32 MiB: most dirty free units that an arena keeps */
     OPTION_DIRTY_LIMIT,
-    /* enum huge_pages, default never: what heaps ask of transparent huge pages */
+    /* enum huge_pages, default large: what is asked of transparent huge pages */
     OPTION_HUGE_PAGES,
     /* enum stats_when, default off: when to print the statistics table to standard error */
     OPTION_STATS,
@@ -26,8 +26,9 @@ enum option_id {
     OPTION_COUNT
 };
 
-/* never: ask not to have them; system: ask nothing; always: ask to have them. */
-enum huge_pages { HUGE_PAGES_NEVER, HUGE_PAGES_SYSTEM, HUGE_PAGES_ALWAYS };
+/* never: ask not to have them; large: ask to have them for LARGE blocks of 4 MiB or more, and not
+ * to for all else; system: ask nothing; always: ask to have them. */
+enum huge_pages { HUGE_PAGES_NEVER, HUGE_PAGES_LARGE, HUGE_PAGES_SYSTEM, HUGE_PAGES_ALWAYS };
 
 enum stats_when { STATS_OFF, STATS_AT_EXIT };
 

@@ -5,6 +5,7 @@
  */
 #include "test.h"
 #include "random.h"
+#include "vm_flags.h"
 #include "large.h"
 
 #include "lock.h"
@@ -146,6 +147,50 @@ START_TEST(a_hundred_thousand_blocks)
 END_TEST
 
 /* Where address space is short, the stock goes before a request fails. */
+enum { ASKED, DECLINED, NEITHER };
+
+/* What each value of the option has a block of 2 MiB and one of 4 MiB ask for. */
+static const struct {
+    const char *value;
+    int small, large;
+} huge_pages[] = {
+    {"never", DECLINED, DECLINED},
+    {"large", DECLINED, ASKED},
+    {"system", NEITHER, NEITHER},
+    {"always", ASKED, ASKED},
+};
+
+enum { HUGE_PAGES_VALUES = sizeof(huge_pages) / sizeof(huge_pages[0]) };
+
+static void check_asked(const void *p, int asked)
+{
+    bool supported = huge_pages_are_supported();
+    ck_assert_int_eq(has_vm_flag(p, " hg"), supported && asked == ASKED);
+    ck_assert_int_eq(has_vm_flag(p, " nh"), supported && asked == DECLINED);
+}
+
+START_TEST(large_blocks_ask_for_huge_pages)
+{
+    ck_assert_int_eq(option_set_text("huge_pages", huge_pages[_i].value), 0);
+    unsigned char *small = alloc(2 * MIB), *large = alloc(4 * MIB), *more = alloc(9 * MIB);
+    check_asked(small, huge_pages[_i].small);
+    check_asked(large, huge_pages[_i].large);
+    check_asked(more, huge_pages[_i].large);
+    /* mapped as one that is too small, and grown */
+    unsigned char *grown = large_resize(small, 6 * MIB);
+    ck_assert_ptr_nonnull(grown);
+    check_asked(grown, huge_pages[_i].large);
+    check_asked(grown + 6 * MIB - 1, huge_pages[_i].large);
+    /* purged and taken again */
+    large_free(large);
+    set_options("64M", "0");
+    large_tick(os_now_ms());
+    large = alloc(4 * MIB);
+    check_asked(large, huge_pages[_i].large);
+    ck_assert(large_is_valid());
+}
+END_TEST
+
 START_TEST(stock_goes_back_before_a_request_fails)
 {
     void *block = alloc(24 * MIB);
@@ -173,6 +218,7 @@ static void add_limit_tests(TCase *tests)
     tcase_add_test(tests, refused_unmapping_keeps_the_extent_without_contents);
     tcase_add_test(tests, a_hundred_thousand_blocks);
     tcase_add_test(tests, stock_goes_back_before_a_request_fails);
+    tcase_add_loop_test(tests, large_blocks_ask_for_huge_pages, 0, HUGE_PAGES_VALUES);
 }
 
 #else

@@ -22,7 +22,7 @@ static const struct {
     {"decay", OPTION_DECAY, 1000, "1000", "0..3600000 ms"},
     {"large_stock", OPTION_LARGE_STOCK, 16 * MIB, "16M", "0..64G"},
     {"dirty_limit", OPTION_DIRTY_LIMIT, 32 * MIB, "32M", "0..64G"},
-    {"huge_pages", OPTION_HUGE_PAGES, 0, "never", "never|system|always"},
+    {"huge_pages", OPTION_HUGE_PAGES, 1, "large", "never|large|system|always"},
     {"stats", OPTION_STATS, 0, "off", "off|exit"},
     {"background_thread", OPTION_BACKGROUND_THREAD, 0, "0", "0|1"},
 };
@@ -43,8 +43,8 @@ static const struct {
     {"large_stock:3K", OPTION_LARGE_STOCK, 3 * KIB},
     {"dirty_limit:64G", OPTION_DIRTY_LIMIT, 64 * GIB},
     {"dirty_limit:68719476736", OPTION_DIRTY_LIMIT, 64 * GIB},
-    {"huge_pages:always", OPTION_HUGE_PAGES, 2},
-    {"huge_pages:system", OPTION_HUGE_PAGES, 1},
+    {"huge_pages:always", OPTION_HUGE_PAGES, 3},
+    {"huge_pages:system", OPTION_HUGE_PAGES, 2},
     {"stats:exit", OPTION_STATS, 1},
     {"background_thread:1", OPTION_BACKGROUND_THREAD, 1},
     {"decay:5,decay:7", OPTION_DECAY, 7},
@@ -77,9 +77,9 @@ static const struct {
     {"dirty_limit:18014398509481985K", /* times 1024 it is 2^64 + 1024 */
      "acre: ACRE_OPTIONS: dirty_limit cannot be \"18014398509481985K\"; allowed: 0..64G\n"},
     {"huge_pages:alway",
-     "acre: ACRE_OPTIONS: huge_pages cannot be \"alway\"; allowed: never|system|always\n"},
+     "acre: ACRE_OPTIONS: huge_pages cannot be \"alway\"; allowed: never|large|system|always\n"},
     {"huge_pages:always:1",
-     "acre: ACRE_OPTIONS: huge_pages cannot be \"always:1\"; allowed: never|system|always\n"},
+     "acre: ACRE_OPTIONS: huge_pages cannot be \"always:1\"; allowed: never|large|system|always\n"},
     {"stats:on", "acre: ACRE_OPTIONS: stats cannot be \"on\"; allowed: off|exit\n"},
 };
 
@@ -191,11 +191,11 @@ START_TEST(text_errors_are_told_apart)
     ck_assert_int_eq(option_set_text("decay", ""), EINVAL);
     ck_assert_uint_eq(option_value(OPTION_DECAY), 1000);
     ck_assert_int_eq(option_get_text("nothing", text, sizeof text), ENOENT);
-    ck_assert_int_eq(option_get_text("huge_pages", text, 5), ERANGE); /* "never" needs 6 */
+    ck_assert_int_eq(option_get_text("huge_pages", text, 5), ERANGE); /* "large" needs 6 */
     ck_assert_int_eq(option_get_text("huge_pages", NULL, 0), ERANGE);
     ck_assert_int_eq(text[5], '\0');
     ck_assert_int_eq(option_get_text("huge_pages", text, 6), 0);
-    ck_assert_str_eq(text, "never");
+    ck_assert_str_eq(text, "large");
 }
 END_TEST
 
@@ -213,7 +213,7 @@ START_TEST(help_has_a_line_for_each_option_and_its_default)
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         line = strtok(NULL, "\n");
         ck_assert_ptr_nonnull(line);
-        snprintf(wanted, sizeof wanted, "%-18s%-20s%-8s", options[i].name, options[i].allowed,
+        snprintf(wanted, sizeof wanted, "%-18s%-26s%-8s", options[i].name, options[i].allowed,
                  options[i].standard_text);
         ck_assert_int_eq(strncmp(line, wanted, strlen(wanted)), 0);
         ck_assert_uint_gt(strlen(line), strlen(wanted));

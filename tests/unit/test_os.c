@@ -3,6 +3,7 @@
  */
 #define _GNU_SOURCE 1
 #include "test.h"
+#include "vm_flags.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -188,29 +189,9 @@ START_TEST(remapping_keeps_the_contents)
 }
 END_TEST
 
-/* True if the VmFlags line of the mapping that starts at p has the flag. */
-static bool has_vm_flag(void *p, const char *flag)
-{
-    FILE *smaps = fopen("/proc/self/smaps", "r");
-    ck_assert_ptr_nonnull(smaps);
-    char line[512], start[32];
-    bool inside = false, found = false;
-    snprintf(start, sizeof start, "%lx-", (unsigned long)p);
-    while (!found && fgets(line, sizeof line, smaps) != NULL) {
-        if (strncmp(line, start, strlen(start)) == 0)
-            inside = true;
-        if (inside && strncmp(line, "VmFlags:", strlen("VmFlags:")) == 0) {
-            found = strstr(line, flag) != NULL;
-            break;
-        }
-    }
-    fclose(smaps);
-    return found;
-}
-
 START_TEST(huge_pages_are_asked_for_and_declined)
 {
-    bool supported = access("/sys/kernel/mm/transparent_hugepage", F_OK) == 0;
+    bool supported = huge_pages_are_supported();
     size_t size = range_size();
     unsigned char *whole = os_reserve(3 * size);
     unsigned char *p = whole + size; /* with neighbours, so that it is a mapping of its own */

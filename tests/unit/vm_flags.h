@@ -1,0 +1,36 @@
+/* What /proc/self/smaps says of a mapping. */
+#ifndef ACRE_TESTS_UNIT_VM_FLAGS_H
+#define ACRE_TESTS_UNIT_VM_FLAGS_H
+
+#include "test.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* True if the system knows transparent huge pages. */
+static inline bool huge_pages_are_supported(void)
+{
+    return access("/sys/kernel/mm/transparent_hugepage", F_OK) == 0;
+}
+
+/* True if the VmFlags line of the mapping that p lies in has the flag, such as " hg". */
+static inline bool has_vm_flag(const void *p, const char *flag)
+{
+    FILE *smaps = fopen("/proc/self/smaps", "r");
+    ck_assert_ptr_nonnull(smaps);
+    char line[512];
+    bool inside = false, found = false;
+    while (fgets(line, sizeof line, smaps) != NULL) {
+        unsigned long start, end;
+        if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
+            inside = start <= (unsigned long)p && (unsigned long)p < end;
+        else if (inside && strncmp(line, "VmFlags:", strlen("VmFlags:")) == 0)
+            found = strstr(line, flag) != NULL;
+    }
+    fclose(smaps);
+    return found;
+}
+
+#endif
