@@ -10,6 +10,9 @@ enum {
     /* ... and no more than so many: with the sentinel three lines of states, so that those of a
      * thread with a handful of blocks in each TINY class fit into a page */
     FIRST_BLOCKS_MOST = 3 * STATES_GROUP - 1,
+    /* a later one is 1/8 of all slabs of the class: at most so much is not wanted yet, and churn
+     * leaves no block untouched for long */
+    GROWTH_PART = 8,
     SHARED_LIMIT = 256 << 10,   /* bytes; larger blocks are a slab each */
     NEVER_CHECKED = 0x7fffffff, /* until_check of a current slab: it is kept, empty or not */
 };
@@ -44,8 +47,8 @@ static size_t units_for(size_t bytes)
 }
 
 /*
- * How large the next slab of a bin is: as large as all that it has, within the bounds, so that
- * slabs grow with what the class needs at a time. The first one has few blocks however small they
+ * How large the next slab of a bin is: a share of all that it has, within the bounds, so that slabs
+ * grow with what the class needs at a time. The first one has few blocks however small they
  * are, so that its states take a line or two and a thread with a handful of blocks touches little.
  */
 static struct slab_geometry next_geometry(const struct bin *bin)
@@ -56,7 +59,7 @@ static struct slab_geometry next_geometry(const struct bin *bin)
                              : min_size(SLAB_MAX_BLOCKS, (size_t)SLAB_MAX_UNITS * UNIT_SIZE / size);
     size_t units = units_for(most_blocks * size);
     size_t small_units = units_for(min_size(FIRST_BLOCKS, most_blocks) * size);
-    units = min_size(units, max_size(small_units, bin->units));
+    units = min_size(units, max_size(small_units, bin->units / GROWTH_PART));
     size_t blocks = min_size(most_blocks, units * UNIT_SIZE / size);
     if (bin->units == 0)
         blocks = min_size(blocks, FIRST_BLOCKS_MOST);

@@ -47,7 +47,7 @@ struct bin {
     struct slab *slab;      /* the current slab, which the window is of; NULL if none */
 
     struct list partial; /* listed slabs; the first one becomes current next */
-    uint32_t units;      /* in its slabs: the next one is as large as all of them */
+    uint32_t units;      /* in its slabs: the next one is a share of them */
     uint8_t class;
     uint8_t few;      /* blocks that a wider class has served, until this one is first used */
     bool window_zero; /* no block of the window was ever handed out and its memory is zero */
