@@ -45,15 +45,19 @@ static bool alloc_refill(struct arena *arena, struct bin *bin)
 {
     if (bin_open_window(bin))
         return true;
-    if (remote_pending(&arena->heaps)) {
-        remote_collect(&arena->heaps);
+    if (remote_pending_class(&arena->heaps, bin->class)) {
+        remote_collect_class(&arena->heaps, bin->class);
         if (bin_open_window(bin))
             return true;
     }
-    arena_tick(os_now_ms());
+    uint64_t now = os_now_ms();
+    arena_tick(now);
+    remote_collect_due(&arena->heaps, now);
     while (bin_next_slab(bin))
         if (bin_open_window(bin))
             return true;
+    if (remote_pending(&arena->heaps))
+        remote_collect(&arena->heaps);
     arena_grow(arena, bin_next_slab_bytes(bin));
     if (bin_make_slab(bin, &arena->heaps))
         return bin_open_window(bin);

@@ -156,7 +156,7 @@ void free_other(void *p, struct slab *slab, const char *function)
     }
     uint8_t *state = geometry_states(heap, g) + number;
     struct arena *owner = heap->set->arena;
-    if (UNLIKELY(!remote_free(slab, state)))
+    if (UNLIKELY(!remote_free(slab, g.class, state)))
         free_slow(p, function);
     else if (UNLIKELY(!arena_is_owned(owner)))
         arena_count_pooled(owner, size_class_sizes[g.class]);

@@ -31,9 +31,11 @@ struct heap_set {
     /* Any thread, atomic, seq_cst: bit i: slabs of heaps i, i + 64 ... have pending bits. See
      * remote.h. */
     CACHE_ALIGNED uint64_t pending;
+    uint64_t pending_classes; /* likewise, bit c: slabs of class c among them */
 
     CACHE_ALIGNED struct lock lock;
     uint32_t generation; /* owner: fork generation in which remote frees were last collected */
+    uint64_t collected;  /* owner: ms, when those of all classes last were */
 
     /* What remote_begin and remote_purge tell each other; see remote.h. */
     uint32_t collections;      /* owner, atomic: odd while it collects remote frees */

@@ -1,6 +1,7 @@
 /* Remote frees: see remote.h. */
 #include "remote.h"
 
+#include "option.h"
 #include "slab.h"
 
 /* Sets a bit of a word if it is not set; the load alone is the common case in a row of frees. */
@@ -10,7 +11,7 @@ static void set_pending(uint64_t *word, uint64_t bit)
         __atomic_fetch_or(word, bit, __ATOMIC_SEQ_CST);
 }
 
-bool remote_free(struct slab *slab, uint8_t *state)
+bool remote_free(struct slab *slab, unsigned class, uint8_t *state)
 {
     struct heap *heap = slab_heap(slab);
     size_t index = slab_index(slab);
@@ -21,17 +22,38 @@ bool remote_free(struct slab *slab, uint8_t *state)
                                      __ATOMIC_RELAXED))
         return false;
     set_pending(&heap->pending[index / 64], UINT64_C(1) << (index % 64));
-    set_pending(&heap->set->pending, heap->pending_bit);
+    struct heap_set *set = heap->set;
+    set_pending(&set->pending, heap->pending_bit);
+    set_pending(&set->pending_classes, UINT64_C(1) << class);
     return true;
 }
 
-static size_t collect_heap(struct heap_set *set, struct heap *heap)
+enum { ALL_CLASSES = SIZE_CLASS_COUNT };
+
+/* The slabs of a class, or of all, among those of a pending word of a heap. */
+static uint64_t slabs_of_class(struct heap *heap, size_t word, uint64_t slabs, unsigned class)
+{
+    uint64_t found = 0;
+    if (class == ALL_CLASSES)
+        return slabs;
+    for (; slabs != 0; slabs &= slabs - 1) {
+        /* a slab that was released keeps its class until it is another one: at worst in vain */
+        const struct slab *slab = &heap->slabs[word * 64 + lowest_bit(slabs)];
+        if (slab->class == class)
+            found |= slabs & -slabs;
+    }
+    return found;
+}
+
+static size_t collect_heap(struct heap_set *set, struct heap *heap, unsigned class)
 {
     size_t blocks = 0;
     for (size_t w = 0; w < HEAP_WORDS; w++) {
-        if (__atomic_load_n(&heap->pending[w], __ATOMIC_RELAXED) == 0)
+        uint64_t slabs = __atomic_load_n(&heap->pending[w], __ATOMIC_RELAXED);
+        slabs = slabs_of_class(heap, w, slabs, class);
+        if (slabs == 0)
             continue;
-        uint64_t slabs = __atomic_exchange_n(&heap->pending[w], 0, __ATOMIC_SEQ_CST);
+        __atomic_fetch_and(&heap->pending[w], ~slabs, __ATOMIC_SEQ_CST);
         fence_full();
         for (; slabs != 0; slabs &= slabs - 1) {
             struct slab *slab = &heap->slabs[w * 64 + lowest_bit(slabs)];
@@ -40,6 +62,15 @@ static size_t collect_heap(struct heap_set *set, struct heap *heap)
                 blocks += slab_collect(slab, set);
         }
     }
+    return blocks;
+}
+
+static size_t collect_heaps(struct heap_set *set, uint64_t chains, unsigned class)
+{
+    size_t blocks = 0;
+    for (; chains != 0; chains &= chains - 1)
+        for (struct heap *heap = set->chains[lowest_bit(chains)]; heap != NULL; heap = heap->next)
+            blocks += collect_heap(set, heap, class);
     return blocks;
 }
 
@@ -53,17 +84,39 @@ static void collect_slab(void *context, struct slab *slab)
 size_t remote_collect(struct heap_set *set)
 {
     size_t blocks = 0;
+    __atomic_exchange_n(&set->pending_classes, 0, __ATOMIC_SEQ_CST);
     uint64_t heaps = __atomic_exchange_n(&set->pending, 0, __ATOMIC_SEQ_CST);
     remote_begin(set); /* has the fence */
     if (UNLIKELY(set->generation != lock_generation())) {
         set->generation = lock_generation();
         heap_set_for_each_slab(set, collect_slab, &blocks);
     }
-    for (; heaps != 0; heaps &= heaps - 1)
-        for (struct heap *heap = set->chains[lowest_bit(heaps)]; heap != NULL; heap = heap->next)
-            blocks += collect_heap(set, heap);
+    blocks += collect_heaps(set, heaps, ALL_CLASSES);
     remote_end(set);
     return blocks;
+}
+
+size_t remote_collect_class(struct heap_set *set, unsigned class)
+{
+    if (UNLIKELY(set->generation != lock_generation()))
+        return remote_collect(set);
+    __atomic_fetch_and(&set->pending_classes, ~(UINT64_C(1) << class), __ATOMIC_SEQ_CST);
+    remote_begin(set);
+    /* seq_cst: the heaps' bits stay, for the other classes, and are read behind that of the class
+     */
+    uint64_t heaps = __atomic_load_n(&set->pending, __ATOMIC_SEQ_CST);
+    size_t blocks = collect_heaps(set, heaps, class);
+    remote_end(set);
+    return blocks;
+}
+
+void remote_collect_due(struct heap_set *set, uint64_t now)
+{
+    if (LIKELY(now - set->collected < option_value(OPTION_DECAY)))
+        return;
+    set->collected = now;
+    if (remote_pending(set))
+        remote_collect(set);
 }
 
 /* ---- purging for an owner that sleeps ---- */

@@ -25,11 +25,11 @@
 #include "heap.h"
 
 /*
- * Frees a block of another thread's slab; `state` is its state. False if the block is not LIVE:
- * nothing has been written then. No lock; touches nothing of the slab after the compare-and-swap,
- * since its owner may release it from then on.
+ * Frees a block of another thread's slab of this class; `state` is its state. False if the block is
+ * not LIVE: nothing has been written then. No lock; touches nothing of the slab after the
+ * compare-and-swap, since its owner may release it from then on.
  */
-bool remote_free(struct slab *slab, uint8_t *state);
+bool remote_free(struct slab *slab, unsigned class, uint8_t *state);
 
 /*
  * True if something may be pending for the set. In a forked child everything may: a thread that
@@ -44,6 +44,21 @@ static inline bool remote_pending(const struct heap_set *set)
 /* The owner (or who has taken the arena from the pool) turns what others freed FREE; returns the
  * blocks, without those that were purged meanwhile. */
 size_t remote_collect(struct heap_set *set);
+
+/* True if something may be pending for slabs of a class; as remote_pending. */
+static inline bool remote_pending_class(const struct heap_set *set, unsigned class)
+{
+    uint64_t classes = __atomic_load_n(&set->pending_classes, __ATOMIC_RELAXED);
+    return (classes >> class & 1) != 0 || set->generation != lock_generation();
+}
+
+/* As remote_collect, for the slabs of one class; the others stay pending. In a forked child it is
+ * for all the first time. */
+size_t remote_collect_class(struct heap_set *set, unsigned class);
+
+/* As remote_collect, if `now` (os_now_ms) is OPTION_DECAY or more behind the last time: what was
+ * freed of classes that the owner does not allocate from any more. */
+void remote_collect_due(struct heap_set *set, uint64_t now);
 
 /*
  * Until remote_end nobody but the caller, who owns the arena, turns its REMOTE blocks into anything

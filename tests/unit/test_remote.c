@@ -63,7 +63,7 @@ static uint8_t *state_of(const char *block)
 
 static bool free_remotely(const char *block)
 {
-    return remote_free(slab_of(block), state_of(block));
+    return remote_free(slab_of(block), slab_of(block)->class, state_of(block));
 }
 
 /* ---- One thread ---- */
@@ -96,7 +96,7 @@ START_TEST(only_a_live_block_is_freed)
         if (value == BLOCK_LIVE)
             continue;
         state_set(state, value);
-        ck_assert(!remote_free(bin.slab, state));
+        ck_assert(!remote_free(bin.slab, bin.class, state));
         ck_assert_uint_eq(state_get(state), value);
     }
     ck_assert(!remote_pending(&set));
