@@ -4,6 +4,7 @@
 #include "large.h"
 #include "meta.h"
 #include "option.h"
+#include "os.h"
 #include "remote.h"
 
 enum {
@@ -19,6 +20,8 @@ enum {
     DRAIN_SHARE = 16,
     DRAIN_FIRST = 1 << 20,
     DRAIN_LEAST = 64 << 10,
+    POOL_IDLE_LEAST = 1 << 20, /* idle bytes that pooled arenas may keep, whatever is in use */
+    RESTS_AT_ONCE = 16,        /* arenas: a bound on what one tick pays for those in the pool */
 };
 
 struct arena arena_none;
@@ -40,6 +43,7 @@ static struct {
     bool complete;     /* it was known whose arenas are whose when list was last made */
     uint32_t generation; /* fork generation in which that was */
     uint32_t made;       /* arenas made */
+    size_t idle, slabs;  /* bytes: pooled_idle and pooled_slabs of all that are pooled */
 } pool = {.lock = {.rank = LOCK_RANK_POOL}};
 
 /* ---- the pool ---- */
@@ -51,9 +55,19 @@ static void set_status(struct arena *arena, enum arena_status status)
     __atomic_store_n(&arena->status, word, __ATOMIC_RELEASE);
 }
 
+/* Notes what a pooled arena has idle and in slabs; 0: it is not pooled. Needs the pool's lock. */
+static void count_idle(struct arena *arena, size_t idle, size_t slabs)
+{
+    pool.idle += idle - arena->pooled_idle;
+    pool.slabs += slabs - arena->pooled_slabs;
+    arena->pooled_idle = idle;
+    arena->pooled_slabs = slabs;
+}
+
 /* Takes an arena that is in nobody's hands for the calling thread. Needs the pool's lock. */
 static void hold(struct arena *arena, enum arena_status status)
 {
+    count_idle(arena, 0, 0);
     arena->held_before = thread_held;
     thread_held = arena;
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
@@ -89,6 +103,7 @@ static void pool_rebuild(void)
     pool.complete = lock_find_survivor(&held);
     list_init(&pool.list);
     pool.made = 0;
+    pool.idle = pool.slabs = 0;
     for (struct arena *arena = pool.all; arena != NULL; arena = arena->next) {
         pool.made = (uint32_t)max_size(pool.made, arena->number);
         arena->pooled.next = NULL;
@@ -99,8 +114,11 @@ static void pool_rebuild(void)
                 __atomic_store_n(&arena->drain_at, DRAIN_LEAST, __ATOMIC_RELAXED);
             set_status(arena, lost ? ARENA_POOLED : arena_status(arena));
         }
-        if (arena_status(arena) == ARENA_POOLED)
+        if (arena_status(arena) == ARENA_POOLED) {
             list_push_front(&pool.list, &arena->pooled);
+            pool.idle += arena->pooled_idle;
+            pool.slabs += arena->pooled_slabs;
+        }
     }
     pool.generation = lock_generation();
     pool.ready = true;
@@ -187,14 +205,27 @@ struct arena *arena_adopt(void)
     return arena;
 }
 
-/* Puts the arena into the pool, to be drained when `drain_at` bytes were freed to it. */
-static void retire(struct arena *arena, size_t drain_at)
+/* What an arena is when it comes into the pool. */
+struct retirement {
+    size_t drain_at; /* bytes freed to it at which it is drained next */
+    size_t idle;     /* bytes of free memory that may be resident */
+    size_t slabs;    /* bytes in slabs */
+    bool rested;     /* it holds nothing idle: it is adopted after those that are warm */
+};
+
+static void retire(struct arena *arena, struct retirement as)
 {
     __atomic_store_n(&arena->pooled_bytes, 0, __ATOMIC_RELAXED);
-    __atomic_store_n(&arena->drain_at, drain_at, __ATOMIC_RELAXED);
+    __atomic_store_n(&arena->drain_at, as.drain_at, __ATOMIC_RELAXED);
+    __atomic_store_n(&arena->pooled_at, os_now_ms(), __ATOMIC_RELAXED);
+    __atomic_store_n(&arena->rested, as.rested, __ATOMIC_RELAXED);
     pool_lock();
+    count_idle(arena, as.idle, as.slabs);
     set_status(arena, ARENA_POOLED);
-    list_push_front(&pool.list, &arena->pooled);
+    if (as.rested)
+        list_push_back(&pool.list, &arena->pooled);
+    else
+        list_push_front(&pool.list, &arena->pooled);
     /* one's own goes last, and what is borrowed goes before anything else is */
     ASSERT(thread_held == arena);
     thread_held = arena->held_before;
@@ -205,7 +236,11 @@ void arena_retire(struct arena *arena)
 {
     struct heap_totals totals;
     heap_set_totals(&arena->heaps, &totals);
-    retire(arena, max_size(DRAIN_FIRST, totals.in_slabs / DRAIN_SHARE));
+    retire(arena, (struct retirement){
+                      .drain_at = max_size(DRAIN_FIRST, totals.in_slabs / DRAIN_SHARE),
+                      .idle = totals.free_dirty,
+                      .slabs = totals.in_slabs,
+                  });
 }
 
 bool arena_borrow(struct arena *arena)
@@ -275,6 +310,74 @@ static void add_live(void *context, struct slab *slab)
     *bytes += states_count(slab->states, slab->count, BLOCK_LIVE) * slab->block_size;
 }
 
+/* LIVE bytes of a borrowed arena. */
+static size_t live_bytes(struct arena *arena)
+{
+    size_t live = 0;
+    heap_set_for_each_slab(&arena->heaps, add_live, &live);
+    return live;
+}
+
+/* Gives back all that a borrowed arena holds idle, and the arena to the pool. */
+static void rest(struct arena *arena)
+{
+    struct heap_totals totals;
+    arena_flush(arena);
+    purge_slabs(arena);
+    heap_set_purge(&arena->heaps);
+    heap_set_totals(&arena->heaps, &totals);
+    retire(arena, (struct retirement){
+                      .drain_at = max_size(DRAIN_LEAST, live_bytes(arena) / DRAIN_SHARE),
+                      .slabs = totals.in_slabs,
+                      .rested = true,
+                  });
+}
+
+/* Lets an arena rest if it is in the pool and holds something idle; false if not. */
+static bool rest_if_pooled(struct arena *arena)
+{
+    if (arena_status(arena) != ARENA_POOLED || __atomic_load_n(&arena->rested, __ATOMIC_RELAXED) ||
+        !arena_borrow(arena))
+        return false;
+    rest(arena);
+    return true;
+}
+
+/* True if pooled arenas, with a borrowed one that has so much, have too much idle. */
+static bool pool_is_over(size_t idle, size_t slabs)
+{
+    pool_lock();
+    idle += pool.idle;
+    slabs += pool.slabs;
+    pool_unlock();
+    size_t all = heap_bytes_in_slabs();
+    return idle > POOL_IDLE_LEAST + (all > slabs ? all - slabs : 0);
+}
+
+/*
+ * Collects in a borrowed arena and gives it back to the pool. Its pages stay for a thread that
+ * begins in a moment, unless the pool has too much idle: then no pooled arena keeps any.
+ */
+static void drain(struct arena *arena)
+{
+    struct heap_totals totals;
+    arena_flush(arena);
+    heap_set_totals(&arena->heaps, &totals);
+    size_t live = live_bytes(arena);
+    size_t idle = totals.free_dirty + totals.in_slabs - min_size(live, totals.in_slabs);
+    if (pool_is_over(idle, totals.in_slabs)) {
+        rest(arena);
+        for (struct arena *other = arena_first(); other != NULL; other = arena_next(other))
+            rest_if_pooled(other);
+        return;
+    }
+    retire(arena, (struct retirement){
+                      .drain_at = max_size(DRAIN_LEAST, live / DRAIN_SHARE),
+                      .idle = idle,
+                      .slabs = totals.in_slabs,
+                  });
+}
+
 void arena_count_pooled(struct arena *arena, size_t bytes)
 {
     if (arena_status(arena) != ARENA_POOLED && is_of_older_generation(arena)) {
@@ -291,14 +394,8 @@ void arena_count_pooled(struct arena *arena, size_t bytes)
     /* again where others have freed enough meanwhile: they leave it to this thread */
     while (__atomic_load_n(&arena->pooled_bytes, __ATOMIC_RELAXED) >=
                __atomic_load_n(&arena->drain_at, __ATOMIC_RELAXED) &&
-           arena_borrow(arena)) {
-        arena_flush(arena);
-        purge_slabs(arena);
-        heap_set_purge(&arena->heaps);
-        size_t live = 0;
-        heap_set_for_each_slab(&arena->heaps, add_live, &live);
-        retire(arena, max_size(DRAIN_LEAST, live / DRAIN_SHARE));
-    }
+           arena_borrow(arena))
+        drain(arena);
 }
 
 size_t arena_trim(struct arena *own, bool unmap)
@@ -326,9 +423,24 @@ size_t arena_trim(struct arena *own, bool unmap)
 /* When arena_tick went over everything last: ms, 0 before the first time. Any thread, relaxed. */
 static uint64_t ticked;
 
+/* Lets a pooled arena rest that has been in the pool for a decay, if *rests are left. True if it
+ * may hold something idle after that. */
+static bool rest_if_due(struct arena *arena, uint64_t now, int *rests)
+{
+    uint64_t since = __atomic_load_n(&arena->pooled_at, __ATOMIC_RELAXED);
+    if (arena_status(arena) != ARENA_POOLED || __atomic_load_n(&arena->rested, __ATOMIC_RELAXED))
+        return false;
+    if (now < since || now - since < option_value(OPTION_DECAY) || *rests == 0)
+        return true;
+    if (rest_if_pooled(arena))
+        --*rests;
+    return false;
+}
+
 bool arena_tick(uint64_t now)
 {
     bool idle = false;
+    int rests = RESTS_AT_ONCE;
     uint64_t last = __atomic_load_n(&ticked, __ATOMIC_RELAXED);
     /* `last` is above `now` where another thread has read the clock later, and was faster */
     if (now < last || now - last < max_size(option_value(OPTION_DECAY), 1) ||
@@ -337,6 +449,8 @@ bool arena_tick(uint64_t now)
         return true;
     for (struct arena *arena = arena_first(); arena != NULL; arena = arena_next(arena)) {
         heap_set_tick(&arena->heaps, now);
+        if (rest_if_due(arena, now, &rests))
+            idle = true;
         if (remote_tick(&arena->heaps) || heap_set_is_aging(&arena->heaps))
             idle = true;
     }

@@ -37,6 +37,10 @@ struct arena {
     CACHE_ALIGNED uint64_t status;
     struct list_node pooled;   /* pool lock: on the pool's list */
     struct arena *held_before; /* its holder: what that thread held before, see arena.c */
+    size_t pooled_idle;        /* pool lock: idle bytes that it came into the pool with, ... */
+    size_t pooled_slabs;       /* ... and bytes in slabs */
+    uint64_t pooled_at;        /* pool lock; read by who ticks, relaxed: ms, when it came */
+    bool rested;               /* likewise: it holds nothing idle, see arena_tick */
     bool orphan;               /* pool lock until adopted: its thread was lost in a fork */
     struct arena *next;        /* constant once published: in the list of all arenas */
     uint32_t number;           /* constant: from 1, in the order of making */
@@ -94,7 +98,8 @@ void arena_grow(struct arena *arena, size_t bytes);
 
 /*
  * Counts bytes freed to an arena that may have no thread; over a bound the caller takes it from the
- * pool for a moment, collects what was freed and gives the pages back to the system.
+ * pool for a moment and collects what was freed. The pages stay for the next thread as long as
+ * pooled arenas have less idle than arenas with a thread have in slabs, and a MiB.
  */
 void arena_count_pooled(struct arena *arena, size_t bytes);
 
@@ -107,8 +112,9 @@ size_t arena_trim(struct arena *own, bool unmap);
 
 /*
  * Once in OPTION_DECAY, for the whole process, by whichever thread comes by: gives the free units
- * of all arenas and the LARGE extents back that have been idle for so long, and the pages of what
- * was freed remotely to threads that have not collected since the last time. `now` is os_now_ms().
+ * of all arenas and the LARGE extents back that have been idle for so long, all that arenas hold
+ * idle which have been in the pool for so long (some arenas at a time), and the pages of what was
+ * freed remotely to threads that have not collected since the last time. `now` is os_now_ms().
  * Returns false if all was looked at and nothing is left that a later call would give back. The
  * caller holds no lock; cheap while it is not yet time.
  */

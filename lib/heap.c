@@ -29,6 +29,22 @@ static uintptr_t next_place;
 /* Heaps made by all sets. Any thread, relaxed: a mere count. */
 static uint32_t heaps_made;
 
+/* Units in slabs, of all sets. Any thread, relaxed: nobody relies on more than its order of
+ * magnitude. */
+static size_t units_in_slabs;
+
+size_t heap_bytes_in_slabs(void)
+{
+    return __atomic_load_n(&units_in_slabs, __ATOMIC_RELAXED) * UNIT_SIZE;
+}
+
+/* Counts units that slabs have taken, or, negative, given back. Needs the heap lock. */
+static void count_used(struct heap *heap, long units)
+{
+    heap->used_units = (uint32_t)(heap->used_units + units);
+    __atomic_fetch_add(&units_in_slabs, (size_t)units, __ATOMIC_RELAXED);
+}
+
 /* ---- placing ---- */
 
 /*
@@ -169,7 +185,7 @@ static void free_everything(struct heap *heap)
     bits_set(heap->free_slabs, 0, HEAP_SLABS);
     heap->longest = (uint16_t)unit_count(heap);
     heap->longest_lines = (uint16_t)line_count(heap);
-    heap->used_units = 0;
+    count_used(heap, -(long)heap->used_units);
 }
 
 /* A table for slab_of: in the unit map, else in the heap itself. */
@@ -303,7 +319,7 @@ struct slab *heap_take(struct heap *heap, struct slab_geometry *geometry)
         return NULL;
     bits_clear(heap->free_slabs, (size_t)index, 1);
     bits_clear(heap->free_units, (size_t)unit, units);
-    heap->used_units += units;
+    count_used(heap, (long)units);
 
     struct slab *slab = &heap->slabs[index];
     slab->base = unit_address(heap, (size_t)unit);
@@ -341,7 +357,7 @@ void heap_give(struct heap *heap, struct slab *slab)
     bits_set(heap->free_units, g.first_unit, g.units);
     bits_set(heap->free_slabs, slab_index(slab), 1);
     bits_set(heap->free_lines, g.first_line, geometry_lines(g));
-    heap->used_units -= g.units;
+    count_used(heap, -(long)g.units);
     heap->set->dirty += g.units;
     make_roomy(heap);
 }
@@ -465,7 +481,7 @@ static void claim_slab(struct heap *heap, struct slab *slab)
     bits_clear(heap->free_slabs, slab_index(slab), 1);
     bits_clear(heap->free_units, g.first_unit, g.units);
     bits_clear(heap->free_lines, g.first_line, geometry_lines(g));
-    heap->used_units += g.units;
+    count_used(heap, (long)g.units);
     point_units(heap, g, slab);
 }
 

@@ -217,6 +217,9 @@ static ALWAYS_INLINE bool heap_find_slab(const void *p, struct slab **slab)
  * no lock for it. */
 void heap_show_slab(struct slab *slab);
 
+/* Bytes of units that are in slabs, of all arenas, roughly. Any thread, no lock. */
+size_t heap_bytes_in_slabs(void);
+
 /* ---- the life of one heap ---- */
 
 /*

@@ -217,6 +217,58 @@ START_TEST(a_tick_purges_what_was_freed_to_a_sleeping_thread)
 }
 END_TEST
 
+/* ---- Arenas in the pool ---- */
+
+START_TEST(a_tick_lets_a_pooled_arena_rest)
+{
+    start_owner();
+    owner_does(take_all);
+    owner_does(free_all);
+    owner_does(NULL);
+    ck_assert_int_eq(arena_status(owner.arena), ARENA_POOLED);
+    ck_assert_uint_gt(totals().in_slabs, 0); /* its current slab and its magazine */
+    arena_tick(os_now_ms());
+    ck_assert(!owner.arena->rested);
+    arena_tick(due(1));
+    ck_assert(owner.arena->rested);
+    ck_assert_int_eq(arena_status(owner.arena), ARENA_POOLED);
+    ck_assert_uint_eq(totals().in_slabs, 0);
+    ck_assert_uint_eq(totals().free_dirty, 0);
+    ck_assert(arena_is_valid(owner.arena));
+}
+END_TEST
+
+/* What a dead thread's arena has idle after all its blocks were freed by the caller, who holds
+ * `in_use` blocks of its own meanwhile. */
+static size_t idle_after_remote_frees(size_t in_use)
+{
+    static char *own[2 * BLOCKS];
+
+    start_owner();
+    owner_does(take_all);
+    owner_does(NULL);
+    for (size_t i = 0; i < in_use; i++)
+        own[i] = alloc_block(SIZE);
+    for (int i = 0; i < BLOCKS; i++)
+        free_block(owner.blocks[i]);
+    for (size_t i = 0; i < in_use; i++)
+        free_block(own[i]);
+    ck_assert(arena_is_valid(owner.arena));
+    return totals().free_dirty + totals().in_slabs;
+}
+
+START_TEST(a_drained_arena_keeps_what_is_little_beside_what_is_in_use)
+{
+    ck_assert_uint_gt(idle_after_remote_frees(2 * BLOCKS), BLOCKS * (size_t)SIZE / 2);
+}
+END_TEST
+
+START_TEST(a_drained_arena_gives_back_what_is_much)
+{
+    ck_assert_uint_lt(idle_after_remote_frees(0), 2 * MIB);
+}
+END_TEST
+
 START_TEST(a_tick_gives_back_the_large_stock)
 {
     struct large_totals before, after;
@@ -381,6 +433,9 @@ Suite *arena_idle_suite(void)
     tcase_add_test(tests, a_tick_gives_back_what_a_sleeping_thread_freed);
     tcase_add_test(tests, a_tick_comes_once_in_a_decay);
     tcase_add_test(tests, a_tick_purges_what_was_freed_to_a_sleeping_thread);
+    tcase_add_test(tests, a_tick_lets_a_pooled_arena_rest);
+    tcase_add_test(tests, a_drained_arena_keeps_what_is_little_beside_what_is_in_use);
+    tcase_add_test(tests, a_drained_arena_gives_back_what_is_much);
     tcase_add_test(tests, a_tick_gives_back_the_large_stock);
     tcase_add_test(tests, freeing_for_others_ticks);
     tcase_add_test(tests, trimming_purges_what_was_freed_to_a_sleeping_thread);

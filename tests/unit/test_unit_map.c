@@ -229,6 +229,7 @@ Suite *unit_map_suite(void)
     tcase_add_test(tests, what_is_given_up_is_not_covered_later);
     tcase_add_test(tests, what_a_lost_thread_had_begun_is_done_again);
     tcase_add_test(tests, threads_cover_heaps_side_by_side);
+    tcase_set_timeout(tests, 60);
     suite_add_tcase(suite, tests);
     return suite;
 }
