@@ -87,6 +87,37 @@ START_TEST(a_block_is_freed_once_and_collected_once)
 }
 END_TEST
 
+START_TEST(each_class_is_collected_by_itself)
+{
+    static struct magazine_entry other_entries[MAGAZINE_MOST];
+    static struct bin other;
+    unsigned class = size_class_of(48), other_class = size_class_of(80);
+    struct bin *bins[] = {&bin, &other};
+
+    begin_bin(48);
+    bin_init(&other, other_class, other_entries);
+    for (int i = 0; i < 2; i++)
+        ck_assert(bin_make_slab(bins[i], &set));
+    char *block = bin.slab->base, *others = other.slab->base;
+    state_set(state_of(block), BLOCK_LIVE);
+    state_set(state_of(others), BLOCK_LIVE);
+    ck_assert(free_remotely(block) && free_remotely(others));
+
+    ck_assert(remote_pending_class(&set, class) && remote_pending_class(&set, other_class));
+    ck_assert(!remote_pending_class(&set, size_class_of(64)));
+    ck_assert_uint_eq(remote_collect_class(&set, class), 1);
+    ck_assert_uint_eq(*state_of(block), BLOCK_FREE);
+    ck_assert_uint_eq(*state_of(others), BLOCK_REMOTE);
+    ck_assert(!remote_pending_class(&set, class) && remote_pending_class(&set, other_class));
+    ck_assert_uint_eq(remote_collect_class(&set, class), 0);
+    remote_collect_due(&set, set.collected + 3599999);
+    ck_assert_uint_eq(*state_of(others), BLOCK_REMOTE);
+    remote_collect_due(&set, set.collected + 3600000);
+    ck_assert_uint_eq(*state_of(others), BLOCK_FREE);
+    ck_assert(!remote_pending(&set) && !remote_pending_class(&set, other_class));
+}
+END_TEST
+
 START_TEST(only_a_live_block_is_freed)
 {
     begin_bin(48);
@@ -364,15 +395,17 @@ START_TEST(nothing_is_lost_between_threads)
     static const size_t sizes[] = {16, 1024, 64 * 1024};
     struct freer freers[THREADS] = {{.freed = 0}};
     struct random random = random_begin();
-    size_t collected = 0, freed = 0, taken = 0, most = _i == 2 ? BLOCKS / 10 : BLOCKS;
+    size_t collected = 0, freed = 0, taken = 0, size = sizes[_i / 2];
+    size_t most = size > 1024 ? BLOCKS / 10 : BLOCKS;
+    bool by_class = _i % 2 != 0;
 
-    begin_bin(sizes[_i]);
+    begin_bin(size);
     for (int i = 0; i < THREADS; i++)
         ck_assert_int_eq(pthread_create(&freers[i].thread, NULL, free_slots, &freers[i]), 0);
     while (taken < most) {
         char **slot = &slots[random_below(&random, SLOTS)];
         if (__atomic_load_n(slot, __ATOMIC_RELAXED) != NULL) {
-            collected += remote_collect(&set);
+            collected += by_class ? remote_collect_class(&set, bin.class) : remote_collect(&set);
             sched_yield();
             continue;
         }
@@ -387,7 +420,9 @@ START_TEST(nothing_is_lost_between_threads)
         ck_assert_uint_eq(freers[i].failed, 0);
         freed += freers[i].freed;
     }
-    collected += remote_collect(&set);
+    /* by class alone: a class's bit that was lost would show */
+    collected += by_class ? remote_collect_class(&set, bin.class) : remote_collect(&set);
+    ck_assert_uint_eq(by_class ? remote_collect(&set) : 0, 0);
     /* a slab whose last blocks become REMOTE behind a scan is released with them, uncounted */
     ck_assert_msg(freed == most && collected <= most, "%zu freed, %zu collected; seed %" PRIu64,
                   freed, collected, random.seed);
@@ -559,6 +594,7 @@ Suite *remote_suite(void)
     tcase_set_timeout(tests, 60);
     tcase_add_checked_fixture(tests, begin, NULL);
     tcase_add_test(tests, a_block_is_freed_once_and_collected_once);
+    tcase_add_test(tests, each_class_is_collected_by_itself);
     tcase_add_test(tests, only_a_live_block_is_freed);
     tcase_add_test(tests, every_pending_slab_of_every_heap_is_collected);
     tcase_add_test(tests, a_late_notice_of_a_released_slab_is_harmless);
@@ -568,7 +604,7 @@ Suite *remote_suite(void)
     tcase_add_test(tests, an_owner_that_collects_is_left_alone);
     tcase_add_test(tests, the_owner_waits_for_who_purges);
     tcase_add_test(tests, a_tick_purges_what_was_pending_at_the_last);
-    tcase_add_loop_test(tests, nothing_is_lost_between_threads, 0, 3);
+    tcase_add_loop_test(tests, nothing_is_lost_between_threads, 0, 6);
     tcase_add_test(tests, purging_beside_an_owner_touches_no_live_block);
     tcase_add_test(tests, no_block_is_purged_in_its_next_life);
     tcase_add_test(tests, of_two_that_free_the_same_block_one_wins);
