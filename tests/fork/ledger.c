@@ -146,9 +146,10 @@ void ledger_rest_now(struct ledger_rest *rest)
     rest->large_blocks = stats.large_blocks;
     rest->address_space = mapped_bytes() - stats.mapped;
     for (size_t i = 0; i < ledger.count; i++) {
+        size_t size = malloc_usable_size(ledger.known[i].block); /* perhaps of a wider class */
         size_t *counted = ledger.known[i].size >= LEDGER_LARGE_FROM
                               ? &rest->large_blocks
-                              : &rest->blocks[ledger_class(&stats, ledger.known[i].size)];
+                              : &rest->blocks[ledger_class(&stats, size)];
         CHECK(*counted != 0);
         --*counted;
     }
