@@ -66,6 +66,19 @@ bug pool.pml -DBUG_BORROW_UNCHECKED
 bug pool.pml -DBUG_BORROW_LISTED
 bug pool.pml -DBUG_ENDED_KEEPS
 bug pool.pml -DBUG_EXIT_KEEPS
+good fork.pml -DEXIT -DREUSE
+good fork.pml -DTRIM
+bug fork.pml -DBUG_NEVER_LOST
+bug fork.pml -DBUG_SURVIVOR_LOST
+bug fork.pml -DBUG_NOT_NOTICED
+bug fork.pml -DBUG_ASSUMES_KNOWN
+bug fork.pml -DBUG_HOLD_LAST
+bug fork.pml -DBUG_REBUILD_HIDES
+bug fork.pml -DBUG_LOOKS_AT_BITS
+bug fork.pml -DBUG_KEEPS_CACHED
+bug fork.pml -DBUG_FREES_LIVE
+bug fork.pml -DBUG_ARENA_NOT_REBUILT
+bug fork.pml -DPURGE -DBUG_KEEPS_PURGED
 
 if [ "$failed" -ne 0 ]; then
     echo "check-model: $failed results are not as wanted" >&2
