@@ -48,9 +48,9 @@ static struct {
 
 /* ---- the pool ---- */
 
-static void set_status(struct arena *arena, enum arena_status status)
+static void set_status_in(struct arena *arena, enum arena_status status, uint32_t generation)
 {
-    uint64_t word = arena_status_word(status);
+    uint64_t word = arena_status_word(status, generation);
     /* release: `orphan` is written before; a child forked in between sees both or neither */
     __atomic_store_n(&arena->status, word, __ATOMIC_RELEASE);
 }
@@ -62,6 +62,11 @@ static void count_idle(struct arena *arena, size_t idle, size_t slabs)
     pool.slabs += slabs - arena->pooled_slabs;
     arena->pooled_idle = idle;
     arena->pooled_slabs = slabs;
+}
+
+static void set_status(struct arena *arena, enum arena_status status)
+{
+    set_status_in(arena, status, lock_generation());
 }
 
 /* Takes an arena that is in nobody's hands for the calling thread. Needs the pool's lock. */
@@ -87,19 +92,23 @@ static bool is_held(const struct arena *arena, const struct arena *held)
     return held != NULL;
 }
 
-static bool is_of_older_generation(const struct arena *arena)
+/* True if the arena's status is older than that generation. */
+static bool is_older_than(const struct arena *arena, uint32_t generation)
 {
     uint64_t word = __atomic_load_n(&arena->status, __ATOMIC_RELAXED);
-    return (uint32_t)(word >> STATUS_GENERATION_SHIFT) != lock_generation();
+    return (uint32_t)(word >> STATUS_GENERATION_SHIFT) != generation;
 }
 
 /*
  * Makes the pool's list from the status of all arenas. One that is of an older generation was lost
- * in a fork, unless the thread that forked had it.
+ * in a fork, unless the thread that forked had it. A signal handler may fork meanwhile: what is
+ * found here is of the generation at the beginning and says so, and the child makes the list again.
  */
 static void pool_rebuild(void)
 {
+    uint32_t generation = lock_generation();
     void *held;
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
     pool.complete = lock_find_survivor(&held);
     list_init(&pool.list);
     pool.made = 0;
@@ -107,20 +116,23 @@ static void pool_rebuild(void)
     for (struct arena *arena = pool.all; arena != NULL; arena = arena->next) {
         pool.made = (uint32_t)max_size(pool.made, arena->number);
         arena->pooled.next = NULL;
-        if (arena_status(arena) != ARENA_POOLED && is_of_older_generation(arena) && pool.complete) {
+        if (arena_status(arena) != ARENA_POOLED && is_older_than(arena, generation) &&
+            pool.complete) {
             bool lost = !is_held(arena, held);
             arena->orphan = arena->orphan || lost;
             if (lost)
                 __atomic_store_n(&arena->drain_at, DRAIN_LEAST, __ATOMIC_RELAXED);
-            set_status(arena, lost ? ARENA_POOLED : arena_status(arena));
+            set_status_in(arena, lost ? ARENA_POOLED : arena_status(arena), generation);
         }
         if (arena_status(arena) == ARENA_POOLED) {
             list_push_front(&pool.list, &arena->pooled);
             pool.idle += arena->pooled_idle;
             pool.slabs += arena->pooled_slabs;
+        } else {
+            arena->pooled_idle = arena->pooled_slabs = 0; /* a lost thread had begun to retire it */
         }
     }
-    pool.generation = lock_generation();
+    pool.generation = generation;
     pool.ready = true;
 }
 
@@ -380,7 +392,7 @@ static void drain(struct arena *arena)
 
 void arena_count_pooled(struct arena *arena, size_t bytes)
 {
-    if (arena_status(arena) != ARENA_POOLED && is_of_older_generation(arena)) {
+    if (arena_status(arena) != ARENA_POOLED && is_older_than(arena, lock_generation())) {
         /* in a child: it becomes known whose it is */
         pool_lock();
         pool_unlock();

@@ -133,16 +133,17 @@ static inline enum arena_status arena_status(const struct arena *arena)
     return (enum arena_status)(__atomic_load_n(&arena->status, __ATOMIC_RELAXED) & 3);
 }
 
-/* The status word of an arena that becomes so now. */
-static inline uint64_t arena_status_word(enum arena_status status)
+/* The status word of an arena that becomes so in that generation. */
+static inline uint64_t arena_status_word(enum arena_status status, uint32_t generation)
 {
-    return (uint64_t)lock_generation() << STATUS_GENERATION_SHIFT | (uint64_t)status;
+    return (uint64_t)generation << STATUS_GENERATION_SHIFT | (uint64_t)status;
 }
 
 /* True if the arena certainly has a thread; false in a child where nobody has looked yet. */
 static inline bool arena_is_owned(const struct arena *arena)
 {
-    return __atomic_load_n(&arena->status, __ATOMIC_RELAXED) == arena_status_word(ARENA_OWNED);
+    return __atomic_load_n(&arena->status, __ATOMIC_RELAXED) ==
+           arena_status_word(ARENA_OWNED, lock_generation());
 }
 
 /* To be called in the child of a fork, by the thread that forked: its arena stays its own. */

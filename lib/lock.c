@@ -61,11 +61,11 @@ static uint64_t holder_self(void)
     return (uint64_t)(uintptr_t)&thread_birth_plus_1 & LOCK_HOLDER;
 }
 
-/* The generation in which this thread was first seen here. */
-static uint32_t birth_self(void)
+/* The generation in which this thread was first seen here: `generation`, if that is now. */
+static uint32_t birth_in(uint32_t generation)
 {
     if (thread_birth_plus_1 == 0)
-        thread_birth_plus_1 = lock_generation() + 1;
+        thread_birth_plus_1 = generation + 1;
     return thread_birth_plus_1 - 1;
 }
 
@@ -103,12 +103,16 @@ bool lock_find_survivor(void **held)
     return known;
 }
 
-/* By the thread that forked, in the child. */
-static void note_survivor(void)
+/*
+ * By the thread that forked, in the child, which is of that generation. If the thread has not been
+ * seen before it has taken no lock: all of an older generation are others', even where it has got
+ * the address of a thread that was lost in a fork that nobody noticed.
+ */
+static void note_survivor(uint32_t generation)
 {
     if (lock_fork_state.on_fork != NULL)
         lock_fork_state.on_fork();
-    lock_fork_state.survivor_birth = birth_self();
+    lock_fork_state.survivor_birth = birth_in(generation);
     lock_fork_state.survivor = holder_self();
     __atomic_store_n(&lock_fork_state.survivor_missing, false, __ATOMIC_RELEASE);
 }
@@ -116,8 +120,9 @@ static void note_survivor(void)
 /* In the child, once, before anybody takes a lock there. */
 static void begin_generation(bool by_survivor)
 {
+    uint32_t generation = lock_generation() + 1;
     if (by_survivor) {
-        note_survivor();
+        note_survivor(generation);
     } else {
         /* it holds no lock: it has started a thread, which no signal handler may */
         lock_fork_state.survivor = 0;
@@ -125,7 +130,7 @@ static void begin_generation(bool by_survivor)
     }
     /* release, for the compiler: a child of this child sees the survivor with the generation, and
      * this one counted before `armed` says that nothing is to be counted */
-    __atomic_store_n(&lock_fork_state.generation, lock_generation() + 1, __ATOMIC_RELEASE);
+    __atomic_store_n(&lock_fork_state.generation, generation, __ATOMIC_RELEASE);
     __atomic_store_n(&lock_fork_state.armed, false, __ATOMIC_RELEASE);
 }
 
@@ -145,12 +150,10 @@ void lock_forked(void)
 }
 
 /*
- * At the first lock that is taken in a child: sees a fork without handlers (_Fork, raw clone), and
- * arms the page for the next one. Where the handler has run the page could be armed there, but a
- * child that only execs need not pay for it. A child of such a child that nobody notices repeats
- * its generation, which does no harm: no lock was taken in it before.
+ * As arm, once. False if the page has to be looked at again: another thread is arming it, or a
+ * signal handler has forked meanwhile, which wiped it.
  */
-static COLD void arm(uint32_t *alive)
+static bool try_to_arm(uint32_t *alive)
 {
     uint32_t seen = ALIVE_WIPED;
     bool first = os_is_main_thread();
@@ -159,15 +162,29 @@ static COLD void arm(uint32_t *alive)
         if (lock_fork_state.armed)
             begin_generation(first);
         else if (first && lock_fork_state.survivor != holder_self())
-            note_survivor();
+            note_survivor(lock_generation());
         lock_fork_state.armed = true;
-        __atomic_store_n(alive, ALIVE_ARMED, __ATOMIC_RELEASE);
-        return;
+        seen = ALIVE_ARMING;
+        return __atomic_compare_exchange_n(alive, &seen, ALIVE_ARMED, false, __ATOMIC_RELEASE,
+                                           __ATOMIC_RELAXED);
     }
-    while (__atomic_load_n(alive, __ATOMIC_ACQUIRE) == ALIVE_ARMING)
-        pause_processor();
+    if (seen == ALIVE_ARMING)
+        return false;
     if (first && __atomic_load_n(&lock_fork_state.survivor_missing, __ATOMIC_RELAXED))
-        note_survivor();
+        note_survivor(lock_generation());
+    return true;
+}
+
+/*
+ * At the first lock that is taken in a child: sees a fork without handlers (_Fork, raw clone), and
+ * arms the page for the next one. Where the handler has run the page could be armed there, but a
+ * child that only execs need not pay for it. A child of such a child that nobody notices repeats
+ * its generation, which does no harm: no lock was taken in it before.
+ */
+static COLD void arm(uint32_t *alive)
+{
+    while (!try_to_arm(alive))
+        pause_processor();
 }
 
 /*
@@ -185,7 +202,7 @@ static void notice_fork(void)
 
 static uint64_t word_of_self(void)
 {
-    birth_self();
+    birth_in(lock_generation());
     return ((uint64_t)lock_generation() << GENERATION_SHIFT) | holder_self();
 }
 

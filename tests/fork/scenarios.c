@@ -15,7 +15,7 @@ enum {
     TINY_SLAB = 1024, /* the first slab has 64 blocks, one window */
     SMALL = 16384,    /* the first slab has 8 blocks */
     BIG = 1 << 20,    /* a slab each, 16 units of 64 KiB */
-    OTHER = 320,      /* a size that is not under test */
+    OTHER = 512,      /* a size that is not under test */
     LARGE = 2 << 20,
     MIB = 1 << 20,
     WINDOW = 64, /* blocks */

@@ -12,7 +12,9 @@
  * code's are ordered by acquire, by a fence, by an address, or by being of one variable.
  *
  * Defines:
- *   TWO_SLABS       the two states are of two slabs, otherwise of one
+ *   TWO_SLABS       the two states are of two slabs of different classes, otherwise of one slab
+ *   COLLECTS=1      the owner collects all that is pending and never a class by itself
+ *   COLLECTS=2      it collects a class by itself and never all; without the define it does both
  *   DOUBLE_FREE=0   the program frees block 0 of the slab twice, the second time ordered after the
  *                   first; any thread may be first and second
  *   DOUBLE_FREE=1   the same with block 1, which the owner frees first
@@ -26,6 +28,19 @@
 #define REMOTE 3
 
 #define NONE 255 /* nothing in this place of a buffer */
+
+/* Of a class in `classes`: one of its own with two slabs, else one for both classes. */
+#ifdef TWO_SLABS
+#define BIT(class)  (class)
+#define ALL_CLASSES 3
+#else
+#define BIT(class)  1
+#define ALL_CLASSES 1
+#endif
+
+#ifndef COLLECTS
+#define COLLECTS 3
+#endif
 
 #ifdef TWO_SLABS
 #define SLABS   2
@@ -59,6 +74,7 @@ byte state[2];
 byte geometry[SLABS]; /* of struct slab: the class, 0 for none */
 bit slab_pending[SLABS];
 bit heap_pending;
+byte classes; /* heap_set->pending_classes: the bits of classes */
 
 /* ---- the owner's buffer ---- */
 
@@ -66,14 +82,17 @@ byte owner_state[2] = NONE;
 byte owner_geometry[SLABS] = NONE;
 bit owner_clears_slab[SLABS]; /* an exchange with 0 has not arrived yet */
 bit owner_clears_heap;
+byte owner_clears_classes; /* the bits that are on their way to 0 */
 
 #define OWNER_STATES_ARRIVED (owner_state[0] == NONE && owner_state[1] == NONE)
 #ifdef TWO_SLABS
 #define OWNER_GEOMETRY_ARRIVED (owner_geometry[0] == NONE && owner_geometry[1] == NONE)
-#define OWNER_CLEARS_ARRIVED (!owner_clears_slab[0] && !owner_clears_slab[1] && !owner_clears_heap)
+#define OWNER_CLEARS_ARRIVED \
+    (!owner_clears_slab[0] && !owner_clears_slab[1] && !owner_clears_heap && !owner_clears_classes)
 #else
 #define OWNER_GEOMETRY_ARRIVED (owner_geometry[0] == NONE)
-#define OWNER_CLEARS_ARRIVED (!owner_clears_slab[0] && !owner_clears_heap)
+#define OWNER_CLEARS_ARRIVED \
+    (!owner_clears_slab[0] && !owner_clears_heap && !owner_clears_classes)
 #endif
 #define OWNER_ARRIVED (OWNER_STATES_ARRIVED && OWNER_GEOMETRY_ARRIVED && OWNER_CLEARS_ARRIVED)
 
@@ -84,9 +103,11 @@ bit owner_clears_heap;
 byte sets_remote[2] = NONE; /* number of the state that REMOTE is on its way to */
 byte sets_slab[2] = NONE;   /* the slab whose bit */
 bit sets_heap[2];
+byte sets_class[2];         /* the bit in `classes`, 0 for none */
 byte writes_data[2] = NONE; /* address of the block that the program's last store went to */
 
-#define SENDER_ARRIVED(t) (sets_remote[t] == NONE && sets_slab[t] == NONE && !sets_heap[t])
+#define SENDER_ARRIVED(t)                                                                   \
+    (sets_remote[t] == NONE && sets_slab[t] == NONE && !sets_heap[t] && sets_class[t] == 0)
 #define QUIET(t) (!busy[t] && SENDER_ARRIVED(t) && writes_data[t] == NONE)
 
 
@@ -103,6 +124,7 @@ byte writes_data[2] = NONE; /* address of the block that the program's last stor
                 sets_remote[t] = NONE }                                                     \
     :: d_step { sets_slab[t] != NONE -> slab_pending[sets_slab[t]] = 1; sets_slab[t] = NONE } \
     :: d_step { sets_heap[t] -> heap_pending = 1; sets_heap[t] = 0 }                        \
+    :: d_step { sets_class[t] != 0 -> classes = classes | sets_class[t]; sets_class[t] = 0 } \
     :: writes_data[t] != NONE -> writes_data[t] = NONE
 
 /* Carries stores from the buffers to memory, one at a time and in any order. */
@@ -119,6 +141,8 @@ end:
     :: CLEAR_ARRIVES(1)
 #endif
     :: d_step { owner_clears_heap -> heap_pending = 0; owner_clears_heap = 0 }
+    :: d_step { owner_clears_classes != 0 -> classes = classes & ~owner_clears_classes;
+                owner_clears_classes = 0 }
     :: SENDER_ARRIVES(0)
     :: SENDER_ARRIVES(1)
     od
@@ -143,11 +167,28 @@ bit released[2];        /* wrong: the slab was released, which the thread's look
 
 /* ---- a thread that frees ---- */
 
+/* L3. lib/remote.c: set_pending for heap_set->pending_classes */
+#ifdef BUG_CLASS_BIT_FIRST
+#define L3_WAITS (sets_remote[t] == NONE)
+#else
+#define L3_WAITS (!sets_heap[t])
+#endif
+inline set_class()
+{
+    if
+    :: L3_WAITS && (classes & bit_of_class)
+    :: L3_WAITS && !(classes & bit_of_class) ->
+        d_step { SENDER_ARRIVED(t) && sets_class[1 - t] == 0 && owner_clears_classes == 0 ->
+                 sets_class[t] = bit_of_class }
+    fi
+}
+
 /* wrong: lib/free.c: free_slow, misuse report it. */
 proctype sender(byte t)
 {
     byte number; /* of the state */
     byte slab;
+    byte bit_of_class; /* by the geometry that was read */
 
 end:
     do
@@ -187,7 +228,9 @@ end:
     atomic {
         released[t] = wrong[t] && owner_geometry[slab] != NONE; /* it reads what is not true any more */
         if
-        :: STARTS(geometry[slab], freeing[t]) -> number = NUMBER(geometry[slab], freeing[t])
+        :: STARTS(geometry[slab], freeing[t]) ->
+            number = NUMBER(geometry[slab], freeing[t]);
+            bit_of_class = BIT(geometry[slab])
         :: else -> number = NONE
         fi
     }
@@ -199,6 +242,7 @@ end:
 #ifdef BUG_BITS_FIRST
     slab_pending[slab] = 1;
     heap_pending = 1;
+    classes = classes | bit_of_class;
 #endif
 
     /* S. lib/remote.c: remote_free, the compare-and-swap, which is also a release. Two things are
@@ -239,24 +283,32 @@ end_s:
 #endif
 
 #ifndef BUG_BITS_FIRST
-#ifndef BUG_L1_ACQUIRE
-    sets_remote[t] == NONE; /* sequentially consistent: the load waits for S */
+#ifdef BUG_CLASS_BIT_FIRST
+    set_class();
+#endif
+#ifdef BUG_L1_ACQUIRE
+#define L1_WAITS
+#else
+#define L1_WAITS sets_remote[t] == NONE && /* sequentially consistent: the load waits for S */
 #endif
     /* L1. lib/remote.c: set_pending for heap->pending */
     if
-    :: slab_pending[slab]
-    :: !slab_pending[slab] ->
+    :: L1_WAITS slab_pending[slab]
+    :: L1_WAITS !slab_pending[slab] ->
         d_step { SENDER_ARRIVED(t) && sets_slab[1 - t] != slab && !owner_clears_slab[slab] ->
                  sets_slab[t] = slab }
     fi;
 
-    sets_slab[t] == NONE; /* sequentially consistent: the load waits for the fetch-or */
-    /* L2. lib/remote.c: set_pending for heap_set->pending */
+    /* L2. lib/remote.c: set_pending for heap_set->pending. The load waits for the fetch-or. */
     if
-    :: heap_pending
-    :: !heap_pending ->
+    :: sets_slab[t] == NONE && heap_pending
+    :: sets_slab[t] == NONE && !heap_pending ->
         d_step { SENDER_ARRIVED(t) && !sets_heap[1 - t] && !owner_clears_heap -> sets_heap[t] = 1 }
     fi;
+
+#ifndef BUG_CLASS_BIT_FIRST
+    set_class();
+#endif
 #endif
 
 #ifdef DOUBLE_FREE
@@ -276,7 +328,8 @@ done:
         reused[t] = 0;
         released[t] = 0;
         number = 0;
-        slab = 0
+        slab = 0;
+        bit_of_class = 0
     }
     goto end
 }
@@ -471,7 +524,7 @@ inline take_remote_of(s)
     fi
 }
 
-/* X1. lib/remote.c: collect_heap, the exchange. */
+/* X1. lib/remote.c: collect_heap, the fetch-and. */
 inline clear_slab(s)
 {
     d_step { OWNER_ARRIVED && sets_slab[0] != s && sets_slab[1] != s -> owner_clears_slab[s] = 1 }
@@ -481,6 +534,13 @@ inline clear_slab(s)
 inline clear_heap()
 {
     d_step { OWNER_ARRIVED && !sets_heap[0] && !sets_heap[1] -> owner_clears_heap = 1 }
+}
+
+/* X3. lib/remote.c: remote_collect, the exchange; remote_collect_class, the fetch-and. */
+inline clear_classes(bits)
+{
+    d_step { OWNER_ARRIVED && sets_class[0] == 0 && sets_class[1] == 0 ->
+             owner_clears_classes = bits }
 }
 
 /* lib/remote.c: collect_heap, for the bit of one slab; lib/slab.c: slab_collect. */
@@ -510,6 +570,7 @@ inline collect_slab(s)
 inline collect()
 {
     heap_pending; /* lib/remote.h: remote_pending */
+    clear_classes(ALL_CLASSES);
 #ifndef BUG_HEAP_BIT_LAST
     clear_heap();
 #ifndef BUG_NO_FENCE_HEAP
@@ -522,6 +583,43 @@ inline collect()
 #endif
 #ifdef BUG_HEAP_BIT_LAST
     clear_heap();
+#endif
+    fence()
+}
+
+/* lib/remote.c: slabs_of_class. */
+inline collect_slab_of(s, c)
+{
+    if
+    :: class[s] == 0 || BIT(class[s]) == BIT(c) -> collect_slab(s)
+    :: BIT(class[s]) != BIT(c)
+    fi
+}
+
+/* lib/remote.c: remote_collect_class. The heaps' bits stay. */
+inline collect_class(c)
+{
+    classes & BIT(c); /* lib/remote.h: remote_pending_class */
+#ifndef BUG_CLASS_BIT_LAST
+    clear_classes(BIT(c));
+#ifndef BUG_CLASS_UNORDERED
+    fence(); /* remote_begin */
+#endif
+#endif
+    if
+    :: heap_pending ->
+#ifdef BUG_CLASS_CLEARS_HEAP
+        clear_heap();
+        fence();
+#endif
+        collect_slab_of(0, c);
+#ifdef TWO_SLABS
+        collect_slab_of(1, c)
+#endif
+    :: !heap_pending
+    fi;
+#ifdef BUG_CLASS_BIT_LAST
+    clear_classes(BIT(c));
 #endif
     fence()
 }
@@ -592,8 +690,10 @@ inline make_slab(s)
     ((magazine == NONE || OWNER_READS(magazine) == CACHED) &&                                   \
      (!(window & 1) || OWNER_READS(0) == FREE) && (!(window & 2) || OWNER_READS(1) == FREE))
 
-/* Nobody is on the way, and a REMOTE block has no bits. */
-#define HAS_BITS(i) (class[SLAB(i)] == 0 || state[i] != REMOTE || (slab_pending[SLAB(i)] && heap_pending))
+/* Nobody is on the way, and a REMOTE block has not all of its bits. */
+#define HAS_BITS(i)                                                                             \
+    (class[SLAB(i)] == 0 || state[i] != REMOTE ||                                               \
+     (slab_pending[SLAB(i)] && heap_pending && (classes & BIT(class[SLAB(i)]))))
 #define NOTIFICATION_LOST                                                                       \
     (OWNER_ARRIVED && QUIET(0) && QUIET(1) && !(HAS_BITS(0) && HAS_BITS(1)))
 
@@ -606,7 +706,7 @@ active proctype owner()
         run sender(0);
         run sender(1)
 #ifdef TWO_SLABS
-        class[0] = 1; class[1] = 1; geometry[0] = 1; geometry[1] = 1
+        class[0] = 1; class[1] = 2; geometry[0] = 1; geometry[1] = 2
 #endif
     }
 
@@ -644,6 +744,14 @@ end:
     :: send(1, 0)
 #endif
 #endif
+#if COLLECTS & 1
     :: collect()
+#endif
+#if COLLECTS & 2
+    :: collect_class(1)
+#ifdef TWO_SLABS
+    :: collect_class(2)
+#endif
+#endif
     od
 }

@@ -25,7 +25,7 @@ check() {
     rm -f pan*
     spin -a "$@" "$source_directory/$model" >spin.log || { cat spin.log && exit 1; }
     gcc -w -O2 -DSAFETY -DCOLLAPSE -DMEMLIM=1900 -o pan pan.c
-    ./pan -m1000000 >pan.log || { cat pan.log && exit 1; }
+    ./pan -m4000000 >pan.log || { cat pan.log && exit 1; }
     errors=$(sed -n 's/.*errors: \([0-9]*\).*/\1/p' pan.log)
     states=$(sed -n 's/^ *\([0-9.e+]*\) states, stored.*/\1/p' pan.log | head -n 1)
     local found=none
@@ -44,9 +44,9 @@ bug() { check some "$@"; }
 
 good remote.pml
 good remote.pml -DTWO_SLABS
-good remote.pml -DDOUBLE_FREE=0
+good remote.pml -DDOUBLE_FREE=0 -DCOLLECTS=1
 good remote.pml -DDOUBLE_FREE=1
-good remote.pml -DSAME_INSTANT
+good remote.pml -DSAME_INSTANT -DCOLLECTS=1
 bug remote.pml -DBUG_S_RELAXED
 bug remote.pml -DBUG_S_NOT_ATOMIC -DSAME_INSTANT
 bug remote.pml -DBUG_BITS_FIRST
@@ -56,12 +56,29 @@ bug remote.pml -DBUG_CLEAR_AFTER_SCAN
 bug remote.pml -DBUG_NO_FENCE_SLAB
 bug remote.pml -DBUG_NO_FENCE_HEAP
 bug remote.pml -DBUG_HEAP_BIT_LAST
+bug remote.pml -DBUG_CLASS_BIT_FIRST
+bug remote.pml -DBUG_CLASS_BIT_LAST
+bug remote.pml -DBUG_CLASS_UNORDERED
+bug remote.pml -DBUG_CLASS_CLEARS_HEAP -DTWO_SLABS
 good pool.pml
 bug pool.pml -DBUG_UNLOCK_RELAXED
 bug pool.pml -DBUG_BORROW_UNCHECKED
 bug pool.pml -DBUG_BORROW_LISTED
 bug pool.pml -DBUG_ENDED_KEEPS
 bug pool.pml -DBUG_EXIT_KEEPS
+good fork.pml -DEXIT -DREUSE
+good fork.pml -DTRIM
+bug fork.pml -DBUG_NEVER_LOST
+bug fork.pml -DBUG_SURVIVOR_LOST
+bug fork.pml -DBUG_NOT_NOTICED
+bug fork.pml -DBUG_ASSUMES_KNOWN
+bug fork.pml -DBUG_HOLD_LAST
+bug fork.pml -DBUG_REBUILD_HIDES
+bug fork.pml -DBUG_LOOKS_AT_BITS
+bug fork.pml -DBUG_KEEPS_CACHED
+bug fork.pml -DBUG_FREES_LIVE
+bug fork.pml -DBUG_ARENA_NOT_REBUILT
+bug fork.pml -DPURGE -DBUG_KEEPS_PURGED
 
 if [ "$failed" -ne 0 ]; then
     echo "check-model: $failed results are not as wanted" >&2
