@@ -2,14 +2,15 @@
  * Frees by a thread that does not own the block's arena.
  *
  * The freeing thread turns the state LIVE to REMOTE by one compare-and-swap, then makes sure that
- * two pending bits are set: the slab's in its heap's header, then the heap's in its set. The owner
- * clears them in the reverse order, by exchange, before it looks for REMOTE states. No queue: bits
- * survive the reuse of a slab and a fork, and one that is late or too many is harmless.
+ * three pending bits are set: the slab's in its heap's header, the heap's and the class's in its
+ * set. The owner clears them in the reverse order before it looks for REMOTE states; where it wants
+ * those of one class only, it leaves the heaps' bits. No queue: bits survive the reuse of a slab and
+ * a fork, and one that is late or too many is harmless.
  *
  * Why none is lost: freeing thread: S (state), then L (loads a bit), then sets the bit if it was
- * clear. Owner: X (exchange to 0), full fence, then scans. S, L and X are seq_cst. If L saw the bit
+ * clear. Owner: X (clears it), full fence, then scans. S, L and X are seq_cst. If L saw the bit
  * set, then L came before the X that clears it, so S came before X too and the scan after the fence
- * sees REMOTE. If L saw it clear, the thread sets it, after S, and a later X finds it. The two
+ * sees REMOTE. If L saw it clear, the thread sets it, after S, and a later X finds it. The
  * levels work alike. (The states that threads go through are listed in doc/remote.md.)
  *
  * An owner that sleeps collects nothing. Another thread may then purge the REMOTE blocks that fill
