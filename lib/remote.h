@@ -4,8 +4,8 @@
  * The freeing thread turns the state LIVE to REMOTE by one compare-and-swap, then makes sure that
  * three pending bits are set: the slab's in its heap's header, the heap's and the class's in its
  * set. The owner clears them in the reverse order before it looks for REMOTE states; where it wants
- * those of one class only, it leaves the heaps' bits. No queue: bits survive the reuse of a slab and
- * a fork, and one that is late or too many is harmless.
+ * those of one class only, it leaves the heaps' bits. No queue: bits survive the reuse of a slab
+ * and a fork, and one that is late or too many is harmless.
  *
  * Why none is lost: freeing thread: S (state), then L (loads a bit), then sets the bit if it was
  * clear. Owner: X (clears it), full fence, then scans. S, L and X are seq_cst. If L saw the bit
