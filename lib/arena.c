@@ -73,6 +73,8 @@ static void set_status(struct arena *arena, enum arena_status status)
 static void hold(struct arena *arena, enum arena_status status)
 {
     count_idle(arena, 0, 0);
+    /* what is freed from here on counts, since the holder may have collected before */
+    __atomic_store_n(&arena->pooled_bytes, 0, __ATOMIC_RELAXED);
     arena->held_before = thread_held;
     thread_held = arena;
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
@@ -227,7 +229,6 @@ struct retirement {
 
 static void retire(struct arena *arena, struct retirement as)
 {
-    __atomic_store_n(&arena->pooled_bytes, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&arena->drain_at, as.drain_at, __ATOMIC_RELAXED);
     __atomic_store_n(&arena->pooled_at, os_now_ms(), __ATOMIC_RELAXED);
     __atomic_store_n(&arena->rested, as.rested, __ATOMIC_RELAXED);
@@ -345,49 +346,65 @@ static void rest(struct arena *arena)
                   });
 }
 
+/*
+ * True if enough was freed to an arena while somebody had borrowed it: those who freed leave it to
+ * the borrower, who has to look after giving it back.
+ */
+static bool is_to_be_drained(const struct arena *arena)
+{
+    return __atomic_load_n(&arena->pooled_bytes, __ATOMIC_RELAXED) >=
+           __atomic_load_n(&arena->drain_at, __ATOMIC_RELAXED);
+}
+
 /* Lets an arena rest if it is in the pool and holds something idle; false if not. */
 static bool rest_if_pooled(struct arena *arena)
 {
     if (arena_status(arena) != ARENA_POOLED || __atomic_load_n(&arena->rested, __ATOMIC_RELAXED) ||
         !arena_borrow(arena))
         return false;
-    rest(arena);
+    do
+        rest(arena);
+    while (is_to_be_drained(arena) && arena_borrow(arena));
     return true;
 }
 
-/* True if pooled arenas, with a borrowed one that has so much, have too much idle. */
-static bool pool_is_over(size_t idle, size_t slabs)
+/* True if pooled arenas have too much idle. */
+static bool pool_is_over(void)
 {
     pool_lock();
-    idle += pool.idle;
-    slabs += pool.slabs;
+    size_t idle = pool.idle, slabs = pool.slabs;
     pool_unlock();
     size_t all = heap_bytes_in_slabs();
     return idle > POOL_IDLE_LEAST + (all > slabs ? all - slabs : 0);
 }
 
-/*
- * Collects in a borrowed arena and gives it back to the pool. Its pages stay for a thread that
- * begins in a moment, unless the pool has too much idle: then no pooled arena keeps any.
- */
+/* Collects in a borrowed arena and gives it back to the pool. */
 static void drain(struct arena *arena)
 {
     struct heap_totals totals;
     arena_flush(arena);
     heap_set_totals(&arena->heaps, &totals);
     size_t live = live_bytes(arena);
-    size_t idle = totals.free_dirty + totals.in_slabs - min_size(live, totals.in_slabs);
-    if (pool_is_over(idle, totals.in_slabs)) {
-        rest(arena);
-        for (struct arena *other = arena_first(); other != NULL; other = arena_next(other))
-            rest_if_pooled(other);
-        return;
-    }
     retire(arena, (struct retirement){
                       .drain_at = max_size(DRAIN_LEAST, live / DRAIN_SHARE),
-                      .idle = idle,
+                      .idle = totals.free_dirty + totals.in_slabs - min_size(live, totals.in_slabs),
                       .slabs = totals.in_slabs,
                   });
+}
+
+/*
+ * Drains an arena that is in the pool. Its pages stay for a thread that begins in a moment, unless
+ * the pool has too much idle: then no pooled arena keeps any. That is looked at when the arena is
+ * in the pool again, so that of threads that drain at once the last one sees what all have left.
+ */
+static void drain_pooled(struct arena *arena)
+{
+    while (is_to_be_drained(arena) && arena_borrow(arena))
+        drain(arena);
+    if (!pool_is_over())
+        return;
+    for (struct arena *each = arena_first(); each != NULL; each = arena_next(each))
+        rest_if_pooled(each);
 }
 
 void arena_count_pooled(struct arena *arena, size_t bytes)
@@ -403,11 +420,7 @@ void arena_count_pooled(struct arena *arena, size_t bytes)
     size_t before = __atomic_fetch_add(&arena->pooled_bytes, bytes, __ATOMIC_RELAXED);
     if (before / limit == (before + bytes) / limit)
         return;
-    /* again where others have freed enough meanwhile: they leave it to this thread */
-    while (__atomic_load_n(&arena->pooled_bytes, __ATOMIC_RELAXED) >=
-               __atomic_load_n(&arena->drain_at, __ATOMIC_RELAXED) &&
-           arena_borrow(arena))
-        drain(arena);
+    drain_pooled(arena);
 }
 
 size_t arena_trim(struct arena *own, bool unmap)
