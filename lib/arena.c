@@ -331,18 +331,24 @@ static size_t live_bytes(struct arena *arena)
     return live;
 }
 
-/* Gives back all that a borrowed arena holds idle, and the arena to the pool. */
-static void rest(struct arena *arena)
+/* Collects in a borrowed arena and gives it back to the pool; `rests`: after it has given back all
+ * that it holds idle. */
+static void drain(struct arena *arena, bool rests)
 {
     struct heap_totals totals;
     arena_flush(arena);
-    purge_slabs(arena);
-    heap_set_purge(&arena->heaps);
+    if (rests) {
+        purge_slabs(arena);
+        heap_set_purge(&arena->heaps);
+    }
     heap_set_totals(&arena->heaps, &totals);
+    size_t live = live_bytes(arena);
+    size_t idle = totals.free_dirty + totals.in_slabs - min_size(live, totals.in_slabs);
     retire(arena, (struct retirement){
-                      .drain_at = max_size(DRAIN_LEAST, live_bytes(arena) / DRAIN_SHARE),
+                      .drain_at = max_size(DRAIN_LEAST, live / DRAIN_SHARE),
+                      .idle = rests ? 0 : idle,
                       .slabs = totals.in_slabs,
-                      .rested = true,
+                      .rested = rests,
                   });
 }
 
@@ -363,7 +369,7 @@ static bool rest_if_pooled(struct arena *arena)
         !arena_borrow(arena))
         return false;
     do
-        rest(arena);
+        drain(arena, true);
     while (is_to_be_drained(arena) && arena_borrow(arena));
     return true;
 }
@@ -378,20 +384,6 @@ static bool pool_is_over(void)
     return idle > POOL_IDLE_LEAST + (all > slabs ? all - slabs : 0);
 }
 
-/* Collects in a borrowed arena and gives it back to the pool. */
-static void drain(struct arena *arena)
-{
-    struct heap_totals totals;
-    arena_flush(arena);
-    heap_set_totals(&arena->heaps, &totals);
-    size_t live = live_bytes(arena);
-    retire(arena, (struct retirement){
-                      .drain_at = max_size(DRAIN_LEAST, live / DRAIN_SHARE),
-                      .idle = totals.free_dirty + totals.in_slabs - min_size(live, totals.in_slabs),
-                      .slabs = totals.in_slabs,
-                  });
-}
-
 /*
  * Drains an arena that is in the pool. Its pages stay for a thread that begins in a moment, unless
  * the pool has too much idle: then no pooled arena keeps any. That is looked at when the arena is
@@ -400,7 +392,7 @@ static void drain(struct arena *arena)
 static void drain_pooled(struct arena *arena)
 {
     while (is_to_be_drained(arena) && arena_borrow(arena))
-        drain(arena);
+        drain(arena, false);
     if (!pool_is_over())
         return;
     for (struct arena *each = arena_first(); each != NULL; each = arena_next(each))

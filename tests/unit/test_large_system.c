@@ -146,7 +146,6 @@ START_TEST(a_hundred_thousand_blocks)
 }
 END_TEST
 
-/* Where address space is short, the stock goes before a request fails. */
 enum { ASKED, DECLINED, NEITHER };
 
 /* What each value of the option has a block of 2 MiB and one of 4 MiB ask for. */
@@ -191,6 +190,7 @@ START_TEST(large_blocks_ask_for_huge_pages)
 }
 END_TEST
 
+/* Where address space is short, the stock goes before a request fails. */
 START_TEST(stock_goes_back_before_a_request_fails)
 {
     void *block = alloc(24 * MIB);
