@@ -40,7 +40,20 @@ static size_t give_everything_back(struct arena *arena)
     return large_purge(true) + arena_trim(arena, true) + unit_map_trim();
 }
 
-/* Fills the bin's window: returns false only if there is no memory. */
+/* Opens a window in the bin's current slab, or else in the first partial one that has any. */
+static bool open_some_window(struct bin *bin)
+{
+    do
+        if (bin_open_window(bin))
+            return true;
+    while (bin_next_slab(bin));
+    return false;
+}
+
+/*
+ * Fills the bin's window: returns false only if there is no memory. The current slab may get blocks
+ * from each collection, and is left only when it has none.
+ */
 static bool alloc_refill(struct arena *arena, struct bin *bin)
 {
     if (bin_open_window(bin))
@@ -53,11 +66,13 @@ static bool alloc_refill(struct arena *arena, struct bin *bin)
     uint64_t now = os_now_ms();
     arena_tick(now);
     remote_collect_due(&arena->heaps, now);
-    while (bin_next_slab(bin))
-        if (bin_open_window(bin))
-            return true;
-    if (remote_pending(&arena->heaps))
+    if (open_some_window(bin))
+        return true;
+    if (remote_pending(&arena->heaps)) {
         remote_collect(&arena->heaps);
+        if (open_some_window(bin))
+            return true;
+    }
     arena_grow(arena, bin_next_slab_bytes(bin));
     if (bin_make_slab(bin, &arena->heaps))
         return bin_open_window(bin);

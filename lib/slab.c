@@ -111,6 +111,7 @@ static void leave_exhausted(struct bin *bin)
     struct slab *slab = bin->slab;
     if (slab == NULL)
         return;
+    ASSERT(slab->summary == 0 && !slab->purged);
     slab->current = false;
     slab->until_check = 1;
     bin->slab = NULL;
