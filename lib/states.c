@@ -41,6 +41,26 @@ uint64_t states_match(const uint8_t *states, uint8_t value)
            match_16(states + 32, wanted) << 32 | match_16(states + 48, wanted) << 48;
 }
 
+/* As match_16, but a byte for each state: -1 if it is wanted[i], else 0. */
+static inline __m128i equal_16(const uint8_t *states, __m128i wanted)
+{
+    return _mm_cmpeq_epi8(_mm_load_si128((const __m128i *)(const void *)states), wanted);
+}
+
+/* How many of the 64 states from `states` on are `value`. SSE2 cannot count bits, but add bytes. */
+static size_t count_in_group(const uint8_t *states, uint8_t value)
+{
+    const __m128i wanted = _mm_set1_epi8((char)value), zero = _mm_setzero_si128();
+    __m128i low = _mm_add_epi8(equal_16(states, wanted), equal_16(states + 16, wanted));
+    __m128i high = _mm_add_epi8(equal_16(states + 32, wanted), equal_16(states + 48, wanted));
+    __m128i sums = _mm_sad_epu8(_mm_sub_epi8(zero, _mm_add_epi8(low, high)), zero);
+
+    return (size_t)_mm_cvtsi128_si32(sums) +
+           (size_t)_mm_cvtsi128_si32(_mm_unpackhi_epi64(sums, sums));
+}
+
+#define COUNTS_IN_GROUP
+
 #elif defined(__aarch64__) && defined(__ARM_NEON) && !defined(__AARCH64EB__)
 
 #include <arm_neon.h>
@@ -97,6 +117,14 @@ uint64_t states_match(const uint8_t *states, uint8_t value)
 
 #endif
 
+#ifndef COUNTS_IN_GROUP
+/* How many of the 64 states from `states` on are `value`. */
+static size_t count_in_group(const uint8_t *states, uint8_t value)
+{
+    return (size_t)__builtin_popcountll(states_match(states, value));
+}
+#endif
+
 void states_reset(uint8_t *states, size_t count, size_t groups)
 {
 #ifdef ACRE_TSAN
@@ -118,9 +146,11 @@ static uint64_t match_below(const uint8_t *states, size_t first, size_t count, u
 
 size_t states_count(const uint8_t *states, size_t count, uint8_t value)
 {
-    size_t matches = 0;
+    size_t matches = 0, first = 0;
 
-    for (size_t first = 0; first < count; first += STATES_GROUP)
+    for (; count - first >= STATES_GROUP; first += STATES_GROUP)
+        matches += count_in_group(states + first, value);
+    if (first != count)
         matches += (size_t)__builtin_popcountll(match_below(states, first, count, value));
     return matches;
 }
