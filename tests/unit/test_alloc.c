@@ -7,8 +7,10 @@
 #include "capture.h"
 #include "free.h"
 #include "init.h"
+#include "option.h"
 #include "os.h"
 #include "random.h"
+#include "remote.h"
 #include "sanitized.h"
 #include "thread.h"
 
@@ -237,6 +239,44 @@ START_TEST(success_leaves_errno_alone)
 }
 END_TEST
 
+/* ---- What others freed ---- */
+
+/* Has the calling thread's bin of a class use up its current slab; the block taken last. */
+static char *use_current_slab_up(unsigned class)
+{
+    struct bin *bin;
+    char *block;
+    do {
+        block = alloc_block(size_class_sizes[class]);
+        ck_assert_ptr_nonnull(block);
+        bin = &thread_arena->bins[class];
+    } while (bin->top != bin->bottom || bin->window != 0 || bin->slab->summary != 0);
+    return block;
+}
+
+/*
+ * A thread that frees a block says so for its slab, its heap and then its class. A collection that
+ * comes between the last two is one of all classes, when it is due or before a slab is made.
+ */
+START_TEST(any_collection_lets_the_current_slab_be_used_on)
+{
+    bool is_due = _i != 0;
+    unsigned class = size_class_of(2048);
+
+    ck_assert_int_eq(option_set_text("decay", "3600000"), 0);
+    char *block = use_current_slab_up(class);
+    struct slab *slab = heap_slab_of(heap_containing(block), block);
+    struct heap_set *set = &thread_arena->heaps;
+    ck_assert(remote_free(slab, class, slab->states + (size_t)(block - slab->base) / 2048));
+    set->pending_classes = 0;
+    set->collected = is_due ? 0 : os_now_ms();
+
+    ck_assert_ptr_eq(alloc_block(2048), block);
+    ck_assert_ptr_eq(thread_arena->bins[class].slab, slab);
+    ck_assert(own_arena_is_valid());
+}
+END_TEST
+
 #ifndef SANITIZED
 
 /* Uses up 64 MiB of address space in blocks of one size, frees them, and starts again. */
@@ -315,6 +355,7 @@ Suite *alloc_suite(void)
     tcase_add_test(tests, the_edges_of_resizing);
     tcase_add_test(tests, what_cannot_be_had_is_enomem);
     tcase_add_test(tests, success_leaves_errno_alone);
+    tcase_add_loop_test(tests, any_collection_lets_the_current_slab_be_used_on, 0, 2);
     add_limit_tests(tests);
     suite_add_tcase(suite, tests);
     return suite;
