@@ -28,13 +28,6 @@ static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the futex is the low h
 
 struct fork_state lock_fork_state CACHE_ALIGNED;
 
-/* What the page holds that the system wipes in a child. */
-enum alive {
-    ALIVE_WIPED,  /* a new child, or one that has not taken a lock yet */
-    ALIVE_ARMING, /* a thread is about to set it */
-    ALIVE_ARMED,  /* no fork since it was set */
-};
-
 /* A lock holder's name: the address of this, unique among living threads and kept by fork. */
 static __thread uint32_t thread_birth_plus_1 __attribute__((tls_model("initial-exec"), aligned(8)));
 
