@@ -63,7 +63,9 @@ struct fork_state {
                                 while that thread is not known */
     void *survivor_held;     /* what it said to lock_keep_survivor */
     bool survivor_missing;   /* atomic, release: another thread noticed the fork */
-    bool armed;              /* `alive` was set in this process; written before it is */
+    bool armed;              /* `alive` was set since `generation` was counted; written before it */
+    int counted_in;          /* the process that counted `generation`: os_process_id(); written
+                                after it */
     void (*on_fork)(void);   /* see lock_on_fork */
     uint32_t *alive;         /* atomic, enum alive; NULL if not supported */
 };

@@ -55,6 +55,44 @@ static int result_in_child(int (*check)(void))
     return result_of(child);
 }
 
+/* ---- Before a lock is taken ---- */
+
+static int adopt_of_forker(void)
+{
+    struct arena *arena = arena_adopt();
+    if (arena != mine)
+        return 1;
+    return arena_status(arena) == ARENA_OWNED && !arena->orphan && arena_is_valid(arena) ? 0 : 2;
+}
+
+static void *fork_again(void *result)
+{
+    *(int *)result = result_in_child(adopt_of_forker);
+    return NULL;
+}
+
+/* A signal handler has forked, whose thread was about to hold the arena; back from it the thread
+ * has stored the status, and starts another one. */
+static int go_on_and_start_thread(void)
+{
+    pthread_t thread;
+    int result = NOT_EXITED;
+
+    lock_forked();
+    __atomic_store_n(&mine->status, arena_status_word(ARENA_OWNED, lock_generation()),
+                     __ATOMIC_RELEASE);
+    if (pthread_create(&thread, NULL, fork_again, &result) != 0 || pthread_join(thread, NULL) != 0)
+        return NOT_EXITED;
+    return result;
+}
+
+START_TEST(an_arena_held_before_any_lock_is_taken_is_adopted)
+{
+    lock_about_to_fork();
+    ck_assert_int_eq(result_in_child(go_on_and_start_thread), 0);
+}
+END_TEST
+
 /* ---- While the pool is listed ---- */
 
 static sem_t adopted;
@@ -125,6 +163,7 @@ Suite *arena_fork_suite(void)
 
     tcase_set_timeout(tests, 60);
     tcase_add_checked_fixture(tests, begin, NULL);
+    tcase_add_test(tests, an_arena_held_before_any_lock_is_taken_is_adopted);
     tcase_add_test(tests, the_list_is_made_again_after_a_fork_meanwhile);
     suite_add_tcase(suite, tests);
     return suite;

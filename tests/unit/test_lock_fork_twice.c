@@ -1,7 +1,7 @@
 /*
  * Two forks in a row, the second one at a bad moment: by a thread that the library has not seen, or
  * by a signal handler that interrupts a thread in the middle of what it does about the first. Only
- * the page that is wiped on fork tells of a fork here.
+ * the page that is wiped on fork tells of a fork here; handlers are called by hand.
  */
 #include "test.h"
 #include "lock.h"
@@ -81,6 +81,52 @@ static int take_and_count(void)
     lock_acquire(&lock);
     return (int)lock_generation();
 }
+
+#ifndef ACRE_TSAN /* it lets no thread begin in a child of several threads */
+static int take_and_count_by_thread(void)
+{
+    pthread_t thread;
+    void *result;
+    int (*check)(void) = take_and_count;
+    if (pthread_create(&thread, NULL, call, &check) != 0 || pthread_join(thread, &result) != 0)
+        return NOT_EXITED;
+    return (int)(intptr_t)result;
+}
+#endif
+
+/* By whom the first lock is taken in the second child: its first thread, or another one. */
+static int (*const takers[])(void) = {
+    take_and_count,
+#ifndef ACRE_TSAN
+    take_and_count_by_thread,
+#endif
+};
+
+enum { TAKERS = sizeof(takers) / sizeof(takers[0]) };
+
+static int (*taker)(void);
+
+static int take_in_child(void)
+{
+    return result_in_child(taker);
+}
+
+static int take_in_child_of_thread(void)
+{
+    lock_forked();
+    return result_in_thread(take_in_child);
+}
+
+/* The handler has counted, and left the page as it was. */
+START_TEST(a_fork_before_a_lock_is_taken_is_counted)
+{
+    taker = takers[_i];
+    lock_init();
+    lock_about_to_fork();
+    ck_assert_int_eq(result_in_child(take_in_child_of_thread), 2);
+    ck_assert_uint_eq(lock_generation(), 0);
+}
+END_TEST
 
 static int take_of_namesake(void)
 {
@@ -218,12 +264,16 @@ static void set_trap_flag(void)
                      : "cc", "memory");
 }
 
+static bool by_handler; /* the handler counts the first fork */
+
 /* Each child of the handler goes on with what was interrupted, and has counted its own fork when it
  * has taken another lock. */
 static int take_in_steps(void)
 {
     stepping = true;
     set_trap_flag();
+    if (by_handler)
+        lock_forked();
     lock_acquire(&lock);
     stepping = false;
     __asm__ volatile("nop" : : : "memory"); /* here the flag goes, where it still is set */
@@ -239,8 +289,10 @@ START_TEST(a_fork_at_each_instruction_is_counted)
 {
     struct sigaction action = {.sa_sigaction = fork_at_step, .sa_flags = SA_SIGINFO};
 
+    by_handler = _i != 0;
     ck_assert_int_eq(sigaction(SIGTRAP, &action, NULL), 0);
     lock_init();
+    lock_about_to_fork();
     ck_assert_int_eq(result_in_child(take_in_steps), 0);
 }
 END_TEST
@@ -252,13 +304,14 @@ Suite *lock_fork_twice_suite(void)
     Suite *suite = suite_create("lock_fork_twice");
     TCase *forks = tcase_create("lock_fork_twice");
 
+    tcase_add_loop_test(forks, a_fork_before_a_lock_is_taken_is_counted, 0, TAKERS);
     tcase_add_test(forks, a_lost_lock_is_not_that_of_a_namesake);
     tcase_add_test(forks, a_fork_while_the_page_is_armed_is_counted);
 #ifndef ACRE_TSAN
     tcase_add_test(forks, a_fork_while_another_thread_arms_the_page_is_counted);
 #endif
 #if defined(__x86_64__) && !defined(SANITIZED)
-    tcase_add_test(forks, a_fork_at_each_instruction_is_counted);
+    tcase_add_loop_test(forks, a_fork_at_each_instruction_is_counted, 0, 2);
 #endif
     tcase_set_timeout(forks, 120);
     suite_add_tcase(suite, forks);
