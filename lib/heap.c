@@ -422,7 +422,9 @@ void heap_retire(struct heap *heap)
 
 /*
  * unit_limit goes first: the address space may be somebody else's at once, and a child forked in
- * between must not take it for the heap's.
+ * between must not take it for the heap's. If it still is the heap's there, it is lost, since
+ * heap_remap_units finds it taken. A note that it is about to go would not help: behind the system
+ * call somebody else may map it before the note is taken back.
  */
 size_t heap_unmap_units(struct heap *heap)
 {

@@ -28,13 +28,6 @@ static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the futex is the low h
 
 struct fork_state lock_fork_state CACHE_ALIGNED;
 
-/* What the page holds that the system wipes in a child. */
-enum alive {
-    ALIVE_WIPED,  /* a new child, or one that has not taken a lock yet */
-    ALIVE_ARMING, /* a thread is about to set it */
-    ALIVE_ARMED,  /* no fork since it was set */
-};
-
 /* A lock holder's name: the address of this, unique among living threads and kept by fork. */
 static __thread uint32_t thread_birth_plus_1 __attribute__((tls_model("initial-exec"), aligned(8)));
 
@@ -80,6 +73,7 @@ void lock_init(void)
         return;
     }
     *alive = ALIVE_ARMED;
+    lock_fork_state.counted_in = os_process_id();
     lock_fork_state.armed = true;
     /* release: who sees the page sees what is in it */
     __atomic_store_n(&lock_fork_state.alive, alive, __ATOMIC_RELEASE);
@@ -117,9 +111,16 @@ static void note_survivor(uint32_t generation)
     __atomic_store_n(&lock_fork_state.survivor_missing, false, __ATOMIC_RELEASE);
 }
 
-/* In the child, once, before anybody takes a lock there. */
+/*
+ * In the child, before anybody takes a lock there. A signal handler may fork between any two of the
+ * stores. Its child counts again, at once or when it arms the page, as is_counted says: `armed` is
+ * true until all else is stored, or counted_in is that of another process. The process's id is read
+ * before anything is stored, for a child that goes on from here: it does not store its own, and so
+ * does not take the count of its parent for one of its own.
+ */
 static void begin_generation(bool by_survivor)
 {
+    int process = os_process_id();
     uint32_t generation = lock_generation() + 1;
     if (by_survivor) {
         note_survivor(generation);
@@ -129,8 +130,9 @@ static void begin_generation(bool by_survivor)
         __atomic_store_n(&lock_fork_state.survivor_missing, true, __ATOMIC_RELAXED);
     }
     /* release, for the compiler: a child of this child sees the survivor with the generation, and
-     * this one counted before `armed` says that nothing is to be counted */
+     * this one counted before the other two say that nothing is to be counted */
     __atomic_store_n(&lock_fork_state.generation, generation, __ATOMIC_RELEASE);
+    __atomic_store_n(&lock_fork_state.counted_in, process, __ATOMIC_RELEASE);
     __atomic_store_n(&lock_fork_state.armed, false, __ATOMIC_RELEASE);
 }
 
@@ -150,6 +152,20 @@ void lock_forked(void)
 }
 
 /*
+ * True if the generation was counted in this process, by its handler; `first`: the caller is the
+ * process's first thread. For who has found the page wiped. If a lock may have been taken since the
+ * count, `armed` is true, so this is a child. If not, the ids of the two processes tell: the parent
+ * may have gone on with the arenas in its hands, and its count is in their status. They may be the
+ * same only where each of the two processes is in a pid namespace of its own; then the first thread
+ * still tells, which is not the survivor of the parent's count unless that one has forked.
+ */
+static bool is_counted(bool first)
+{
+    return !lock_fork_state.armed && lock_fork_state.counted_in == os_process_id() &&
+           !(first && lock_fork_state.survivor != holder_self());
+}
+
+/*
  * As arm, once. False if the page has to be looked at again: another thread is arming it, or a
  * signal handler has forked meanwhile, which wiped it.
  */
@@ -159,10 +175,8 @@ static bool try_to_arm(uint32_t *alive)
     bool first = os_is_main_thread();
     if (__atomic_compare_exchange_n(alive, &seen, ALIVE_ARMING, false, __ATOMIC_ACQUIRE,
                                     __ATOMIC_ACQUIRE)) {
-        if (lock_fork_state.armed)
+        if (!is_counted(first))
             begin_generation(first);
-        else if (first && lock_fork_state.survivor != holder_self())
-            note_survivor(lock_generation());
         lock_fork_state.armed = true;
         seen = ALIVE_ARMING;
         return __atomic_compare_exchange_n(alive, &seen, ALIVE_ARMED, false, __ATOMIC_RELEASE,
@@ -178,8 +192,7 @@ static bool try_to_arm(uint32_t *alive)
 /*
  * At the first lock that is taken in a child: sees a fork without handlers (_Fork, raw clone), and
  * arms the page for the next one. Where the handler has run the page could be armed there, but a
- * child that only execs need not pay for it. A child of such a child that nobody notices repeats
- * its generation, which does no harm: no lock was taken in it before.
+ * child that only execs need not pay for it.
  */
 static COLD void arm(uint32_t *alive)
 {

@@ -43,6 +43,13 @@ void lock_release(struct lock *lock);
 /* True if the calling thread holds the lock: for assertions. */
 bool lock_is_held(const struct lock *lock);
 
+/* What the page holds that the system wipes in a child. */
+enum alive {
+    ALIVE_WIPED,  /* a new child, or one that has not taken a lock yet */
+    ALIVE_ARMING, /* a thread is about to set it */
+    ALIVE_ARMED,  /* no fork since it was set */
+};
+
 /*
  * What a child of fork takes note of. Written by the thread that forked, or by the first one there
  * that takes a lock (and by lock_init), read by all. On one page, which is all that a child writes
@@ -56,7 +63,9 @@ struct fork_state {
                                 while that thread is not known */
     void *survivor_held;     /* what it said to lock_keep_survivor */
     bool survivor_missing;   /* atomic, release: another thread noticed the fork */
-    bool armed;              /* `alive` was set in this process; written before it is */
+    bool armed;              /* `alive` was set since `generation` was counted; written before it */
+    int counted_in;          /* the process that counted `generation`: os_process_id(); written
+                                after it */
     void (*on_fork)(void);   /* see lock_on_fork */
     uint32_t *alive;         /* atomic, enum alive; NULL if not supported */
 };

@@ -232,9 +232,14 @@ size_t os_threads(void)
     return threads;
 }
 
+int os_process_id(void)
+{
+    return (int)syscall(SYS_getpid);
+}
+
 bool os_is_main_thread(void)
 {
-    return syscall(SYS_gettid) == syscall(SYS_getpid);
+    return syscall(SYS_gettid) == os_process_id();
 }
 
 void os_name_thread(const char *name)

@@ -76,6 +76,10 @@ void os_wake(uint32_t *word, int count);
  * stays until the process does. 0 if not known. */
 size_t os_threads(void);
 
+/* The process's id, in its pid namespace: the same in all its threads, another one in a child of
+ * fork, unless that begins a namespace. */
+int os_process_id(void);
+
 /* True in the thread that the process began with; in a child of fork, in the one that forked. */
 bool os_is_main_thread(void);
 

@@ -10,6 +10,7 @@
 Suite *alloc_suite(void);
 Suite *alloc_trace_suite(void);
 Suite *arena_suite(void);
+Suite *arena_fork_suite(void);
 Suite *arena_idle_suite(void);
 Suite *background_suite(void);
 Suite *bits_suite(void);
@@ -25,6 +26,7 @@ Suite *large_system_suite(void);
 Suite *list_suite(void);
 Suite *lock_suite(void);
 Suite *lock_fork_suite(void);
+Suite *lock_fork_twice_suite(void);
 Suite *meta_suite(void);
 Suite *option_suite(void);
 Suite *os_suite(void);

@@ -319,10 +319,11 @@ START_TEST(threads_are_counted_and_named)
     ck_assert_int_eq(pthread_join(other, NULL), 0);
     ck_assert(!is_main);
     ck_assert(os_is_main_thread());
+    int parent = os_process_id(), status;
+    ck_assert_int_eq(parent, getpid());
     pid_t child = fork();
     if (child == 0)
-        _exit(os_is_main_thread() && os_threads() >= 1 ? 0 : 1);
-    int status;
+        _exit(os_is_main_thread() && os_threads() >= 1 && os_process_id() != parent ? 0 : 1);
     ck_assert_int_eq(waitpid(child, &status, 0), child);
     ck_assert_int_eq(status, 0);
 }

@@ -1,0 +1,170 @@
+/*
+ * Arenas after two forks in a row, the second one at a bad moment: whoever is lost then, its arena
+ * is adopted. Handlers are called by hand.
+ */
+#include "test.h"
+#include "arena.h"
+#include "lock.h"
+#include "os.h"
+
+#include <pthread.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum {
+    CHILD_SECONDS = 20, /* after which a child that hangs is ended */
+    NOT_EXITED = 99,    /* what a child counts as that a signal has ended */
+};
+
+static struct arena *mine, *lost;
+
+static void begin(void)
+{
+    lock_init();
+    lock_on_fork(arena_forked);
+    mine = arena_adopt();
+}
+
+/* Forks; the child is ended if it takes too long. */
+static pid_t fork_limited(void)
+{
+    pid_t child = fork();
+    if (child == 0)
+        alarm(CHILD_SECONDS);
+    return child;
+}
+
+/* What the child exits with. */
+static int result_of(pid_t child)
+{
+    int status;
+    if (child < 0 || waitpid(child, &status, 0) != child || !WIFEXITED(status))
+        return NOT_EXITED;
+    return WEXITSTATUS(status);
+}
+
+/* What `check` returns in a child. */
+static int result_in_child(int (*check)(void))
+{
+    pid_t child = fork_limited();
+    if (child == 0)
+        _exit(check());
+    return result_of(child);
+}
+
+/* ---- Before a lock is taken ---- */
+
+static int adopt_of_forker(void)
+{
+    struct arena *arena = arena_adopt();
+    if (arena != mine)
+        return 1;
+    return arena_status(arena) == ARENA_OWNED && !arena->orphan && arena_is_valid(arena) ? 0 : 2;
+}
+
+static void *fork_again(void *result)
+{
+    *(int *)result = result_in_child(adopt_of_forker);
+    return NULL;
+}
+
+/* A signal handler has forked, whose thread was about to hold the arena; back from it the thread
+ * has stored the status, and starts another one. */
+static int go_on_and_start_thread(void)
+{
+    pthread_t thread;
+    int result = NOT_EXITED;
+
+    lock_forked();
+    __atomic_store_n(&mine->status, arena_status_word(ARENA_OWNED, lock_generation()),
+                     __ATOMIC_RELEASE);
+    if (pthread_create(&thread, NULL, fork_again, &result) != 0 || pthread_join(thread, NULL) != 0)
+        return NOT_EXITED;
+    return result;
+}
+
+START_TEST(an_arena_held_before_any_lock_is_taken_is_adopted)
+{
+    lock_about_to_fork();
+    ck_assert_int_eq(result_in_child(go_on_and_start_thread), 0);
+}
+END_TEST
+
+/* ---- While the pool is listed ---- */
+
+static sem_t adopted;
+static bool in_child;      /* of the handler */
+static int handler_result; /* in its parent: what the child exited with */
+
+static void *adopt_and_sleep(void *unused)
+{
+    lost = arena_adopt();
+    sem_post(&adopted);
+    for (;;)
+        pause();
+    return unused;
+}
+
+/* The page that a field of our arena is on. */
+static void *page_of(const void *field)
+{
+    return (void *)align_down((uintptr_t)field, os_page_size());
+}
+
+/* Forks where pool_rebuild has come to our arena, the older one. */
+static void fork_at_access(int signal_number)
+{
+    (void)signal_number;
+    if (mprotect(page_of(&mine->status), os_page_size(), PROT_READ | PROT_WRITE) != 0)
+        _exit(NOT_EXITED);
+    lock_about_to_fork();
+    pid_t child = fork_limited();
+    in_child = child == 0;
+    if (in_child)
+        lock_forked();
+    else
+        handler_result = result_of(child);
+}
+
+static int list_while_forking(void)
+{
+    struct sigaction action = {.sa_handler = fork_at_access};
+    pthread_t thread;
+
+    /* a thread that did not fork is the first to take a lock: the list is made twice */
+    if (sem_init(&adopted, 0, 0) != 0 || sigaction(SIGSEGV, &action, NULL) != 0 ||
+        pthread_create(&thread, NULL, adopt_and_sleep, NULL) != 0)
+        return NOT_EXITED;
+    while (sem_wait(&adopted) != 0)
+        continue;
+    if (lost == mine || page_of(&lost->status) == page_of(&mine->status) ||
+        mprotect(page_of(&mine->status), os_page_size(), PROT_NONE) != 0)
+        return 1;
+    struct arena *made = arena_adopt();
+    if (in_child)
+        _exit(made != mine && made != lost && arena_adopt() == lost ? 0 : 2);
+    return made != mine && made != lost ? handler_result : 3;
+}
+
+START_TEST(the_list_is_made_again_after_a_fork_meanwhile)
+{
+    handler_result = NOT_EXITED;
+    ck_assert_int_eq(result_in_child(list_while_forking), 0);
+}
+END_TEST
+
+Suite *arena_fork_suite(void)
+{
+    Suite *suite = suite_create("arena_fork");
+    TCase *tests = tcase_create("arena_fork");
+
+    tcase_set_timeout(tests, 60);
+    tcase_add_checked_fixture(tests, begin, NULL);
+    tcase_add_test(tests, an_arena_held_before_any_lock_is_taken_is_adopted);
+    tcase_add_test(tests, the_list_is_made_again_after_a_fork_meanwhile);
+    suite_add_tcase(suite, tests);
+    return suite;
+}

@@ -1,0 +1,319 @@
+/*
+ * Two forks in a row, the second one at a bad moment: by a thread that the library has not seen, or
+ * by a signal handler that interrupts a thread in the middle of what it does about the first. Only
+ * the page that is wiped on fork tells of a fork here; handlers are called by hand.
+ */
+#include "test.h"
+#include "lock.h"
+#include "sanitized.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum {
+    CHILD_SECONDS = 20,  /* after which a child that waits for a lost lock is ended */
+    NOT_EXITED = 99,     /* what a child counts as that a signal has ended */
+    STACK_SIZE = 4 << 20 /* bytes; thread-local data of a sanitizer lies on it */
+};
+
+#define HOLDER_MASK ((UINT64_C(1) << 48) - 2) /* of a lock's word */
+
+static struct lock lock = {.rank = LOCK_RANK_HEAP};
+
+/* Where the threads lie that shall have the same address. */
+static char stack[STACK_SIZE] CACHE_ALIGNED;
+
+/* Forks; the child is ended if it takes too long. */
+static pid_t fork_limited(void)
+{
+    pid_t child = fork();
+    if (child == 0)
+        alarm(CHILD_SECONDS);
+    return child;
+}
+
+/* What the child exits with. */
+static int result_of(pid_t child)
+{
+    int status;
+    if (child < 0 || waitpid(child, &status, 0) != child || !WIFEXITED(status))
+        return NOT_EXITED;
+    return WEXITSTATUS(status);
+}
+
+/* What `check` returns in a child. */
+static int result_in_child(int (*check)(void))
+{
+    pid_t child = fork_limited();
+    if (child == 0)
+        _exit(check());
+    return result_of(child);
+}
+
+static void *call(void *check)
+{
+    int (**function)(void) = check;
+    return (void *)(intptr_t)(*function)();
+}
+
+/* What `check` returns in a thread on `stack`. */
+static int result_in_thread(int (*check)(void))
+{
+    pthread_t thread;
+    pthread_attr_t attributes;
+    void *result;
+    if (pthread_attr_init(&attributes) != 0 ||
+        pthread_attr_setstack(&attributes, stack, sizeof(stack)) != 0 ||
+        pthread_create(&thread, &attributes, call, &check) != 0 ||
+        pthread_join(thread, &result) != 0)
+        return NOT_EXITED;
+    pthread_attr_destroy(&attributes);
+    return (int)(intptr_t)result;
+}
+
+/* ---- A thread that has taken no lock forks ---- */
+
+static int take_and_count(void)
+{
+    lock_acquire(&lock);
+    return (int)lock_generation();
+}
+
+#ifndef ACRE_TSAN /* it lets no thread begin in a child of several threads */
+static int take_and_count_by_thread(void)
+{
+    pthread_t thread;
+    void *result;
+    int (*check)(void) = take_and_count;
+    if (pthread_create(&thread, NULL, call, &check) != 0 || pthread_join(thread, &result) != 0)
+        return NOT_EXITED;
+    return (int)(intptr_t)result;
+}
+#endif
+
+/* By whom the first lock is taken in the second child: its first thread, or another one. */
+static int (*const takers[])(void) = {
+    take_and_count,
+#ifndef ACRE_TSAN
+    take_and_count_by_thread,
+#endif
+};
+
+enum { TAKERS = sizeof(takers) / sizeof(takers[0]) };
+
+static int (*taker)(void);
+
+static int take_in_child(void)
+{
+    return result_in_child(taker);
+}
+
+static int take_in_child_of_thread(void)
+{
+    lock_forked();
+    return result_in_thread(take_in_child);
+}
+
+/* The handler has counted, and left the page as it was. */
+START_TEST(a_fork_before_a_lock_is_taken_is_counted)
+{
+    taker = takers[_i];
+    lock_init();
+    lock_about_to_fork();
+    ck_assert_int_eq(result_in_child(take_in_child_of_thread), 2);
+    ck_assert_uint_eq(lock_generation(), 0);
+}
+END_TEST
+
+static int take_of_namesake(void)
+{
+    uint64_t before = lock.word;
+    if (!lock_acquire(&lock))
+        return 1;
+    return ((before ^ lock.word) & HOLDER_MASK) == 0 ? 0 : 2;
+}
+
+static int take_in_child_of_namesake(void)
+{
+    return result_in_child(take_of_namesake);
+}
+
+static int fork_by_namesake(void)
+{
+    return result_in_thread(take_in_child_of_namesake);
+}
+
+/* A thread is lost with a lock in a fork that nobody notices; another one gets its address, and
+ * forks. */
+START_TEST(a_lost_lock_is_not_that_of_a_namesake)
+{
+    lock_init();
+    ck_assert_int_eq(result_in_thread(take_and_count), 0); /* it ends with the lock: nobody knows */
+    ck_assert_int_eq(result_in_child(fork_by_namesake), 0);
+}
+END_TEST
+
+/* ---- A signal handler forks ---- */
+
+static bool has_forked, in_child; /* the handler; here we are in its child */
+static int handler_result;        /* in its parent: what the child exited with */
+
+/* What the handler does. The child goes on with what was interrupted. */
+static void fork_once(void)
+{
+    if (has_forked)
+        return;
+    has_forked = true;
+    pid_t child = fork_limited();
+    in_child = child == 0;
+    if (!in_child)
+        handler_result = result_of(child);
+}
+
+static int take_while_forking(void)
+{
+    int generation = take_and_count();
+    if (in_child)
+        _exit(generation);
+    return generation == 1 ? handler_result : NOT_EXITED;
+}
+
+/* note_survivor, which calls this, stands for all of it. */
+START_TEST(a_fork_while_the_page_is_armed_is_counted)
+{
+    lock_init();
+    lock_on_fork(fork_once);
+    ck_assert_int_eq(result_in_child(take_while_forking), 2);
+}
+END_TEST
+
+#ifndef ACRE_TSAN /* it keeps signals back while the thread spins */
+
+enum { WAIT_US = 10000 }; /* microseconds of its own until the waiting thread is interrupted */
+
+static void fork_and_arm(int signal_number)
+{
+    (void)signal_number;
+    fork_once();
+    if (!in_child)
+        __atomic_store_n(lock_fork_state.alive, ALIVE_ARMED, __ATOMIC_RELEASE);
+}
+
+START_TEST(a_fork_while_another_thread_arms_the_page_is_counted)
+{
+    struct itimerval once = {.it_value.tv_usec = WAIT_US};
+    struct sigaction action = {.sa_handler = fork_and_arm};
+
+    lock_init();
+    __atomic_store_n(lock_fork_state.alive, ALIVE_ARMING, __ATOMIC_RELAXED);
+    ck_assert_int_eq(sigaction(SIGVTALRM, &action, NULL), 0);
+    ck_assert_int_eq(setitimer(ITIMER_VIRTUAL, &once, NULL), 0);
+    int generation = take_and_count();
+    if (in_child)
+        _exit(generation);
+    ck_assert(has_forked);
+    ck_assert_int_eq(generation, 0);
+    ck_assert_int_eq(handler_result, 1);
+}
+END_TEST
+
+#endif
+
+/* ---- A fork at every instruction ---- */
+
+#if defined(__x86_64__) && !defined(SANITIZED)
+
+#include <ucontext.h>
+
+enum { TRAP_FLAG = 0x100 }; /* of the flags register: Intel SDM volume 1, 3.4.3 */
+
+static bool stepping;
+static unsigned steps, failures;
+static uint32_t forked_in; /* generation, in a child of the handler */
+
+static void fork_at_step(int signal_number, siginfo_t *info, void *context)
+{
+    ucontext_t *interrupted = context;
+    (void)signal_number;
+    (void)info;
+    if (stepping) {
+        pid_t child = fork_limited();
+        steps++;
+        in_child = child == 0;
+        if (in_child)
+            forked_in = lock_generation();
+        else if (result_of(child) != 0)
+            failures++;
+    }
+    if (!stepping || in_child)
+        interrupted->uc_mcontext.gregs[REG_EFL] &= ~TRAP_FLAG;
+}
+
+static void set_trap_flag(void)
+{
+    __asm__ volatile("lea -128(%%rsp), %%rsp\n\t" /* the function may use what lies below it */
+                     "pushfq\n\t"
+                     "orl %0, (%%rsp)\n\t"
+                     "popfq\n\t"
+                     "lea 128(%%rsp), %%rsp"
+                     :
+                     : "i"(TRAP_FLAG)
+                     : "cc", "memory");
+}
+
+static bool by_handler; /* the handler counts the first fork */
+
+/* Each child of the handler goes on with what was interrupted, and has counted its own fork when it
+ * has taken another lock. */
+static int take_in_steps(void)
+{
+    stepping = true;
+    set_trap_flag();
+    if (by_handler)
+        lock_forked();
+    lock_acquire(&lock);
+    stepping = false;
+    __asm__ volatile("nop" : : : "memory"); /* here the flag goes, where it still is set */
+    if (in_child) {
+        lock_release(&lock);
+        lock_acquire(&lock);
+        _exit(lock_generation() > forked_in ? 0 : 1);
+    }
+    return steps > 50 && lock_generation() == 1 && failures == 0 ? 0 : 1;
+}
+
+START_TEST(a_fork_at_each_instruction_is_counted)
+{
+    struct sigaction action = {.sa_sigaction = fork_at_step, .sa_flags = SA_SIGINFO};
+
+    by_handler = _i != 0;
+    ck_assert_int_eq(sigaction(SIGTRAP, &action, NULL), 0);
+    lock_init();
+    lock_about_to_fork();
+    ck_assert_int_eq(result_in_child(take_in_steps), 0);
+}
+END_TEST
+
+#endif
+
+Suite *lock_fork_twice_suite(void)
+{
+    Suite *suite = suite_create("lock_fork_twice");
+    TCase *forks = tcase_create("lock_fork_twice");
+
+    tcase_add_loop_test(forks, a_fork_before_a_lock_is_taken_is_counted, 0, TAKERS);
+    tcase_add_test(forks, a_lost_lock_is_not_that_of_a_namesake);
+    tcase_add_test(forks, a_fork_while_the_page_is_armed_is_counted);
+#ifndef ACRE_TSAN
+    tcase_add_test(forks, a_fork_while_another_thread_arms_the_page_is_counted);
+#endif
+#if defined(__x86_64__) && !defined(SANITIZED)
+    tcase_add_loop_test(forks, a_fork_at_each_instruction_is_counted, 0, 2);
+#endif
+    tcase_set_timeout(forks, 120);
+    suite_add_tcase(suite, forks);
+    return suite;
+}
