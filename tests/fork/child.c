@@ -224,7 +224,7 @@ static void check_rest(bool stepped_thread_lost)
     size_t lost = count_lost(before, &now);
     CHECK(now.address_space >= before->address_space);
     size_t range = now.address_space - before->address_space;
-    CHECK(range <= child_task.range);
+    CHECK(range <= child_task.range && (range == 0 || range >= child_task.range_least));
     CHECK(stepped_thread_lost ? lost <= 1 : lost == 0 && range == 0);
     count_in_figures(lost, range);
 }

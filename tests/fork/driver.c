@@ -80,6 +80,7 @@ static int run_scenario(const struct scenario *scenario)
     step_scenario = scenario->name;
     memcpy(child_task.sizes, scenario->sizes, sizeof(child_task.sizes));
     child_task.range = scenario->range;
+    child_task.range_least = scenario->range_least;
     ledger_init();
     /* how long it all takes must not matter */
     CHECK(acre_option_set("decay", "3600000") == 0);

@@ -642,9 +642,12 @@ static void malloc_large_extends(void)
     CHECK(stats_now().large_stock == 0);
 }
 
+/* All that is mapped may be lost, or the block together with some of what is too much: but not what
+ * is too much alone, as it would be if that were on its way apart from the block. */
 static void memalign_large(void)
 {
-    stepped_memalign(4 * LARGE, LARGE);
+    stepped_memalign(LARGE, 4 * LARGE);
+    CHECK(stats_now().large_blocks == 2 && stats_now().large_stock == 0);
 }
 
 static void calloc_large(void)
@@ -867,7 +870,8 @@ const struct scenario scenarios[] = {
     {"malloc_large_extends", .range = LARGE, .prepare = prepare_large_stock,
      .run = malloc_large_extends},
     {"malloc_large_due", .range = LARGE, .prepare = prepare_large_due, .run = malloc_large_due},
-    {"memalign_large", .range = 5 * LARGE, .run = memalign_large},
+    {"memalign_large", .range = 5 * LARGE, .range_least = 4 * LARGE, .prepare = prepare_large,
+     .run = memalign_large},
     {"calloc_large", .range = LARGE, .run = calloc_large},
     {"calloc_large_used", .range = LARGE, .prepare = prepare_large_stock, .run = calloc_large},
     {"free_large", .prepare = prepare_large, .run = free_large},

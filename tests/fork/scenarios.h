@@ -11,6 +11,7 @@ struct scenario {
     const char *name;
     size_t sizes[2];       /* see child_task */
     size_t range;          /* likewise */
+    size_t range_least;    /* likewise */
     void (*before)(void);  /* in the main thread, before the stepped one is made; or NULL */
     void (*prepare)(void); /* in the stepped thread, not stepped; or NULL */
     void (*run)(void);     /* the same, stepped from within */

@@ -40,6 +40,7 @@ static const struct {
     {"extents_steps", extents_steps_suite},
     {"large", large_suite},
     {"large_system", large_system_suite},
+    {"large_steps", large_steps_suite},
     {"arena", arena_suite},
     {"arena_idle", arena_idle_suite},
     {"background", background_suite},

@@ -21,6 +21,7 @@ Suite *heap_map_suite(void);
 Suite *heap_system_suite(void);
 Suite *init_suite(void);
 Suite *large_suite(void);
+Suite *large_steps_suite(void);
 Suite *large_system_suite(void);
 Suite *list_suite(void);
 Suite *lock_suite(void);
