@@ -102,10 +102,8 @@ static int run_scenario(const struct scenario *scenario)
 
 static const struct scenario *find_scenario(const char *name)
 {
-    const struct scenario *scenario = scenarios;
-    while (scenario->name != NULL && strcmp(scenario->name, name) != 0)
-        scenario++;
-    if (scenario->name == NULL) {
+    const struct scenario *scenario = scenario_find(name);
+    if (scenario == NULL) {
         fprintf(stderr, "there is no scenario %s\n", name);
         exit(2);
     }
@@ -188,8 +186,8 @@ static int run_all(int count, char **arguments)
         for (int i = 1; i < count; i++)
             failed += !run_and_print(arguments[0], find_scenario(arguments[i])->name);
     } else {
-        for (const struct scenario *scenario = scenarios; scenario->name != NULL; scenario++)
-            failed += !run_and_print(arguments[0], scenario->name);
+        for (size_t i = 0; scenario_at(i) != NULL; i++)
+            failed += !run_and_print(arguments[0], scenario_at(i)->name);
     }
     print_figures();
     return failed == 0 ? 0 : 1;

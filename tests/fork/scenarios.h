@@ -19,8 +19,17 @@ struct scenario {
                               before the stepped one is made; or NULL */
 };
 
-/* Ends with one without a name. */
-extern const struct scenario scenarios[];
+/* Each ends with one without a name. */
+extern const struct scenario scenarios_local[];   /* a thread and its own TINY and SMALL blocks */
+extern const struct scenario scenarios_remote[];  /* other threads' blocks; flush and trim */
+extern const struct scenario scenarios_threads[]; /* threads that begin and end; arenas */
+extern const struct scenario scenarios_large[];
+
+/* The scenario with that number, from 0, of all tables; NULL behind the last one. */
+const struct scenario *scenario_at(size_t number);
+
+/* The scenario of that name, or NULL. */
+const struct scenario *scenario_find(const char *name);
 
 /* To be called first of all in a process: makes a key whose destructor runs before the library's.
  */
