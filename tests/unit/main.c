@@ -36,6 +36,7 @@ static const struct {
     {"heap_system", heap_system_suite},
     {"slab", slab_suite},
     {"remote", remote_suite},
+    {"remote_purge", remote_purge_suite},
     {"extents", extents_suite},
     {"extents_steps", extents_steps_suite},
     {"large", large_suite},

@@ -31,6 +31,7 @@ Suite *option_suite(void);
 Suite *os_suite(void);
 Suite *out_suite(void);
 Suite *remote_suite(void);
+Suite *remote_purge_suite(void);
 Suite *report_suite(void);
 Suite *size_class_suite(void);
 Suite *slab_suite(void);
