@@ -46,6 +46,16 @@ char *stepped_malloc(size_t size)
     return block;
 }
 
+void stepped_refusal(size_t size)
+{
+    ledger_begin_call(NULL);
+    step_begin();
+    char *volatile block = malloc(size);
+    step_end();
+    ledger_end_call();
+    CHECK(block == NULL && errno == ENOMEM);
+}
+
 char *stepped_calloc(size_t size)
 {
     ledger_begin_call(NULL);

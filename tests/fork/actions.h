@@ -38,6 +38,7 @@ void drop(size_t first, size_t count);
 char *stepped_malloc(size_t size);
 char *stepped_calloc(size_t size);
 char *stepped_memalign(size_t alignment, size_t size);
+void stepped_refusal(size_t size); /* a malloc for which there is no memory */
 char *stepped_realloc(char *block, size_t size);
 void stepped_free(char *block);
 void stepped_trim(void);

@@ -6,10 +6,7 @@
 #include "step.h"
 
 static const struct scenario *const tables[] = {
-    scenarios_local,
-    scenarios_remote,
-    scenarios_threads,
-    scenarios_large,
+    scenarios_local, scenarios_remote, scenarios_threads, scenarios_large, scenarios_pressure,
 };
 
 enum { TABLES = sizeof(tables) / sizeof(tables[0]) };

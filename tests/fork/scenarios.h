@@ -5,6 +5,7 @@
 #ifndef ACRE_TESTS_FORK_SCENARIOS_H
 #define ACRE_TESTS_FORK_SCENARIOS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct scenario {
@@ -12,6 +13,8 @@ struct scenario {
     size_t sizes[2];       /* see child_task */
     size_t range;          /* likewise */
     size_t range_least;    /* likewise */
+    size_t slack;          /* likewise */
+    bool also_bare;        /* it is run a second time, with step_bare */
     void (*before)(void);  /* in the main thread, before the stepped one is made; or NULL */
     void (*prepare)(void); /* in the stepped thread, not stepped; or NULL */
     void (*run)(void);     /* the same, stepped from within */
@@ -24,6 +27,7 @@ extern const struct scenario scenarios_local[];   /* a thread and its own TINY a
 extern const struct scenario scenarios_remote[];  /* other threads' blocks; flush and trim */
 extern const struct scenario scenarios_threads[]; /* threads that begin and end; arenas */
 extern const struct scenario scenarios_large[];
+extern const struct scenario scenarios_pressure[]; /* the system refuses memory */
 
 /* The scenario with that number, from 0, of all tables; NULL behind the last one. */
 const struct scenario *scenario_at(size_t number);

@@ -6,6 +6,7 @@
 
 #include "actions.h"
 #include "child.h"
+#include "crew.h"
 #include "ledger.h"
 #include "scenarios.h"
 #include "step.h"
@@ -92,6 +93,92 @@ static void thread_ends(void)
     CHECK(pthread_setspecific(late_key, &late_key) == 0);
 }
 
+/* ---- arenas in the pool ---- */
+
+/* Two of the units' slabs have no live block: their blocks are in the magazine, and current. */
+static void leave_idle(void)
+{
+    anchor_here();
+    take(10, SMALL);
+    drop(block_count - 6, 5);
+    take(3, BIG);
+    drop(block_count - 3, 3);
+}
+
+/* It has been in the pool for long. */
+static void prepare_rest(void)
+{
+    prepare_own_arena();
+    in_ended_thread(leave_idle);
+    CHECK(slabs_of(BIG) == 3);
+    set_option("decay", "1");
+    let_time_pass();
+}
+
+static void tick_rests(void)
+{
+    stepped_malloc(BIG);
+    CHECK(slabs_of(BIG) == 2);
+}
+
+static void leave_too_much(void)
+{
+    anchor_here();
+    take(100, SMALL);
+    take(6, BIG);
+    drop(block_count - 6, 6);
+}
+
+/* The pool has too much idle; the thread that frees one more block drains the arena. */
+static size_t dropped;
+
+static void prepare_over(void)
+{
+    set_option("dirty_limit", "64M");
+    in_ended_thread(leave_too_much);
+    dropped = drop_until_release(SMALL);
+    CHECK(stats_now().heap_free_dirty >= 4 * MIB);
+}
+
+static void drained_rests(void)
+{
+    stepped_free(blocks[dropped]);
+    CHECK(stats_now().heap_free_dirty == 0);
+}
+
+/* ---- the background thread ---- */
+
+/* It is there from the first idle memory on. */
+static void before_background(void)
+{
+    set_option("decay", "1");
+    set_option("background_thread", "1");
+    child_task.background = true;
+    take(1, LARGE);
+    drop(0, 1);
+    CHECK(crew_threads() == 2);
+    while (stats_now().large_stock != 0)
+        let_time_pass();
+}
+
+static void prepare_background(void)
+{
+    anchor_here();
+    take(8, BIG);
+    in_ended_thread(use_other_size);
+}
+
+/* Units are given back again and again, and purged by the one thread or the other. */
+static void background(void)
+{
+    for (size_t i = 1; i < 9; i += 2) {
+        stepped_free(blocks[i]);
+        stepped_free(blocks[i + 1]);
+        stepped_malloc(BIG);
+        stepped_malloc(BIG);
+    }
+}
+
 /* ---- what a lost thread has left ---- */
 
 static void before_lost_adoption(void)
@@ -110,7 +197,7 @@ static void before_lost_orphan(void)
 
 const struct scenario scenarios_threads[] = {
     {"thread_makes_arena", .range = 32 * MIB, .run = thread_makes_arena},
-    {"thread_adopts", {TINY}, .before = before_adoption, .run = thread_adopts},
+    {"thread_adopts", {TINY}, .before = before_adoption, .also_bare = true, .run = thread_adopts},
     {"thread_adopts_orphan",
      {TINY_SLAB, SMALL},
      .before = before_orphan,
@@ -119,8 +206,16 @@ const struct scenario scenarios_threads[] = {
      {TINY_SLAB, SMALL},
      .before = before_orphan,
      .prepare = prepare_own_arena,
+     .also_bare = true,
      .run = stepped_trim},
-    {"thread_ends", {TINY}, .prepare = prepare_tiny_freed, .run = thread_ends},
+    {"thread_ends", {TINY}, .prepare = prepare_tiny_freed, .also_bare = true, .run = thread_ends},
+    {"tick_rests", {SMALL}, .prepare = prepare_rest, .run = tick_rests},
+    {"drained_rests", {SMALL}, .prepare = prepare_over, .run = drained_rests},
+    {"background",
+     {BIG},
+     .before = before_background,
+     .prepare = prepare_background,
+     .run = background},
     {"lost_adoption",
      {TINY_SLAB, SMALL},
      .range = 32 * MIB,
