@@ -39,7 +39,8 @@ enum extent_state {
     EXTENT_LIVE,       /* a block that the program holds; in the index */
     EXTENT_STOCK,      /* free and mapped; in the index */
     EXTENT_LEAVING,    /* in one thread's hands and out of the index: an entry taken but not yet
-                          published, or a range around its system call */
+                          published, or a range around its system call; a thread has one such
+                          range at a time, which is what a child may lose */
 };
 
 /* The stamp of an extent that never falls due. */

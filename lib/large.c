@@ -119,16 +119,27 @@ static void *alloc_by_extending(size_t size, bool *zero)
     return result;
 }
 
-/* Withdraws a STOCK extent that lies within [base, end); NULL if it does not. */
-static struct extent *withdraw_within(struct extent *extent, uintptr_t base, uintptr_t end)
+/*
+ * Unmaps what a newly mapped range has in front of and behind `size` bytes at a multiple of the
+ * alignment. It stays LEAVING meanwhile: so it is one range, which shrinks, at whatever instant a
+ * fork comes. What the system refuses to unmap stays part of it. Must not hold the lock.
+ */
+static void cut_to_alignment(struct extent *range, size_t size, size_t alignment)
 {
-    if (extent == NULL || extent->base < base || extent->base + extent->size > end)
-        return NULL;
-    extents_withdraw(&large_list.table, extent);
-    return extent;
+    uintptr_t start = align_up(range->base, alignment);
+    size_t front = start - range->base;
+    size_t behind = range->size - front - size;
+
+    if (front != 0 && os_unmap((void *)range->base, front)) {
+        range->base = start;
+        range->size -= front;
+    }
+    if (behind != 0 && os_unmap((void *)(start + size), behind))
+        range->size -= behind;
 }
 
-/* A newly mapped block, or NULL. What was mapped in excess to align it goes back at once. */
+/* A newly mapped block, or NULL. What was mapped in excess to align it goes back at once; what of
+ * it the system keeps goes into the stock. */
 static void *alloc_by_mapping(size_t size, size_t alignment)
 {
     size_t page = os_page_size();
@@ -136,38 +147,30 @@ static void *alloc_by_mapping(size_t size, size_t alignment)
 
     if (!large_list_acquire_with(1))
         return NULL;
-    struct extent *whole = extents_take_entry(&large_list.table);
+    struct extent *range = extents_take_entry(&large_list.table);
     large_list_release();
     uintptr_t base = (uintptr_t)os_map(mapped);
     if (base == 0) {
         large_list_acquire();
-        extents_recycle(&large_list.table, whole);
+        extents_recycle(&large_list.table, range);
         large_list_release();
         return NULL;
     }
 
     ask_huge_pages((void *)base, mapped, size);
-    whole->base = base;
-    whole->size = mapped;
-    whole->stamp = EXTENT_KEPT;
-    whole->zero = true;
+    range->base = base;
+    range->size = mapped;
+    range->stamp = EXTENT_KEPT;
+    range->zero = true;
+    cut_to_alignment(range, size, alignment);
     if (!large_list_acquire_with(SPARE_ENTRIES)) {
-        large_stock_give_back(whole);
+        large_stock_give_back(range);
         return NULL;
     }
-    extents_publish(&large_list.table, whole, EXTENT_STOCK);
-    struct extent *block = extents_carve(&large_list.table, align_up(base, alignment), size);
-    void *result = (void *)block->base;
-    struct extent *front =
-        withdraw_within(extents_stock_before(&large_list.table, block), base, base + mapped);
-    struct extent *rest =
-        withdraw_within(extents_stock_behind(&large_list.table, block), base, base + mapped);
+    extents_publish(&large_list.table, range, EXTENT_STOCK);
+    base = extents_carve(&large_list.table, align_up(base, alignment), size)->base;
     large_list_release();
-    if (front != NULL)
-        large_stock_give_back(front);
-    if (rest != NULL)
-        large_stock_give_back(rest);
-    return result;
+    return (void *)base;
 }
 
 /* Rounds a size up to pages. False if it is 0 or too large for a block. */

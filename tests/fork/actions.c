@@ -46,6 +46,16 @@ char *stepped_malloc(size_t size)
     return block;
 }
 
+void stepped_refusal(size_t size)
+{
+    ledger_begin_call(NULL);
+    step_begin();
+    char *volatile block = malloc(size);
+    step_end();
+    ledger_end_call();
+    CHECK(block == NULL && errno == ENOMEM);
+}
+
 char *stepped_calloc(size_t size)
 {
     ledger_begin_call(NULL);
@@ -262,6 +272,25 @@ void in_sleeping_thread(void (*function)(void))
         continue;
 }
 
+/* What the thread that is lost does. */
+static void (*lost_prepare)(void), (*lost_run)(void);
+
+static void *be_lost(void *unused)
+{
+    step_prepare_thread();
+    if (lost_prepare != NULL)
+        lost_prepare();
+    lost_run();
+    return unused;
+}
+
+void lose(void (*prepare)(void), void (*run)(void))
+{
+    lost_prepare = prepare;
+    lost_run = run;
+    step_lose_thread(be_lost);
+}
+
 void set_option(const char *key, const char *value)
 {
     CHECK(acre_option_set(key, value) == 0);
@@ -272,4 +301,47 @@ void let_time_pass(void)
     struct timespec time = {.tv_nsec = 30000000};
     while (nanosleep(&time, &time) != 0)
         continue;
+}
+
+/* ---- in common ---- */
+
+void prepare_tiny(void)
+{
+    anchor_here();
+    take(10, TINY);
+}
+
+void prepare_tiny_freed(void)
+{
+    prepare_tiny();
+    drop(block_count - 7, 3);
+}
+
+void drop_some(void)
+{
+    drop(3, 5);
+}
+
+void use_other_size(void)
+{
+    take(10, OTHER);
+    drop(block_count - 7, 3);
+}
+
+void prepare_much(void)
+{
+    anchor_here();
+    drop(1, take_slab_and_begin_next(TINY_SLAB) - 1);
+    take(10, SMALL);
+    drop(block_count - 6, 5);
+}
+
+void prepare_own_arena(void)
+{
+    take(1, BIG);
+}
+
+void malloc_other(void)
+{
+    stepped_malloc(OTHER);
 }

@@ -11,6 +11,18 @@
 
 enum { ACTIONS_BLOCKS = 512 };
 
+/* The sizes of blocks, chosen so that slabs have few of them. */
+enum {
+    TINY = 48,
+    TINY_SLAB = 1024, /* the first slab has 64 blocks, one window */
+    SMALL = 16384,    /* the first slab has 8 blocks */
+    BIG = 1 << 20,    /* a slab each, 16 units of 64 KiB */
+    OTHER = 512,      /* a size that is not under test */
+    LARGE = 2 << 20,
+    MIB = 1 << 20,
+    WINDOW = 64, /* blocks */
+};
+
 /* The blocks that prepared calls took, in that order; the main, the stepped and the helping threads
  * use it one after the other. */
 extern char *blocks[ACTIONS_BLOCKS];
@@ -26,6 +38,7 @@ void drop(size_t first, size_t count);
 char *stepped_malloc(size_t size);
 char *stepped_calloc(size_t size);
 char *stepped_memalign(size_t alignment, size_t size);
+void stepped_refusal(size_t size); /* a malloc for which there is no memory */
 char *stepped_realloc(char *block, size_t size);
 void stepped_free(char *block);
 void stepped_trim(void);
@@ -58,10 +71,35 @@ size_t slabs_of(size_t size);
 void in_ended_thread(void (*function)(void));
 void in_sleeping_thread(void (*function)(void));
 
+/*
+ * A thread is started, prepares, and is lost in the middle of the stepped call of `run`: the
+ * scenario goes on in a child that finds what it has left. prepare may be NULL.
+ */
+void lose(void (*prepare)(void), void (*run)(void));
+
 /* Sets an option of the library. */
 void set_option(const char *key, const char *value);
 
 /* Lets some milliseconds pass, more than the library's clock needs to tick. */
 void let_time_pass(void);
+
+/* ---- preparations and calls that several scenarios have in common ---- */
+
+/* An arena under test, with some blocks; with some of them free. */
+void prepare_tiny(void);
+void prepare_tiny_freed(void);
+
+/* Slabs of two classes, with blocks live and free, in windows and magazines. */
+void prepare_much(void);
+
+/* For threads that need an arena: this one has it. */
+void prepare_own_arena(void);
+
+/* Drops a few of the first blocks; takes and drops some of a size that is not under test. */
+void drop_some(void);
+void use_other_size(void);
+
+/* Steps through a malloc of that size. */
+void malloc_other(void);
 
 #endif

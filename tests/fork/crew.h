@@ -11,8 +11,15 @@
 pthread_t crew_start(void *(*start)(void *), void *argument);
 
 /* In a child of fork, by its only thread: the next threads get the stacks of those that do not
- * exist any more, and so the addresses of their thread-local data. */
+ * exist any more, and so the addresses of their thread-local data. Not in one of _Fork, where libc
+ * goes on having those stacks in its lists. */
 void crew_survived(void);
+
+/* How many threads the process has, also such as were not started here. */
+size_t crew_threads(void);
+
+/* Waits until all threads but this one sleep. */
+void crew_wait_for_others(void);
 
 /* Ends when the process does: for threads that keep what they have. */
 void crew_sleep_for_ever(void) __attribute__((noreturn));

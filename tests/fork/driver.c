@@ -4,7 +4,8 @@
  *   own_handler|other_thread [SCENARIO...]
  *
  * ACRE_STEP_ALL=1 in the environment forks at every instruction stepped, instead of at a part of
- * those that are stepped again and again; ACRE_STEP_SEED=N chooses that part.
+ * those that are stepped again and again; ACRE_STEP_SEED=N chooses that part. ACRE_STEP_FEW=1 is
+ * for a quick look: not even at all of those that are stepped for the first time.
  */
 #include "check.h"
 
@@ -26,7 +27,8 @@ enum {
     FIGURES_FD = 100, /* inherited by the process of a scenario */
 };
 
-static const char run_one[] = "--run"; /* the process is that of one scenario */
+/* The process is that of one scenario, with handlers or without. */
+static const char run_one[] = "--run", run_one_bare[] = "--run-bare";
 
 struct figures *figures;
 
@@ -80,6 +82,8 @@ static int run_scenario(const struct scenario *scenario)
     step_scenario = scenario->name;
     memcpy(child_task.sizes, scenario->sizes, sizeof(child_task.sizes));
     child_task.range = scenario->range;
+    child_task.range_least = scenario->range_least;
+    child_task.slack = scenario->slack;
     ledger_init();
     /* how long it all takes must not matter */
     CHECK(acre_option_set("decay", "3600000") == 0);
@@ -101,10 +105,8 @@ static int run_scenario(const struct scenario *scenario)
 
 static const struct scenario *find_scenario(const char *name)
 {
-    const struct scenario *scenario = scenarios;
-    while (scenario->name != NULL && strcmp(scenario->name, name) != 0)
-        scenario++;
-    if (scenario->name == NULL) {
+    const struct scenario *scenario = scenario_find(name);
+    if (scenario == NULL) {
         fprintf(stderr, "there is no scenario %s\n", name);
         exit(2);
     }
@@ -113,12 +115,20 @@ static const struct scenario *find_scenario(const char *name)
 
 /* ---- the driver ---- */
 
-/* Runs a scenario in a process of its own. False if it failed. */
-static bool run_in_process(char *program, const char *name)
+static double now_seconds(void)
 {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+/* Runs a scenario in a process of its own. False if it failed. */
+static bool run_in_process(char *program, const char *name, bool bare)
+{
+    const char *how = bare ? run_one_bare : run_one;
     pid_t child = fork();
     if (child == 0) {
-        char *arguments[] = {program, (char *)(uintptr_t)run_one, (char *)(uintptr_t)name, NULL};
+        char *arguments[] = {program, (char *)(uintptr_t)how, (char *)(uintptr_t)name, NULL};
         execv("/proc/self/exe", arguments);
         _exit(127);
     }
@@ -130,17 +140,18 @@ static bool run_in_process(char *program, const char *name)
 }
 
 /* Runs one scenario and prints its own share of the figures. */
-static bool run_and_print(char *program, const char *name)
+static bool run_and_print(char *program, const char *name, bool bare)
 {
+    double began = now_seconds();
     struct figures *before = malloc(sizeof(*before));
     CHECK(before != NULL);
     *before = *figures;
     figures->scenarios++;
-    bool passed = run_in_process(program, name);
-    printf("%-30s %s %7zu steps %6zu forks %6zu lost blocks %8zu KiB lost\n", name,
-           passed ? "ok    " : "FAILED", figures->steps - before->steps,
+    bool passed = run_in_process(program, name, bare);
+    printf("%-28s %-5s %s %7zu steps %6zu forks %6zu lost blocks %8zu KiB lost %6.1f s\n", name,
+           bare ? "_Fork" : "fork", passed ? "ok    " : "FAILED", figures->steps - before->steps,
            figures->forks - before->forks, figures->lost_blocks - before->lost_blocks,
-           (figures->lost_ranges - before->lost_ranges) >> 10);
+           (figures->lost_ranges - before->lost_ranges) >> 10, now_seconds() - began);
     fflush(stdout);
     free(before);
     return passed;
@@ -152,7 +163,7 @@ static void print_figures(void)
     size_t addresses = 0;
     getrusage(RUSAGE_CHILDREN, &usage);
     for (size_t i = 0; i < FIGURES_TEXT; i++)
-        addresses += figures->forks_at[i] != 0;
+        addresses += figures->forks_at[0][i] != 0 || figures->forks_at[1][i] != 0;
     printf("%zu scenarios; %zu instructions stepped, %zu of them the library's, which stand at %zu "
            "addresses\n",
            figures->scenarios, figures->steps, figures->library_steps, addresses);
@@ -164,15 +175,30 @@ static void print_figures(void)
            (long)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec));
 }
 
+static bool is_set(const char *name)
+{
+    const char *text = getenv(name);
+    return text != NULL && strcmp(text, "1") == 0;
+}
+
 static void read_environment(void)
 {
     char text[24];
     const char *seed = getenv("ACRE_STEP_SEED");
-    const char *all = getenv("ACRE_STEP_ALL");
     step_seed = seed != NULL ? strtoull(seed, NULL, 10) : (uint64_t)time(NULL);
-    step_all = all != NULL && strcmp(all, "1") == 0;
+    step_all = is_set("ACRE_STEP_ALL");
+    step_few = is_set("ACRE_STEP_FEW");
     snprintf(text, sizeof(text), "%llu", (unsigned long long)step_seed);
     CHECK(setenv("ACRE_STEP_SEED", text, 1) == 0);
+}
+
+/* Runs a scenario in all its ways; returns in how many it failed. */
+static unsigned run_ways(char *program, const struct scenario *scenario)
+{
+    unsigned failed = !run_and_print(program, scenario->name, false);
+    if (scenario->also_bare)
+        failed += !run_and_print(program, scenario->name, true);
+    return failed;
 }
 
 /* The driver: all scenarios, or those that are named. */
@@ -185,10 +211,10 @@ static int run_all(int count, char **arguments)
     map_figures(FIGURES_FD);
     if (count > 1) {
         for (int i = 1; i < count; i++)
-            failed += !run_and_print(arguments[0], find_scenario(arguments[i])->name);
+            failed += run_ways(arguments[0], find_scenario(arguments[i]));
     } else {
-        for (const struct scenario *scenario = scenarios; scenario->name != NULL; scenario++)
-            failed += !run_and_print(arguments[0], scenario->name);
+        for (size_t i = 0; scenario_at(i) != NULL; i++)
+            failed += run_ways(arguments[0], scenario_at(i));
     }
     print_figures();
     return failed == 0 ? 0 : 1;
@@ -199,7 +225,8 @@ int main(int count, char **arguments)
     scenarios_make_early_key();
     read_environment();
     step_install();
-    if (count == 3 && strcmp(arguments[1], run_one) == 0) {
+    step_bare = count == 3 && strcmp(arguments[1], run_one_bare) == 0;
+    if (step_bare || (count == 3 && strcmp(arguments[1], run_one) == 0)) {
         map_figures(FIGURES_FD);
         return run_scenario(find_scenario(arguments[2]));
     }

@@ -22,8 +22,8 @@ struct figures {
     size_t range_at_most;   /* in one child */
     size_t children_losing; /* children that lost a block or a range */
     size_t measured;        /* steps of the thread that step_lose_thread last measured */
-    uint8_t forks_at[FIGURES_TEXT]; /* at the offset of each instruction of the library: forks
-                                       there, 255 if there were more */
+    uint8_t forks_at[2][FIGURES_TEXT]; /* at the offset of each instruction of the library: forks
+                                          there, 255 if there were more; with handlers, without */
 };
 
 extern struct figures *figures;

@@ -2,6 +2,7 @@
 #include "check.h"
 
 #include "ledger.h"
+#include "pressure.h"
 
 #include <fcntl.h>
 #include <malloc.h>
@@ -126,17 +127,6 @@ unsigned ledger_class(const struct acre_stats *stats, size_t size)
     return class;
 }
 
-/* Bytes of address space of this process, without allocating. */
-static size_t mapped_bytes(void)
-{
-    char text[64] = "";
-    int statm = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-    CHECK(statm >= 0);
-    CHECK(read(statm, text, sizeof(text) - 1) > 0);
-    close(statm);
-    return strtoul(text, NULL, 10) * (size_t)sysconf(_SC_PAGESIZE);
-}
-
 void ledger_rest_now(struct ledger_rest *rest)
 {
     struct acre_stats stats;
@@ -144,7 +134,7 @@ void ledger_rest_now(struct ledger_rest *rest)
     for (unsigned class = 0; class < stats.class_count; class ++)
         rest->blocks[class] = stats.classes[class].live_blocks;
     rest->large_blocks = stats.large_blocks;
-    rest->address_space = mapped_bytes() - stats.mapped;
+    rest->address_space = pressure_mapped_bytes() - stats.mapped;
     for (size_t i = 0; i < ledger.count; i++) {
         size_t size = malloc_usable_size(ledger.known[i].block); /* perhaps of a wider class */
         size_t *counted = ledger.known[i].size >= LEDGER_LARGE_FROM

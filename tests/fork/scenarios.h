@@ -5,12 +5,16 @@
 #ifndef ACRE_TESTS_FORK_SCENARIOS_H
 #define ACRE_TESTS_FORK_SCENARIOS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct scenario {
     const char *name;
     size_t sizes[2];       /* see child_task */
     size_t range;          /* likewise */
+    size_t range_least;    /* likewise */
+    size_t slack;          /* likewise */
+    bool also_bare;        /* it is run a second time, with step_bare */
     void (*before)(void);  /* in the main thread, before the stepped one is made; or NULL */
     void (*prepare)(void); /* in the stepped thread, not stepped; or NULL */
     void (*run)(void);     /* the same, stepped from within */
@@ -18,8 +22,18 @@ struct scenario {
                               before the stepped one is made; or NULL */
 };
 
-/* Ends with one without a name. */
-extern const struct scenario scenarios[];
+/* Each ends with one without a name. */
+extern const struct scenario scenarios_local[];   /* a thread and its own TINY and SMALL blocks */
+extern const struct scenario scenarios_remote[];  /* other threads' blocks; flush and trim */
+extern const struct scenario scenarios_threads[]; /* threads that begin and end; arenas */
+extern const struct scenario scenarios_large[];
+extern const struct scenario scenarios_pressure[]; /* the system refuses memory */
+
+/* The scenario with that number, from 0, of all tables; NULL behind the last one. */
+const struct scenario *scenario_at(size_t number);
+
+/* The scenario of that name, or NULL. */
+const struct scenario *scenario_find(const char *name);
 
 /* To be called first of all in a process: makes a key whose destructor runs before the library's.
  */

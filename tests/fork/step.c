@@ -19,7 +19,7 @@ enum {
     FAILURES_MOST = 5,           /* a scenario with more failed children ends */
 };
 
-bool step_all;
+bool step_all, step_few, step_bare;
 uint64_t step_seed;
 const char *step_scenario;
 
@@ -79,17 +79,19 @@ static bool is_library(uintptr_t address)
     return address - step.library < FIGURES_TEXT;
 }
 
-/* In how many forks so far, in all scenarios, it was this instruction of the library. */
+/* In how many forks so far, in all scenarios, it was this instruction of the library; those without
+ * handlers are counted apart. */
 static uint8_t *forks_at(uintptr_t address)
 {
-    return &figures->forks_at[address - step.library];
+    return &figures->forks_at[step_bare][address - step.library];
 }
 
 /* True if there is to be a fork at this instruction. */
 static bool is_chosen(uintptr_t address)
 {
     bool seldom = !is_library(address) || *forks_at(address) < STEP_ALWAYS;
-    if ((visits_of(address)->count++ == 0 && seldom) || step_all)
+    bool first = visits_of(address)->count++ == 0 && !step_few;
+    if ((first && seldom) || step_all)
         return true;
     size_t repeats = ++step.repeats;
     return repeats <= STEP_REPEATS || next_random(&step.random) % repeats < STEP_REPEATS;
@@ -165,7 +167,7 @@ static bool fork_now(void)
             futex_wait(STOPPED);
         return false;
     }
-    pid_t child = fork();
+    pid_t child = step_bare ? _Fork() : fork();
     if (child == 0) {
         alarm(CHILD_HANG_SECONDS);
         return true;
@@ -181,7 +183,7 @@ void step_fork_for_other(void (*run_child)(void))
             futex_wait(RUNNING);
         if (get_state() == FINISHED)
             return;
-        pid_t child = fork();
+        pid_t child = step_bare ? _Fork() : fork();
         if (child == 0) {
             alarm(CHILD_HANG_SECONDS);
             run_child();

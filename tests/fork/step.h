@@ -10,7 +10,8 @@
  * STEP_ALWAYS at that instruction of the library in all scenarios. Of the other visits (loops, and
  * code that other scenarios have run) the first STEP_REPEATS of a scenario are taken, and then as
  * many as a seeded random number says: of n such visits about B + B ln(n / B), B being
- * STEP_REPEATS. With step_all there is a fork at every instruction.
+ * STEP_REPEATS. With step_all there is a fork at every instruction; with step_few first visits are
+ * like all others.
  */
 #ifndef ACRE_TESTS_FORK_STEP_H
 #define ACRE_TESTS_FORK_STEP_H
@@ -28,7 +29,8 @@ enum step_mode {
 
 /* Constant once a scenario runs. */
 extern const enum step_mode step_mode; /* of the program */
-extern bool step_all;
+extern bool step_all, step_few;
+extern bool step_bare; /* forks by _Fork, which runs no handlers */
 extern uint64_t step_seed;
 extern const char *step_scenario; /* its name, for messages */
 

@@ -5,25 +5,15 @@
  * called zero that is not, and each page is as it was before, as it will be after, or in no entry.
  */
 #include "test.h"
+#include "step.h"
 #include "extents.h"
 
-#include <signal.h>
 #include <string.h>
-#include <ucontext.h>
 
-#if defined(__SANITIZE_THREAD__)
-#define THREAD_SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define THREAD_SANITIZED 1
-#endif
-#endif
-
-#if defined(__x86_64__) && !defined(THREAD_SANITIZED)
+#ifdef CAN_STEP
 
 enum {
-    PAGES = 24, /* of the made-up address space */
-    TRAP_FLAG = 0x100,
+    PAGES = 24,        /* of the made-up address space */
     FEWEST_STEPS = 50, /* instructions that any operation takes at least */
 };
 
@@ -38,7 +28,7 @@ struct page {
 static struct extents table;
 static struct extent_chunk chunk, chunk_copy;
 static struct page before[PAGES], after[PAGES];
-static volatile sig_atomic_t stepping, steps, broken;
+static volatile sig_atomic_t broken;
 
 static uintptr_t address_of(size_t page)
 {
@@ -64,18 +54,11 @@ static bool page_is_sound(const struct page *now, size_t i)
 }
 
 /* After each instruction: rebuilds a copy of the entries, as a child forked here would. */
-static void on_step(int signal_number, siginfo_t *info, void *context)
+static void rebuild_copy(void)
 {
     struct page now[PAGES];
     struct extents copy = {0};
 
-    (void)signal_number;
-    (void)info;
-    if (!stepping) {
-        ((ucontext_t *)context)->uc_mcontext.gregs[REG_EFL] &= ~(greg_t)TRAP_FLAG;
-        return;
-    }
-    steps++;
     chunk_copy = chunk;
     copy.chunks = &chunk_copy;
     extents_rebuild(&copy);
@@ -85,19 +68,6 @@ static void on_step(int signal_number, siginfo_t *info, void *context)
     for (size_t i = 0; i < PAGES; i++)
         if (!page_is_sound(&now[i], i))
             broken = 1;
-}
-
-static void step_instructions(void)
-{
-    stepping = 1;
-    __asm__ volatile("lea -128(%%rsp), %%rsp\n\t" /* past the red zone */
-                     "pushfq\n\t"
-                     "orq $0x100, (%%rsp)\n\t"
-                     "popfq\n\t"
-                     "lea 128(%%rsp), %%rsp"
-                     :
-                     :
-                     : "memory", "cc");
 }
 
 static void operation_carve(void)
@@ -199,19 +169,13 @@ static void begin_operation(void)
 
 START_TEST(every_instruction_leaves_what_can_be_rebuilt)
 {
-    struct sigaction action = {.sa_sigaction = on_step, .sa_flags = SA_SIGINFO};
-
-    ck_assert_int_eq(sigaction(SIGTRAP, &action, NULL), 0);
     begin_operation();
     read_pages(&table, before);
     operations[_i]();
     read_pages(&table, after);
 
     begin_operation();
-    step_instructions();
-    operations[_i]();
-    stepping = 0;
-    ck_assert_int_gt(steps, FEWEST_STEPS);
+    ck_assert_int_gt(step_through(operations[_i], rebuild_copy), FEWEST_STEPS);
     ck_assert_int_eq(broken, 0);
     ck_assert(extents_is_valid(&table));
 }
@@ -225,8 +189,6 @@ static void add_step_tests(TCase *tests)
 
 #else
 
-/* Needs the trap flag of that processor, and code that calls no runtime, which could not be called
- * again from the handler. */
 static void add_step_tests(TCase *tests)
 {
     (void)tests;

@@ -1,0 +1,238 @@
+/* Scenarios of LARGE blocks and the stock. */
+#include "check.h"
+
+#include "actions.h"
+#include "scenarios.h"
+
+/* ---- malloc ---- */
+
+static void malloc_large(void)
+{
+    stepped_malloc(LARGE);
+    CHECK(stats_now().large_blocks == 1 && stats_now().large_stock == 0);
+}
+
+static void prepare_large(void)
+{
+    anchor_here();
+    take(1, LARGE);
+}
+
+static void prepare_large_stock(void)
+{
+    take(1, LARGE);
+    drop(0, 1);
+}
+
+static void malloc_large_stock(void)
+{
+    CHECK(stepped_malloc(LARGE) == blocks[0]);
+}
+
+static void malloc_large_split(void)
+{
+    stepped_malloc(LARGE * 3 / 4);
+    CHECK(stats_now().large_stock == LARGE / 4);
+}
+
+/* Two extents side by side. */
+static void prepare_large_two(void)
+{
+    take(2, LARGE);
+    drop(0, 2);
+}
+
+static void malloc_large_joined(void)
+{
+    stepped_malloc(LARGE * 3 / 2);
+    CHECK(stats_now().large_stock == LARGE / 2);
+}
+
+static void malloc_large_extends(void)
+{
+    stepped_malloc(LARGE * 3 / 2);
+    CHECK(stats_now().large_stock == 0);
+}
+
+static void prepare_large_due(void)
+{
+    set_option("decay", "1");
+    take(1, LARGE);
+    drop(0, 1);
+    let_time_pass();
+}
+
+static void malloc_large_due(void)
+{
+    stepped_malloc(LARGE / 4 * 3);
+    CHECK(stats_now().large_stock == 0);
+}
+
+/* All that is mapped may be lost, or the block together with some of what is too much: but not what
+ * is too much alone, as it would be if that were on its way apart from the block. */
+static void memalign_large(void)
+{
+    stepped_memalign(LARGE, 4 * LARGE);
+    CHECK(stats_now().large_blocks == 2 && stats_now().large_stock == 0);
+}
+
+static void calloc_large(void)
+{
+    stepped_calloc(LARGE);
+}
+
+/* ---- free ---- */
+
+static void free_large(void)
+{
+    stepped_free(blocks[0]);
+    CHECK(stats_now().large_stock == LARGE);
+}
+
+static void prepare_no_stock(void)
+{
+    set_option("large_stock", "0");
+    take(1, LARGE);
+}
+
+static void free_large_unmaps(void)
+{
+    stepped_free(blocks[0]);
+    CHECK(stats_now().large_stock == 0);
+}
+
+/* The next free brings the stock over its bound. */
+static void prepare_surplus(const char *bound)
+{
+    set_option("large_stock", bound);
+    take(3, LARGE);
+    drop(0, 2);
+    CHECK(stats_now().large_stock == 2 * LARGE);
+}
+
+static void prepare_surplus_unmapped(void)
+{
+    prepare_surplus("1M");
+}
+
+static void prepare_surplus_purged(void)
+{
+    prepare_surplus("4M");
+}
+
+static void free_large_surplus_unmapped(void)
+{
+    stepped_free(blocks[2]);
+    CHECK(stats_now().large_stock < 3 * LARGE);
+}
+
+static void free_large_surplus_purged(void)
+{
+    stepped_free(blocks[2]);
+    CHECK(stats_now().large_stock == 3 * LARGE);
+}
+
+/* ---- realloc ---- */
+
+/* Behind the second of two blocks there is room. */
+static void prepare_room_behind(void)
+{
+    take(2, LARGE);
+    CHECK(blocks[1] + LARGE == blocks[0]);
+    drop(0, 1);
+}
+
+static void realloc_large_grows(void)
+{
+    CHECK(stepped_realloc(blocks[1], LARGE * 3 / 2) == blocks[1]);
+    CHECK(stats_now().large_stock == LARGE / 2);
+}
+
+static void realloc_large_grows_over_all(void)
+{
+    CHECK(stepped_realloc(blocks[1], LARGE * 2) == blocks[1]);
+    CHECK(stats_now().large_stock == 0);
+}
+
+static void prepare_large_long(void)
+{
+    take(1, 4 * LARGE);
+}
+
+static void realloc_large_shrinks(void)
+{
+    CHECK(stepped_realloc(blocks[0], LARGE) == blocks[0]);
+    CHECK(stats_now().large_stock == 3 * LARGE);
+}
+
+static void prepare_large_neighbours(void)
+{
+    take(2, LARGE);
+    CHECK(blocks[1] + LARGE == blocks[0]);
+}
+
+static void realloc_large_moves(void)
+{
+    CHECK(stepped_realloc(blocks[1], 3 * LARGE) != blocks[1]);
+}
+
+static void realloc_large_to_small(void)
+{
+    stepped_realloc(blocks[0], SMALL);
+    CHECK(stats_now().large_blocks == 0);
+}
+
+/* ---- what a lost thread has left ---- */
+
+static void malloc_any_large(void)
+{
+    stepped_malloc(LARGE);
+}
+
+static void before_lost_large_split(void)
+{
+    lose(prepare_large_stock, malloc_large_split);
+}
+
+static void before_lost_large_grows(void)
+{
+    lose(prepare_room_behind, realloc_large_grows);
+}
+
+/* ---- the table ---- */
+
+const struct scenario scenarios_large[] = {
+    {"malloc_large", .range = LARGE, .run = malloc_large},
+    {"malloc_large_stock", .prepare = prepare_large_stock, .run = malloc_large_stock},
+    {"malloc_large_split", .range = LARGE, .prepare = prepare_large_stock, .also_bare = true,
+     .run = malloc_large_split},
+    {"malloc_large_joined", .range = LARGE, .prepare = prepare_large_two,
+     .run = malloc_large_joined},
+    {"malloc_large_extends", .range = LARGE, .prepare = prepare_large_stock, .also_bare = true,
+     .run = malloc_large_extends},
+    {"malloc_large_due", .range = LARGE, .prepare = prepare_large_due, .run = malloc_large_due},
+    {"memalign_large", .range = 5 * LARGE, .range_least = 4 * LARGE, .prepare = prepare_large,
+     .run = memalign_large},
+    {"calloc_large", .range = LARGE, .run = calloc_large},
+    {"calloc_large_used", .range = LARGE, .prepare = prepare_large_stock, .run = calloc_large},
+    {"free_large", .prepare = prepare_large, .run = free_large},
+    {"free_large_unmaps", .range = LARGE, .prepare = prepare_no_stock, .run = free_large_unmaps},
+    {"free_large_surplus_unmapped", .range = 3 * LARGE, .prepare = prepare_surplus_unmapped,
+     .also_bare = true, .run = free_large_surplus_unmapped},
+    {"free_large_surplus_purged", .range = 3 * LARGE, .prepare = prepare_surplus_purged,
+     .run = free_large_surplus_purged},
+    {"realloc_large_grows", .range = LARGE, .prepare = prepare_room_behind, .also_bare = true,
+     .run = realloc_large_grows},
+    {"realloc_large_grows_over_all", .range = LARGE, .prepare = prepare_room_behind,
+     .run = realloc_large_grows_over_all},
+    {"realloc_large_shrinks", .range = 3 * LARGE, .prepare = prepare_large_long,
+     .run = realloc_large_shrinks},
+    {"realloc_large_moves", .range = 4 * LARGE, .prepare = prepare_large_neighbours,
+     .run = realloc_large_moves},
+    {"realloc_large_to_small", {SMALL}, .prepare = prepare_large, .run = realloc_large_to_small},
+    {"lost_large_split", .range = 4 * LARGE, .before = before_lost_large_split,
+     .run = malloc_any_large},
+    {"lost_large_grows", .range = 4 * LARGE, .before = before_lost_large_grows,
+     .run = malloc_any_large},
+    {.name = NULL},
+};

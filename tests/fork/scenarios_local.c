@@ -1,0 +1,401 @@
+/* Scenarios of a thread and its own TINY and SMALL blocks. */
+#include "check.h"
+
+#include "actions.h"
+#include "ledger.h"
+#include "scenarios.h"
+
+#include <malloc.h>
+
+/* ---- malloc ---- */
+
+static void malloc_magazine(void)
+{
+    CHECK(stepped_malloc(TINY) == blocks[5]);
+}
+
+static void malloc_window(void)
+{
+    CHECK(stepped_malloc(TINY) == blocks[9] + TINY);
+}
+
+static void prepare_window_used_up(void)
+{
+    anchor_here();
+    take(WINDOW, TINY);
+}
+
+static void malloc_next_window(void)
+{
+    CHECK(stepped_malloc(TINY) == blocks[WINDOW - 1] + TINY);
+}
+
+/* The first slab has free blocks, the current one and the magazine have none. */
+static void prepare_next_slab(size_t size)
+{
+    anchor_here();
+    take_slab_and_begin_next(size);
+    take_slab(size);
+    drop(0, magazine_size(size) + 2);
+    take(magazine_size(size), size);
+}
+
+static void prepare_next_slab_tiny(void)
+{
+    prepare_next_slab(TINY_SLAB);
+}
+
+static void prepare_next_slab_small(void)
+{
+    prepare_next_slab(SMALL);
+}
+
+static void malloc_next_slab_tiny(void)
+{
+    CHECK(stepped_malloc(TINY_SLAB) == blocks[magazine_size(TINY_SLAB)]);
+}
+
+static void malloc_next_slab_small(void)
+{
+    CHECK(stepped_malloc(SMALL) == blocks[magazine_size(SMALL)]);
+}
+
+static void prepare_new_slab_tiny(void)
+{
+    anchor_here();
+    take_slab(TINY_SLAB);
+}
+
+static void malloc_new_slab_tiny(void)
+{
+    stepped_malloc(TINY_SLAB);
+    CHECK(slabs_of(TINY_SLAB) == 2);
+}
+
+static void prepare_new_slab_small(void)
+{
+    anchor_here();
+    take_slab(SMALL);
+}
+
+static void malloc_new_slab_small(void)
+{
+    stepped_malloc(SMALL);
+    CHECK(slabs_of(SMALL) == 2);
+}
+
+static void prepare_new_heap(void)
+{
+    anchor_here();
+    take_heap(BIG);
+}
+
+static void malloc_new_heap(void)
+{
+    size_t heaps = stats_now().heaps;
+    stepped_malloc(BIG);
+    CHECK(stats_now().heaps == heaps + 1);
+}
+
+/* All but one block of the first slab is free, and without pages. */
+static void prepare_purged(void)
+{
+    anchor_here();
+    size_t in_first = take_slab_and_begin_next(SMALL);
+    drop(0, in_first - 1);
+    malloc_trim(0);
+}
+
+static void malloc_purged(void)
+{
+    CHECK(stepped_malloc(SMALL) == blocks[0]);
+}
+
+/* A slab without free blocks, some of which another thread has freed. */
+static void prepare_collect(void)
+{
+    anchor_here();
+    take_slab(TINY_SLAB);
+    in_ended_thread(drop_some);
+}
+
+static void malloc_collect(void)
+{
+    CHECK(stepped_malloc(TINY_SLAB) == blocks[3]);
+}
+
+/* Units have been free and dirty for longer than they may when the next slab is looked for. */
+static void prepare_tick(void)
+{
+    anchor_here();
+    set_option("decay", "1");
+    take_slab(TINY_SLAB);
+    take(3, BIG);
+    drop(block_count - 3, 2);
+    CHECK(slabs_of(BIG) == 2);
+    let_time_pass();
+}
+
+static void malloc_tick(void)
+{
+    size_t dirty = stats_now().heap_free_dirty;
+    stepped_malloc(TINY_SLAB);
+    CHECK(stats_now().heap_free_dirty < dirty);
+}
+
+/* ---- free ---- */
+
+static void free_magazine(void)
+{
+    stepped_free(blocks[5]);
+    CHECK(malloc(TINY) == blocks[5]);
+    ledger_add(blocks[5], TINY);
+}
+
+static void prepare_give_back(void)
+{
+    anchor_here();
+    take(magazine_size(TINY) + 10, TINY);
+    drop(0, magazine_size(TINY));
+}
+
+static void free_give_back(void)
+{
+    stepped_free(blocks[magazine_size(TINY)]);
+}
+
+static void prepare_listing(void)
+{
+    anchor_here();
+    take_slab_and_begin_next(TINY_SLAB);
+    drop(0, magazine_size(TINY_SLAB));
+}
+
+static void free_listing(void)
+{
+    stepped_free(blocks[magazine_size(TINY_SLAB)]);
+    CHECK(slabs_of(TINY_SLAB) == 2);
+}
+
+/* One block of the first slab is live. */
+static void prepare_release(size_t size)
+{
+    anchor_here();
+    drop(1, take_slab_and_begin_next(size) - 1);
+    CHECK(slabs_of(size) == 2);
+}
+
+static void prepare_release_tiny(void)
+{
+    prepare_release(TINY_SLAB);
+}
+
+static void prepare_release_small(void)
+{
+    prepare_release(SMALL);
+}
+
+static void prepare_release_purging(void)
+{
+    set_option("dirty_limit", "0");
+    prepare_release(SMALL);
+}
+
+static void free_release_tiny(void)
+{
+    stepped_free(blocks[0]);
+    CHECK(slabs_of(TINY_SLAB) == 1);
+}
+
+static void free_release_small(void)
+{
+    stepped_free(blocks[0]);
+    CHECK(slabs_of(SMALL) == 1);
+}
+
+static void free_release_purging(void)
+{
+    free_release_small();
+    CHECK(stats_now().heap_free_dirty == 0);
+}
+
+/* Of four heaps the second is empty and the third has one live block, `last_of_third`; the fourth
+ * has the current slab and the one in the magazine. */
+static char *last_of_third;
+
+static void prepare_retire(void)
+{
+    anchor_here();
+    take_heap(BIG);
+    size_t second = block_count;
+    take(1, BIG);
+    take_heap(BIG);
+    take(1, BIG);
+    take_heap(BIG);
+    size_t fourth = block_count;
+    take(2, BIG);
+    drop(fourth, 1);
+    last_of_third = blocks[fourth - 1];
+    drop(second, fourth - 1 - second);
+}
+
+static void free_retire(void)
+{
+    size_t dirty = stats_now().heap_free_dirty;
+    stepped_free(last_of_third);
+    CHECK(stats_now().heap_free_dirty < dirty);
+}
+
+/* ---- realloc, calloc, memalign ---- */
+
+static void realloc_stays(void)
+{
+    CHECK(stepped_realloc(blocks[5], TINY - 10) == blocks[5]);
+}
+
+static void realloc_tiny(void)
+{
+    CHECK(stepped_realloc(blocks[5], 200) != blocks[5]);
+}
+
+static void prepare_one_small(void)
+{
+    anchor_here();
+    take(1, SMALL);
+}
+
+static void realloc_small_shrinks(void)
+{
+    CHECK(stepped_realloc(blocks[0], 3000) != blocks[0]);
+}
+
+static void realloc_small_to_large(void)
+{
+    stepped_realloc(blocks[0], LARGE);
+    CHECK(stats_now().large_blocks == 1);
+}
+
+static void calloc_magazine(void)
+{
+    CHECK(stepped_calloc(TINY) == blocks[5]);
+}
+
+static void calloc_small_new(void)
+{
+    stepped_calloc(SMALL);
+    CHECK(slabs_of(SMALL) == 1);
+}
+
+static void prepare_calloc_small_used(void)
+{
+    prepare_one_small();
+    drop(0, 1);
+}
+
+static void calloc_small_used(void)
+{
+    CHECK(stepped_calloc(SMALL) == blocks[0]);
+}
+
+static void memalign_small(void)
+{
+    stepped_memalign(4096, 3000);
+}
+
+/* ---- what a lost thread has left ---- */
+
+static void before_lost_new_slab(void)
+{
+    lose(prepare_new_slab_small, malloc_new_slab_small);
+}
+
+static void before_lost_new_heap(void)
+{
+    lose(prepare_new_heap, malloc_new_heap);
+}
+
+static void before_lost_release(void)
+{
+    lose(prepare_release_purging, free_release_purging);
+}
+
+/* ---- the table ---- */
+
+const struct scenario scenarios_local[] = {
+    {"malloc_magazine", {TINY}, .prepare = prepare_tiny_freed, .run = malloc_magazine},
+    {"malloc_window", {TINY}, .prepare = prepare_tiny, .run = malloc_window},
+    {"malloc_next_window", {TINY}, .prepare = prepare_window_used_up, .run = malloc_next_window},
+    {"malloc_next_slab_tiny",
+     {TINY_SLAB},
+     .prepare = prepare_next_slab_tiny,
+     .run = malloc_next_slab_tiny},
+    {"malloc_next_slab_small",
+     {SMALL},
+     .prepare = prepare_next_slab_small,
+     .also_bare = true,
+     .run = malloc_next_slab_small},
+    {"malloc_new_slab_tiny",
+     {TINY_SLAB},
+     .prepare = prepare_new_slab_tiny,
+     .also_bare = true,
+     .run = malloc_new_slab_tiny},
+    {"malloc_new_slab_small",
+     {SMALL},
+     .prepare = prepare_new_slab_small,
+     .run = malloc_new_slab_small},
+    {"malloc_new_heap",
+     {BIG},
+     .range = 32 * MIB,
+     .prepare = prepare_new_heap,
+     .also_bare = true,
+     .run = malloc_new_heap},
+    {"malloc_purged", {SMALL}, .prepare = prepare_purged, .run = malloc_purged},
+    {"malloc_collect",
+     {TINY_SLAB},
+     .prepare = prepare_collect,
+     .also_bare = true,
+     .run = malloc_collect},
+    {"malloc_tick", {TINY_SLAB}, .prepare = prepare_tick, .run = malloc_tick},
+    {"free_magazine", {TINY}, .prepare = prepare_tiny, .run = free_magazine},
+    {"free_give_back", {TINY}, .prepare = prepare_give_back, .run = free_give_back},
+    {"free_listing", {TINY_SLAB}, .prepare = prepare_listing, .run = free_listing},
+    {"free_release_tiny", {TINY_SLAB}, .prepare = prepare_release_tiny, .run = free_release_tiny},
+    {"free_release_small", {SMALL}, .prepare = prepare_release_small, .run = free_release_small},
+    {"free_release_purging",
+     {SMALL},
+     .prepare = prepare_release_purging,
+     .also_bare = true,
+     .run = free_release_purging},
+    {"free_retire", {BIG}, .prepare = prepare_retire, .also_bare = true, .run = free_retire},
+    {"realloc_stays", {TINY}, .prepare = prepare_tiny, .run = realloc_stays},
+    {"realloc_tiny", {TINY, 200}, .prepare = prepare_tiny, .run = realloc_tiny},
+    {"realloc_small_shrinks",
+     {SMALL, 3000},
+     .prepare = prepare_one_small,
+     .run = realloc_small_shrinks},
+    {"realloc_small_to_large",
+     {SMALL},
+     .range = LARGE,
+     .prepare = prepare_one_small,
+     .run = realloc_small_to_large},
+    {"calloc_magazine", {TINY}, .prepare = prepare_tiny_freed, .run = calloc_magazine},
+    {"calloc_small_new", {SMALL}, .prepare = anchor_here, .run = calloc_small_new},
+    {"calloc_small_used", {SMALL}, .prepare = prepare_calloc_small_used, .run = calloc_small_used},
+    {"memalign_small", {4096}, .prepare = anchor_here, .run = memalign_small},
+    {"lost_new_slab",
+     {SMALL},
+     .range = 32 * MIB,
+     .before = before_lost_new_slab,
+     .run = malloc_other},
+    {"lost_new_heap",
+     {BIG},
+     .range = 32 * MIB,
+     .before = before_lost_new_heap,
+     .run = malloc_other},
+    {"lost_release",
+     {SMALL},
+     .range = 32 * MIB,
+     .before = before_lost_release,
+     .run = malloc_other},
+    {.name = NULL},
+};

@@ -1,0 +1,183 @@
+/*
+ * Scenarios in which the system refuses memory, until what is idle has gone back to it: LARGE
+ * extents, the units of empty heaps and the part of the unit map that no heap needs.
+ */
+#include "check.h"
+
+#include "actions.h"
+#include "ledger.h"
+#include "pressure.h"
+#include "scenarios.h"
+
+#include <malloc.h>
+
+enum {
+    LITTLE = 64 << 10, /* bytes that the process still gets: less than any heap */
+    MIDDLE = 200000,   /* a size that is not under test */
+    NO_PAGES = 4000,   /* less than a page: such a block is never LARGE instead */
+};
+
+/* The arena, which goes into the pool, has blocks in its magazines alone. */
+static void use_arena(void)
+{
+    size_t first = block_count;
+    take(3, MIDDLE);
+    drop(first, 3);
+}
+
+/*
+ * Begins an arena under test, and has what the unit map does not need given back: it is in no
+ * figure, so that what is lost besides would not show.
+ */
+static void begin(void)
+{
+    anchor_here();
+    pressure_on_address_space(LITTLE);
+    char *volatile block = malloc(8 * LARGE);
+    CHECK(block != NULL);
+    pressure_end();
+    free(block);
+    malloc_trim(0);
+}
+
+/* The own arena's only heap is full; a pooled arena and the stock have something. */
+static void prepare_full(void)
+{
+    begin();
+    take_heap(BIG);
+    in_ended_thread(use_arena);
+    take(1, LARGE);
+    drop(block_count - 1, 1);
+}
+
+static void prepare_heap(void)
+{
+    prepare_full();
+    pressure_on_address_space(LITTLE);
+}
+
+static void new_heap(void)
+{
+    size_t heaps = stats_now().heaps;
+    stepped_malloc(BIG);
+    CHECK(stats_now().heaps == heaps + 1 && stats_now().large_stock == 0);
+}
+
+/* Nothing is idle but the unit map's reserve. */
+static void prepare_unit_map(void)
+{
+    anchor_here();
+    take_heap(BIG);
+    pressure_on_address_space(LITTLE);
+}
+
+/* There is room in the heap, but no more of it may be made accessible. */
+static void prepare_open(void)
+{
+    begin();
+    take(2, BIG);
+    take(1, LARGE);
+    drop(block_count - 1, 1);
+    pressure_on_data(LITTLE);
+}
+
+static void open_units(void)
+{
+    size_t heaps = stats_now().heaps;
+    stepped_malloc(BIG);
+    CHECK(stats_now().heaps == heaps && stats_now().large_stock == 0);
+}
+
+/* The arena's second heap is empty but for the block in the magazine. */
+static void prepare_empty_heap(void)
+{
+    begin();
+    take_heap(BIG);
+    take(1, BIG);
+    drop(block_count - 1, 1);
+    pressure_on_address_space(LITTLE);
+}
+
+static void unmap_empty(void)
+{
+    size_t mapped = stats_now().mapped;
+    stepped_malloc(8 * LARGE);
+    CHECK(stats_now().large_blocks == 1 && stats_now().mapped < mapped);
+}
+
+/* The units of the second heap have been unmapped. */
+static void prepare_extend(void)
+{
+    prepare_empty_heap();
+    take(1, 8 * LARGE);
+    pressure_end();
+}
+
+static void extend(void)
+{
+    size_t heaps = stats_now().heaps;
+    stepped_malloc(BIG);
+    CHECK(stats_now().heaps == heaps);
+}
+
+/* There is nothing idle. */
+static void prepare_refusal(void)
+{
+    begin();
+    take_heap(BIG);
+    pressure_on_address_space(LITTLE);
+    for (char *block = malloc(NO_PAGES); block != NULL; block = malloc(NO_PAGES))
+        ledger_add(block, NO_PAGES);
+}
+
+static void refusal(void)
+{
+    stepped_refusal(NO_PAGES);
+}
+
+static void before_lost_new_heap(void)
+{
+    lose(prepare_heap, new_heap);
+    pressure_end();
+}
+
+static void before_lost_unmap(void)
+{
+    lose(prepare_empty_heap, unmap_empty);
+    pressure_end();
+}
+
+/* ---- the table ---- */
+
+const struct scenario scenarios_pressure[] = {
+    {"pressure_new_heap", {BIG}, .range = 32 * MIB, .prepare = prepare_heap, .run = new_heap},
+    {"pressure_unit_map",
+     {BIG},
+     .range = 64 * MIB,
+     .slack = 32 * MIB,
+     .prepare = prepare_unit_map,
+     .run = new_heap},
+    {"pressure_open", {BIG}, .range = 32 * MIB, .prepare = prepare_open, .run = open_units},
+    {"pressure_unmap_empty",
+     {BIG},
+     .range = 32 * MIB,
+     .prepare = prepare_empty_heap,
+     .run = unmap_empty},
+    {"pressure_extend", {BIG}, .range = 32 * MIB, .prepare = prepare_extend, .run = extend},
+    {"pressure_refusal",
+     {BIG, NO_PAGES},
+     .range = 32 * MIB,
+     .prepare = prepare_refusal,
+     .run = refusal},
+    {"lost_pressure_new_heap",
+     {BIG},
+     .range = 32 * MIB,
+     .before = before_lost_new_heap,
+     .run = malloc_other},
+    {"lost_pressure_unmap",
+     {BIG},
+     .range = 32 * MIB,
+     .before = before_lost_unmap,
+     .run = malloc_other},
+    {.name = NULL},
+};

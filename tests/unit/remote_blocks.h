@@ -1,0 +1,80 @@
+/*
+ * An owner's side of remote frees, and blocks handed to other threads: what the tests of remote.h
+ * share.
+ */
+#ifndef ACRE_TESTS_UNIT_REMOTE_BLOCKS_H
+#define ACRE_TESTS_UNIT_REMOTE_BLOCKS_H
+
+#include "test.h"
+#include "option.h"
+#include "remote.h"
+#include "slab.h"
+
+#include <pthread.h>
+
+static struct heap_set set;
+static struct bin bin;
+static struct magazine_entry entries[MAGAZINE_MOST];
+
+static inline void begin(void)
+{
+    heap_set_init(&set, NULL);
+    ck_assert_int_eq(option_set_text("decay", "3600000"), 0);
+}
+
+static inline void begin_bin(size_t size)
+{
+    bin_init(&bin, size_class_of(size), entries);
+}
+
+static inline size_t bytes_in_slabs(void)
+{
+    struct heap_totals totals;
+
+    heap_set_totals(&set, &totals);
+    return totals.in_slabs;
+}
+
+/* A LIVE block, from wherever the owner has one. */
+static inline char *take(void)
+{
+    while (bin.window == 0 && !bin_open_window(&bin))
+        if (!bin_next_slab(&bin) && !bin_make_slab(&bin, &set))
+            ck_abort_msg("no memory");
+    unsigned bit = lowest_bit(bin.window);
+    bin.window &= bin.window - 1;
+    state_set(&bin.window_states[bit], BLOCK_LIVE);
+    return bin.window_base + bit * bin.block_size;
+}
+
+static inline struct slab *slab_of(const char *block)
+{
+    return heap_slab_of(heap_containing(block), block);
+}
+
+static inline uint8_t *state_of(const char *block)
+{
+    struct slab *slab = slab_of(block);
+
+    return &slab->states[(size_t)(block - slab->base) / slab->block_size];
+}
+
+static inline bool free_remotely(const char *block)
+{
+    return remote_free(slab_of(block), slab_of(block)->class, state_of(block));
+}
+
+/* ---- Threads ---- */
+
+enum { THREADS = 3, SLOTS = 256, BLOCKS = 60000 };
+
+/* What the owner hands to the threads: atomic, release when filled, acquire when taken. */
+static char *slots[SLOTS];
+static bool done; /* atomic */
+
+struct freer {
+    pthread_t thread;
+    size_t freed, failed;
+};
+
+#endif

@@ -1,0 +1,67 @@
+/*
+ * Single-stepping by the trap flag of x86-64: an operation runs, and after each of its instructions
+ * a function looks at what a child forked there would find. CAN_STEP is defined where that works:
+ * not where the code calls a runtime that could not be called again from the handler.
+ */
+#ifndef ACRE_TESTS_UNIT_STEP_H
+#define ACRE_TESTS_UNIT_STEP_H
+
+#include "test.h"
+
+#if defined(__SANITIZE_THREAD__)
+#define THREAD_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define THREAD_SANITIZED 1
+#endif
+#endif
+
+#if defined(__x86_64__) && !defined(THREAD_SANITIZED)
+
+#define CAN_STEP 1
+
+#include <signal.h>
+#include <ucontext.h>
+
+enum { TRAP_FLAG = 0x100 };
+
+static void (*step_look)(void);
+static volatile sig_atomic_t stepping, steps;
+
+static void step_on_trap(int signal_number, siginfo_t *info, void *context)
+{
+    (void)signal_number;
+    (void)info;
+    if (!stepping) {
+        ((ucontext_t *)context)->uc_mcontext.gregs[REG_EFL] &= ~(greg_t)TRAP_FLAG;
+        return;
+    }
+    steps++;
+    step_look();
+}
+
+/* Runs `operation`, and `look` after each instruction; returns how many there were. */
+static inline int step_through(void (*operation)(void), void (*look)(void))
+{
+    struct sigaction action = {.sa_sigaction = step_on_trap, .sa_flags = SA_SIGINFO};
+
+    ck_assert_int_eq(sigaction(SIGTRAP, &action, NULL), 0);
+    step_look = look;
+    steps = 0;
+    stepping = 1;
+    __asm__ volatile("lea -128(%%rsp), %%rsp\n\t" /* past the red zone */
+                     "pushfq\n\t"
+                     "orq $0x100, (%%rsp)\n\t"
+                     "popfq\n\t"
+                     "lea 128(%%rsp), %%rsp"
+                     :
+                     :
+                     : "memory", "cc");
+    operation();
+    stepping = 0;
+    return steps;
+}
+
+#endif
+
+#endif

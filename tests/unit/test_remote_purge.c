@@ -1,0 +1,319 @@
+/*
+ * Blocks that were freed by other threads, of an owner that does not collect: their pages go back
+ * to the system, and nothing else does.
+ */
+#include "test.h"
+#include "os.h"
+#include "random.h"
+#include "remote_blocks.h"
+
+#include <inttypes.h>
+#include <sched.h>
+#include <string.h>
+
+/* ---- One thread ---- */
+
+enum { PURGE_BLOCKS = 2000, PURGE_SIZE = 1024 };
+
+static char *held[PURGE_BLOCKS]; /* LIVE blocks, filled with 'x' */
+
+/* Fills slabs of PURGE_SIZE: more than one that is not current. */
+static void hold_blocks(void)
+{
+    begin_bin(PURGE_SIZE);
+    for (int i = 0; i < PURGE_BLOCKS; i++) {
+        held[i] = take();
+        memset(held[i], 'x', PURGE_SIZE);
+    }
+}
+
+/* True if the page that a block lies in has no other blocks than those freed remotely. */
+static bool is_page_freed(const char *block)
+{
+    size_t page = os_page_size();
+    const char *first = (const char *)align_down((uintptr_t)block, page);
+
+    for (const char *other = first; other < first + page; other += PURGE_SIZE)
+        if (*state_of(other) != BLOCK_REMOTE && *state_of(other) != BLOCK_PURGED)
+            return false;
+    return true;
+}
+
+static bool is_filled(const char *block, char value)
+{
+    for (size_t i = 0; i < PURGE_SIZE; i++)
+        if (block[i] != value)
+            return false;
+    return true;
+}
+
+START_TEST(what_is_not_collected_loses_its_pages)
+{
+    struct random random = random_begin();
+    size_t freed = 0, purged = 0, bytes;
+    bool kept[PURGE_BLOCKS];
+
+    random.state += (uint64_t)_i;
+    hold_blocks();
+    for (int i = 0; i < PURGE_BLOCKS; i++) {
+        kept[i] = i % 48 == 0 || random_below(&random, 16) == 0; /* no slab becomes empty */
+        freed += !kept[i] && free_remotely(held[i]);
+    }
+    bytes = remote_purge(&set);
+    ck_assert_uint_gt(bytes, 0);
+    ck_assert_uint_eq(remote_purge(&set), 0); /* nothing is given back twice */
+    for (int i = 0; i < PURGE_BLOCKS; i++) {
+        uint8_t state = *state_of(held[i]);
+        bool goes = !kept[i] && is_page_freed(held[i]);
+        if (state != (kept[i] ? BLOCK_LIVE
+                      : goes  ? BLOCK_PURGED
+                              : BLOCK_REMOTE) ||
+            !is_filled(held[i], goes ? '\0' : 'x'))
+            ck_abort_msg("block %d is in state %u; seed %" PRIu64, i, state, random.seed);
+        ck_assert(kept[i] || !free_remotely(held[i])); /* a double free is seen as before */
+        purged += goes;
+    }
+    ck_assert_uint_eq(bytes, purged * PURGE_SIZE);
+    ck_assert(remote_pending(&set)); /* the owner will come by, ... */
+    ck_assert_uint_eq(remote_collect(&set), freed - purged);
+    ck_assert(bin_is_valid(&bin));
+    while (bin.window != 0 || bin_open_window(&bin) || bin_next_slab(&bin))
+        if (bin.window != 0)
+            take(); /* ... and finds every block again */
+    for (int i = 0; i < PURGE_BLOCKS; i++)
+        ck_assert_uint_eq(*state_of(held[i]), BLOCK_LIVE);
+    ck_assert(bin_is_valid(&bin));
+}
+END_TEST
+
+START_TEST(slabs_that_were_purged_whole_are_released)
+{
+    hold_blocks();
+    struct slab *last = bin.slab;
+    for (int i = 0; i < PURGE_BLOCKS; i++)
+        ck_assert(free_remotely(held[i]));
+    ck_assert_uint_eq(remote_purge(&set), (size_t)PURGE_BLOCKS * PURGE_SIZE);
+    ck_assert_uint_eq(remote_collect(&set), 0);
+    ck_assert_uint_eq(bytes_in_slabs(), (size_t)geometry_unpack(last->geometry).units * UNIT_SIZE);
+    ck_assert(bin_is_valid(&bin));
+    bin_leave_slab(&bin, &set);
+    ck_assert_uint_eq(bytes_in_slabs(), 0);
+    ck_assert(heap_set_is_valid(&set));
+}
+END_TEST
+
+START_TEST(only_pending_slabs_are_purged)
+{
+    hold_blocks();
+    for (int i = 0; i < PURGE_BLOCKS; i++) /* as by threads that have not yet set a bit */
+        state_set(state_of(held[i]), BLOCK_REMOTE);
+    ck_assert_uint_eq(remote_purge(&set), 0);
+    state_set(state_of(held[0]), BLOCK_LIVE);
+    struct slab *slab = slab_of(held[0]);
+    size_t count = slab->count;
+    ck_assert(free_remotely(held[0]));
+    ck_assert_uint_eq(remote_purge(&set), count * PURGE_SIZE);
+    ck_assert(slab->purged_for_owner);
+    ck_assert_uint_eq(*state_of(held[PURGE_BLOCKS - 1]), BLOCK_REMOTE);
+}
+END_TEST
+
+START_TEST(an_owner_that_collects_is_left_alone)
+{
+    hold_blocks();
+    for (int i = 0; i < PURGE_BLOCKS; i++)
+        ck_assert(free_remotely(held[i]));
+    remote_begin(&set);
+    ck_assert_uint_eq(remote_purge(&set), 0);
+    ck_assert_uint_eq(set.purging, 0);
+    for (int i = 0; i < PURGE_BLOCKS; i++)
+        ck_assert_uint_eq(*state_of(held[i]), BLOCK_REMOTE);
+    remote_end(&set);
+    ck_assert_uint_eq(remote_purge(&set), (size_t)PURGE_BLOCKS * PURGE_SIZE);
+}
+END_TEST
+
+static bool purge_ended; /* under the heap lock */
+static bool waited;
+
+static void *begin_collection(void *unused)
+{
+    remote_begin(&set);
+    waited = purge_ended;
+    remote_end(&set);
+    return unused;
+}
+
+START_TEST(the_owner_waits_for_who_purges)
+{
+    pthread_t owner;
+
+    heap_set_lock(&set);
+    __atomic_store_n(&set.purging, 1, __ATOMIC_SEQ_CST);
+    ck_assert_int_eq(pthread_create(&owner, NULL, begin_collection, NULL), 0);
+    while (__atomic_load_n(&set.collections, __ATOMIC_RELAXED) == 0)
+        sched_yield();
+    for (int i = 0; i < 1000; i++)
+        sched_yield();
+    purge_ended = true;
+    __atomic_store_n(&set.purging, 0, __ATOMIC_RELEASE);
+    heap_set_unlock(&set);
+    ck_assert_int_eq(pthread_join(owner, NULL), 0);
+    ck_assert(waited);
+}
+END_TEST
+
+START_TEST(a_tick_purges_what_was_pending_at_the_last)
+{
+    begin_bin(PURGE_SIZE);
+    ck_assert(!remote_tick(&set)); /* nothing pending */
+    hold_blocks();
+    for (int i = 0; i < PURGE_BLOCKS / 2; i++)
+        ck_assert(free_remotely(held[i]));
+    remote_collect(&set);
+    for (int i = PURGE_BLOCKS / 2; i < PURGE_BLOCKS; i++)
+        ck_assert(free_remotely(held[i]));
+    ck_assert(remote_tick(&set)); /* the owner has collected a moment ago */
+    ck_assert_uint_eq(*state_of(held[PURGE_BLOCKS - 1]), BLOCK_REMOTE);
+    ck_assert(!remote_tick(&set));
+    ck_assert_uint_eq(*state_of(held[PURGE_BLOCKS - 1]), BLOCK_PURGED);
+    remote_collect(&set);
+    ck_assert(!remote_tick(&set));
+}
+END_TEST
+
+/* ---- Threads ---- */
+
+/* Purges all the time. */
+static void *purge_always(void *bytes)
+{
+    while (!__atomic_load_n(&done, __ATOMIC_ACQUIRE)) {
+        *(size_t *)bytes += remote_purge(&set);
+        sched_yield();
+    }
+    return NULL;
+}
+
+/* As free_slots, for blocks filled with the low byte of their address. */
+static void *check_and_free_slots(void *argument)
+{
+    struct freer *freer = argument;
+
+    for (bool last = false; !last;) {
+        last = __atomic_load_n(&done, __ATOMIC_ACQUIRE);
+        for (int i = 0; i < SLOTS; i++) {
+            char *block = __atomic_exchange_n(&slots[i], NULL, __ATOMIC_ACQ_REL);
+            if (block == NULL)
+                continue;
+            if (is_filled(block, (char)(1 + ((uintptr_t)block >> 10) % 100)) &&
+                free_remotely(block))
+                freer->freed++;
+            else
+                freer->failed++;
+        }
+        sched_yield();
+    }
+    return NULL;
+}
+
+/*
+ * An owner takes, fills and hands out blocks in pages of their own, others check and free them, and
+ * one purges whatever is not collected: no block that somebody holds may lose its contents.
+ */
+START_TEST(purging_beside_an_owner_touches_no_live_block)
+{
+    struct freer freers[THREADS - 1] = {{.freed = 0}};
+    struct random random = random_begin();
+    size_t freed = 0, bytes = 0;
+    pthread_t purger;
+
+    begin_bin(PURGE_SIZE);
+    for (int i = 0; i < THREADS - 1; i++)
+        ck_assert_int_eq(pthread_create(&freers[i].thread, NULL, check_and_free_slots, &freers[i]),
+                         0);
+    ck_assert_int_eq(pthread_create(&purger, NULL, purge_always, &bytes), 0);
+    for (size_t taken = 0; taken < BLOCKS;) {
+        char **slot = &slots[random_below(&random, SLOTS)];
+        if (__atomic_load_n(slot, __ATOMIC_RELAXED) != NULL) {
+            if (random_below(&random, 8) == 0)
+                remote_collect(&set);
+            sched_yield();
+            continue;
+        }
+        char *block = take();
+        memset(block, (int)(1 + ((uintptr_t)block >> 10) % 100), PURGE_SIZE);
+        taken++;
+        __atomic_store_n(slot, block, __ATOMIC_RELEASE);
+    }
+    __atomic_store_n(&done, true, __ATOMIC_RELEASE);
+    ck_assert_int_eq(pthread_join(purger, NULL), 0);
+    for (int i = 0; i < THREADS - 1; i++) {
+        ck_assert_int_eq(pthread_join(freers[i].thread, NULL), 0);
+        ck_assert_msg(freers[i].failed == 0, "%zu blocks changed; seed %" PRIu64, freers[i].failed,
+                      random.seed);
+        freed += freers[i].freed;
+    }
+    ck_assert_uint_eq(freed, BLOCKS);
+    bytes += remote_purge(&set);
+    ck_assert_msg(bytes != 0, "nothing was ever purged; seed %" PRIu64, random.seed);
+    remote_collect(&set);
+    ck_assert(bin_is_valid(&bin));
+    bin_leave_slab(&bin, &set);
+    ck_assert_msg(bytes_in_slabs() == 0, "%zu bytes lost; seed %" PRIu64, bytes_in_slabs(),
+                  random.seed);
+}
+END_TEST
+
+enum { BATCHES = 20000, BATCH = 16 };
+
+/* Purges without a pause. */
+static void *purge_at_once(void *bytes)
+{
+    while (!__atomic_load_n(&done, __ATOMIC_ACQUIRE))
+        *(size_t *)bytes += remote_purge(&set);
+    return NULL;
+}
+
+/* The same as close as can be: blocks are freed, collected and taken again all the time. */
+START_TEST(no_block_is_purged_in_its_next_life)
+{
+    char *batch[BATCH];
+    size_t bytes = 0;
+    pthread_t purger;
+
+    begin_bin(PURGE_SIZE);
+    ck_assert_int_eq(pthread_create(&purger, NULL, purge_at_once, &bytes), 0);
+    for (int round = 0; round < BATCHES; round++) {
+        for (int i = 0; i < BATCH; i++)
+            memset(batch[i] = take(), 1 + round % 100, PURGE_SIZE);
+        for (int i = 0; i < BATCH; i++)
+            if (!is_filled(batch[i], (char)(1 + round % 100)))
+                ck_abort_msg("block %d changed in round %d", i, round);
+        for (int i = 0; i < BATCH; i++)
+            ck_assert(free_remotely(batch[i]));
+        remote_collect(&set);
+    }
+    __atomic_store_n(&done, true, __ATOMIC_RELEASE);
+    ck_assert_int_eq(pthread_join(purger, NULL), 0);
+    ck_assert(bin_is_valid(&bin));
+}
+END_TEST
+
+Suite *remote_purge_suite(void)
+{
+    Suite *suite = suite_create("remote_purge");
+    TCase *tests = tcase_create("remote_purge");
+
+    tcase_set_timeout(tests, 60);
+    tcase_add_checked_fixture(tests, begin, NULL);
+    tcase_add_loop_test(tests, what_is_not_collected_loses_its_pages, 0, 10);
+    tcase_add_test(tests, slabs_that_were_purged_whole_are_released);
+    tcase_add_test(tests, only_pending_slabs_are_purged);
+    tcase_add_test(tests, an_owner_that_collects_is_left_alone);
+    tcase_add_test(tests, the_owner_waits_for_who_purges);
+    tcase_add_test(tests, a_tick_purges_what_was_pending_at_the_last);
+    tcase_add_test(tests, purging_beside_an_owner_touches_no_live_block);
+    tcase_add_test(tests, no_block_is_purged_in_its_next_life);
+    suite_add_tcase(suite, tests);
+    return suite;
+}
