@@ -12,9 +12,9 @@
  * Stores reach memory at once and in order: of a lost thread the child sees a prefix, and what
  * threads that go on see of each other is the subject of remote.pml and pool.pml. An arena is made
  * beforehand, has one heap, and that has one unit: a slab of class 1 has two blocks of one cell, one
- * of class 2 has one block of both cells. Its magazine has one place. The two levels of pending bits
- * are one. Steps that only the thread itself can see the effects of, and that a rebuild forgets, are
- * taken together.
+ * of class 2 has one block of both cells. Its magazine has one place. The three levels of pending
+ * bits are one. Steps that only the thread itself can see the effects of, and that a rebuild
+ * forgets, are taken together. No two processes have the same id.
  *
  * Defines:
  *   ARENAS   1 or 2
@@ -68,6 +68,7 @@ byte survivor_birth;
 byte survivor_held = NONE; /* an arena, where the chain of what it held begins */
 bit survivor_missing;
 bit armed = 1;
+byte counted_in;    /* the number of forks stands for the process's id */
 byte alive = ARMED; /* the page that is wiped on fork */
 
 /* struct lock: the two parts of the word. The arenas' heap locks, and the pool's. */
@@ -153,13 +154,22 @@ inline note_survivor(in)
 /* lib/lock.c: begin_generation. */
 inline begin_generation()
 {
+    process = forks;
     if
     :: first -> note_survivor(generation + 1)
     :: !first -> survivor = NONE; survivor_missing = 1
     fi;
     generation++;
+    d_step { counted_in = process; process = 0 }
     armed = 0
 }
+
+/* lib/lock.c: is_counted. */
+#ifdef BUG_UNCOUNTED
+#define IS_COUNTED (!armed)
+#else
+#define IS_COUNTED (!armed && counted_in == forks && !(first && survivor != t))
+#endif
 
 /* lib/lock.c: arm. A fork while it waits for another thread's: it begins again. */
 inline arm()
@@ -169,9 +179,8 @@ inline arm()
         if
         :: d_step { alive == WIPED -> alive = ARMING }
             if
-            :: armed -> begin_generation()
-            :: !armed && first && survivor != t -> note_survivor(generation)
-            :: !armed && !(first && survivor != t)
+            :: !IS_COUNTED -> begin_generation()
+            :: IS_COUNTED
             fi;
             armed = 1;
 #ifdef BUG_ARMS_BLINDLY
@@ -949,6 +958,7 @@ proctype thread(byte t)
     byte made;     /* make_slab: the class */
     byte missing;
     bit was_lost;  /* lock_acquire: the holder */
+    byte process;  /* begin_generation */
     bit first;     /* arm: this is the process's first thread */
     bit looks;     /* collect: something may be REMOTE */
     bit got;       /* arena_borrow */
@@ -1017,7 +1027,7 @@ end_outside:
 
     d_step {
         a = 0; x = 0; self = 0; known_held = 0; known_generation = 0; made = 0; missing = 0;
-        was_lost = 0; first = 0; looks = 0; got = 0;
+        was_lost = 0; process = 0; first = 0; looks = 0; got = 0;
         birth[t] = 0; own[t] = NONE; held[t] = NONE; busy[t] = 0
     }
     /* The survivor starts a thread, which it cannot do from a signal handler. */
@@ -1037,6 +1047,7 @@ inline lock_forked()
     survivor = t;
     survivor_missing = 0;
     generation++;
+    counted_in = forks;
     armed = 0
 }
 
