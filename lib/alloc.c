@@ -78,9 +78,9 @@ static bool alloc_refill(struct arena *arena, struct bin *bin)
         return bin_open_window(bin);
     /* memory is short: all that is idle goes back, then once more */
     give_everything_back(arena);
-    if (bin_next_slab(bin) || bin_make_slab(bin, &arena->heaps))
-        return bin_open_window(bin);
-    return false;
+    if (open_some_window(bin))
+        return true;
+    return bin_make_slab(bin, &arena->heaps) && bin_open_window(bin);
 }
 
 /*

@@ -40,7 +40,8 @@ enum extent_state {
     EXTENT_STOCK,      /* free and mapped; in the index */
     EXTENT_LEAVING,    /* in one thread's hands and out of the index: an entry taken but not yet
                           published, or a range around its system call; a thread has one such
-                          range at a time, which is what a child may lose */
+                          range at a time, which is what a child may lose (a block that has grown
+                          and the reserve behind it are one until the reserve is published) */
 };
 
 /* The stamp of an extent that never falls due. */

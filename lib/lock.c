@@ -116,12 +116,14 @@ static void note_survivor(uint32_t generation)
  * stores. Its child counts again, at once or when it arms the page, as is_counted says: `armed` is
  * true until all else is stored, or counted_in is that of another process. The process's id is read
  * before anything is stored, for a child that goes on from here: it does not store its own, and so
- * does not take the count of its parent for one of its own.
+ * does not take the count of its parent for one of its own. `before` is the generation that was
+ * found to be too old. Nothing is counted if it is not the current one any more: a signal handler
+ * has taken a lock meanwhile, or has forked and this is its child, or another thread was faster.
  */
-static void begin_generation(bool by_survivor)
+static void begin_generation(uint32_t before, bool by_survivor)
 {
     int process = os_process_id();
-    uint32_t generation = lock_generation() + 1;
+    uint32_t generation = before + 1;
     if (by_survivor) {
         note_survivor(generation);
     } else {
@@ -131,7 +133,9 @@ static void begin_generation(bool by_survivor)
     }
     /* release, for the compiler: a child of this child sees the survivor with the generation, and
      * this one counted before the other two say that nothing is to be counted */
-    __atomic_store_n(&lock_fork_state.generation, generation, __ATOMIC_RELEASE);
+    if (!__atomic_compare_exchange_n(&lock_fork_state.generation, &before, generation, false,
+                                     __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+        return;
     __atomic_store_n(&lock_fork_state.counted_in, process, __ATOMIC_RELEASE);
     __atomic_store_n(&lock_fork_state.armed, false, __ATOMIC_RELEASE);
 }
@@ -145,19 +149,21 @@ void lock_forked(void)
 {
     /* Somebody else's handler may have come first and have taken a lock: then it is done. The page
      * would tell too, but where the system has no page of zeroes to share, reading it makes one. */
-    if (lock_generation() + 1 == thread_forks_plus_1)
-        begin_generation(true);
+    uint32_t before = lock_generation();
+    if (before + 1 == thread_forks_plus_1)
+        begin_generation(before, true);
     /* a child of a signal handler that interrupted fork goes on with that fork */
     lock_about_to_fork();
 }
 
 /*
  * True if the generation was counted in this process, by its handler; `first`: the caller is the
- * process's first thread. For who has found the page wiped. If a lock may have been taken since the
- * count, `armed` is true, so this is a child. If not, the ids of the two processes tell: the parent
- * may have gone on with the arenas in its hands, and its count is in their status. They may be the
- * same only where each of the two processes is in a pid namespace of its own; then the first thread
- * still tells, which is not the survivor of the parent's count unless that one has forked.
+ * process's first thread. For who has found the page wiped. If `armed` is true the page was set
+ * since the count, so this is a child. If not, the ids of the two processes tell: the parent may
+ * have gone on with the arenas in its hands, and its count is in their status. They may be the same
+ * only where each of the two is in a pid namespace of its own, or where the process that counted
+ * has ended and its id is used again; then the first thread still tells, which is not the survivor
+ * of that count unless it has forked.
  */
 static bool is_counted(bool first)
 {
@@ -176,7 +182,7 @@ static bool try_to_arm(uint32_t *alive)
     if (__atomic_compare_exchange_n(alive, &seen, ALIVE_ARMING, false, __ATOMIC_ACQUIRE,
                                     __ATOMIC_ACQUIRE)) {
         if (!is_counted(first))
-            begin_generation(first);
+            begin_generation(lock_generation(), first);
         lock_fork_state.armed = true;
         seen = ALIVE_ARMING;
         return __atomic_compare_exchange_n(alive, &seen, ALIVE_ARMED, false, __ATOMIC_RELEASE,

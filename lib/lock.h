@@ -58,7 +58,7 @@ enum alive {
 struct fork_state {
     uint32_t generation;     /* forks since the first image; atomic, read relaxed: it changes only
                                 while nobody holds a lock */
-    uint32_t survivor_birth; /* generation in which the survivor first took a lock */
+    uint32_t survivor_birth; /* generation in which the survivor was first seen */
     uint64_t survivor;       /* holder address of the thread that forked; 0 in the first image, and
                                 while that thread is not known */
     void *survivor_held;     /* what it said to lock_keep_survivor */
