@@ -8,7 +8,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { FIGURES_TEXT = 1 << 20 }; /* bytes of the library's code that `forks_at` has room for */
+enum {
+    FIGURES_TEXT = 1 << 20, /* bytes of the library's code that `forks_at` has room for */
+    FIGURES_LIBC = 1 << 22, /* likewise of libc's */
+};
 
 struct figures {
     size_t scenarios;
@@ -22,8 +25,10 @@ struct figures {
     size_t range_at_most;   /* in one child */
     size_t children_losing; /* children that lost a block or a range */
     size_t measured;        /* steps of the thread that step_lose_thread last measured */
-    uint8_t forks_at[2][FIGURES_TEXT]; /* at the offset of each instruction of the library: forks
-                                          there, 255 if there were more; with handlers, without */
+    /* At the offset of each instruction of the library, and of libc: forks there that run handlers,
+     * 255 if there were more. */
+    uint8_t forks_at[FIGURES_TEXT];
+    uint8_t forks_at_libc[FIGURES_LIBC];
 };
 
 extern struct figures *figures;

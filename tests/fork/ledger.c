@@ -3,6 +3,7 @@
 
 #include "ledger.h"
 #include "pressure.h"
+#include "step.h"
 
 #include <fcntl.h>
 #include <malloc.h>
@@ -158,7 +159,7 @@ void ledger_init(void)
 }
 
 /* A child of its own counts, so that the counting repairs nothing that the call is to find. */
-void ledger_begin_call(void *argument)
+static void count_rest(void)
 {
     pid_t child = fork();
     if (child == 0) {
@@ -166,6 +167,13 @@ void ledger_begin_call(void *argument)
         _exit(0);
     }
     check_child(child);
+}
+
+/* Not for further calls of a child's, which must give what there was before its parent's. */
+void ledger_begin_call(void *argument)
+{
+    if (!step_in_child())
+        count_rest();
     ledger.argument = argument != NULL ? take(argument) : (struct known){.block = NULL};
 }
 

@@ -35,7 +35,7 @@ static struct {
     size_t repeats;                 /* visits at which there need not be a fork */
     unsigned failures;              /* children that failed */
     uint64_t random;
-    uintptr_t library;            /* where it is mapped */
+    uintptr_t library, libc;      /* where they are mapped */
     uint32_t state;               /* futex; enum handshake */
     volatile sig_atomic_t losing; /* the thread is to stop for ever, without forks before: */
     size_t lose_at;               /* at this step; 0: at none */
@@ -79,18 +79,23 @@ static bool is_library(uintptr_t address)
     return address - step.library < FIGURES_TEXT;
 }
 
-/* In how many forks so far, in all scenarios, it was this instruction of the library; those without
- * handlers are counted apart. */
+/* In how many forks so far, in all scenarios, it was this instruction; NULL if it is neither of the
+ * library nor of libc. */
 static uint8_t *forks_at(uintptr_t address)
 {
-    return &figures->forks_at[step_bare][address - step.library];
+    if (is_library(address))
+        return &figures->forks_at[address - step.library];
+    if (address - step.libc < FIGURES_LIBC)
+        return &figures->forks_at_libc[address - step.libc];
+    return NULL;
 }
 
 /* True if there is to be a fork at this instruction. */
 static bool is_chosen(uintptr_t address)
 {
-    bool seldom = !is_library(address) || *forks_at(address) < STEP_ALWAYS;
-    bool first = visits_of(address)->count++ == 0 && !step_few;
+    const uint8_t *forks = forks_at(address);
+    bool seldom = forks != NULL && *forks < STEP_ALWAYS;
+    bool first = visits_of(address)->count++ == 0 && !step_few && !step_bare;
     if ((first && seldom) || step_all)
         return true;
     size_t repeats = ++step.repeats;
@@ -137,8 +142,9 @@ static void count_fork(void)
 {
     step.forks++;
     figures->forks++;
-    if (is_library(step.address) && *forks_at(step.address) < UINT8_MAX)
-        ++*forks_at(step.address);
+    uint8_t *forks = forks_at(step.address);
+    if (!step_bare && forks != NULL && *forks < UINT8_MAX)
+        ++*forks;
 }
 
 static void futex_wait(uint32_t expected)
@@ -350,6 +356,8 @@ void step_install(void)
     struct sigaction action = {.sa_sigaction = on_trap, .sa_flags = SA_SIGINFO | SA_ONSTACK};
     CHECK(dladdr(dlsym(RTLD_DEFAULT, "malloc"), &info) != 0);
     step.library = (uintptr_t)info.dli_fbase;
+    CHECK(dladdr(dlsym(RTLD_DEFAULT, "abort"), &info) != 0);
+    step.libc = (uintptr_t)info.dli_fbase;
     step.random = step_seed;
     CHECK(sigaction(SIGTRAP, &action, NULL) == 0);
 }

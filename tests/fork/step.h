@@ -7,11 +7,11 @@
  * another thread (STEP_OTHER). The parent waits for the child's verdict before the thread goes on.
  *
  * At the first visit of each address in a scenario there always is a fork, until there were
- * STEP_ALWAYS at that instruction of the library in all scenarios. Of the other visits (loops, and
- * code that other scenarios have run) the first STEP_REPEATS of a scenario are taken, and then as
- * many as a seeded random number says: of n such visits about B + B ln(n / B), B being
- * STEP_REPEATS. With step_all there is a fork at every instruction; with step_few first visits are
- * like all others.
+ * STEP_ALWAYS at that instruction of the library or of libc in all scenarios; but not with
+ * step_bare. Of the other visits (loops, and code that other scenarios have run) the first
+ * STEP_REPEATS of a scenario are taken, and then as many as a seeded random number says: of n such
+ * visits about B + B ln(n / B), B being STEP_REPEATS. With step_all there is a fork at every
+ * instruction; with step_few first visits are like all others.
  */
 #ifndef ACRE_TESTS_FORK_STEP_H
 #define ACRE_TESTS_FORK_STEP_H
@@ -20,7 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { STEP_ALWAYS = 2, STEP_REPEATS = 40 };
+enum { STEP_ALWAYS = 1, STEP_REPEATS = 8 };
 
 enum step_mode {
     STEP_OWN,   /* the handler forks; in the child the interrupted call goes on */
