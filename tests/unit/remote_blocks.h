@@ -11,6 +11,7 @@
 #include "slab.h"
 
 #include <pthread.h>
+#include <sched.h>
 
 static struct heap_set set;
 static struct bin bin;
@@ -74,7 +75,29 @@ static bool done; /* atomic */
 
 struct freer {
     pthread_t thread;
+    bool (*use)(char *block); /* what it does with a block before; false if something is wrong */
     size_t freed, failed;
 };
+
+/* Takes blocks out of the slots, uses and frees them. */
+static inline void *free_slots(void *argument)
+{
+    struct freer *freer = argument;
+
+    for (bool last = false; !last;) {
+        last = __atomic_load_n(&done, __ATOMIC_ACQUIRE);
+        for (int i = 0; i < SLOTS; i++) {
+            char *block = __atomic_exchange_n(&slots[i], NULL, __ATOMIC_ACQ_REL);
+            if (block == NULL)
+                continue;
+            if (freer->use(block) && free_remotely(block))
+                freer->freed++;
+            else
+                freer->failed++;
+        }
+        sched_yield();
+    }
+    return NULL;
+}
 
 #endif

@@ -7,37 +7,37 @@
 #define ACRE_TESTS_UNIT_STEP_H
 
 #include "test.h"
+#include "base.h"
 
-#if defined(__SANITIZE_THREAD__)
-#define THREAD_SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define THREAD_SANITIZED 1
-#endif
-#endif
-
-#if defined(__x86_64__) && !defined(THREAD_SANITIZED)
+#if defined(__x86_64__) && !defined(ACRE_TSAN)
 
 #define CAN_STEP 1
 
 #include <signal.h>
 #include <ucontext.h>
 
-enum { TRAP_FLAG = 0x100 };
+enum { TRAP_FLAG = 0x100 }; /* of the flags register: Intel SDM volume 1, 3.4.3 */
 
 static void (*step_look)(void);
-static volatile sig_atomic_t stepping, steps;
+static volatile sig_atomic_t stepping;
+static volatile sig_atomic_t steps; /* instructions so far */
 
-static void step_on_trap(int signal_number, siginfo_t *info, void *context)
+/* For `look`, in a child that it has forked: the operation goes on there without steps. */
+static inline void step_end(void)
+{
+    stepping = 0;
+}
+
+static inline void step_on_trap(int signal_number, siginfo_t *info, void *context)
 {
     (void)signal_number;
     (void)info;
-    if (!stepping) {
-        ((ucontext_t *)context)->uc_mcontext.gregs[REG_EFL] &= ~(greg_t)TRAP_FLAG;
-        return;
+    if (stepping) {
+        steps++;
+        step_look();
     }
-    steps++;
-    step_look();
+    if (!stepping)
+        ((ucontext_t *)context)->uc_mcontext.gregs[REG_EFL] &= ~(greg_t)TRAP_FLAG;
 }
 
 /* Runs `operation`, and `look` after each instruction; returns how many there were. */
@@ -51,14 +51,14 @@ static inline int step_through(void (*operation)(void), void (*look)(void))
     stepping = 1;
     __asm__ volatile("lea -128(%%rsp), %%rsp\n\t" /* past the red zone */
                      "pushfq\n\t"
-                     "orq $0x100, (%%rsp)\n\t"
+                     "orl %0, (%%rsp)\n\t"
                      "popfq\n\t"
                      "lea 128(%%rsp), %%rsp"
                      :
-                     :
+                     : "i"(TRAP_FLAG)
                      : "memory", "cc");
     operation();
-    stepping = 0;
+    step_end();
     return steps;
 }
 

@@ -4,6 +4,7 @@
  */
 #include "test.h"
 #include "arena.h"
+#include "child.h"
 #include "lock.h"
 #include "os.h"
 
@@ -11,13 +12,6 @@
 #include <semaphore.h>
 #include <signal.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-enum {
-    CHILD_SECONDS = 20, /* after which a child that hangs is ended */
-    NOT_EXITED = 99,    /* what a child counts as that a signal has ended */
-};
 
 static struct arena *mine, *lost;
 
@@ -26,33 +20,6 @@ static void begin(void)
     lock_init();
     lock_on_fork(arena_forked);
     mine = arena_adopt();
-}
-
-/* Forks; the child is ended if it takes too long. */
-static pid_t fork_limited(void)
-{
-    pid_t child = fork();
-    if (child == 0)
-        alarm(CHILD_SECONDS);
-    return child;
-}
-
-/* What the child exits with. */
-static int result_of(pid_t child)
-{
-    int status;
-    if (child < 0 || waitpid(child, &status, 0) != child || !WIFEXITED(status))
-        return NOT_EXITED;
-    return WEXITSTATUS(status);
-}
-
-/* What `check` returns in a child. */
-static int result_in_child(int (*check)(void))
-{
-    pid_t child = fork_limited();
-    if (child == 0)
-        _exit(check());
-    return result_of(child);
 }
 
 /* ---- Before a lock is taken ---- */

@@ -3,16 +3,13 @@
  * way by which a child learns that it is one: see ways.
  */
 #include "test.h"
+#include "child.h"
 #include "fork.h"
 #include "lock.h"
 
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-enum { CHILD_SECONDS = 20 }; /* after which a child that waits for a lost lock is ended */
 
 static struct lock lock = {.rank = LOCK_RANK_HEAP};
 static struct lock second = {.rank = LOCK_RANK_LARGE};
@@ -55,30 +52,23 @@ static void begin_way(int number)
 static void check_in_child(int (*check)(void))
 {
     int status;
-    pid_t child = way->fork();
+    pid_t child = child_limited(way->fork());
 
     ck_assert_int_ge(child, 0);
-    if (child == 0) {
-        alarm(CHILD_SECONDS);
+    if (child == 0)
         _exit(check());
-    }
     ck_assert_int_eq(waitpid(child, &status, 0), child);
     ck_assert_msg(status == 0, "status of the child %#x", (unsigned)status);
 }
 
-/* As check_in_child, from a child: returns what the check returned, or 99. */
+/* As check_in_child, from a child: returns what the check returned. */
 static int check_in_grandchild(int (*check)(void))
 {
-    int status;
-    pid_t child = way->fork();
+    pid_t child = child_limited(way->fork());
 
-    if (child == 0) {
-        alarm(CHILD_SECONDS);
+    if (child == 0)
         _exit(check());
-    }
-    if (child < 0 || waitpid(child, &status, 0) != child || !WIFEXITED(status))
-        return 99;
-    return WEXITSTATUS(status);
+    return result_of(child);
 }
 
 /* A thread that holds the lock until it is told to go. */

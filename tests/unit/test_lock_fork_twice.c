@@ -4,20 +4,16 @@
  * the page that is wiped on fork tells of a fork here; handlers are called by hand.
  */
 #include "test.h"
+#include "child.h"
 #include "lock.h"
 #include "sanitized.h"
+#include "step.h"
 
 #include <pthread.h>
 #include <signal.h>
 #include <sys/time.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-enum {
-    CHILD_SECONDS = 20,  /* after which a child that waits for a lost lock is ended */
-    NOT_EXITED = 99,     /* what a child counts as that a signal has ended */
-    STACK_SIZE = 4 << 20 /* bytes; thread-local data of a sanitizer lies on it */
-};
+enum { STACK_SIZE = 4 << 20 }; /* bytes; thread-local data of a sanitizer lies on it */
 
 #define HOLDER_MASK ((UINT64_C(1) << 48) - 2) /* of a lock's word */
 
@@ -25,33 +21,6 @@ static struct lock lock = {.rank = LOCK_RANK_HEAP};
 
 /* Where the threads lie that shall have the same address. */
 static char stack[STACK_SIZE] CACHE_ALIGNED;
-
-/* Forks; the child is ended if it takes too long. */
-static pid_t fork_limited(void)
-{
-    pid_t child = fork();
-    if (child == 0)
-        alarm(CHILD_SECONDS);
-    return child;
-}
-
-/* What the child exits with. */
-static int result_of(pid_t child)
-{
-    int status;
-    if (child < 0 || waitpid(child, &status, 0) != child || !WIFEXITED(status))
-        return NOT_EXITED;
-    return WEXITSTATUS(status);
-}
-
-/* What `check` returns in a child. */
-static int result_in_child(int (*check)(void))
-{
-    pid_t child = fork_limited();
-    if (child == 0)
-        _exit(check());
-    return result_of(child);
-}
 
 static void *call(void *check)
 {
@@ -224,73 +193,47 @@ END_TEST
 
 /* ---- A fork at every instruction ---- */
 
-#if defined(__x86_64__) && !defined(SANITIZED)
-
-#include <ucontext.h>
-
-enum { TRAP_FLAG = 0x100 }; /* of the flags register: Intel SDM volume 1, 3.4.3 */
-
-static bool stepping;
-static unsigned steps, failures;
-static uint32_t forked_in; /* generation, in a child of the handler */
-
-static void fork_at_step(int signal_number, siginfo_t *info, void *context)
-{
-    ucontext_t *interrupted = context;
-    (void)signal_number;
-    (void)info;
-    if (stepping) {
-        pid_t child = fork_limited();
-        steps++;
-        in_child = child == 0;
-        if (in_child)
-            forked_in = lock_generation();
-        else if (result_of(child) != 0)
-            failures++;
-    }
-    if (!stepping || in_child)
-        interrupted->uc_mcontext.gregs[REG_EFL] &= ~TRAP_FLAG;
-}
-
-static void set_trap_flag(void)
-{
-    __asm__ volatile("lea -128(%%rsp), %%rsp\n\t" /* the function may use what lies below it */
-                     "pushfq\n\t"
-                     "orl %0, (%%rsp)\n\t"
-                     "popfq\n\t"
-                     "lea 128(%%rsp), %%rsp"
-                     :
-                     : "i"(TRAP_FLAG)
-                     : "cc", "memory");
-}
+#if defined(CAN_STEP) && !defined(SANITIZED)
 
 static bool by_handler; /* the handler counts the first fork */
+static unsigned failures;
+static uint32_t forked_in; /* generation, in a child of the handler */
+
+static void fork_at_step(void)
+{
+    pid_t child = fork_limited();
+    in_child = child == 0;
+    if (in_child) {
+        step_end();
+        forked_in = lock_generation();
+    } else if (result_of(child) != 0) {
+        failures++;
+    }
+}
+
+static void count_and_take(void)
+{
+    if (by_handler)
+        lock_forked();
+    lock_acquire(&lock);
+}
 
 /* Each child of the handler goes on with what was interrupted, and has counted its own fork when it
  * has taken another lock. */
 static int take_in_steps(void)
 {
-    stepping = true;
-    set_trap_flag();
-    if (by_handler)
-        lock_forked();
-    lock_acquire(&lock);
-    stepping = false;
-    __asm__ volatile("nop" : : : "memory"); /* here the flag goes, where it still is set */
+    int taken = step_through(count_and_take, fork_at_step);
     if (in_child) {
         lock_release(&lock);
         lock_acquire(&lock);
         _exit(lock_generation() > forked_in ? 0 : 1);
     }
-    return steps > 50 && lock_generation() == 1 && failures == 0 ? 0 : 1;
+    return taken > 50 && lock_generation() == 1 && failures == 0 ? 0 : 1;
 }
 
 START_TEST(a_fork_at_each_instruction_is_counted)
 {
-    struct sigaction action = {.sa_sigaction = fork_at_step, .sa_flags = SA_SIGINFO};
-
     by_handler = _i != 0;
-    ck_assert_int_eq(sigaction(SIGTRAP, &action, NULL), 0);
     lock_init();
     lock_about_to_fork();
     ck_assert_int_eq(result_in_child(take_in_steps), 0);
@@ -310,7 +253,7 @@ Suite *lock_fork_twice_suite(void)
 #ifndef ACRE_TSAN
     tcase_add_test(forks, a_fork_while_another_thread_arms_the_page_is_counted);
 #endif
-#if defined(__x86_64__) && !defined(SANITIZED)
+#if defined(CAN_STEP) && !defined(SANITIZED)
     tcase_add_loop_test(forks, a_fork_at_each_instruction_is_counted, 0, 2);
 #endif
     tcase_set_timeout(forks, 120);

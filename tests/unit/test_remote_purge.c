@@ -194,26 +194,15 @@ static void *purge_always(void *bytes)
     return NULL;
 }
 
-/* As free_slots, for blocks filled with the low byte of their address. */
-static void *check_and_free_slots(void *argument)
+/* What the owner fills a block with that it hands out. */
+static char filling_of(const char *block)
 {
-    struct freer *freer = argument;
+    return (char)(1 + ((uintptr_t)block >> 10) % 100);
+}
 
-    for (bool last = false; !last;) {
-        last = __atomic_load_n(&done, __ATOMIC_ACQUIRE);
-        for (int i = 0; i < SLOTS; i++) {
-            char *block = __atomic_exchange_n(&slots[i], NULL, __ATOMIC_ACQ_REL);
-            if (block == NULL)
-                continue;
-            if (is_filled(block, (char)(1 + ((uintptr_t)block >> 10) % 100)) &&
-                free_remotely(block))
-                freer->freed++;
-            else
-                freer->failed++;
-        }
-        sched_yield();
-    }
-    return NULL;
+static bool is_as_filled(char *block)
+{
+    return is_filled(block, filling_of(block));
 }
 
 /*
@@ -222,15 +211,16 @@ static void *check_and_free_slots(void *argument)
  */
 START_TEST(purging_beside_an_owner_touches_no_live_block)
 {
-    struct freer freers[THREADS - 1] = {{.freed = 0}};
+    struct freer freers[THREADS - 1];
     struct random random = random_begin();
     size_t freed = 0, bytes = 0;
     pthread_t purger;
 
     begin_bin(PURGE_SIZE);
-    for (int i = 0; i < THREADS - 1; i++)
-        ck_assert_int_eq(pthread_create(&freers[i].thread, NULL, check_and_free_slots, &freers[i]),
-                         0);
+    for (int i = 0; i < THREADS - 1; i++) {
+        freers[i] = (struct freer){.use = is_as_filled};
+        ck_assert_int_eq(pthread_create(&freers[i].thread, NULL, free_slots, &freers[i]), 0);
+    }
     ck_assert_int_eq(pthread_create(&purger, NULL, purge_always, &bytes), 0);
     for (size_t taken = 0; taken < BLOCKS;) {
         char **slot = &slots[random_below(&random, SLOTS)];
@@ -241,7 +231,7 @@ START_TEST(purging_beside_an_owner_touches_no_live_block)
             continue;
         }
         char *block = take();
-        memset(block, (int)(1 + ((uintptr_t)block >> 10) % 100), PURGE_SIZE);
+        memset(block, filling_of(block), PURGE_SIZE);
         taken++;
         __atomic_store_n(slot, block, __ATOMIC_RELEASE);
     }
