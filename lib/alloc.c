@@ -168,14 +168,19 @@ static void *alloc_any(size_t size, bool *zero)
 
 void *alloc_slow(size_t size)
 {
-    bool zero;
-    if (size > SIZE_CLASS_TABLE_LIMIT && size <= SIZE_CLASS_LIMIT) {
-        void *block;
+    void *block;
+    if (size <= SIZE_CLASS_TABLE_LIMIT) {
+        /* what most slow calls are for: one in 64 of a program that grows */
+        struct bin *bin = alloc_bin_of(size);
+        if (LIKELY(bin_open_window(bin) && alloc_from_bin(bin, &block)))
+            return block;
+    } else if (size <= SIZE_CLASS_LIMIT) {
         if (alloc_from_bin(&thread_arena->bins[size_class_of_medium(size)], &block))
             return block;
     }
     int saved = errno;
-    void *block = alloc_any(size, &zero);
+    bool zero;
+    block = alloc_any(size, &zero);
     if (block == NULL)
         return no_memory();
     errno = saved;

@@ -4,7 +4,8 @@
  *   alloc_block ---- magazine ----> block
  *        |  \------- window ------> block
  *        v
- *   alloc_slow ---- magazine, window                above 32 KiB
+ *   alloc_slow ---- next window of the current slab
+ *        |  \------ magazine, window                above 32 KiB
  *        |  \------ large_alloc                     above 1 MiB
  *        |
  *        v

@@ -9,6 +9,7 @@
 
 enum {
     OPEN_STEP_UNITS = 16,      /* units made accessible at once: 1 MiB */
+    OPEN_STEP_HUGE = 32,       /* where huge pages are asked for: 2 MiB, one huge page */
     OPEN_STEP_STATES = 65536,  /* bytes of states, likewise: for 1 MiB of 16-byte blocks */
     HEAP_MIN_SIZE = 256 << 10, /* bytes: below it a heap would be little but its header */
     PLACE_TRIES = 16,          /* addresses tried in a row before another region is chosen */
@@ -147,14 +148,17 @@ static bool open_units(struct heap *heap, size_t limit)
     size_t opened = heap->opened_limit;
     if (limit <= opened)
         return true;
-    size_t wanted = min_size(align_up(limit, OPEN_STEP_UNITS), heap->unit_limit);
+    /* the system gives a huge page at the first touch, if all of it is accessible then */
+    bool huge = option_value(OPTION_HUGE_PAGES) == HUGE_PAGES_ALWAYS;
+    size_t step = huge ? OPEN_STEP_HUGE : OPEN_STEP_UNITS;
+    size_t wanted = min_size(align_up(limit, step), heap->unit_limit);
     if (!os_open(unit_address(heap, opened), (wanted - opened) * UNIT_SIZE)) {
         wanted = limit;
         if (!os_open(unit_address(heap, opened), (wanted - opened) * UNIT_SIZE))
             return false;
     }
     /* a first step is too short for a huge page, and many heaps never see another */
-    if (opened != heap->first_unit && !heap->huge_pages_asked) {
+    if ((huge || opened != heap->first_unit) && !heap->huge_pages_asked) {
         heap->huge_pages_asked = true;
         ask_huge_pages(unit_address(heap, heap->first_unit), unit_count(heap) * UNIT_SIZE);
     }

@@ -8,6 +8,7 @@
 #include "option.h"
 #include "os.h"
 #include "sanitized.h"
+#include "vm_flags.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -100,6 +101,40 @@ START_TEST(only_what_is_opened_is_accessible)
     ck_assert_ptr_null(slab->owner);
     ck_assert_ptr_null(heap_nobody.owner);
     ck_assert_uint_eq(heap_nobody.geometry, 0);
+}
+END_TEST
+
+enum { HUGE_PAGE = 2 << 20 };
+
+/* Takes units until the first one of a heap's second huge page is taken; returns its address. */
+static char *reach_second_huge_page(void)
+{
+    struct slab *slab = take(1);
+
+    while ((uintptr_t)slab->base % HEAP_SIZE != HUGE_PAGE)
+        slab = take(1);
+    return slab->base;
+}
+
+/* The system backs a first touch by a huge page only if all of that can be accessed by then. */
+START_TEST(a_huge_page_is_opened_at_once)
+{
+    set_option("huge_pages", "always");
+    char *base = reach_second_huge_page();
+
+    ck_assert(is_accessible(base + HUGE_PAGE - os_page_size()));
+    ck_assert(!is_accessible(base + HUGE_PAGE));
+    ck_assert_int_eq(has_vm_flag(base, " hg"), huge_pages_are_supported());
+    ck_assert_int_eq(has_vm_flag(base + HUGE_PAGE - 1, " hg"), huge_pages_are_supported());
+}
+END_TEST
+
+START_TEST(huge_pages_are_declined_by_default)
+{
+    char *base = reach_second_huge_page();
+
+    ck_assert(!is_accessible(base + HUGE_PAGE - os_page_size()));
+    ck_assert_int_eq(has_vm_flag(base, " nh"), huge_pages_are_supported());
 }
 END_TEST
 
@@ -444,6 +479,8 @@ Suite *heap_system_suite(void)
     tcase_set_timeout(tests, 60);
     tcase_add_checked_fixture(tests, begin, NULL);
     tcase_add_test(tests, only_what_is_opened_is_accessible);
+    tcase_add_test(tests, a_huge_page_is_opened_at_once);
+    tcase_add_test(tests, huge_pages_are_declined_by_default);
     tcase_add_test(tests, a_heap_may_run_out_of_lines);
     tcase_add_test(tests, one_empty_heap_is_kept_and_others_retire);
     tcase_add_test(tests, purging_gives_contents_back);
