@@ -4,28 +4,16 @@
 #include "heap.h"
 
 #include "bits.h"
-#include "option.h"
+#include "heap_pages.h"
 #include "os.h"
 
 enum {
-    OPEN_STEP_UNITS = 16,      /* units made accessible at once: 1 MiB */
-    OPEN_STEP_HUGE = 32,       /* where huge pages are asked for: 2 MiB, one huge page */
-    OPEN_STEP_STATES = 65536,  /* bytes of states, likewise: for 1 MiB of 16-byte blocks */
     HEAP_MIN_SIZE = 256 << 10, /* bytes: below it a heap would be little but its header */
-    PLACE_TRIES = 16,          /* addresses tried in a row before another region is chosen */
-    PLACE_REGIONS = 2,         /* regions tried before the kernel chooses */
     GUARDED_HEAPS = 64, /* later heaps are opened whole: steps and guards cost four mappings each,
                            which fork copies, and a process has 65530 */
 };
 
-/* Below it lie the program and its brk area, where it is not position-independent. */
-#define LOWEST_PLACE (4 * GIB)
-
 struct slab heap_nobody;
-
-/* Where the next heap is put; 0 before the first one. Any thread, relaxed: a place taken twice is
- * refused by the system. */
-static uintptr_t next_place;
 
 /* Heaps made by all sets. Any thread, relaxed: a mere count. */
 static uint32_t heaps_made;
@@ -46,129 +34,6 @@ static void count_used(struct heap *heap, long units)
     __atomic_fetch_add(&units_in_slabs, (size_t)units, __ATOMIC_RELAXED);
 }
 
-/* ---- placing ---- */
-
-/*
- * An aligned address far from where the kernel puts mappings (about half way down from the stack,
- * at random), so that heaps lie side by side and seldom meet a mapping of somebody else.
- */
-static uintptr_t choose_region(void)
-{
-    uintptr_t stack = (uintptr_t)__builtin_frame_address(0);
-#ifdef ACRE_TSAN
-    /* its runtime allows mappings only near those of the kernel's choice */
-    return align_down(stack - 64 * GIB, HEAP_SIZE);
-#else
-    uintptr_t half = stack / 2;
-    return align_down(half + os_random() % (half / 8), HEAP_SIZE);
-#endif
-}
-
-/* Reserves `size` bytes at an aligned address by mapping too much and trimming. */
-static char *reserve_by_trimming(size_t size)
-{
-    char *wide = os_reserve(size + HEAP_SIZE);
-    if (wide == NULL)
-        return NULL;
-    char *base = (char *)align_up((uintptr_t)wide, HEAP_SIZE);
-    size_t before = (size_t)(base - wide);
-    if (before != 0)
-        os_unmap(wide, before);
-    if (before != HEAP_SIZE)
-        os_unmap(base + size, HEAP_SIZE - before);
-    return base;
-}
-
-/* Reserves `size` bytes at a heap-aligned address, or returns NULL. */
-static char *reserve_aligned(size_t size)
-{
-    for (unsigned region = 0; region < PLACE_REGIONS; region++) {
-        uintptr_t none = 0;
-        if (__atomic_load_n(&next_place, __ATOMIC_RELAXED) == 0)
-            __atomic_compare_exchange_n(&next_place, &none, choose_region(), false,
-                                        __ATOMIC_RELAXED, __ATOMIC_RELAXED);
-        for (unsigned attempt = 0; attempt < PLACE_TRIES; attempt++) {
-            uintptr_t place = __atomic_fetch_add(&next_place, HEAP_SIZE, __ATOMIC_RELAXED);
-            if (place >= LOWEST_PLACE && os_reserve_at((void *)place, size))
-                return (char *)place;
-        }
-        __atomic_store_n(&next_place, 0, __ATOMIC_RELAXED);
-    }
-    return reserve_by_trimming(size);
-}
-
-/* ---- opening ---- */
-
-/* Bytes of states. */
-static size_t states_size(const struct heap *heap)
-{
-    return heap->size / HEAP_BYTES_OF_STATE;
-}
-
-static size_t line_count(const struct heap *heap)
-{
-    return states_size(heap) / STATES_GROUP;
-}
-
-static char *unit_address(const struct heap *heap, size_t unit)
-{
-    return (char *)heap + unit * UNIT_SIZE;
-}
-
-/* Units that slabs may take. */
-static size_t unit_count(const struct heap *heap)
-{
-    return (size_t)(heap->unit_limit - heap->first_unit);
-}
-
-/* Makes lines 0 .. limit-1 accessible. */
-static bool open_lines(struct heap *heap, size_t limit)
-{
-    size_t wanted = limit * STATES_GROUP;
-    if (wanted <= heap->states_opened)
-        return true;
-    wanted = min_size(align_up(wanted, OPEN_STEP_STATES), states_size(heap));
-    if (!os_open(heap->states + heap->states_opened, wanted - heap->states_opened))
-        return false;
-    heap->states_opened = wanted;
-    return true;
-}
-
-/* Says for pages of a heap what the option wants. */
-static void ask_huge_pages(char *from, size_t size)
-{
-    uint64_t wanted = option_value(OPTION_HUGE_PAGES);
-    if (wanted != HUGE_PAGES_SYSTEM)
-        os_huge_pages(from, size, wanted == HUGE_PAGES_ALWAYS);
-}
-
-/* Makes units below limit accessible; in steps, or just so far where the system refuses a step. */
-static bool open_units(struct heap *heap, size_t limit)
-{
-    size_t opened = heap->opened_limit;
-    if (limit <= opened)
-        return true;
-    /* the system gives a huge page at the first touch, if all of it is accessible then */
-    bool huge = option_value(OPTION_HUGE_PAGES) == HUGE_PAGES_ALWAYS;
-    size_t step = huge ? OPEN_STEP_HUGE : OPEN_STEP_UNITS;
-    size_t wanted = min_size(align_up(limit, step), heap->unit_limit);
-    if (!os_open(unit_address(heap, opened), (wanted - opened) * UNIT_SIZE)) {
-        wanted = limit;
-        if (!os_open(unit_address(heap, opened), (wanted - opened) * UNIT_SIZE))
-            return false;
-    }
-    /* a first step is too short for a huge page, and many heaps never see another */
-    if ((huge || opened != heap->first_unit) && !heap->huge_pages_asked) {
-        heap->huge_pages_asked = true;
-        ask_huge_pages(unit_address(heap, heap->first_unit), unit_count(heap) * UNIT_SIZE);
-    }
-    heap->opened_limit = (uint16_t)wanted;
-    /* relaxed: who reports a misuse looks at it, for one of a block that it got before */
-    __atomic_store_n(&heap->used_limit, (uint16_t)max_size(heap->used_limit, wanted),
-                     __ATOMIC_RELAXED);
-    return true;
-}
-
 /* ---- making ---- */
 
 /* The heap may have a free run from now on. */
@@ -184,11 +49,11 @@ static void make_roomy(struct heap *heap)
 static void free_everything(struct heap *heap)
 {
     bits_clear(heap->free_units, 0, HEAP_UNITS);
-    bits_set(heap->free_units, heap->first_unit, unit_count(heap));
-    bits_set(heap->free_lines, 0, line_count(heap));
+    bits_set(heap->free_units, heap->first_unit, heap_unit_count(heap));
+    bits_set(heap->free_lines, 0, heap_line_count(heap));
     bits_set(heap->free_slabs, 0, HEAP_SLABS);
-    heap->longest = (uint16_t)unit_count(heap);
-    heap->longest_lines = (uint16_t)line_count(heap);
+    heap->longest = (uint16_t)heap_unit_count(heap);
+    heap->longest_lines = (uint16_t)heap_line_count(heap);
     count_used(heap, -(long)heap->used_units);
 }
 
@@ -203,35 +68,15 @@ static struct slab **begin_slab_of(struct heap *heap)
     return heap->own_slabs;
 }
 
-/*
- * Opens a reserved heap at once. Not where what is open counts, used or not: against a limit, or
- * since the program locks all its memory (mlockall), which the system shows by filling pages in.
- */
-static bool open_whole(char *base, size_t size)
-{
-    /* any thread, relaxed: each comes to the same answer */
-    static enum { UNKNOWN, WHOLE, IN_STEPS } how;
-    if (__atomic_load_n(&how, __ATOMIC_RELAXED) == UNKNOWN)
-        __atomic_store_n(&how, os_counts_commit() ? IN_STEPS : WHOLE, __ATOMIC_RELAXED);
-    if (__atomic_load_n(&how, __ATOMIC_RELAXED) == IN_STEPS || !os_open(base, size))
-        return false;
-    if (os_is_filled_in(base + size - os_page_size()) && os_close(base, size)) {
-        __atomic_store_n(&how, IN_STEPS, __ATOMIC_RELAXED);
-        return false;
-    }
-    ask_huge_pages(base, size);
-    return true;
-}
-
 /* Opens the header of a reserved heap and fills in its constants. */
 static struct heap *heap_begin(struct heap_set *set, char *base, size_t size)
 {
     struct heap *heap = (struct heap *)(void *)base;
     size_t header = align_up(sizeof(struct heap), os_page_size());
     size_t states = size / HEAP_BYTES_OF_STATE;
-    size_t first_states = min_size(OPEN_STEP_STATES, states);
+    size_t first_states = min_size(HEAP_OPEN_STATES, states);
     bool whole = __atomic_fetch_add(&heaps_made, 1, __ATOMIC_RELAXED) >= GUARDED_HEAPS &&
-                 open_whole(base, size);
+                 heap_open_whole(base, size);
     if (!whole && !os_open(base, header + first_states))
         return NULL;
     heap->set = set;
@@ -246,6 +91,7 @@ static struct heap *heap_begin(struct heap_set *set, char *base, size_t size)
     heap->first_unit = (uint16_t)(align_up(before_units, UNIT_SIZE) / UNIT_SIZE);
     heap->unit_limit = (uint16_t)(size / UNIT_SIZE);
     heap->opened_limit = heap->first_unit;
+    heap->filled_limit = HEAP_HUGE_UNITS; /* the first huge page has the header in it */
     free_everything(heap);
     if (whole) {
         heap->states_opened = states;
@@ -258,12 +104,12 @@ static struct heap *heap_begin(struct heap_set *set, char *base, size_t size)
 struct heap *heap_create(struct heap_set *set, size_t units)
 {
     for (size_t size = HEAP_SIZE; size >= HEAP_MIN_SIZE; size /= 2) {
-        char *base = reserve_aligned(size);
+        char *base = heap_reserve(size);
         if (base == NULL)
             continue;
         struct heap *heap = heap_begin(set, base, size);
-        if (heap != NULL && unit_count(heap) >= units &&
-            open_units(heap, heap->first_unit + units) && heap_map_publish(heap))
+        if (heap != NULL && heap_unit_count(heap) >= units &&
+            heap_open_units(heap, heap->first_unit + units) && heap_map_publish(heap))
             return heap;
         os_unmap(base, size);
         return NULL;
@@ -285,10 +131,10 @@ static void note_longest(struct heap *heap, size_t units, size_t lines)
 /* Takes `lines` lines; BITS_NONE if there is no such run or it cannot be opened. */
 static long take_lines(struct heap *heap, size_t lines)
 {
-    long first = bits_find_run(heap->free_lines, 0, line_count(heap), lines);
+    long first = bits_find_run(heap->free_lines, 0, heap_line_count(heap), lines);
     if (first == BITS_NONE)
         note_longest(heap, heap->longest, lines - 1);
-    if (first == BITS_NONE || !open_lines(heap, (size_t)first + lines))
+    if (first == BITS_NONE || !heap_open_lines(heap, (size_t)first + lines))
         return BITS_NONE;
     bits_clear(heap->free_lines, (size_t)first, lines);
     return first;
@@ -316,17 +162,18 @@ struct slab *heap_take(struct heap *heap, struct slab_geometry *geometry)
         return NULL;
     }
     long index = bits_lowest(heap->free_slabs, 0, HEAP_SLABS);
-    if (index == BITS_NONE || !open_units(heap, (size_t)unit + units))
+    if (index == BITS_NONE || !heap_open_units(heap, (size_t)unit + units))
         return NULL;
     long line = take_lines(heap, lines);
     if (line == BITS_NONE)
         return NULL;
+    heap_fill_huge_pages(heap, (size_t)unit + units);
     bits_clear(heap->free_slabs, (size_t)index, 1);
     bits_clear(heap->free_units, (size_t)unit, units);
     count_used(heap, (long)units);
 
     struct slab *slab = &heap->slabs[index];
-    slab->base = unit_address(heap, (size_t)unit);
+    slab->base = heap_unit_address(heap, (size_t)unit);
     slab->states = heap->states + (size_t)line * STATES_GROUP;
     slab->zero = dirty_run(heap, (size_t)unit, units);
     states_reset(slab->states, geometry->count, lines);
@@ -376,7 +223,7 @@ size_t heap_purge(struct heap *heap, const uint64_t *mask)
     for (long first = bits_lowest(due, 0, HEAP_UNITS); first != BITS_NONE;) {
         size_t end = bits_lowest_clear(due, (size_t)first, HEAP_UNITS);
         size_t units = end - (size_t)first;
-        if (os_purge(unit_address(heap, (size_t)first), units * UNIT_SIZE)) {
+        if (os_purge(heap_unit_address(heap, (size_t)first), units * UNIT_SIZE)) {
             bits_clear(heap->dirty_units, (size_t)first, units);
             bits_clear(heap->aging_units, (size_t)first, units);
             heap->set->dirty -= units;
@@ -413,11 +260,12 @@ void heap_retire(struct heap *heap)
     size_t opened = (size_t)(opened_limit - heap->first_unit);
     __atomic_store_n(&heap->opened_limit, heap->first_unit, __ATOMIC_RELAXED);
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
-    if (opened != 0 && !os_close(unit_address(heap, heap->first_unit), opened * UNIT_SIZE)) {
+    if (opened != 0 && !os_close(heap_unit_address(heap, heap->first_unit), opened * UNIT_SIZE)) {
         __atomic_store_n(&heap->opened_limit, opened_limit, __ATOMIC_RELAXED);
         return;
     }
     heap->huge_pages_asked = false; /* the mapping is another one */
+    heap->filled_limit = HEAP_HUGE_UNITS;
     heap->set->dirty -= bits_count(heap->dirty_units, heap->first_unit, opened);
     bits_clear(heap->dirty_units, heap->first_unit, opened);
     bits_clear(heap->aging_units, heap->first_unit, opened);
@@ -433,13 +281,13 @@ void heap_retire(struct heap *heap)
 size_t heap_unmap_units(struct heap *heap)
 {
     uint16_t unit_limit = heap->unit_limit;
-    size_t units = unit_count(heap);
+    size_t units = heap_unit_count(heap);
     heap_retire(heap);
     if (heap->opened_limit != heap->first_unit)
         return 0;
     __atomic_store_n(&heap->unit_limit, heap->first_unit, __ATOMIC_RELAXED);
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
-    if (!os_unmap(unit_address(heap, heap->first_unit), units * UNIT_SIZE)) {
+    if (!os_unmap(heap_unit_address(heap, heap->first_unit), units * UNIT_SIZE)) {
         __atomic_store_n(&heap->unit_limit, unit_limit, __ATOMIC_RELAXED);
         return 0;
     }
@@ -456,7 +304,7 @@ bool heap_remap_units(struct heap *heap, size_t units)
 {
     size_t first = heap->unit_limit;
     for (size_t more = heap->size / UNIT_SIZE - first; more >= units; more /= 2) {
-        if (!os_reserve_at(unit_address(heap, first), more * UNIT_SIZE))
+        if (!os_reserve_at(heap_unit_address(heap, first), more * UNIT_SIZE))
             continue;
         /* relaxed: no block lies there yet */
         __atomic_store_n(&heap->unit_limit, (uint16_t)(first + more), __ATOMIC_RELAXED);
@@ -531,7 +379,8 @@ bool heap_is_valid(const struct heap *heap)
         slabs++;
     }
     return used == heap->used_units &&
-           unit_count(heap) - bits_count(heap->free_units, 0, HEAP_UNITS) == used &&
-           line_count(heap) - bits_count(heap->free_lines, 0, line_count(heap)) == lines &&
+           heap_unit_count(heap) - bits_count(heap->free_units, 0, HEAP_UNITS) == used &&
+           heap_line_count(heap) - bits_count(heap->free_lines, 0, heap_line_count(heap)) ==
+               lines &&
            HEAP_SLABS - bits_count(heap->free_slabs, 0, HEAP_SLABS) == slabs;
 }

@@ -107,7 +107,7 @@ struct heap {
 
     /* Heap lock. */
     CACHE_ALIGNED uint64_t free_units[HEAP_WORDS]; /* bit i: unit i is mapped and in no slab */
-    uint64_t dirty_units[HEAP_WORDS];              /* may hold something else than zeroes */
+    uint64_t dirty_units[HEAP_WORDS];              /* may have pages, and not be zero */
     uint64_t aging_units[HEAP_WORDS];              /* free and dirty since before the last tick */
     uint64_t free_slabs[HEAP_WORDS];               /* bit i: descriptor i is not in use */
     uint64_t free_lines[HEAP_LINES / 64];          /* bit i: line i of states is in no slab */
@@ -118,6 +118,7 @@ struct heap {
     uint16_t used_limit;    /* units below this have been accessible once; never lowered; read by
                                any thread, relaxed */
     uint16_t opened_limit;  /* units below this are accessible */
+    uint16_t filled_limit;  /* units below this have been thought of for huge pages */
     uint16_t longest;       /* units; no free run is longer than this */
     uint16_t longest_lines; /* lines; likewise */
 

@@ -99,6 +99,10 @@ struct slab *heap_set_take(struct heap_set *set, struct slab_geometry *geometry)
         if (heap != NULL)
             slab = heap_take(heap, geometry);
     }
+    /* of a huge page only the first units may be wanted */
+    if (set->dirty != 0 && set->next_tick == 0)
+        __atomic_store_n(&set->next_tick, os_now_ms() + option_value(OPTION_DECAY),
+                         __ATOMIC_RELAXED);
     heap_set_unlock(set);
     return slab;
 }

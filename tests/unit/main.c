@@ -34,6 +34,7 @@ static const struct {
     {"heap_map", heap_map_suite},
     {"unit_map", unit_map_suite},
     {"heap", heap_suite},
+    {"heap_pages", heap_pages_suite},
     {"heap_system", heap_system_suite},
     {"slab", slab_suite},
     {"remote", remote_suite},

@@ -19,6 +19,7 @@ Suite *extents_steps_suite(void);
 Suite *free_suite(void);
 Suite *heap_suite(void);
 Suite *heap_map_suite(void);
+Suite *heap_pages_suite(void);
 Suite *heap_system_suite(void);
 Suite *init_suite(void);
 Suite *large_suite(void);

@@ -3,48 +3,11 @@
  * plain reference, and rebuilding from the geometry words. Giving back: test_heap_system.c.
  */
 #include "test.h"
-#include "heap.h"
-#include "option.h"
+#include "heap_runs.h"
 #include "random.h"
 
 #include <inttypes.h>
 #include <string.h>
-
-#define FOREVER "3600000" /* ms of decay: nothing falls due by itself */
-
-static struct heap_set set;
-
-static void set_option(const char *key, const char *value)
-{
-    ck_assert_int_eq(option_set_text(key, value), 0);
-}
-
-static void begin(void)
-{
-    heap_set_init(&set, NULL);
-    set_option("decay", FOREVER);
-    set_option("dirty_limit", "64G");
-}
-
-static struct heap_totals totals(void)
-{
-    struct heap_totals now;
-
-    heap_set_totals(&set, &now);
-    return now;
-}
-
-/* The smallest class of which `count` blocks fill `units` units, as near as matters here. */
-static struct slab_geometry geometry_of(unsigned units, unsigned count)
-{
-    return (struct slab_geometry){
-        .class = size_class_of((size_t)units * UNIT_SIZE / count), .count = count, .units = units};
-}
-
-static bool is_zero(const char *memory, size_t size)
-{
-    return memory[0] == 0 && memcmp(memory, memory + 1, size - 1) == 0;
-}
 
 /* ---- One run ---- */
 

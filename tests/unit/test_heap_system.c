@@ -1,142 +1,21 @@
 /*
- * Heaps and the system: what is accessible, what goes back to the system and when, and heaps where
- * address space is short.
+ * Heaps and the system: what goes back to it and when, and heaps where address space is short.
  */
 #include "test.h"
 #include "capture.h"
-#include "heap.h"
-#include "option.h"
+#include "heap_runs.h"
 #include "os.h"
 #include "sanitized.h"
-#include "vm_flags.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
-
-#define FOREVER "3600000" /* ms of decay: nothing falls due by itself */
-
-static struct heap_set set;
-
-static void set_option(const char *key, const char *value)
-{
-    ck_assert_int_eq(option_set_text(key, value), 0);
-}
-
-static void begin(void)
-{
-    heap_set_init(&set, NULL);
-    set_option("decay", FOREVER);
-    set_option("dirty_limit", "64G");
-}
-
-static struct heap_totals totals(void)
-{
-    struct heap_totals now;
-
-    heap_set_totals(&set, &now);
-    return now;
-}
-
-/* The smallest class of which `count` blocks fill `units` units, as near as matters here. */
-static struct slab_geometry geometry_of(unsigned units, unsigned count)
-{
-    return (struct slab_geometry){
-        .class = size_class_of((size_t)units * UNIT_SIZE / count), .count = count, .units = units};
-}
-
-/* Takes a run and shows it; NULL if there is no memory. */
-static struct slab *try_take(unsigned units)
-{
-    struct slab_geometry geometry = geometry_of(units, units);
-    struct slab *slab = heap_set_take(&set, &geometry);
-
-    if (slab != NULL)
-        heap_show_slab(slab);
-    return slab;
-}
-
-static struct slab *take(unsigned units)
-{
-    struct slab *slab = try_take(units);
-
-    ck_assert_ptr_nonnull(slab);
-    return slab;
-}
 
 static size_t bytes_of(const struct slab *slab)
 {
     return (size_t)geometry_unpack(slab->geometry).units * UNIT_SIZE;
 }
-
-/* True if the page at an address can be read: asked of the kernel, so nothing is hurt. */
-static bool is_accessible(const void *address)
-{
-    int pipes[2];
-
-    ck_assert_int_eq(pipe(pipes), 0);
-    bool accessible = syscall(SYS_write, pipes[1], address, (size_t)1) == 1;
-    close(pipes[0]);
-    close(pipes[1]);
-    return accessible;
-}
-
-static bool is_zero(const char *memory, size_t size)
-{
-    return memory[0] == 0 && memcmp(memory, memory + 1, size - 1) == 0;
-}
-
-START_TEST(only_what_is_opened_is_accessible)
-{
-    struct slab *slab = take(1);
-    struct heap *heap = slab_heap(slab);
-
-    ck_assert(is_accessible(slab->base));
-    ck_assert(!is_accessible(slab->base - os_page_size()));
-    ck_assert(!is_accessible(heap->states + heap->size / HEAP_BYTES_OF_STATE));
-    ck_assert(!is_accessible((char *)heap + (size_t)heap->opened_limit * UNIT_SIZE));
-    ck_assert(!is_accessible((char *)heap + heap->size - 1));
-    ck_assert_ptr_null(slab->owner);
-    ck_assert_ptr_null(heap_nobody.owner);
-    ck_assert_uint_eq(heap_nobody.geometry, 0);
-}
-END_TEST
-
-enum { HUGE_PAGE = 2 << 20 };
-
-/* Takes units until the first one of a heap's second huge page is taken; returns its address. */
-static char *reach_second_huge_page(void)
-{
-    struct slab *slab = take(1);
-
-    while ((uintptr_t)slab->base % HEAP_SIZE != HUGE_PAGE)
-        slab = take(1);
-    return slab->base;
-}
-
-/* The system backs a first touch by a huge page only if all of that can be accessed by then. */
-START_TEST(a_huge_page_is_opened_at_once)
-{
-    set_option("huge_pages", "always");
-    char *base = reach_second_huge_page();
-
-    ck_assert(is_accessible(base + HUGE_PAGE - os_page_size()));
-    ck_assert(!is_accessible(base + HUGE_PAGE));
-    ck_assert_int_eq(has_vm_flag(base, " hg"), huge_pages_are_supported());
-    ck_assert_int_eq(has_vm_flag(base + HUGE_PAGE - 1, " hg"), huge_pages_are_supported());
-}
-END_TEST
-
-START_TEST(huge_pages_are_declined_by_default)
-{
-    char *base = reach_second_huge_page();
-
-    ck_assert(!is_accessible(base + HUGE_PAGE - os_page_size()));
-    ck_assert_int_eq(has_vm_flag(base, " nh"), huge_pages_are_supported());
-}
-END_TEST
 
 enum { MOST_SLABS = 1500 };
 
@@ -478,9 +357,6 @@ Suite *heap_system_suite(void)
 
     tcase_set_timeout(tests, 60);
     tcase_add_checked_fixture(tests, begin, NULL);
-    tcase_add_test(tests, only_what_is_opened_is_accessible);
-    tcase_add_test(tests, a_huge_page_is_opened_at_once);
-    tcase_add_test(tests, huge_pages_are_declined_by_default);
     tcase_add_test(tests, a_heap_may_run_out_of_lines);
     tcase_add_test(tests, one_empty_heap_is_kept_and_others_retire);
     tcase_add_test(tests, purging_gives_contents_back);

@@ -1,0 +1,179 @@
+/* A heap's pages: see heap_pages.h. */
+#include "heap_pages.h"
+
+#include "bits.h"
+#include "option.h"
+#include "os.h"
+
+enum {
+    PLACE_TRIES = 16,  /* addresses tried in a row before another region is chosen */
+    PLACE_REGIONS = 2, /* regions tried before the kernel chooses */
+};
+
+/* Below it lie the program and its brk area, where it is not position-independent. */
+#define LOWEST_PLACE (4 * GIB)
+
+/* Where the next heap is put; 0 before the first one. Any thread, relaxed: a place taken twice is
+ * refused by the system. */
+static uintptr_t next_place;
+
+/* ---- placing ---- */
+
+/*
+ * An aligned address far from where the kernel puts mappings (about half way down from the stack,
+ * at random), so that heaps lie side by side and seldom meet a mapping of somebody else.
+ */
+static uintptr_t choose_region(void)
+{
+    uintptr_t stack = (uintptr_t)__builtin_frame_address(0);
+#ifdef ACRE_TSAN
+    /* its runtime allows mappings only near those of the kernel's choice */
+    return align_down(stack - 64 * GIB, HEAP_SIZE);
+#else
+    uintptr_t half = stack / 2;
+    return align_down(half + os_random() % (half / 8), HEAP_SIZE);
+#endif
+}
+
+/* Reserves `size` bytes at an aligned address by mapping too much and trimming. */
+static char *reserve_by_trimming(size_t size)
+{
+    char *wide = os_reserve(size + HEAP_SIZE);
+    if (wide == NULL)
+        return NULL;
+    char *base = (char *)align_up((uintptr_t)wide, HEAP_SIZE);
+    size_t before = (size_t)(base - wide);
+    if (before != 0)
+        os_unmap(wide, before);
+    if (before != HEAP_SIZE)
+        os_unmap(base + size, HEAP_SIZE - before);
+    return base;
+}
+
+char *heap_reserve(size_t size)
+{
+    for (unsigned region = 0; region < PLACE_REGIONS; region++) {
+        uintptr_t none = 0;
+        if (__atomic_load_n(&next_place, __ATOMIC_RELAXED) == 0)
+            __atomic_compare_exchange_n(&next_place, &none, choose_region(), false,
+                                        __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+        for (unsigned attempt = 0; attempt < PLACE_TRIES; attempt++) {
+            uintptr_t place = __atomic_fetch_add(&next_place, HEAP_SIZE, __ATOMIC_RELAXED);
+            if (place >= LOWEST_PLACE && os_reserve_at((void *)place, size))
+                return (char *)place;
+        }
+        __atomic_store_n(&next_place, 0, __ATOMIC_RELAXED);
+    }
+    return reserve_by_trimming(size);
+}
+
+/* ---- opening ---- */
+
+/* Says for pages of a heap what the option wants. */
+static void ask_huge_pages(char *from, size_t size)
+{
+    uint64_t wanted = option_value(OPTION_HUGE_PAGES);
+    if (wanted != HUGE_PAGES_SYSTEM)
+        os_huge_pages(from, size, wanted == HUGE_PAGES_ALWAYS);
+}
+
+bool heap_open_whole(char *base, size_t size)
+{
+    /* any thread, relaxed: each comes to the same answer */
+    static enum { UNKNOWN, WHOLE, IN_STEPS } how;
+    if (__atomic_load_n(&how, __ATOMIC_RELAXED) == UNKNOWN)
+        __atomic_store_n(&how, os_counts_commit() ? IN_STEPS : WHOLE, __ATOMIC_RELAXED);
+    if (__atomic_load_n(&how, __ATOMIC_RELAXED) == IN_STEPS || !os_open(base, size))
+        return false;
+    if (os_is_filled_in(base + size - os_page_size()) && os_close(base, size)) {
+        __atomic_store_n(&how, IN_STEPS, __ATOMIC_RELAXED);
+        return false;
+    }
+    ask_huge_pages(base, size);
+    return true;
+}
+
+bool heap_open_lines(struct heap *heap, size_t limit)
+{
+    size_t wanted = limit * STATES_GROUP;
+    if (wanted <= heap->states_opened)
+        return true;
+    wanted = min_size(align_up(wanted, HEAP_OPEN_STATES), heap_states_size(heap));
+    if (!os_open(heap->states + heap->states_opened, wanted - heap->states_opened))
+        return false;
+    heap->states_opened = wanted;
+    return true;
+}
+
+/*
+ * True if the units of a heap from `unit` on are to be backed by huge pages. The system gives one
+ * at a first touch, if all of it is accessible then.
+ */
+static bool wants_huge_pages(const struct heap *heap, size_t unit)
+{
+    switch (option_value(OPTION_HUGE_PAGES)) {
+    case HUGE_PAGES_ALWAYS:
+        return true;
+    case HUGE_PAGES_LARGE:
+        return heap->index > 0 || unit >= HEAP_HUGE_FROM;
+    default:
+        return false;
+    }
+}
+
+bool heap_open_units(struct heap *heap, size_t limit)
+{
+    size_t opened = heap->opened_limit;
+    if (limit <= opened)
+        return true;
+    size_t step = wants_huge_pages(heap, opened) ? HEAP_HUGE_UNITS : HEAP_OPEN_STEP;
+    size_t wanted = min_size(align_up(limit, step), heap->unit_limit);
+    if (!os_open(heap_unit_address(heap, opened), (wanted - opened) * UNIT_SIZE)) {
+        wanted = limit;
+        if (!os_open(heap_unit_address(heap, opened), (wanted - opened) * UNIT_SIZE))
+            return false;
+    }
+    /* a first step is too short for a huge page, and many heaps never see another */
+    if ((step == HEAP_HUGE_UNITS || opened != heap->first_unit) && !heap->huge_pages_asked) {
+        heap->huge_pages_asked = true;
+        ask_huge_pages(heap_unit_address(heap, heap->first_unit),
+                       heap_unit_count(heap) * UNIT_SIZE);
+    }
+    heap->opened_limit = (uint16_t)wanted;
+    /* relaxed: who reports a misuse looks at it, for one of a block that it got before */
+    __atomic_store_n(&heap->used_limit, (uint16_t)max_size(heap->used_limit, wanted),
+                     __ATOMIC_RELAXED);
+    return true;
+}
+
+/* ---- huge pages ---- */
+
+/* Has the system fill a huge page in at `unit`, if it has one; all of it is dirty then, since it is
+ * to go back if nobody wants it. */
+static void fill_huge_page(struct heap *heap, size_t unit)
+{
+    const size_t size = (size_t)HEAP_HUGE_UNITS * UNIT_SIZE;
+    char *base = heap_unit_address(heap, unit);
+    os_huge_pages(base, size, true);
+    *(volatile char *)base = 0;
+    os_huge_pages(base, size, false);
+    if (os_is_filled_in(base + size - os_page_size())) {
+        bits_set(heap->dirty_units, unit, HEAP_HUGE_UNITS);
+        heap->set->dirty += HEAP_HUGE_UNITS;
+    }
+}
+
+void heap_fill_huge_pages(struct heap *heap, size_t limit)
+{
+    size_t unit = heap->filled_limit;
+    if (limit <= unit)
+        return;
+    size_t end = align_up(limit, HEAP_HUGE_UNITS);
+    heap->filled_limit = (uint16_t)end;
+    bool by_default = option_value(OPTION_HUGE_PAGES) == HUGE_PAGES_LARGE;
+    if (!by_default || option_value(OPTION_DECAY) == 0 || end > heap->opened_limit)
+        return;
+    for (; unit < end; unit += HEAP_HUGE_UNITS)
+        if (wants_huge_pages(heap, unit))
+            fill_huge_page(heap, unit);
+}

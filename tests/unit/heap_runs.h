@@ -1,0 +1,83 @@
+/*
+ * An arena's heaps without slabs in their units, and runs taken from them: what the tests of heap.h
+ * and heap_pages.h share.
+ */
+#ifndef ACRE_TESTS_UNIT_HEAP_RUNS_H
+#define ACRE_TESTS_UNIT_HEAP_RUNS_H
+
+#include "test.h"
+#include "heap.h"
+#include "option.h"
+
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define FOREVER "3600000" /* ms of decay: nothing falls due by itself */
+
+static struct heap_set set;
+
+static inline void set_option(const char *key, const char *value)
+{
+    ck_assert_int_eq(option_set_text(key, value), 0);
+}
+
+static inline void begin(void)
+{
+    heap_set_init(&set, NULL);
+    set_option("decay", FOREVER);
+    set_option("dirty_limit", "64G");
+}
+
+static inline struct heap_totals totals(void)
+{
+    struct heap_totals now;
+
+    heap_set_totals(&set, &now);
+    return now;
+}
+
+/* The smallest class of which `count` blocks fill `units` units, as near as matters here. */
+static inline struct slab_geometry geometry_of(unsigned units, unsigned count)
+{
+    return (struct slab_geometry){
+        .class = size_class_of((size_t)units * UNIT_SIZE / count), .count = count, .units = units};
+}
+
+/* Takes a run and shows it; NULL if there is no memory. */
+static inline struct slab *try_take(unsigned units)
+{
+    struct slab_geometry geometry = geometry_of(units, units);
+    struct slab *slab = heap_set_take(&set, &geometry);
+
+    if (slab != NULL)
+        heap_show_slab(slab);
+    return slab;
+}
+
+static inline struct slab *take(unsigned units)
+{
+    struct slab *slab = try_take(units);
+
+    ck_assert_ptr_nonnull(slab);
+    return slab;
+}
+
+/* True if the page at an address can be read: asked of the kernel, so nothing is hurt. */
+static inline bool is_accessible(const void *address)
+{
+    int pipes[2];
+
+    ck_assert_int_eq(pipe(pipes), 0);
+    bool accessible = syscall(SYS_write, pipes[1], address, (size_t)1) == 1;
+    close(pipes[0]);
+    close(pipes[1]);
+    return accessible;
+}
+
+static inline bool is_zero(const char *memory, size_t size)
+{
+    return memory[0] == 0 && memcmp(memory, memory + 1, size - 1) == 0;
+}
+
+#endif
