@@ -76,7 +76,7 @@ static struct heap *heap_begin(struct heap_set *set, char *base, size_t size)
     size_t states = size / HEAP_BYTES_OF_STATE;
     size_t first_states = min_size(HEAP_OPEN_STATES, states);
     bool whole = __atomic_fetch_add(&heaps_made, 1, __ATOMIC_RELAXED) >= GUARDED_HEAPS &&
-                 heap_open_whole(base, size);
+                 heap_pages_open_whole(base, size);
     if (!whole && !os_open(base, header + first_states))
         return NULL;
     heap->set = set;
@@ -91,7 +91,7 @@ static struct heap *heap_begin(struct heap_set *set, char *base, size_t size)
     heap->first_unit = (uint16_t)(align_up(before_units, UNIT_SIZE) / UNIT_SIZE);
     heap->unit_limit = (uint16_t)(size / UNIT_SIZE);
     heap->opened_limit = heap->first_unit;
-    heap->filled_limit = HEAP_HUGE_UNITS; /* the first huge page has the header in it */
+    heap_pages_begin(heap);
     free_everything(heap);
     if (whole) {
         heap->states_opened = states;
@@ -104,12 +104,12 @@ static struct heap *heap_begin(struct heap_set *set, char *base, size_t size)
 struct heap *heap_create(struct heap_set *set, size_t units)
 {
     for (size_t size = HEAP_SIZE; size >= HEAP_MIN_SIZE; size /= 2) {
-        char *base = heap_reserve(size);
+        char *base = heap_pages_reserve(size);
         if (base == NULL)
             continue;
         struct heap *heap = heap_begin(set, base, size);
         if (heap != NULL && heap_unit_count(heap) >= units &&
-            heap_open_units(heap, heap->first_unit + units) && heap_map_publish(heap))
+            heap_pages_open_units(heap, heap->first_unit + units) && heap_map_publish(heap))
             return heap;
         os_unmap(base, size);
         return NULL;
@@ -134,20 +134,22 @@ static long take_lines(struct heap *heap, size_t lines)
     long first = bits_find_run(heap->free_lines, 0, heap_line_count(heap), lines);
     if (first == BITS_NONE)
         note_longest(heap, heap->longest, lines - 1);
-    if (first == BITS_NONE || !heap_open_lines(heap, (size_t)first + lines))
+    if (first == BITS_NONE || !heap_pages_open_lines(heap, (size_t)first + lines))
         return BITS_NONE;
     bits_clear(heap->free_lines, (size_t)first, lines);
     return first;
 }
 
-/* True if none of the units, free so far, is dirty; they are from now on. */
-static bool dirty_run(struct heap *heap, size_t first, size_t units)
+/* Marks units, free so far, dirty, and tells the slab that takes them how they were. */
+static void dirty_run(struct heap *heap, size_t first, size_t units, struct slab *slab)
 {
     size_t dirty = bits_count(heap->dirty_units, first, units);
     heap->set->dirty -= dirty;
     bits_set(heap->dirty_units, first, units);
     bits_clear(heap->aging_units, first, units);
-    return dirty == 0;
+    slab->untouched = dirty == 0;
+    slab->zero = dirty == 0 || first >= heap->fresh_from;
+    heap->fresh_from = (uint16_t)max_size(heap->fresh_from, first + units);
 }
 
 struct slab *heap_take(struct heap *heap, struct slab_geometry *geometry)
@@ -162,12 +164,12 @@ struct slab *heap_take(struct heap *heap, struct slab_geometry *geometry)
         return NULL;
     }
     long index = bits_lowest(heap->free_slabs, 0, HEAP_SLABS);
-    if (index == BITS_NONE || !heap_open_units(heap, (size_t)unit + units))
+    if (index == BITS_NONE || !heap_pages_open_units(heap, (size_t)unit + units))
         return NULL;
     long line = take_lines(heap, lines);
     if (line == BITS_NONE)
         return NULL;
-    heap_fill_huge_pages(heap, (size_t)unit + units);
+    heap_pages_fill_huge(heap, (size_t)unit + units, size_class_sizes[geometry->class]);
     bits_clear(heap->free_slabs, (size_t)index, 1);
     bits_clear(heap->free_units, (size_t)unit, units);
     count_used(heap, (long)units);
@@ -175,7 +177,7 @@ struct slab *heap_take(struct heap *heap, struct slab_geometry *geometry)
     struct slab *slab = &heap->slabs[index];
     slab->base = heap_unit_address(heap, (size_t)unit);
     slab->states = heap->states + (size_t)line * STATES_GROUP;
-    slab->zero = dirty_run(heap, (size_t)unit, units);
+    dirty_run(heap, (size_t)unit, units, slab);
     states_reset(slab->states, geometry->count, lines);
     geometry->first_unit = (unsigned)unit;
     geometry->first_line = (unsigned)line;
@@ -264,8 +266,7 @@ void heap_retire(struct heap *heap)
         __atomic_store_n(&heap->opened_limit, opened_limit, __ATOMIC_RELAXED);
         return;
     }
-    heap->huge_pages_asked = false; /* the mapping is another one */
-    heap->filled_limit = HEAP_HUGE_UNITS;
+    heap_pages_begin(heap);
     heap->set->dirty -= bits_count(heap->dirty_units, heap->first_unit, opened);
     bits_clear(heap->dirty_units, heap->first_unit, opened);
     bits_clear(heap->aging_units, heap->first_unit, opened);
@@ -358,6 +359,7 @@ void heap_rebuild(struct heap *heap)
         heap->dirty_units[w] = heap->aging_units[w] = 0;
     bits_set(heap->dirty_units, heap->first_unit,
              min_size(heap->used_limit, heap->unit_limit) - heap->first_unit);
+    heap->fresh_from = HEAP_UNITS;
 }
 
 bool heap_is_valid(const struct heap *heap)

@@ -75,6 +75,7 @@ struct slab {
     struct list_node node;          /* on the bin's list of partly free slabs */
     bool current;                   /* the bin allocates from it */
     bool zero;                      /* its memory was known to be zero when the slab was made */
+    bool untouched;                 /* it had no pages then */
     bool listed;                    /* on the bin's list */
     bool purged;                    /* may have PURGED blocks */
 
@@ -107,7 +108,7 @@ struct heap {
 
     /* Heap lock. */
     CACHE_ALIGNED uint64_t free_units[HEAP_WORDS]; /* bit i: unit i is mapped and in no slab */
-    uint64_t dirty_units[HEAP_WORDS];              /* may have pages, and not be zero */
+    uint64_t dirty_units[HEAP_WORDS];              /* may have pages */
     uint64_t aging_units[HEAP_WORDS];              /* free and dirty since before the last tick */
     uint64_t free_slabs[HEAP_WORDS];               /* bit i: descriptor i is not in use */
     uint64_t free_lines[HEAP_LINES / 64];          /* bit i: line i of states is in no slab */
@@ -118,7 +119,9 @@ struct heap {
     uint16_t used_limit;    /* units below this have been accessible once; never lowered; read by
                                any thread, relaxed */
     uint16_t opened_limit;  /* units below this are accessible */
-    uint16_t filled_limit;  /* units below this have been thought of for huge pages */
+    uint16_t fresh_from;    /* units from here on were in no slab since they were mapped: zero */
+    uint16_t filled_limit;  /* units below this were filled in by huge pages or are not going to be,
+                               until they are mapped anew; from here on none is in a slab */
     uint16_t longest;       /* units; no free run is longer than this */
     uint16_t longest_lines; /* lines; likewise */
 

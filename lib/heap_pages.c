@@ -50,7 +50,7 @@ static char *reserve_by_trimming(size_t size)
     return base;
 }
 
-char *heap_reserve(size_t size)
+char *heap_pages_reserve(size_t size)
 {
     for (unsigned region = 0; region < PLACE_REGIONS; region++) {
         uintptr_t none = 0;
@@ -77,7 +77,7 @@ static void ask_huge_pages(char *from, size_t size)
         os_huge_pages(from, size, wanted == HUGE_PAGES_ALWAYS);
 }
 
-bool heap_open_whole(char *base, size_t size)
+bool heap_pages_open_whole(char *base, size_t size)
 {
     /* any thread, relaxed: each comes to the same answer */
     static enum { UNKNOWN, WHOLE, IN_STEPS } how;
@@ -93,7 +93,7 @@ bool heap_open_whole(char *base, size_t size)
     return true;
 }
 
-bool heap_open_lines(struct heap *heap, size_t limit)
+bool heap_pages_open_lines(struct heap *heap, size_t limit)
 {
     size_t wanted = limit * STATES_GROUP;
     if (wanted <= heap->states_opened)
@@ -121,7 +121,7 @@ static bool wants_huge_pages(const struct heap *heap, size_t unit)
     }
 }
 
-bool heap_open_units(struct heap *heap, size_t limit)
+bool heap_pages_open_units(struct heap *heap, size_t limit)
 {
     size_t opened = heap->opened_limit;
     if (limit <= opened)
@@ -148,32 +148,52 @@ bool heap_open_units(struct heap *heap, size_t limit)
 
 /* ---- huge pages ---- */
 
-/* Has the system fill a huge page in at `unit`, if it has one; all of it is dirty then, since it is
- * to go back if nobody wants it. */
+/* Bytes of a huge page. */
+#define HUGE_PAGE ((size_t)HEAP_HUGE_UNITS * UNIT_SIZE)
+
+/* True if huge pages are filled in, where so much may be idle for a while. */
+static bool fills_huge_pages(void)
+{
+    return option_value(OPTION_HUGE_PAGES) == HUGE_PAGES_LARGE && option_value(OPTION_DECAY) != 0 &&
+           option_value(OPTION_DIRTY_LIMIT) >= HUGE_PAGE;
+}
+
+/*
+ * Has the system fill a huge page in at `unit`, if it has one; all of it is dirty then, since it is
+ * to go back if nobody wants it. Memory that is locked has its pages already, and cannot go back.
+ */
 static void fill_huge_page(struct heap *heap, size_t unit)
 {
-    const size_t size = (size_t)HEAP_HUGE_UNITS * UNIT_SIZE;
     char *base = heap_unit_address(heap, unit);
-    os_huge_pages(base, size, true);
+    ASSERT(bits_count(heap->free_units, unit, HEAP_HUGE_UNITS) == HEAP_HUGE_UNITS);
+    if (os_is_filled_in(base))
+        return;
+    os_huge_pages(base, HUGE_PAGE, true);
     *(volatile char *)base = 0;
-    os_huge_pages(base, size, false);
-    if (os_is_filled_in(base + size - os_page_size())) {
+    os_huge_pages(base, HUGE_PAGE, false);
+    if (os_is_filled_in(base + UNIT_SIZE)) {
+        /* a rebuilt heap may have counted them already */
+        size_t dirty = bits_count(heap->dirty_units, unit, HEAP_HUGE_UNITS);
         bits_set(heap->dirty_units, unit, HEAP_HUGE_UNITS);
-        heap->set->dirty += HEAP_HUGE_UNITS;
+        heap->set->dirty += HEAP_HUGE_UNITS - dirty;
     }
 }
 
-void heap_fill_huge_pages(struct heap *heap, size_t limit)
+void heap_pages_begin(struct heap *heap)
+{
+    heap->huge_pages_asked = false;
+    heap->fresh_from = heap->first_unit;
+    heap->filled_limit = HEAP_HUGE_UNITS; /* the first huge page has the header in it */
+}
+
+void heap_pages_fill_huge(struct heap *heap, size_t limit, size_t block_size)
 {
     size_t unit = heap->filled_limit;
     if (limit <= unit)
         return;
-    size_t end = align_up(limit, HEAP_HUGE_UNITS);
-    heap->filled_limit = (uint16_t)end;
-    bool by_default = option_value(OPTION_HUGE_PAGES) == HUGE_PAGES_LARGE;
-    if (!by_default || option_value(OPTION_DECAY) == 0 || end > heap->opened_limit)
-        return;
-    for (; unit < end; unit += HEAP_HUGE_UNITS)
-        if (wants_huge_pages(heap, unit))
-            fill_huge_page(heap, unit);
+    ASSERT(limit <= unit + HEAP_HUGE_UNITS);
+    heap->filled_limit = (uint16_t)(unit + HEAP_HUGE_UNITS);
+    if (fills_huge_pages() && wants_huge_pages(heap, unit) && block_size < UNIT_SIZE &&
+        unit + HEAP_HUGE_UNITS <= heap->opened_limit)
+        fill_huge_page(heap, unit);
 }

@@ -82,10 +82,20 @@ static struct heap *extend_heap(struct heap_set *set, size_t units)
     return NULL;
 }
 
+/* Units have become free and dirty: they are to be aged in a decay. Needs the heap lock. */
+static void begin_decay(struct heap_set *set)
+{
+    set->idle_from = os_now_ms();
+    if (set->next_tick == 0)
+        __atomic_store_n(&set->next_tick, set->idle_from + option_value(OPTION_DECAY),
+                         __ATOMIC_RELAXED);
+}
+
 struct slab *heap_set_take(struct heap_set *set, struct slab_geometry *geometry)
 {
     struct slab *slab = NULL;
     heap_set_lock(set);
+    size_t dirty = set->dirty;
     struct list_node *node = list_first(&set->roomy);
     while (node != NULL && slab == NULL) {
         struct list_node *next = list_next(&set->roomy, node);
@@ -99,10 +109,8 @@ struct slab *heap_set_take(struct heap_set *set, struct slab_geometry *geometry)
         if (heap != NULL)
             slab = heap_take(heap, geometry);
     }
-    /* of a huge page only the first units may be wanted */
-    if (set->dirty != 0 && set->next_tick == 0)
-        __atomic_store_n(&set->next_tick, os_now_ms() + option_value(OPTION_DECAY),
-                         __ATOMIC_RELAXED);
+    if (set->dirty > dirty)
+        begin_decay(set); /* a huge page was filled in: only its first units may be wanted */
     heap_set_unlock(set);
     return slab;
 }
@@ -137,12 +145,11 @@ void heap_set_give(struct heap_set *set, struct slab *slab)
     heap_give(heap, slab);
     if (heap->used_units == 0 && has_other_spare(set, heap))
         heap_retire(heap);
-    uint64_t decay = option_value(OPTION_DECAY);
-    set->given = os_now_ms();
-    if (decay == 0 || set->dirty * UNIT_SIZE > option_value(OPTION_DIRTY_LIMIT))
+    if (option_value(OPTION_DECAY) == 0 ||
+        set->dirty * UNIT_SIZE > option_value(OPTION_DIRTY_LIMIT))
         purge_all(set);
-    else if (set->next_tick == 0)
-        __atomic_store_n(&set->next_tick, set->given + decay, __ATOMIC_RELAXED);
+    else
+        begin_decay(set);
     heap_set_unlock(set);
 }
 
@@ -162,7 +169,7 @@ void heap_set_tick(struct heap_set *set, uint64_t now)
     if (due == 0 || now < due)
         return;
     heap_set_lock(set);
-    if (now >= set->given + decay)
+    if (now >= set->idle_from + decay)
         purge_all(set);
     else
         for (struct heap *heap = first_heap(set); heap != NULL; heap = next_heap(heap))
@@ -191,21 +198,29 @@ void heap_set_for_each_slab(struct heap_set *set, void (*visit)(void *, struct s
         heap_for_each_slab(heap, visit, context);
 }
 
+/* The units that are free and dirty. Needs the heap lock. */
+static size_t free_dirty_units(struct heap_set *set)
+{
+    size_t units = 0;
+    for (struct heap *heap = first_heap(set); heap != NULL; heap = next_heap(heap))
+        for (size_t w = 0; w < HEAP_WORDS; w++)
+            units += (size_t)__builtin_popcountll(heap->free_units[w] & heap->dirty_units[w]);
+    return units;
+}
+
 void heap_set_rebuild_locked(struct heap_set *set)
 {
     ASSERT(lock_is_held(&set->lock));
     list_init(&set->roomy);
-    set->dirty = 0;
     set->count = 0;
     for (struct heap *heap = first_heap(set); heap != NULL; heap = next_heap(heap)) {
         heap_rebuild(heap);
         list_push_back(&set->roomy, &heap->roomy);
-        for (size_t w = 0; w < HEAP_WORDS; w++)
-            set->dirty += (size_t)__builtin_popcountll(heap->free_units[w] & heap->dirty_units[w]);
         set->count = (uint32_t)max_size(set->count, heap->index + 1);
     }
-    set->given = os_now_ms();
-    __atomic_store_n(&set->next_tick, set->given, __ATOMIC_RELAXED);
+    set->dirty = free_dirty_units(set);
+    set->idle_from = os_now_ms();
+    __atomic_store_n(&set->next_tick, set->idle_from, __ATOMIC_RELAXED);
     /* whoever was purging held the lock, and is gone with the last holder */
     __atomic_store_n(&set->purging, 0, __ATOMIC_RELAXED);
 }
@@ -227,6 +242,7 @@ bool heap_set_is_valid(struct heap_set *set)
     heap_set_lock(set);
     for (struct heap *heap = first_heap(set); heap != NULL; heap = next_heap(heap))
         valid = valid && heap->size != 0 && heap_is_valid(heap);
+    valid = valid && free_dirty_units(set) == set->dirty;
     heap_set_unlock(set);
     return valid;
 }

@@ -50,7 +50,7 @@ struct heap_set {
     struct list roomy;  /* lock: heaps that may have a free run, in the order of becoming so */
     uint32_t count;     /* lock: heaps */
     size_t dirty;       /* lock: units that are free and dirty, in all heaps */
-    uint64_t given;     /* lock: ms, when a slab was given back last */
+    uint64_t idle_from; /* lock: ms, when units became free and dirty last */
     uint64_t next_tick; /* ms, when free units are aged next; 0: none dirty. Lock; read by any
                            thread; relaxed */
 };
@@ -61,8 +61,9 @@ void heap_set_init(struct heap_set *set, struct arena *arena);
 /*
  * Takes a run of geometry->units units and the lines of states for geometry->count blocks, lowest
  * fit in the first roomy heap that has both, else in a new one; completes *geometry. Returns the
- * descriptor with base, states and zero set and its geometry published, which claims the run; no
- * unit leads to it yet (heap_show_slab). The states are all BLOCK_FREE. NULL if there is no memory.
+ * descriptor with base, states, zero, untouched and its geometry published, which claims the run;
+ * no unit leads to it yet (heap_show_slab). The states are all BLOCK_FREE. NULL if there is no
+ * memory.
  */
 struct slab *heap_set_take(struct heap_set *set, struct slab_geometry *geometry);
 
@@ -70,8 +71,8 @@ struct slab *heap_set_take(struct heap_set *set, struct slab_geometry *geometry)
 void heap_set_give(struct heap_set *set, struct slab *slab);
 
 /*
- * If it is time by `now` (os_now_ms), purges the free units that have aged, which are all if no
- * slab was given back for OPTION_DECAY, and ages the others; else cheap, and without the lock.
+ * If it is time by `now` (os_now_ms), purges the free units that have aged, which are all if none
+ * became free and dirty for OPTION_DECAY, and ages the others; else cheap, and without the lock.
  */
 void heap_set_tick(struct heap_set *set, uint64_t now);
 
@@ -107,13 +108,14 @@ struct heap_totals {
     size_t heaps;      /* number */
     size_t mapped;     /* bytes of address space, headers included */
     size_t in_slabs;   /* bytes of units in slabs */
-    size_t free_dirty; /* bytes of free units that may hold something else than zeroes */
+    size_t free_dirty; /* bytes of free units that may have pages */
 };
 
 /* Totals for statistics. */
 void heap_set_totals(struct heap_set *set, struct heap_totals *totals);
 
-/* Checks all heaps: bitmaps against geometry words, no overlap. The owner must be quiet. */
+/* Checks all heaps: bitmaps against geometry words and sums, no overlap. The owner must be quiet.
+ */
 bool heap_set_is_valid(struct heap_set *set);
 
 #endif

@@ -61,7 +61,7 @@ static struct option {
     [OPTION_DIRTY_LIMIT] = {"dirty_limit", TYPE_BYTES, NULL, MOST_BYTES, DEFAULT(32 * MIB),
                             .help = "most dirty free memory that an arena keeps"},
     [OPTION_HUGE_PAGES] = {"huge_pages", TYPE_NAME, huge_pages_names, DEFAULT(HUGE_PAGES_LARGE),
-                           .help = "huge pages; large: only for large memory"},
+                           .help = "huge pages; large: blocks of 4, heaps of 8 MiB"},
     [OPTION_STATS] = {"stats", TYPE_NAME, stats_names, DEFAULT(STATS_OFF),
                       .help = "when to print the statistics to standard error"},
     [OPTION_BACKGROUND_THREAD] = {"background_thread", TYPE_NAME, switch_names, DEFAULT(0),

@@ -26,8 +26,9 @@ enum option_id {
     OPTION_COUNT
 };
 
-/* never: ask not to have them; large: ask to have them for LARGE blocks of 4 MiB or more, and not
- * to for all else; system: ask nothing; always: ask to have them. */
+/* never: ask not to have them; large: ask to have them for LARGE blocks of 4 MiB or more and, once,
+ * for what heaps grow by from 8 MiB on (heap_pages.h), and not to for all else; system: ask
+ * nothing; always: ask to have them. */
 enum huge_pages { HUGE_PAGES_NEVER, HUGE_PAGES_LARGE, HUGE_PAGES_SYSTEM, HUGE_PAGES_ALWAYS };
 
 enum stats_when { STATS_OFF, STATS_AT_EXIT };

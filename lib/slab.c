@@ -350,8 +350,10 @@ static size_t purge_runs(const struct purge *purge, size_t count, enum block_sta
 size_t slab_purge(struct slab *slab)
 {
     struct purge purge = {slab->base, slab->states, slab->block_size, &slab->purged};
-    /* groups that were never opened have no pages */
-    size_t touched = min_size(slab->count, (size_t)slab->fresh_group * STATES_GROUP);
+    size_t touched = slab->count;
+    /* groups that were never opened have no pages then */
+    if (slab->untouched)
+        touched = min_size(touched, (size_t)slab->fresh_group * STATES_GROUP);
     size_t bytes = purge_runs(&purge, touched, BLOCK_FREE);
     if (bytes != 0)
         slab->summary = states_summary(slab->states, slab->count, BLOCK_FREE);

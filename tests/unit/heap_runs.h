@@ -44,15 +44,21 @@ static inline struct slab_geometry geometry_of(unsigned units, unsigned count)
         .class = size_class_of((size_t)units * UNIT_SIZE / count), .count = count, .units = units};
 }
 
-/* Takes a run and shows it; NULL if there is no memory. */
-static inline struct slab *try_take(unsigned units)
+/* Takes a run for `count` blocks and shows it; NULL if there is no memory. */
+static inline struct slab *try_take_blocks(unsigned units, unsigned count)
 {
-    struct slab_geometry geometry = geometry_of(units, units);
+    struct slab_geometry geometry = geometry_of(units, count);
     struct slab *slab = heap_set_take(&set, &geometry);
 
     if (slab != NULL)
         heap_show_slab(slab);
     return slab;
+}
+
+/* The same for blocks of a unit each. */
+static inline struct slab *try_take(unsigned units)
+{
+    return try_take_blocks(units, units);
 }
 
 static inline struct slab *take(unsigned units)

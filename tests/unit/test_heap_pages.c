@@ -25,21 +25,37 @@ END_TEST
 
 #define HUGE_PAGE ((size_t)HEAP_HUGE_UNITS * UNIT_SIZE)
 
-/* Takes units until that with this number in its heap is taken; returns its slab. */
-static struct slab *reach_unit(size_t unit)
-{
-    struct slab *slab = take(1);
+enum { SMALL_BLOCKS = 64 }; /* in a unit */
 
-    while ((uintptr_t)slab->base % HEAP_SIZE != unit * UNIT_SIZE)
-        slab = take(1);
+/* Takes units until that with this number is taken in a heap with this index, for so many blocks in
+ * each; returns its slab. */
+static struct slab *reach(uint32_t index, size_t unit, unsigned blocks)
+{
+    struct slab *slab;
+    do {
+        slab = try_take_blocks(1, blocks);
+        ck_assert_ptr_nonnull(slab);
+    } while (slab_heap(slab)->index != index ||
+             (uintptr_t)slab->base % HEAP_SIZE != unit * UNIT_SIZE);
     return slab;
+}
+
+/* The first slab in a huge page that is filled in, if the system has one. */
+static struct slab *reach_huge_page(void)
+{
+    return reach(0, HEAP_HUGE_FROM, SMALL_BLOCKS);
+}
+
+static char *last_page(const struct slab *slab)
+{
+    return slab->base + HUGE_PAGE - os_page_size();
 }
 
 /* The system backs a first touch by a huge page only if all of that can be accessed by then. */
 START_TEST(a_huge_page_is_opened_at_once)
 {
     set_option("huge_pages", "always");
-    char *base = reach_unit(HEAP_HUGE_UNITS)->base;
+    char *base = reach(0, HEAP_HUGE_UNITS, SMALL_BLOCKS)->base;
 
     ck_assert(is_accessible(base + HUGE_PAGE - os_page_size()));
     ck_assert(!is_accessible(base + HUGE_PAGE));
@@ -50,15 +66,14 @@ END_TEST
 
 START_TEST(a_small_heap_declines_huge_pages)
 {
-    char *base = reach_unit(HEAP_HUGE_FROM - 1)->base;
+    char *base = reach(0, HEAP_HUGE_FROM - 1, SMALL_BLOCKS)->base;
 
     ck_assert(!os_is_filled_in(base));
     ck_assert_int_eq(has_vm_flag(base, " nh"), huge_pages_are_supported());
 }
 END_TEST
 
-/* True if the system gives huge pages to who asks: the last page is there when the first is
- * touched. */
+/* True if the system gives a huge page to who asks for one now. */
 static bool system_gives_huge_pages(void)
 {
     char *wide = os_map(2 * HUGE_PAGE);
@@ -72,45 +87,112 @@ static bool system_gives_huge_pages(void)
     return given;
 }
 
+/* Whether the slab's huge page was filled in, and that all is counted as it is then. */
+static bool check_filled(const struct slab *slab)
+{
+    bool filled = os_is_filled_in(last_page(slab));
+
+    ck_assert(filled || !system_gives_huge_pages());
+    ck_assert_uint_eq(totals().free_dirty, filled ? HUGE_PAGE - UNIT_SIZE : 0);
+    ck_assert_int_eq(has_vm_flag(slab->base, " nh"), huge_pages_are_supported());
+    ck_assert(slab->zero); /* calloc need not write to it */
+    ck_assert_int_eq(slab->untouched, !filled);
+    ck_assert(heap_set_is_valid(&set));
+    return filled;
+}
+
 START_TEST(a_grown_heap_takes_huge_pages_and_gives_back_what_it_does_not_use)
 {
-    bool given = system_gives_huge_pages();
-    size_t rest = given ? HUGE_PAGE - UNIT_SIZE : 0;
-    struct slab *slab = reach_unit(HEAP_HUGE_FROM);
-    char *last_page = slab->base + HUGE_PAGE - os_page_size();
+    struct slab *slab = reach_huge_page();
+    bool filled = check_filled(slab);
 
-    ck_assert_int_eq(os_is_filled_in(last_page), given);
-    ck_assert_int_eq(slab->zero, !given); /* the purge tells zero units from others */
-    ck_assert_int_eq(has_vm_flag(slab->base, " nh"), huge_pages_are_supported());
-    ck_assert_uint_eq(totals().free_dirty, rest);
-    ck_assert_uint_eq(heap_set_purge(&set), rest);
+    ck_assert_uint_eq(heap_set_purge(&set), filled ? HUGE_PAGE - UNIT_SIZE : 0);
     ck_assert(os_is_filled_in(slab->base));
-    ck_assert(!os_is_filled_in(last_page));
-    /* once: what went back is not asked for again */
-    take(1);
-    ck_assert(!os_is_filled_in(last_page));
+    ck_assert(!os_is_filled_in(last_page(slab)));
+    /* once: what went back is not filled in again */
+    struct slab *next = try_take_blocks(1, SMALL_BLOCKS);
+    ck_assert_ptr_eq(next->base, slab->base + UNIT_SIZE);
+    ck_assert(next->zero && next->untouched);
+    ck_assert(!os_is_filled_in(last_page(slab)));
+}
+END_TEST
+
+START_TEST(later_heaps_take_huge_pages_from_the_second_one_on)
+{
+    check_filled(reach(1, HEAP_HUGE_UNITS, SMALL_BLOCKS));
+}
+END_TEST
+
+START_TEST(what_was_used_of_a_huge_page_is_not_known_to_be_zero)
+{
+    struct slab *slab = reach_huge_page();
+    char *base = slab->base;
+
+    heap_set_give(&set, slab);
+    slab = try_take_blocks(1, SMALL_BLOCKS);
+    ck_assert_ptr_eq(slab->base, base);
+    ck_assert(!slab->zero && !slab->untouched);
 }
 END_TEST
 
 START_TEST(the_rest_of_a_huge_page_decays)
 {
-    set_option("decay", "1");
-    struct slab *slab = reach_unit(HEAP_HUGE_FROM);
+    enum { DECAY = 1000 };
+    set_option("decay", "1000");
+    struct slab *slab = reach_huge_page();
+    size_t rest = check_filled(slab) ? HUGE_PAGE - UNIT_SIZE : 0;
+    uint64_t now = os_now_ms();
 
-    ck_assert_uint_eq(totals().free_dirty, system_gives_huge_pages() ? HUGE_PAGE - UNIT_SIZE : 0);
-    heap_set_tick(&set, os_now_ms() + 10);
+    heap_set_tick(&set, now);
+    ck_assert_uint_eq(totals().free_dirty, rest);
+    heap_set_tick(&set, now + DECAY);
     ck_assert_uint_eq(totals().free_dirty, 0);
-    ck_assert(!os_is_filled_in(slab->base + HUGE_PAGE - os_page_size()));
+    ck_assert(os_is_filled_in(slab->base));
+    ck_assert(!os_is_filled_in(last_page(slab)));
 }
 END_TEST
 
-START_TEST(without_decay_no_huge_pages_are_filled_in)
+/* What may be idle for no time, or not so much of it, is not filled in; nor what may be touched
+ * here and there only. */
+START_TEST(huge_pages_are_not_filled_in_where_they_do_not_fit)
 {
-    set_option("decay", "0");
-    struct slab *slab = reach_unit(HEAP_HUGE_FROM);
+    static const struct {
+        const char *option, *value;
+        unsigned blocks;
+    } cases[] = {
+        {"decay", "0", SMALL_BLOCKS},
+        {"dirty_limit", "1M", SMALL_BLOCKS},
+        {"huge_pages", "never", SMALL_BLOCKS},
+        {"huge_pages", "large", 1},
+    };
+    set_option(cases[_i].option, cases[_i].value);
+    struct slab *slab = reach(0, HEAP_HUGE_FROM, cases[_i].blocks);
 
     ck_assert(!os_is_filled_in(slab->base));
+    ck_assert(slab->zero);
     ck_assert_uint_eq(totals().free_dirty, 0);
+}
+END_TEST
+
+/* A child that has lost the holder of the lock takes all that was ever accessible for dirty. */
+START_TEST(huge_pages_of_a_rebuilt_heap_are_counted_once)
+{
+    struct slab *slabs[4 * HEAP_UNITS];
+    int count = 0;
+    do
+        slabs[count++] = try_take_blocks(SLAB_MAX_UNITS, SLAB_MAX_UNITS * SMALL_BLOCKS);
+    while (totals().heaps < 3);
+    while (count > 0)
+        heap_set_give(&set, slabs[--count]);
+    heap_set_purge(&set);
+    heap_set_lock(&set);
+    heap_set_rebuild_locked(&set);
+    heap_set_unlock(&set);
+    ck_assert(heap_set_is_valid(&set));
+
+    for (count = 0; totals().heaps <= 3; count++)
+        ck_assert_ptr_nonnull(try_take_blocks(SLAB_MAX_UNITS, SLAB_MAX_UNITS * SMALL_BLOCKS));
+    ck_assert(heap_set_is_valid(&set));
 }
 END_TEST
 
@@ -124,8 +206,11 @@ Suite *heap_pages_suite(void)
     tcase_add_test(tests, a_huge_page_is_opened_at_once);
     tcase_add_test(tests, a_small_heap_declines_huge_pages);
     tcase_add_test(tests, a_grown_heap_takes_huge_pages_and_gives_back_what_it_does_not_use);
+    tcase_add_test(tests, later_heaps_take_huge_pages_from_the_second_one_on);
+    tcase_add_test(tests, what_was_used_of_a_huge_page_is_not_known_to_be_zero);
     tcase_add_test(tests, the_rest_of_a_huge_page_decays);
-    tcase_add_test(tests, without_decay_no_huge_pages_are_filled_in);
+    tcase_add_loop_test(tests, huge_pages_are_not_filled_in_where_they_do_not_fit, 0, 4);
+    tcase_add_test(tests, huge_pages_of_a_rebuilt_heap_are_counted_once);
     suite_add_tcase(suite, tests);
     return suite;
 }

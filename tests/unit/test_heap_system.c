@@ -183,13 +183,13 @@ START_TEST(units_in_use_do_not_decay)
 {
     char *base = dirty_a_run(2);
     uint64_t due = set.next_tick;
-    set.given = due - 1; /* another slab was given back meanwhile */
+    set.idle_from = due - 1; /* another slab was given back meanwhile */
     heap_set_tick(&set, due);
     ck_assert_uint_eq(totals().free_dirty, 2 * UNIT_SIZE); /* aging now */
     struct slab *slab = take(1);
     ck_assert_ptr_eq(slab->base, base);
     due = set.next_tick;
-    set.given = due - 1;
+    set.idle_from = due - 1;
     heap_set_tick(&set, due);
     ck_assert_uint_eq(totals().free_dirty, 0);
     ck_assert_int_eq(base[0], 1);
