@@ -663,8 +663,6 @@ inline arena_flush(a)
 /* lib/slab.c: slab_rebuild, for one state. */
 #ifdef BUG_KEEPS_CACHED
 #define IS_LEFT(value) ((value) == LIVE || (value) == END || (value) == CACHED)
-#elif defined(BUG_KEEPS_REMOTE)
-#define IS_LEFT(value) ((value) == LIVE || (value) == END || (value) == REMOTE)
 #elif defined(BUG_KEEPS_PURGED)
 #define IS_LEFT(value) ((value) == LIVE || (value) == END || (value) == PURGED)
 #elif defined(BUG_FREES_LIVE)
