@@ -383,7 +383,11 @@ inline heap_lock(a)
         purging[a] = 0
 #endif
 #endif
-    :: else -> was_lost = 0
+    :: else ->
+        d_step { /* what is derived is right, if no holder was lost */
+            was_lost = 0;
+            assert(unit_is_free[a] == (has_limit[a] && geometry[a] == 0))
+        }
     fi
 }
 
