@@ -129,6 +129,7 @@ byte moving[2] = NONE;     /* a block that malloc has taken and not returned, or
                               and has not made anything else than LIVE */
 byte lost_blocks;          /* those of lost threads */
 byte hands[ARENAS] = NONE; /* the thread whose the arena is, from hold to retire */
+bit left[ARENAS];          /* a lost thread had it, so that it must be rebuilt before it is used */
 bit final;                 /* nothing more begins: all that is free is taken */
 
 /* ---- locks ---- */
@@ -383,7 +384,11 @@ inline heap_lock(a)
         purging[a] = 0
 #endif
 #endif
-    :: else -> was_lost = 0
+    :: else ->
+        d_step { /* what is derived is right, if no holder was lost */
+            was_lost = 0;
+            assert(unit_is_free[a] == (has_limit[a] && geometry[a] == 0))
+        }
     fi
 }
 
@@ -663,8 +668,6 @@ inline arena_flush(a)
 /* lib/slab.c: slab_rebuild, for one state. */
 #ifdef BUG_KEEPS_CACHED
 #define IS_LEFT(value) ((value) == LIVE || (value) == END || (value) == CACHED)
-#elif defined(BUG_KEEPS_REMOTE)
-#define IS_LEFT(value) ((value) == LIVE || (value) == END || (value) == REMOTE)
 #elif defined(BUG_KEEPS_PURGED)
 #define IS_LEFT(value) ((value) == LIVE || (value) == END || (value) == PURGED)
 #elif defined(BUG_FREES_LIVE)
@@ -719,7 +722,7 @@ inline arena_rebuild(a)
     :: geometry[a] == 0
     fi;
     remote_end(a);
-    orphan[a] = 0
+    d_step { orphan[a] = 0; left[a] = 0 }
 }
 
 inline rebuild_orphan(a)
@@ -728,7 +731,7 @@ inline rebuild_orphan(a)
 #ifndef BUG_ARENA_NOT_REBUILT
     :: orphan[a] -> arena_rebuild(a)
 #endif
-    :: else
+    :: else -> assert(!left[a])
     fi
 }
 
@@ -1051,6 +1054,15 @@ inline lock_forked()
     armed = 0
 }
 
+/* An arena whose status it had yet to store is as it was. */
+inline lose_arena(a, l)
+{
+    if
+    :: hands[a] == l -> hands[a] = NONE; left[a] = left[a] || status[a] != POOLED
+    :: else
+    fi
+}
+
 /* The lost thread's part of what is true. */
 inline lose(l)
 {
@@ -1061,9 +1073,9 @@ inline lose(l)
         :: moving[l] != NONE -> live[moving[l]] = 0; moving[l] = NONE; lost_blocks++
         :: else
         fi;
-        if :: hands[0] == l -> hands[0] = NONE :: else fi;
+        lose_arena(0, l);
 #if ARENAS == 2
-        if :: hands[1] == l -> hands[1] = NONE :: else fi
+        lose_arena(1, l)
 #endif
     :: else
     fi
