@@ -20,7 +20,14 @@ enum { TRAP_FLAG = 0x100 }; /* of the flags register: Intel SDM volume 1, 3.4.3 
 
 static void (*step_look)(void);
 static volatile sig_atomic_t stepping;
-static volatile sig_atomic_t steps; /* instructions so far */
+static volatile sig_atomic_t steps;     /* instructions so far */
+static const unsigned char *step_comes; /* the instruction that comes next */
+
+/* For `look`: true if a spinning loop is about to pause. */
+static inline bool step_comes_pause(void)
+{
+    return step_comes[0] == 0xf3 && step_comes[1] == 0x90; /* PAUSE: Intel SDM volume 2 */
+}
 
 /* For `look`, in a child that it has forked: the operation goes on there without steps. */
 static inline void step_end(void)
@@ -32,12 +39,14 @@ static inline void step_on_trap(int signal_number, siginfo_t *info, void *contex
 {
     (void)signal_number;
     (void)info;
+    greg_t *registers = ((ucontext_t *)context)->uc_mcontext.gregs;
     if (stepping) {
         steps++;
+        step_comes = (const unsigned char *)registers[REG_RIP];
         step_look();
     }
     if (!stepping)
-        ((ucontext_t *)context)->uc_mcontext.gregs[REG_EFL] &= ~(greg_t)TRAP_FLAG;
+        registers[REG_EFL] &= ~(greg_t)TRAP_FLAG;
 }
 
 /* Runs `operation`, and `look` after each instruction; returns how many there were. */

@@ -10,8 +10,6 @@
 #include "step.h"
 
 #include <pthread.h>
-#include <signal.h>
-#include <sys/time.h>
 
 enum { STACK_SIZE = 4 << 20 }; /* bytes; thread-local data of a sanitizer lies on it */
 
@@ -159,38 +157,6 @@ START_TEST(a_fork_while_the_page_is_armed_is_counted)
 }
 END_TEST
 
-#ifndef ACRE_TSAN /* it keeps signals back while the thread spins */
-
-enum { WAIT_US = 10000 }; /* microseconds of its own until the waiting thread is interrupted */
-
-static void fork_and_arm(int signal_number)
-{
-    (void)signal_number;
-    fork_once();
-    if (!in_child)
-        __atomic_store_n(lock_fork_state.alive, ALIVE_ARMED, __ATOMIC_RELEASE);
-}
-
-START_TEST(a_fork_while_another_thread_arms_the_page_is_counted)
-{
-    struct itimerval once = {.it_value.tv_usec = WAIT_US};
-    struct sigaction action = {.sa_handler = fork_and_arm};
-
-    lock_init();
-    __atomic_store_n(lock_fork_state.alive, ALIVE_ARMING, __ATOMIC_RELAXED);
-    ck_assert_int_eq(sigaction(SIGVTALRM, &action, NULL), 0);
-    ck_assert_int_eq(setitimer(ITIMER_VIRTUAL, &once, NULL), 0);
-    int generation = take_and_count();
-    if (in_child)
-        _exit(generation);
-    ck_assert(has_forked);
-    ck_assert_int_eq(generation, 0);
-    ck_assert_int_eq(handler_result, 1);
-}
-END_TEST
-
-#endif
-
 /* ---- A fork at every instruction ---- */
 
 #if defined(CAN_STEP) && !defined(SANITIZED)
@@ -237,6 +203,31 @@ START_TEST(a_fork_at_each_instruction_is_counted)
     lock_init();
     lock_about_to_fork();
     ck_assert_int_eq(result_in_child(take_in_steps), 0);
+}
+END_TEST
+
+static int pauses; /* of the thread that waits for the page */
+
+/* During one round of the wait; then the page is what the thread waits for. */
+static void fork_in_wait(void)
+{
+    pauses += step_comes_pause();
+    if (pauses == 1)
+        fork_at_step();
+    else if (pauses == 2)
+        __atomic_store_n(lock_fork_state.alive, ALIVE_ARMED, __ATOMIC_RELEASE);
+}
+
+START_TEST(a_fork_while_another_thread_arms_the_page_is_counted)
+{
+    lock_init();
+    __atomic_store_n(lock_fork_state.alive, ALIVE_ARMING, __ATOMIC_RELAXED);
+    step_through(count_and_take, fork_in_wait);
+    if (in_child)
+        _exit(lock_generation() == 1 ? 0 : 1);
+    ck_assert_int_eq(pauses, 2);
+    ck_assert_uint_eq(failures, 0);
+    ck_assert_uint_eq(lock_generation(), 0);
 }
 END_TEST
 
@@ -342,10 +333,8 @@ Suite *lock_fork_twice_suite(void)
     tcase_add_loop_test(forks, a_fork_before_a_lock_is_taken_is_counted, 0, TAKERS);
     tcase_add_test(forks, a_lost_lock_is_not_that_of_a_namesake);
     tcase_add_test(forks, a_fork_while_the_page_is_armed_is_counted);
-#ifndef ACRE_TSAN
-    tcase_add_test(forks, a_fork_while_another_thread_arms_the_page_is_counted);
-#endif
 #if defined(CAN_STEP) && !defined(SANITIZED)
+    tcase_add_test(forks, a_fork_while_another_thread_arms_the_page_is_counted);
     tcase_add_loop_test(forks, a_fork_at_each_instruction_is_counted, 0, 2);
     tcase_add_loop_test(forks, an_older_count_does_not_undo_a_newer_one, 0, 4);
 #endif
