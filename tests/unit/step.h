@@ -20,13 +20,26 @@ enum { TRAP_FLAG = 0x100 }; /* of the flags register: Intel SDM volume 1, 3.4.3 
 
 static void (*step_look)(void);
 static volatile sig_atomic_t stepping;
-static volatile sig_atomic_t steps;     /* instructions so far */
-static const unsigned char *step_comes; /* the instruction that comes next */
+static volatile sig_atomic_t steps; /* instructions so far */
+static const greg_t *step_registers;
+
+/* True if the next instruction begins with these bytes: Intel SDM volume 2. */
+static inline bool step_comes(unsigned char first, unsigned char second)
+{
+    const unsigned char *code = (const unsigned char *)step_registers[REG_RIP];
+    return code[0] == first && code[1] == second;
+}
 
 /* For `look`: true if a spinning loop is about to pause. */
 static inline bool step_comes_pause(void)
 {
-    return step_comes[0] == 0xf3 && step_comes[1] == 0x90; /* PAUSE: Intel SDM volume 2 */
+    return step_comes(0xf3, 0x90);
+}
+
+/* For `look`: true if the system call of that number, SYS_..., is about to be made. */
+static inline bool step_comes_call(long number)
+{
+    return step_comes(0x0f, 0x05) && step_registers[REG_RAX] == number;
 }
 
 /* For `look`, in a child that it has forked: the operation goes on there without steps. */
@@ -42,7 +55,7 @@ static inline void step_on_trap(int signal_number, siginfo_t *info, void *contex
     greg_t *registers = ((ucontext_t *)context)->uc_mcontext.gregs;
     if (stepping) {
         steps++;
-        step_comes = (const unsigned char *)registers[REG_RIP];
+        step_registers = registers;
         step_look();
     }
     if (!stepping)
