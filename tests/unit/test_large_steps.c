@@ -80,15 +80,35 @@ static void operation_purge(void)
     large_purge(true);
 }
 
+/* `second` is in its way. */
+static void operation_grow_and_move(void)
+{
+    void *grown = large_resize(first, 3 * MIB);
+    ck_assert(grown != NULL && grown != first);
+}
+
+/* Into the room that `second` leaves: with what it gets in reserve it needs less than that. */
+static void operation_grow_in_place(void)
+{
+    option_set_text("large_stock", "0");
+    large_free(second);
+    ck_assert_ptr_eq(large_resize(first, 3 * MIB), first);
+}
+
 static const struct {
     void (*run)(void);
     bool has_blocks;
     long call;
 } operations[] = {
-    {operation_map, false, SYS_mmap},           {operation_map_aligned, false, SYS_munmap},
-    {operation_extend, true, SYS_mmap},         {operation_free_and_unmap, true, SYS_munmap},
-    {operation_free_surplus, true, SYS_munmap}, {operation_shrink_and_unmap, true, SYS_munmap},
+    {operation_map, false, SYS_mmap},
+    {operation_map_aligned, false, SYS_munmap},
+    {operation_extend, true, SYS_mmap},
+    {operation_free_and_unmap, true, SYS_munmap},
+    {operation_free_surplus, true, SYS_munmap},
+    {operation_shrink_and_unmap, true, SYS_munmap},
     {operation_purge, true, SYS_munmap},
+    {operation_grow_and_move, true, SYS_mremap},
+    {operation_grow_in_place, true, SYS_mremap},
 };
 
 START_TEST(one_range_at_a_time_is_on_its_way)
