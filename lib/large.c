@@ -264,24 +264,22 @@ static size_t headroom_of(size_t size)
     return headroom <= PTRDIFF_MAX - size ? headroom : 0;
 }
 
-/* Puts what a LEAVING block has beyond `size` bytes, never touched, into the stock. It never is
- * LIVE: a child forked meanwhile has no more than the block itself that nobody knows of. Needs the
+/* Puts `size` bytes that were mapped behind a block and never touched into the stock. Needs the
  * lock and an entry. */
-static void publish_reserve(struct extent *block, size_t size, uint64_t now)
+static void publish_reserve(uintptr_t base, size_t size, uint64_t now)
 {
     struct extent *reserve = extents_take_entry(&large_list.table);
-    reserve->base = block->base + size;
-    reserve->size = block->size - size;
+    reserve->base = base;
+    reserve->size = size;
     reserve->stamp = now;
     reserve->zero = true;
-    block->size = size;
     extents_publish(&large_list.table, reserve, EXTENT_STOCK);
 }
 
 /*
  * Grows a block that has left the index by mremap, and publishes it again, as it was where that
- * fails. Address space behind it, never touched, goes into the stock for its next steps. The
- * block's address, or NULL.
+ * fails. Address space behind it, never touched, goes into the stock for its next steps: after it,
+ * so that one entry at a time is LEAVING. The block's address, or NULL.
  */
 static void *grow_by_remap(struct extent *block, size_t size, uint64_t now)
 {
@@ -297,16 +295,17 @@ static void *grow_by_remap(struct extent *block, size_t size, uint64_t now)
     if (moved != NULL && size >= LARGE_HUGE_FROM)
         ask_huge_pages(moved, size + headroom, size);
     if (!large_list_acquire_with(1))
-        large_list_acquire(); /* without an entry for it, the reserve becomes part of the block */
+        large_list_acquire();
+    bool has_reserve = moved != NULL && headroom != 0 && large_list.table.spare != 0;
     if (moved != NULL) {
         block->base = (uintptr_t)moved;
-        block->size = size + headroom;
+        block->size = has_reserve ? size : size + headroom; /* without an entry it is the block's */
         if ((uintptr_t)moved != old_base)
             large_freed_remember(old_base, old_size);
-        if (headroom != 0 && large_list.table.spare != 0)
-            publish_reserve(block, size, now);
     }
     extents_publish(&large_list.table, block, EXTENT_LIVE);
+    if (has_reserve)
+        publish_reserve(block->base + size, headroom, now);
     large_list_release();
     return moved;
 }

@@ -21,6 +21,26 @@ enum { TRAP_FLAG = 0x100 }; /* of the flags register: Intel SDM volume 1, 3.4.3 
 static void (*step_look)(void);
 static volatile sig_atomic_t stepping;
 static volatile sig_atomic_t steps; /* instructions so far */
+static const greg_t *step_registers;
+
+/* True if the next instruction begins with these bytes: Intel SDM volume 2. */
+static inline bool step_comes(unsigned char first, unsigned char second)
+{
+    const unsigned char *code = (const unsigned char *)step_registers[REG_RIP];
+    return code[0] == first && code[1] == second;
+}
+
+/* For `look`: true if a spinning loop is about to pause. */
+static inline bool step_comes_pause(void)
+{
+    return step_comes(0xf3, 0x90);
+}
+
+/* For `look`: true if the system call of that number, SYS_..., is about to be made. */
+static inline bool step_comes_call(long number)
+{
+    return step_comes(0x0f, 0x05) && step_registers[REG_RAX] == number;
+}
 
 /* For `look`, in a child that it has forked: the operation goes on there without steps. */
 static inline void step_end(void)
@@ -32,12 +52,14 @@ static inline void step_on_trap(int signal_number, siginfo_t *info, void *contex
 {
     (void)signal_number;
     (void)info;
+    greg_t *registers = ((ucontext_t *)context)->uc_mcontext.gregs;
     if (stepping) {
         steps++;
+        step_registers = registers;
         step_look();
     }
     if (!stepping)
-        ((ucontext_t *)context)->uc_mcontext.gregs[REG_EFL] &= ~(greg_t)TRAP_FLAG;
+        registers[REG_EFL] &= ~(greg_t)TRAP_FLAG;
 }
 
 /* Runs `operation`, and `look` after each instruction; returns how many there were. */

@@ -1,6 +1,6 @@
 /*
- * Two forks in a row, the second one at a bad moment: by a thread that the library has not seen, or
- * by a signal handler that interrupts a thread in the middle of what it does about the first. Only
+ * Forks in a row, the second one at a bad moment: by a thread that the library has not seen, or by
+ * a signal handler that interrupts a thread in the middle of what it does about the first. Only
  * the page that is wiped on fork tells of a fork here; handlers are called by hand.
  */
 #include "test.h"
@@ -10,8 +10,6 @@
 #include "step.h"
 
 #include <pthread.h>
-#include <signal.h>
-#include <sys/time.h>
 
 enum { STACK_SIZE = 4 << 20 }; /* bytes; thread-local data of a sanitizer lies on it */
 
@@ -159,38 +157,6 @@ START_TEST(a_fork_while_the_page_is_armed_is_counted)
 }
 END_TEST
 
-#ifndef ACRE_TSAN /* it keeps signals back while the thread spins */
-
-enum { WAIT_US = 10000 }; /* microseconds of its own until the waiting thread is interrupted */
-
-static void fork_and_arm(int signal_number)
-{
-    (void)signal_number;
-    fork_once();
-    if (!in_child)
-        __atomic_store_n(lock_fork_state.alive, ALIVE_ARMED, __ATOMIC_RELEASE);
-}
-
-START_TEST(a_fork_while_another_thread_arms_the_page_is_counted)
-{
-    struct itimerval once = {.it_value.tv_usec = WAIT_US};
-    struct sigaction action = {.sa_handler = fork_and_arm};
-
-    lock_init();
-    __atomic_store_n(lock_fork_state.alive, ALIVE_ARMING, __ATOMIC_RELAXED);
-    ck_assert_int_eq(sigaction(SIGVTALRM, &action, NULL), 0);
-    ck_assert_int_eq(setitimer(ITIMER_VIRTUAL, &once, NULL), 0);
-    int generation = take_and_count();
-    if (in_child)
-        _exit(generation);
-    ck_assert(has_forked);
-    ck_assert_int_eq(generation, 0);
-    ck_assert_int_eq(handler_result, 1);
-}
-END_TEST
-
-#endif
-
 /* ---- A fork at every instruction ---- */
 
 #if defined(CAN_STEP) && !defined(SANITIZED)
@@ -240,6 +206,123 @@ START_TEST(a_fork_at_each_instruction_is_counted)
 }
 END_TEST
 
+static int pauses; /* of the thread that waits for the page */
+
+/* During one round of the wait; then the page is what the thread waits for. */
+static void fork_in_wait(void)
+{
+    pauses += step_comes_pause();
+    if (pauses == 1)
+        fork_at_step();
+    else if (pauses == 2)
+        __atomic_store_n(lock_fork_state.alive, ALIVE_ARMED, __ATOMIC_RELEASE);
+}
+
+START_TEST(a_fork_while_another_thread_arms_the_page_is_counted)
+{
+    lock_init();
+    __atomic_store_n(lock_fork_state.alive, ALIVE_ARMING, __ATOMIC_RELAXED);
+    step_through(count_and_take, fork_in_wait);
+    if (in_child)
+        _exit(lock_generation() == 1 ? 0 : 1);
+    ck_assert_int_eq(pauses, 2);
+    ck_assert_uint_eq(failures, 0);
+    ck_assert_uint_eq(lock_generation(), 0);
+}
+END_TEST
+
+/* ---- Newer counts at every instruction of a count ---- */
+
+enum { NEWER_COUNTS = 2 }; /* by the handler; the second one is ahead of what it interrupted */
+
+/* Held by the thread that steps since before the first fork, and by one that was lost in it: the
+ * handler takes one of these for each of its forks, the last one is taken afterwards. */
+static struct lock own = {.rank = LOCK_RANK_INIT};
+static struct lock lost[NEWER_COUNTS + 1] = {
+    {.rank = LOCK_RANK_BACKGROUND}, {.rank = LOCK_RANK_POOL}, {.rank = LOCK_RANK_HEAP}};
+
+static bool newer_by_handler; /* the forks of the signal handler are counted by lock_forked */
+static int taken;             /* how many of `lost` are */
+static uint32_t seen;         /* generation, when the last of them was */
+static unsigned began;        /* instructions with the survivor noted and nothing counted */
+
+static int take_all_to_lose(void)
+{
+    for (size_t i = 0; i < sizeof(lost) / sizeof(lost[0]); i++)
+        lock_acquire(&lost[i]);
+    return 0;
+}
+
+/* Takes the next of `lost`. False if it was not said to be lost. */
+static bool take_lost(void)
+{
+    bool orphaned = lock_acquire(&lost[taken]);
+    taken++;
+    seen = lock_generation();
+    return orphaned;
+}
+
+/* Its child and the child of that both go on with what was interrupted, each after it has counted
+ * its own fork. */
+static void count_twice_at_step(void)
+{
+    if (lock_is_held(&lock))
+        return; /* it comes after `lost` in rank */
+    began += lock_fork_state.survivor != 0 && lock_generation() == 0;
+    while (taken < NEWER_COUNTS) {
+        if (newer_by_handler)
+            lock_about_to_fork();
+        pid_t child = fork_limited();
+        if (child != 0) {
+            failures += result_of(child) != 0;
+            return;
+        }
+        in_child = true;
+        step_end();
+        if (newer_by_handler)
+            lock_forked();
+        failures += !take_lost();
+    }
+}
+
+/* What was said when the last of `lost` was taken still holds, after an older count has ended. */
+static bool newer_count_stands(void)
+{
+    void *held;
+    if (lock_generation() < seen || !lock_find_survivor(&held) ||
+        lock_fork_state.survivor != (lock.word & HOLDER_MASK))
+        return false;
+    for (int i = 0; i < taken; i++)
+        if (!lock_is_held(&lost[i]))
+            return false;
+    return lock_is_held(&own) && lock_is_held(&lock);
+}
+
+static int take_lost_in_steps(void)
+{
+    step_through(count_and_take, count_twice_at_step);
+    if (!in_child && (began == 0 || lock_generation() != 1))
+        return 1;
+    if (!newer_count_stands())
+        return 2;
+    lock_release(&lock);
+    while (taken <= NEWER_COUNTS)
+        failures += !take_lost();
+    return failures == 0 ? 0 : 3;
+}
+
+START_TEST(an_older_count_does_not_undo_a_newer_one)
+{
+    by_handler = (_i & 1) != 0;
+    newer_by_handler = (_i & 2) != 0;
+    lock_init();
+    lock_acquire(&own);
+    ck_assert_int_eq(result_in_thread(take_all_to_lose), 0);
+    lock_about_to_fork();
+    ck_assert_int_eq(result_in_child(take_lost_in_steps), 0);
+}
+END_TEST
+
 #endif
 
 Suite *lock_fork_twice_suite(void)
@@ -250,11 +333,10 @@ Suite *lock_fork_twice_suite(void)
     tcase_add_loop_test(forks, a_fork_before_a_lock_is_taken_is_counted, 0, TAKERS);
     tcase_add_test(forks, a_lost_lock_is_not_that_of_a_namesake);
     tcase_add_test(forks, a_fork_while_the_page_is_armed_is_counted);
-#ifndef ACRE_TSAN
-    tcase_add_test(forks, a_fork_while_another_thread_arms_the_page_is_counted);
-#endif
 #if defined(CAN_STEP) && !defined(SANITIZED)
+    tcase_add_test(forks, a_fork_while_another_thread_arms_the_page_is_counted);
     tcase_add_loop_test(forks, a_fork_at_each_instruction_is_counted, 0, 2);
+    tcase_add_loop_test(forks, an_older_count_does_not_undo_a_newer_one, 0, 4);
 #endif
     tcase_set_timeout(forks, 120);
     suite_add_tcase(suite, forks);
