@@ -61,8 +61,8 @@ void heap_set_init(struct heap_set *set, struct arena *arena);
 /*
  * Takes a run of geometry->units units and the lines of states for geometry->count blocks, lowest
  * fit in the first roomy heap that has both, else in a new one; completes *geometry. Returns the
- * descriptor with base, states, zero, untouched and its geometry published, which claims the run;
- * no unit leads to it yet (heap_show_slab). The states are all BLOCK_FREE. NULL if there is no
+ * descriptor with base, states, zero and untouched set and its geometry published, which claims the
+ * run; no unit leads to it yet (heap_show_slab). The states are all BLOCK_FREE. NULL if there is no
  * memory.
  */
 struct slab *heap_set_take(struct heap_set *set, struct slab_geometry *geometry);
@@ -114,8 +114,7 @@ struct heap_totals {
 /* Totals for statistics. */
 void heap_set_totals(struct heap_set *set, struct heap_totals *totals);
 
-/* Checks all heaps: bitmaps against geometry words and sums, no overlap. The owner must be quiet.
- */
+/* Checks all heaps: bitmaps against geometry words and sums, overlaps. The owner must be quiet. */
 bool heap_set_is_valid(struct heap_set *set);
 
 #endif

@@ -351,7 +351,7 @@ size_t slab_purge(struct slab *slab)
 {
     struct purge purge = {slab->base, slab->states, slab->block_size, &slab->purged};
     size_t touched = slab->count;
-    /* groups that were never opened have no pages then */
+    /* of memory that had no pages, what was never handed out still has none */
     if (slab->untouched)
         touched = min_size(touched, (size_t)slab->fresh_group * STATES_GROUP);
     size_t bytes = purge_runs(&purge, touched, BLOCK_FREE);

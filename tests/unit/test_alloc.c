@@ -138,8 +138,7 @@ END_TEST
 START_TEST(known_zeroes_are_not_touched)
 {
     enum { BYTES = 64 << 20 };
-    const size_t size = (size_t)(64 << 10)
-                        << _i; /* up to 1 MiB, from where on pages are exchanged */
+    const size_t size = (size_t)1 << (16 + _i); /* 64 KiB to 1 MiB: from there on by purging */
 
     free_block(alloc_block(size));
     size_t before = os_resident();
