@@ -174,9 +174,6 @@ void *alloc_slow(size_t size)
         struct bin *bin = alloc_bin_of(size);
         if (LIKELY(bin_open_window(bin) && alloc_from_bin(bin, &block)))
             return block;
-    } else if (size <= SIZE_CLASS_LIMIT) {
-        if (alloc_from_bin(&thread_arena->bins[size_class_of_medium(size)], &block))
-            return block;
     }
     int saved = errno;
     bool zero;

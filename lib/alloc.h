@@ -5,7 +5,6 @@
  *        |  \------- window ------> block
  *        v
  *   alloc_slow ---- next window of the current slab
- *        |  \------ magazine, window                above 32 KiB
  *        |  \------ large_alloc                     above 1 MiB
  *        |
  *        v

@@ -61,8 +61,38 @@ size_t bits_lowest_clear(const uint64_t *words, size_t from, size_t limit)
     return lowest_flipped(words, UINT64_MAX, from, limit);
 }
 
+/* The bits of a word at which `run` set bits in a row begin, 64 at most; they may go on in `next`.
+ */
+static inline uint64_t run_starts(uint64_t word, uint64_t next, size_t run)
+{
+    /* a bit stands for `known` set ones from there on */
+    for (size_t known = 1, step; known < run && word != 0; known += step) {
+        step = min_size(known, run - known);
+        word &= word >> step | next << (WORD_BITS - step);
+        next &= next >> step;
+    }
+    return word;
+}
+
+/* bits_find_run for runs that a word can hold. */
+static long find_short_run(const uint64_t *words, size_t from, size_t limit, size_t run)
+{
+    uint64_t word = words[from / WORD_BITS] & mask_within(from / WORD_BITS, from, limit);
+    for (size_t i = from / WORD_BITS; i * WORD_BITS < limit; i++) {
+        size_t behind = (i + 1) * WORD_BITS;
+        uint64_t next = behind < limit ? words[i + 1] & mask_within(i + 1, from, limit) : 0;
+        uint64_t starts = run_starts(word, next, run);
+        if (starts != 0)
+            return (long)(i * WORD_BITS + lowest_bit(starts));
+        word = next;
+    }
+    return BITS_NONE;
+}
+
 long bits_find_run(const uint64_t *words, size_t from, size_t limit, size_t run)
 {
+    if (run <= WORD_BITS && from < limit)
+        return find_short_run(words, from, limit, run);
     while (from < limit) {
         size_t start = lowest_flipped(words, 0, from, limit);
         /* no need to know how far a run goes beyond what is wanted */

@@ -58,7 +58,7 @@ static struct option {
                       .help = "free pages go back to the system after this time"},
     [OPTION_LARGE_STOCK] = {"large_stock", TYPE_BYTES, NULL, MOST_BYTES, DEFAULT(16 * MIB),
                             .help = "free LARGE memory kept whatever is live; 0: none"},
-    [OPTION_DIRTY_LIMIT] = {"dirty_limit", TYPE_BYTES, NULL, MOST_BYTES, DEFAULT(32 * MIB),
+    [OPTION_DIRTY_LIMIT] = {"dirty_limit", TYPE_BYTES, NULL, MOST_BYTES, DEFAULT(64 * MIB),
                             .help = "most dirty free memory that an arena keeps"},
     [OPTION_HUGE_PAGES] = {"huge_pages", TYPE_NAME, huge_pages_names, DEFAULT(HUGE_PAGES_LARGE),
                            .help = "huge pages; large: blocks of 4, heaps of 8 MiB"},

@@ -15,7 +15,7 @@ enum option_id {
     /* bytes 0..64 GiB, default 16 MiB: the part of the bound on dirty free LARGE extents that does
      * not depend on what is live (see large.h); 0: no free extent is kept */
     OPTION_LARGE_STOCK,
-    /* bytes 0..64 GiB, default 32 MiB: most dirty free units that an arena keeps */
+    /* bytes 0..64 GiB, default 64 MiB: most dirty free units that an arena keeps */
     OPTION_DIRTY_LIMIT,
     /* enum huge_pages, default large: what is asked of transparent huge pages */
     OPTION_HUGE_PAGES,

@@ -13,7 +13,6 @@ enum {
     /* a later one is 1/8 of all slabs of the class: at most so much is not wanted yet, and churn
      * leaves no block untouched for long */
     GROWTH_PART = 8,
-    SHARED_LIMIT = 256 << 10,   /* bytes; larger blocks are a slab each */
     NEVER_CHECKED = 0x7fffffff, /* until_check of a current slab: it is kept, empty or not */
 };
 
@@ -25,7 +24,7 @@ size_t magazine_capacity(unsigned class)
 {
     size_t size = size_class_sizes[class];
     size_t most = size <= SIZE_CLASS_TINY_LIMIT ? MAGAZINE_MOST : MAGAZINE_MOST_SMALL;
-    return max_size(min_size(most, MAGAZINE_BYTES / size), 1);
+    return size <= SLAB_SHARED_LIMIT ? min_size(most, MAGAZINE_BYTES / size) : 0;
 }
 
 void bin_init(struct bin *bin, unsigned class, struct magazine_entry *entries)
@@ -54,9 +53,9 @@ static size_t units_for(size_t bytes)
 static struct slab_geometry next_geometry(const struct bin *bin)
 {
     size_t size = bin->block_size;
-    size_t most_blocks = size > SHARED_LIMIT
-                             ? 1
-                             : min_size(SLAB_MAX_BLOCKS, (size_t)SLAB_MAX_UNITS * UNIT_SIZE / size);
+    size_t most_blocks = size <= SLAB_SHARED_LIMIT
+                             ? min_size(SLAB_MAX_BLOCKS, (size_t)SLAB_MAX_UNITS * UNIT_SIZE / size)
+                             : 1;
     size_t units = units_for(most_blocks * size);
     size_t small_units = units_for(min_size(FIRST_BLOCKS, most_blocks) * size);
     units = min_size(units, max_size(small_units, bin->units / GROWTH_PART));
@@ -105,6 +104,12 @@ static uint32_t give_backs_until_empty(const struct bin *bin, size_t live)
     return live > cached ? (uint32_t)(live - cached) : 1;
 }
 
+/* True if the slab has blocks of a class that share slabs; else it goes when its block does. */
+static bool is_shared(const struct slab *slab)
+{
+    return slab->block_size <= SLAB_SHARED_LIMIT;
+}
+
 /* The current slab is exhausted: every block of it is LIVE, or REMOTE and not yet collected. */
 static void leave_exhausted(struct bin *bin)
 {
@@ -121,7 +126,7 @@ static void make_current(struct bin *bin, struct slab *slab)
 {
     bin->slab = slab;
     slab->current = true;
-    slab->until_check = NEVER_CHECKED;
+    slab->until_check = is_shared(slab) ? NEVER_CHECKED : 1;
 }
 
 /* Makes all PURGED blocks of a slab FREE. False if there is none. */
@@ -236,7 +241,9 @@ static void release(struct slab *slab, struct heap_set *set)
     take_remote(slab);
     if (slab->listed)
         list_remove(&slab->node);
-    slab->listed = false;
+    if (slab->current)
+        slab->bin->slab = NULL;
+    slab->listed = slab->current = false;
     slab->bin->units -= geometry_unpack(slab->geometry).units;
     heap_set_give(set, slab);
 }
@@ -260,6 +267,10 @@ static bool is_empty(struct slab *slab, bool hinted)
 
 void slab_gave_back(struct slab *slab, struct heap_set *set)
 {
+    if (!is_shared(slab)) {
+        release(slab, set);
+        return;
+    }
     if (slab->current) {
         slab->until_check = NEVER_CHECKED;
         return;

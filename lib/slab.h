@@ -5,8 +5,9 @@
  *
  * A slab is in one of three places: current (its bin allocates from it), listed (it has FREE or
  * PURGED blocks and waits on the bin's list), or neither (it has none; the first give-back lists
- * it). It is released when none of its blocks is LIVE, unless it is current. All of it belongs to
- * the arena's thread: no lock but the heap lock that making and releasing take.
+ * it). It is released when none of its blocks is LIVE, unless it is current and of a class whose
+ * blocks share slabs. All of it belongs to the arena's thread: no lock but the heap lock that
+ * making and releasing take.
  */
 #ifndef ACRE_LIB_SLAB_H
 #define ACRE_LIB_SLAB_H
@@ -17,17 +18,17 @@
 #include "states.h"
 
 enum {
-    MAGAZINE_MOST = 32,       /* blocks in a magazine of a TINY class */
-    MAGAZINE_MOST_SMALL = 16, /* of a SMALL class */
-    /* a magazine holds no more bytes than this, but at least one block */
+    SLAB_SHARED_LIMIT = 32 << 10, /* bytes; a larger block is a slab of its own */
+    MAGAZINE_MOST = 32,           /* blocks in a magazine of a TINY class */
+    MAGAZINE_MOST_SMALL = 16,     /* of a SMALL class */
+    /* a magazine holds no more bytes than this */
     MAGAZINE_BYTES = 64 << 10,
     /*
      * All magazines of an arena, class by class: the 20 TINY ones and the 8 SMALL ones up to 4 KiB
-     * are bounded by number; the next twelve, four each up to 8, 16 and 32 KiB, by MAGAZINE_BYTES;
-     * the last 20 have one block.
+     * are bounded by number; the last twelve, four each up to 8, 16 and 32 KiB, by MAGAZINE_BYTES.
      */
     MAGAZINE_ENTRIES = 20 * MAGAZINE_MOST + 8 * MAGAZINE_MOST_SMALL + (12 + 10 + 9 + 8) +
-                       (6 + 5 + 4 + 4) + (3 + 2 + 2 + 2) + 20 * 1,
+                       (6 + 5 + 4 + 4) + (3 + 2 + 2 + 2),
 };
 
 struct magazine_entry {
@@ -53,7 +54,7 @@ struct bin {
     bool window_zero; /* no block of the window was ever handed out and its memory is zero */
 };
 
-/* How many blocks of a class a magazine holds: 1 .. MAGAZINE_MOST. */
+/* How many blocks of a class a magazine holds: 1 .. MAGAZINE_MOST, 0 above SLAB_SHARED_LIMIT. */
 size_t magazine_capacity(unsigned class);
 
 /* Prepares a zeroed bin for its class; `entries` is room for magazine_capacity(class) entries. */

@@ -21,7 +21,7 @@ static const struct {
     {"abort", OPTION_ABORT, 1, "1", "0|1"},
     {"decay", OPTION_DECAY, 1000, "1000", "0..3600000 ms"},
     {"large_stock", OPTION_LARGE_STOCK, 16 * MIB, "16M", "0..64G"},
-    {"dirty_limit", OPTION_DIRTY_LIMIT, 32 * MIB, "32M", "0..64G"},
+    {"dirty_limit", OPTION_DIRTY_LIMIT, 64 * MIB, "64M", "0..64G"},
     {"huge_pages", OPTION_HUGE_PAGES, 1, "large", "never|large|system|always"},
     {"stats", OPTION_STATS, 0, "off", "off|exit"},
     {"background_thread", OPTION_BACKGROUND_THREAD, 0, "0", "0|1"},

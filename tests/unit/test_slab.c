@@ -144,9 +144,9 @@ START_TEST(magazines_are_bounded)
 
     for (unsigned class = 0; class < SIZE_CLASS_COUNT; class ++) {
         size_t capacity = magazine_capacity(class), size = size_class_sizes[class];
-        ck_assert_uint_ge(capacity, 1);
+        ck_assert_uint_eq(capacity != 0, size <= SLAB_SHARED_LIMIT);
         ck_assert_uint_le(capacity, MAGAZINE_MOST);
-        ck_assert(capacity == 1 || capacity * size <= MAGAZINE_BYTES);
+        ck_assert_uint_le(capacity * size, MAGAZINE_BYTES);
         if (size > SIZE_CLASS_TINY_LIMIT)
             ck_assert_uint_le(capacity, MAGAZINE_MOST_SMALL);
         all += capacity;
