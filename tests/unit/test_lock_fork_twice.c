@@ -10,6 +10,9 @@
 #include "step.h"
 
 #include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/syscall.h>
 
 enum { STACK_SIZE = 4 << 20 }; /* bytes; thread-local data of a sanitizer lies on it */
 
@@ -94,6 +97,76 @@ START_TEST(a_fork_before_a_lock_is_taken_is_counted)
     ck_assert_uint_eq(lock_generation(), 0);
 }
 END_TEST
+
+#ifndef ACRE_TSAN /* its runtime must see each fork */
+
+/* A child that begins a pid namespace: in it, it has the id 1. */
+static pid_t clone_into_namespace(void)
+{
+    pid_t child = (pid_t)syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, NULL, NULL, NULL, NULL);
+    if (child < 0) /* who is not root may do so in a user namespace of its own */
+        child = (pid_t)syscall(SYS_clone, CLONE_NEWPID | CLONE_NEWUSER | SIGCHLD, NULL, NULL, NULL,
+                               NULL);
+    return child_limited(child);
+}
+
+static int result_in_namespace(int (*check)(void))
+{
+    pid_t child = clone_into_namespace();
+    if (child == 0)
+        _exit(getpid() == 1 ? check() : NOT_EXITED);
+    return result_of(child);
+}
+
+static int take_in_namespace(void)
+{
+    return result_in_namespace(taker);
+}
+
+static int take_in_namespace_of_thread(void)
+{
+    lock_forked();
+    return result_in_thread(take_in_namespace);
+}
+
+/* The same where both children have the id 1, so that it tells nothing. */
+START_TEST(a_fork_into_a_namespace_is_counted)
+{
+    taker = takers[_i];
+    lock_init();
+    lock_about_to_fork();
+    ck_assert_int_eq(result_in_namespace(take_in_namespace_of_thread), 2);
+    ck_assert_uint_eq(lock_generation(), 0);
+}
+END_TEST
+
+static int begin_nested_namespace(void)
+{
+    pid_t child = clone_into_namespace();
+    if (child == 0)
+        _exit(0);
+    return result_of(child);
+}
+
+static bool may_make_namespaces(void)
+{
+    return result_in_namespace(begin_nested_namespace) == 0;
+}
+
+static void add_namespace_tests(TCase *forks)
+{
+    tcase_add_loop_test(forks, a_fork_into_a_namespace_is_counted, 0,
+                        may_make_namespaces() ? TAKERS : 0);
+}
+
+#else
+
+static void add_namespace_tests(TCase *forks)
+{
+    (void)forks;
+}
+
+#endif
 
 static int take_of_namesake(void)
 {
@@ -331,6 +404,7 @@ Suite *lock_fork_twice_suite(void)
     TCase *forks = tcase_create("lock_fork_twice");
 
     tcase_add_loop_test(forks, a_fork_before_a_lock_is_taken_is_counted, 0, TAKERS);
+    add_namespace_tests(forks);
     tcase_add_test(forks, a_lost_lock_is_not_that_of_a_namesake);
     tcase_add_test(forks, a_fork_while_the_page_is_armed_is_counted);
 #if defined(CAN_STEP) && !defined(SANITIZED)
