@@ -175,7 +175,9 @@ static bool try_to_arm(uint32_t *alive)
     }
     if (seen == ALIVE_ARMING)
         return false;
-    if (first && __atomic_load_n(&lock_fork_state.survivor_missing, __ATOMIC_RELAXED))
+    /* the first thread of a process that vfork made, which borrows this memory, is another's */
+    if (first && lock_fork_state.counted_in == os_process_id() &&
+        __atomic_load_n(&lock_fork_state.survivor_missing, __ATOMIC_RELAXED))
         note_survivor(lock_generation());
     return true;
 }

@@ -100,6 +100,44 @@ END_TEST
 
 #ifndef ACRE_TSAN /* its runtime must see each fork */
 
+static struct lock other = {.rank = LOCK_RANK_LARGE};
+
+/* By another thread than the one that forked, which has not been seen yet. */
+static int take_in_vfork(void)
+{
+    void *held;
+    take_and_count(); /* nobody knows what the first thread holds */
+    if (lock_find_survivor(&held))
+        return 1;
+    pid_t child = vfork();
+    if (child == 0) {
+        lock_release(&lock);
+        lock_acquire(&lock);
+        _exit(0);
+    }
+    if (result_of(child) != 0 || !lock_is_held(&lock))
+        return 2;
+    return lock_find_survivor(&held) ? 3 : 0;
+}
+
+static int take_in_vfork_of_thread(void)
+{
+    void *held;
+    int result = result_in_thread(take_in_vfork);
+    if (result != 0)
+        return result;
+    lock_acquire(&other);
+    return lock_find_survivor(&held) ? 0 : 4;
+}
+
+/* By vfork a thread becomes the first one of a process, but not of that whose memory it is. */
+START_TEST(a_vfork_is_not_taken_for_the_fork_before_it)
+{
+    lock_init();
+    ck_assert_int_eq(result_in_child(take_in_vfork_of_thread), 0);
+}
+END_TEST
+
 /* A child that begins a pid namespace: in it, it has the id 1. */
 static pid_t clone_into_namespace(void)
 {
@@ -153,15 +191,16 @@ static bool may_make_namespaces(void)
     return result_in_namespace(begin_nested_namespace) == 0;
 }
 
-static void add_namespace_tests(TCase *forks)
+static void add_untraced_tests(TCase *forks)
 {
+    tcase_add_test(forks, a_vfork_is_not_taken_for_the_fork_before_it);
     tcase_add_loop_test(forks, a_fork_into_a_namespace_is_counted, 0,
                         may_make_namespaces() ? TAKERS : 0);
 }
 
 #else
 
-static void add_namespace_tests(TCase *forks)
+static void add_untraced_tests(TCase *forks)
 {
     (void)forks;
 }
@@ -404,7 +443,7 @@ Suite *lock_fork_twice_suite(void)
     TCase *forks = tcase_create("lock_fork_twice");
 
     tcase_add_loop_test(forks, a_fork_before_a_lock_is_taken_is_counted, 0, TAKERS);
-    add_namespace_tests(forks);
+    add_untraced_tests(forks);
     tcase_add_test(forks, a_lost_lock_is_not_that_of_a_namesake);
     tcase_add_test(forks, a_fork_while_the_page_is_armed_is_counted);
 #if defined(CAN_STEP) && !defined(SANITIZED)
