@@ -277,8 +277,12 @@ static bool by_handler; /* the handler counts the first fork */
 static unsigned failures;
 static uint32_t forked_in; /* generation, in a child of the handler */
 
+/* Where forks came: before the first fork was counted and after it, by what the page held. */
+static bool forked_at[2][ALIVE_ARMED + 1];
+
 static void fork_at_step(void)
 {
+    forked_at[lock_generation() != 0][*lock_fork_state.alive] = true;
     pid_t child = fork_limited();
     in_child = child == 0;
     if (in_child) {
@@ -296,17 +300,26 @@ static void count_and_take(void)
     lock_acquire(&lock);
 }
 
+/* True if forks came at all that there is: the handler counts before the page is looked at, who
+ * takes a lock while it sets the page. */
+static bool has_forked_everywhere(void)
+{
+    bool around_count = by_handler ? forked_at[true][ALIVE_WIPED] : forked_at[false][ALIVE_ARMING];
+    return forked_at[false][ALIVE_WIPED] && around_count && forked_at[true][ALIVE_ARMING] &&
+           forked_at[true][ALIVE_ARMED];
+}
+
 /* Each child of the handler goes on with what was interrupted, and has counted its own fork when it
  * has taken another lock. */
 static int take_in_steps(void)
 {
-    int taken = step_through(count_and_take, fork_at_step);
+    step_through(count_and_take, fork_at_step);
     if (in_child) {
         lock_release(&lock);
         lock_acquire(&lock);
         _exit(lock_generation() > forked_in ? 0 : 1);
     }
-    return taken > 50 && lock_generation() == 1 && failures == 0 ? 0 : 1;
+    return has_forked_everywhere() && lock_generation() == 1 && failures == 0 ? 0 : 1;
 }
 
 START_TEST(a_fork_at_each_instruction_is_counted)
