@@ -307,6 +307,7 @@ bool heap_remap_units(struct heap *heap, size_t units)
     for (size_t more = heap->size / UNIT_SIZE - first; more >= units; more /= 2) {
         if (!os_reserve_at(heap_unit_address(heap, first), more * UNIT_SIZE))
             continue;
+        heap->huge_pages_asked = false; /* not for these units */
         /* relaxed: no block lies there yet */
         __atomic_store_n(&heap->unit_limit, (uint16_t)(first + more), __ATOMIC_RELAXED);
         bits_set(heap->free_units, first, more);

@@ -19,6 +19,7 @@ enum {
     WAIT_MS = 50, /* longest sleep before the holder is looked at again: in a child that was forked
                      between the last look and the sleep, or by a handler that interrupts the sleep
                      (the kernel then restarts it), the holder is gone and nobody wakes */
+    FIRST_PROCESS = 1, /* its id in a pid namespace */
 };
 
 #define LOCK_WAITERS UINT64_C(1)
@@ -140,30 +141,14 @@ static void begin_generation(uint32_t before, bool by_survivor)
     __atomic_store_n(&lock_fork_state.armed, false, __ATOMIC_RELEASE);
 }
 
-void lock_about_to_fork(void)
-{
-    thread_forks_plus_1 = lock_generation() + 1;
-}
-
-void lock_forked(void)
-{
-    /* Somebody else's handler may have come first and have taken a lock: then it is done. The page
-     * would tell too, but where the system has no page of zeroes to share, reading it makes one. */
-    uint32_t before = lock_generation();
-    if (before + 1 == thread_forks_plus_1)
-        begin_generation(before, true);
-    /* a child of a signal handler that interrupted fork goes on with that fork */
-    lock_about_to_fork();
-}
-
 /*
  * True if the generation was counted in this process, by its handler; `first`: the caller is the
  * process's first thread. For who has found the page wiped. If `armed` is true the page was set
  * since the count, so this is a child. If not, the ids of the two processes tell: the parent may
  * have gone on with the arenas in its hands, and its count is in their status. They may be the same
- * only where each of the two is in a pid namespace of its own, or where the process that counted
- * has ended and its id is used again; then the first thread still tells, which is not the survivor
- * of that count unless it has forked.
+ * only where the two are in different pid namespaces, neither of them the first process there, or
+ * where the process that counted has ended and its id is used again; then the first thread still
+ * tells, which is not the survivor of that count unless it has forked.
  */
 static bool is_counted(bool first)
 {
@@ -190,7 +175,9 @@ static bool try_to_arm(uint32_t *alive)
     }
     if (seen == ALIVE_ARMING)
         return false;
-    if (first && __atomic_load_n(&lock_fork_state.survivor_missing, __ATOMIC_RELAXED))
+    /* the first thread of a process that vfork made, which borrows this memory, is another's */
+    if (first && lock_fork_state.counted_in == os_process_id() &&
+        __atomic_load_n(&lock_fork_state.survivor_missing, __ATOMIC_RELAXED))
         note_survivor(lock_generation());
     return true;
 }
@@ -217,6 +204,27 @@ static void notice_fork(void)
                  (__atomic_load_n(alive, __ATOMIC_ACQUIRE) != ALIVE_ARMED ||
                   __atomic_load_n(&lock_fork_state.survivor_missing, __ATOMIC_RELAXED))))
         arm(alive);
+}
+
+void lock_about_to_fork(void)
+{
+    thread_forks_plus_1 = lock_generation() + 1;
+}
+
+void lock_forked(void)
+{
+    /* Somebody else's handler may have come first and have taken a lock: then it is done. The page
+     * would tell too, but where the system has no page of zeroes to share, reading it makes one. */
+    uint32_t before = lock_generation();
+    if (before + 1 == thread_forks_plus_1) {
+        begin_generation(before, true);
+        /* what the first process of a pid namespace forks may be that, too, and take this count for
+         * its own */
+        if (lock_fork_state.counted_in == FIRST_PROCESS)
+            notice_fork();
+    }
+    /* a child of a signal handler that interrupted fork goes on with that fork */
+    lock_about_to_fork();
 }
 
 static uint64_t word_of_self(void)

@@ -1,12 +1,14 @@
 /*
  * New processes by other ways than fork, while threads allocate: vfork, posix_spawn, system and
  * popen, whose child uses the parent's memory for a moment; _Fork and a bare clone, in whose child
- * no atfork handler runs. Such a child allocates and frees, also what other threads had, takes the
- * memory of these, and forks again.
+ * no atfork handler runs, and which may begin a pid namespace, so that parent and child have the
+ * same id. Such a child allocates and frees, also what other threads had, takes the memory of
+ * these, and forks again.
  */
 #include "check.h"
 #include <acre/acre.h>
 #include <malloc.h>
+#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/mman.h>
@@ -89,6 +91,43 @@ static void test_vfork(void)
     }
 }
 
+/* What a child of vfork leaves to its parent. */
+enum { LEFT = 12 };
+static char *left[LEFT];
+
+static size_t size_of_left(size_t block)
+{
+    return 1 + block * block * block * 1000; /* the last one is LARGE */
+}
+
+static void allocate_for_parent(void)
+{
+    for (size_t thread = 0; thread < THREADS; thread++)
+        for (size_t i = 0; i < BLOCKS; i += 2)
+            free(__atomic_exchange_n(&blocks[thread][i], NULL, __ATOMIC_ACQ_REL));
+    for (size_t i = 0; i < LEFT; i++) {
+        left[i] = realloc(malloc(1 + i), size_of_left(i));
+        CHECK(left[i] != NULL);
+        fill(left[i], size_of_left(i), (unsigned)i);
+    }
+}
+
+static void test_vfork_allocates(void)
+{
+    for (int i = 0; i < CHILDREN; i++) {
+        pid_t child = vfork();
+        if (child == 0) {
+            allocate_for_parent();
+            _exit(0);
+        }
+        check_child(child);
+        for (size_t at = 0; at < LEFT; at++) {
+            CHECK(is_filled(left[at], size_of_left(at), (unsigned)at));
+            free(left[at]);
+        }
+    }
+}
+
 static void test_spawn(void)
 {
     for (int i = 0; i < CHILDREN; i++) {
@@ -116,6 +155,26 @@ typedef pid_t make_child(void);
 static pid_t clone_child(void)
 {
     return (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
+}
+
+/* The child has the id 1, in a pid namespace of its own. */
+static pid_t clone_into_namespace(void)
+{
+    pid_t child = (pid_t)syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, NULL, NULL, NULL, NULL);
+    if (child < 0) /* who is not root may do so in a user namespace of its own */
+        child = (pid_t)syscall(SYS_clone, CLONE_NEWPID | CLONE_NEWUSER | SIGCHLD, NULL, NULL, NULL,
+                               NULL);
+    return child;
+}
+
+static bool may_make_namespaces(void)
+{
+    pid_t child = clone_into_namespace();
+    if (child == 0)
+        _exit(0);
+    if (child > 0)
+        check_child(child);
+    return child > 0;
 }
 
 /* Each child makes one of its own, up to `depth`. */
@@ -196,18 +255,36 @@ static bool kernel_wipes(void)
     return can;
 }
 
+/* Unlike the signal's default, this ends the first process of a pid namespace, too. */
+static void end_hanging(int signal_number)
+{
+    (void)signal_number;
+    static const char text[] = "the test hangs\n";
+    if (write(STDERR_FILENO, text, sizeof(text) - 1) < 0)
+        _exit(2);
+    _exit(1);
+}
+
 int main(void)
 {
     pthread_t threads[THREADS];
     check_begin();
+    CHECK(signal(SIGALRM, end_hanging) != SIG_ERR);
     for (size_t i = 0; i < THREADS; i++)
         CHECK(pthread_create(&threads[i], NULL, churn, (void *)(uintptr_t)i) == 0);
     test_vfork();
+    test_vfork_allocates();
     test_spawn();
     test_system();
     if (kernel_wipes()) {
         test_without_handlers(clone_child);
         test_thread_first(clone_child);
+        if (may_make_namespaces()) {
+            test_without_handlers(clone_into_namespace);
+            test_thread_first(clone_into_namespace);
+        } else {
+            printf("pid namespaces may not be made here: left out\n");
+        }
 #ifdef __GLIBC_PREREQ
 #if __GLIBC_PREREQ(2, 34)
         test_without_handlers(_Fork);

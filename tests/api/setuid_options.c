@@ -5,6 +5,7 @@
 #include "check.h"
 #include <acre/acre.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sys/auxv.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
@@ -75,7 +76,10 @@ int main(int argument_count, char **arguments)
     CHECK(printed); /* the warning about the unknown key */
     if (geteuid() != 0)
         check_skip("only root can make a set-user-ID program of root");
-    char directory[] = "/tmp/acre-setuid-XXXXXX", path[64];
+    const char *parent = getenv("TMPDIR");
+    char directory[PATH_MAX - 16], path[PATH_MAX];
+    snprintf(directory, sizeof(directory), "%s/acre-setuid-XXXXXX",
+             parent != NULL ? parent : "/tmp");
     CHECK(mkdtemp(directory) != NULL && chmod(directory, 0755) == 0);
     snprintf(path, sizeof(path), "%s/program", directory);
     make_setuid_copy(path);

@@ -37,6 +37,7 @@ static const struct {
     {"heap_pages", heap_pages_suite},
     {"heap_system", heap_system_suite},
     {"slab", slab_suite},
+    {"slab_states", slab_states_suite},
     {"remote", remote_suite},
     {"remote_purge", remote_purge_suite},
     {"extents", extents_suite},

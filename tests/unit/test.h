@@ -38,6 +38,7 @@ Suite *remote_purge_suite(void);
 Suite *report_suite(void);
 Suite *size_class_suite(void);
 Suite *slab_suite(void);
+Suite *slab_states_suite(void);
 Suite *states_suite(void);
 Suite *stats_suite(void);
 Suite *unit_map_suite(void);

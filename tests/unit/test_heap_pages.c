@@ -73,6 +73,28 @@ START_TEST(a_small_heap_declines_huge_pages)
 }
 END_TEST
 
+/* Where something is in the way, not all of a heap is mapped again at once. */
+START_TEST(what_is_mapped_again_later_declines_huge_pages)
+{
+    struct slab *slab = take(SLAB_MAX_UNITS);
+    struct heap *heap = slab_heap(slab);
+    size_t page = os_page_size();
+
+    heap_set_give(&set, slab);
+    heap_set_unmap_empty(&set);
+    ck_assert(os_reserve_at((char *)heap + heap->size - page, page));
+    slab = take(SLAB_MAX_UNITS);
+    ck_assert_ptr_eq(slab_heap(slab), heap);
+    size_t limit = heap->unit_limit;
+    ck_assert_uint_lt(limit, heap->size / UNIT_SIZE);
+    while (slab->base < heap_unit_address(heap, limit)) {
+        slab = take(SLAB_MAX_UNITS);
+        ck_assert_ptr_eq(slab_heap(slab), heap);
+    }
+    ck_assert_int_eq(has_vm_flag(slab->base, " nh"), huge_pages_are_supported());
+}
+END_TEST
+
 /* True if the system gives a huge page to who asks for one now. */
 static bool system_gives_huge_pages(void)
 {
@@ -205,6 +227,7 @@ Suite *heap_pages_suite(void)
     tcase_add_test(tests, only_what_is_opened_is_accessible);
     tcase_add_test(tests, a_huge_page_is_opened_at_once);
     tcase_add_test(tests, a_small_heap_declines_huge_pages);
+    tcase_add_test(tests, what_is_mapped_again_later_declines_huge_pages);
     tcase_add_test(tests, a_grown_heap_takes_huge_pages_and_gives_back_what_it_does_not_use);
     tcase_add_test(tests, later_heaps_take_huge_pages_from_the_second_one_on);
     tcase_add_test(tests, what_was_used_of_a_huge_page_is_not_known_to_be_zero);

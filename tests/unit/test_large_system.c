@@ -4,7 +4,9 @@
  * list.
  */
 #include "test.h"
+#include "child.h"
 #include "random.h"
+#include "sanitized.h"
 #include "vm_flags.h"
 #include "large.h"
 
@@ -12,20 +14,17 @@
 #include "option.h"
 #include "os.h"
 
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
 
 #define FOREVER "3600000" /* ms of decay: nothing falls due by itself */
 
@@ -115,6 +114,90 @@ START_TEST(refused_unmapping_keeps_the_extent_without_contents)
         ck_assert_int_eq(large_free(block + i * 8 * MIB), 0);
     ck_assert(large_is_valid());
     ck_assert_uint_le(totals().stock_bytes, 32 * MIB);
+}
+END_TEST
+
+/* ---- munmap refuses ---- */
+
+enum { CUT_SIZE = 3 << 20, CUT_ALIGNMENT = 64 << 20 }; /* bytes */
+
+/* What munmap refuses, when a block of that size and alignment is cut out of what was mapped: there
+ * the part behind the block begins CUT_SIZE bytes behind a multiple of CUT_ALIGNMENT. */
+enum { REFUSE_FRONT = 1, REFUSE_BEHIND = 2, REFUSE_BOTH = REFUSE_FRONT | REFUSE_BEHIND };
+
+/* From now on, for good. False if the system has no filters for system calls. */
+static bool refuse_unmapping(int parts)
+{
+    static const unsigned refused = SECCOMP_RET_ERRNO | ENOMEM;
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_munmap, 0, 4),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])), /* low half */
+        BPF_STMT(BPF_ALU | BPF_AND | BPF_K, CUT_ALIGNMENT - 1),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, CUT_SIZE, 0, 2),
+        BPF_STMT(BPF_RET | BPF_K, parts & REFUSE_BEHIND ? refused : SECCOMP_RET_ALLOW),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        BPF_STMT(BPF_RET | BPF_K, parts & REFUSE_FRONT ? refused : SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {.len = sizeof(code) / sizeof(code[0]), .filter = code};
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+           prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+static int try_to_refuse(void)
+{
+    return refuse_unmapping(REFUSE_BOTH) ? 0 : 1;
+}
+
+/* Makes sure that what is mapped next has something in front of the block and behind it: the system
+ * chooses the address again that it has chosen now. */
+static void shift_next_mapping(void)
+{
+    size_t page = os_page_size(), size = CUT_SIZE + CUT_ALIGNMENT - page;
+    char *next = os_map(size);
+    ck_assert_ptr_nonnull(next);
+    os_unmap(next, size);
+    if ((uintptr_t)next % CUT_ALIGNMENT <= page)
+        ck_assert_ptr_nonnull(os_map(2 * page));
+}
+
+/* What an aligned block was cut out of, and could not be unmapped, is free memory. */
+START_TEST(what_stays_around_an_aligned_block_is_stock)
+{
+    int refused = _i;
+    size_t excess = CUT_ALIGNMENT - os_page_size();
+    bool zero = false;
+
+    shift_next_mapping();
+    ck_assert(refuse_unmapping(refused));
+    unsigned char *block = large_alloc(CUT_SIZE, CUT_ALIGNMENT, &zero);
+    ck_assert_ptr_nonnull(block);
+    ck_assert_uint_eq((uintptr_t)block % CUT_ALIGNMENT, 0);
+    ck_assert_uint_eq(large_usable_size(block), CUT_SIZE);
+    ck_assert(zero);
+    ck_assert(large_is_valid());
+    ck_assert_int_eq(place_of(block - 1), refused & REFUSE_FRONT ? LARGE_IN_STOCK : LARGE_UNKNOWN);
+    ck_assert_int_eq(place_of(block + CUT_SIZE),
+                     refused & REFUSE_BEHIND ? LARGE_IN_STOCK : LARGE_UNKNOWN);
+    if (refused == REFUSE_BOTH)
+        ck_assert_uint_eq(totals().stock_bytes, excess);
+    else
+        ck_assert_uint_lt(totals().stock_bytes, excess);
+    ck_assert_uint_eq(totals().stock_dirty, 0);
+
+    /* what is called free is there, and nothing of it is the block's */
+    size_t stock = totals().stock_bytes, extents = totals().stock_extents;
+    ck_assert_uint_eq(extents, refused == REFUSE_BOTH ? 2 : 1);
+    memset(block, 1, CUT_SIZE);
+    for (size_t page = os_page_size(); stock != 0; stock -= page) {
+        unsigned char *other = large_alloc(page, 1, &zero);
+        ck_assert(zero && other[0] == 0 && other[page - 1] == 0);
+        other[0] = other[page - 1] = 2;
+        if (totals().stock_bytes != stock - page)
+            ck_abort_msg("mapped anew with %zu bytes in the stock", stock);
+    }
+    ck_assert(all_bytes(block, CUT_SIZE, 1));
+    ck_assert(large_is_valid());
 }
 END_TEST
 
@@ -216,6 +299,9 @@ END_TEST
 static void add_limit_tests(TCase *tests)
 {
     tcase_add_test(tests, refused_unmapping_keeps_the_extent_without_contents);
+    if (result_in_child(try_to_refuse) == 0)
+        tcase_add_loop_test(tests, what_stays_around_an_aligned_block_is_stock, REFUSE_FRONT,
+                            REFUSE_BOTH + 1);
     tcase_add_test(tests, a_hundred_thousand_blocks);
     tcase_add_test(tests, stock_goes_back_before_a_request_fails);
     tcase_add_loop_test(tests, large_blocks_ask_for_huge_pages, 0, HUGE_PAGES_VALUES);

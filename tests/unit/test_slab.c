@@ -1,95 +1,13 @@
 /*
- * Slabs, bins and magazines of one thread, without an arena: windows, give-backs, collecting,
- * releasing, and rebuilding from the states.
+ * Slabs, bins and magazines of one thread, without an arena: windows, give-backs, collecting, and
+ * releasing.
  */
 #include "test.h"
-#include "option.h"
-#include "os.h"
 #include "random.h"
-#include "size_class.h"
-#include "slab.h"
+#include "slab_blocks.h"
 
 #include <inttypes.h>
 #include <string.h>
-
-static struct heap_set set;
-static struct bin bin;
-static struct magazine_entry entries[MAGAZINE_MOST];
-
-static void begin(void)
-{
-    heap_set_init(&set, NULL);
-    ck_assert_int_eq(option_set_text("decay", "3600000"), 0);
-}
-
-static void begin_bin(size_t size)
-{
-    bin_init(&bin, size_class_of(size), entries);
-}
-
-static size_t bytes_in_slabs(void)
-{
-    struct heap_totals totals;
-
-    heap_set_totals(&set, &totals);
-    return totals.in_slabs;
-}
-
-/* ---- What an arena does with a bin ---- */
-
-struct block {
-    char *address;
-    struct slab *slab;
-    size_t number;
-};
-
-static struct block block_at(char *address)
-{
-    struct block block = {.address = address};
-
-    block.slab = heap_slab_of(heap_containing(address), address);
-    if (!slab_starts_block((size_t)(address - block.slab->base), block.slab->reciprocal,
-                           &block.number))
-        ck_abort_msg("no block starts at %p", (void *)address);
-    return block;
-}
-
-static uint8_t *state_of(struct block block)
-{
-    return &block.slab->states[block.number];
-}
-
-/* The lowest block of the window. */
-static struct block take_from_window(void)
-{
-    unsigned bit = lowest_bit(bin.window);
-
-    bin.window &= bin.window - 1;
-    state_set(&bin.window_states[bit], BLOCK_LIVE);
-    return block_at(bin.window_base + bit * bin.block_size);
-}
-
-/* A block, from wherever there is one. */
-static struct block take(void)
-{
-    while (bin.window == 0 && !bin_open_window(&bin))
-        if (!bin_next_slab(&bin) && !bin_make_slab(&bin, &set))
-            ck_abort_msg("no memory");
-    return take_from_window();
-}
-
-/* What the owner's free does where the magazine has room. */
-static void cache(struct block block)
-{
-    ck_assert_ptr_ne(bin.top, bin.limit);
-    state_set(state_of(block), BLOCK_CACHED);
-    *bin.top++ = (struct magazine_entry){.block = block.address, .state = state_of(block)};
-}
-
-static void give(struct block block)
-{
-    slab_give_back(block.slab, block.number, &set);
-}
 
 /* ---- Geometry ---- */
 
@@ -263,24 +181,6 @@ START_TEST(random_blocks_are_handed_out_once)
 }
 END_TEST
 
-/* Fills `count` slabs; all blocks are LIVE. Returns the number of blocks. */
-static size_t fill_slabs(struct block *blocks, size_t most, unsigned count)
-{
-    size_t taken = 0;
-    unsigned slabs = 0;
-
-    while (slabs < count || bin.window != 0 || bin.slab->summary != 0) {
-        const struct slab *before = bin.slab;
-        ck_assert_uint_lt(taken, most);
-        blocks[taken++] = take();
-        slabs += bin.slab != before;
-    }
-    return taken;
-}
-
-enum { MOST_BLOCKS = 512 };
-static struct block blocks[MOST_BLOCKS];
-
 START_TEST(an_empty_slab_is_released_unless_current)
 {
     begin_bin(16 * 1024);
@@ -373,108 +273,6 @@ START_TEST(collecting_frees_what_is_remote)
 }
 END_TEST
 
-/* ---- Pages of partly used slabs ---- */
-
-/* True if no page that the block shares holds a block other than a FREE or PURGED one. */
-static bool has_pages_alone(struct block block)
-{
-    size_t page = os_page_size(), size = block.slab->block_size;
-    size_t from = align_down(block.number * size, page);
-    size_t to = min_size(align_up((block.number + 1) * size, page), block.slab->count * size);
-
-    for (size_t i = from / size; i * size < to; i++) {
-        uint8_t state = state_get(&block.slab->states[i]);
-        if (state != BLOCK_FREE && state != BLOCK_PURGED)
-            return false;
-    }
-    return true;
-}
-
-START_TEST(pages_without_a_live_block_are_given_back)
-{
-    struct random random = random_begin();
-
-    random.state += (uint64_t)_i;
-    begin_bin(_i % 2 == 0 ? 512 : 6 * 1024);
-    size_t count = fill_slabs(blocks, MOST_BLOCKS, _i % 2 == 0 ? 2 : 3), given = 0, purged = 0;
-    for (size_t i = 0; i < count; i++) {
-        memset(blocks[i].address, 'x', bin.block_size);
-        /* no slab becomes empty */
-        bool kept =
-            blocks[i].slab == bin.slab || blocks[i].number == 0 || random_below(&random, 16) == 0;
-        if (!kept) {
-            give(blocks[i]);
-            given++;
-        }
-        blocks[i].number = kept ? SIZE_MAX : blocks[i].number;
-    }
-    size_t bytes = bin_purge(&bin);
-    ck_assert(bin_is_valid(&bin));
-    ck_assert_uint_gt(bytes, 0);
-    ck_assert_uint_eq(bin_purge(&bin), 0); /* nothing is given back twice */
-    for (size_t i = 0; i < count; i++) {
-        if (blocks[i].number == SIZE_MAX) {
-            for (size_t at = 0; at < bin.block_size; at++)
-                if (blocks[i].address[at] != 'x')
-                    ck_abort_msg("a live block was purged; seed %" PRIu64, random.seed);
-        } else if (has_pages_alone(blocks[i])) {
-            if (*state_of(blocks[i]) != BLOCK_PURGED || blocks[i].address[0] != 0)
-                ck_abort_msg("block %zu was kept; seed %" PRIu64, i, random.seed);
-        }
-        purged += blocks[i].number != SIZE_MAX && *state_of(blocks[i]) == BLOCK_PURGED;
-    }
-    ck_assert_uint_gt(purged, 0);
-    /* all of them come back before a new slab is needed, and those with their pages first */
-    size_t slabs = bytes_in_slabs();
-    for (size_t i = 0; i < given; i++)
-        (void)take();
-    ck_assert_uint_eq(bytes_in_slabs(), slabs);
-    ck_assert(bin_is_valid(&bin));
-}
-END_TEST
-
-/* ---- Rebuilding ---- */
-
-START_TEST(a_slab_is_rebuilt_from_random_states)
-{
-    static uint8_t before[SLAB_MAX_BLOCKS];
-    struct random random = random_begin();
-
-    random.state += (uint64_t)_i; /* another slab in each round */
-    begin_bin((size_t)16 << random_below(&random, 12));
-    ck_assert(bin_make_slab(&bin, &set));
-    struct slab *slab = bin.slab;
-    size_t count = slab->count, live = 0;
-    uint64_t kinds = 1 + random_below(&random, BLOCK_PURGED + 1);
-    for (size_t i = 0; i < count; i++) {
-        before[i] = (uint8_t)((BLOCK_LIVE + random_below(&random, kinds)) % (BLOCK_PURGED + 1));
-        state_set(&slab->states[i], before[i]);
-        live += before[i] == BLOCK_LIVE;
-    }
-    slab->summary = random_next(&random);
-    slab->until_check = (uint32_t)random_next(&random);
-    memset(&slab->node, 0x5a, sizeof(slab->node));
-    begin_bin(bin.block_size);
-
-    slab_rebuild(slab, &bin);
-    for (size_t i = 0; i < count; i++)
-        if (slab->states[i] != (before[i] == BLOCK_LIVE ? BLOCK_LIVE : BLOCK_FREE))
-            ck_abort_msg("block %zu was %u, is %u; seed %" PRIu64, i, before[i], slab->states[i],
-                         random.seed);
-    ck_assert(slab_is_valid(slab));
-    ck_assert(bin_is_valid(&bin));
-    ck_assert(slab->listed == (live != count));
-    ck_assert_uint_eq(slab->until_check, live != count ? max_size(live, 1) : 1);
-    for (size_t i = live; i < count; i++) {
-        struct block block = take();
-        if (block.slab != slab || before[block.number] == BLOCK_LIVE || bin.window_zero)
-            ck_abort_msg("block %zu; seed %" PRIu64, block.number, random.seed);
-    }
-    ck_assert(!bin_open_window(&bin));
-    ck_assert(bin_is_valid(&bin));
-}
-END_TEST
-
 Suite *slab_suite(void)
 {
     Suite *suite = suite_create("slab");
@@ -494,8 +292,6 @@ Suite *slab_suite(void)
     tcase_add_test(tests, releasing_a_slab_takes_its_blocks_out_of_the_magazine);
     tcase_add_test(tests, flushing_frees_the_magazine);
     tcase_add_test(tests, collecting_frees_what_is_remote);
-    tcase_add_loop_test(tests, pages_without_a_live_block_are_given_back, 0, 20);
-    tcase_add_loop_test(tests, a_slab_is_rebuilt_from_random_states, 0, 8);
     suite_add_tcase(suite, tests);
     return suite;
 }
