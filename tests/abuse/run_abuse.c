@@ -142,6 +142,7 @@ static void fail(const char *const *words, const struct outcome *outcome, const 
            WIFSIGNALED(outcome->status) ? "signal" : "exit",
            WIFSIGNALED(outcome->status) ? WTERMSIG(outcome->status) : WEXITSTATUS(outcome->status),
            outcome->lines);
+    fflush(stdout); /* at once, or the processes' lines would mingle */
 }
 
 static bool matches(const char *text, const char *pattern)
@@ -341,16 +342,27 @@ static void test_go_on(void)
         }
 }
 
+static void (*const tests[])(void) = {test_double, test_interior, test_foreign, test_race,
+                                      test_go_on};
+
+/* The tests run side by side, each in a process of its own. */
 int main(int count, char **words)
 {
+    int failed = 0, status;
     (void)count;
     programs = dirname(strdup(words[0]));
-    test_double();
-    test_interior();
-    test_foreign();
-    test_race();
-    test_go_on();
-    if (failures != 0)
-        printf("%u of %u misuses went wrong\n", failures, runs);
-    return failures == 0 ? 0 : 1;
+    for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
+        pid_t child = fork();
+        if (child < 0)
+            fatal("fork");
+        if (child == 0) {
+            tests[i]();
+            if (failures != 0)
+                printf("%u of %u misuses went wrong\n", failures, runs);
+            exit(failures == 0 ? 0 : 1);
+        }
+    }
+    while (wait(&status) > 0)
+        failed |= status;
+    return failed == 0 ? 0 : 1;
 }
