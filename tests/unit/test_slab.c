@@ -206,6 +206,32 @@ START_TEST(an_empty_slab_is_released_unless_current)
 }
 END_TEST
 
+/* Above SLAB_SHARED_LIMIT. */
+START_TEST(a_block_that_shares_no_slab_takes_it_along)
+{
+    static const size_t sizes[] = {40 << 10, 64 << 10, 320 << 10, 1 << 20};
+
+    begin_bin(sizes[_i]);
+    struct block first = take(), second = take(), third = take();
+    size_t of_three = bytes_in_slabs();
+    ck_assert_uint_eq(bin.limit - bin.bottom, 0);
+    ck_assert_ptr_eq(bin.slab, third.slab);
+    give(third); /* current */
+    ck_assert_ptr_null(bin.slab);
+    ck_assert_uint_eq(bytes_in_slabs(), of_three / 3 * 2);
+    ck_assert(bin_is_valid(&bin));
+    state_set(state_of(first), BLOCK_REMOTE);
+    ck_assert_uint_eq(slab_collect(first.slab, &set), 1);
+    ck_assert_uint_eq(bytes_in_slabs(), of_three / 3);
+    struct block again = take();
+    ck_assert_ptr_eq(again.address, first.address);
+    give(second);
+    give(again);
+    ck_assert_uint_eq(bytes_in_slabs(), 0);
+    ck_assert(list_is_empty(&bin.partial) && bin_is_valid(&bin));
+}
+END_TEST
+
 /* When its last LIVE block is given back others of its blocks are in the magazine. */
 START_TEST(releasing_a_slab_takes_its_blocks_out_of_the_magazine)
 {
@@ -289,6 +315,7 @@ Suite *slab_suite(void)
     tcase_add_test(tests, slabs_grow);
     tcase_add_loop_test(tests, random_blocks_are_handed_out_once, 0, 6);
     tcase_add_test(tests, an_empty_slab_is_released_unless_current);
+    tcase_add_loop_test(tests, a_block_that_shares_no_slab_takes_it_along, 0, 4);
     tcase_add_test(tests, releasing_a_slab_takes_its_blocks_out_of_the_magazine);
     tcase_add_test(tests, flushing_frees_the_magazine);
     tcase_add_test(tests, collecting_frees_what_is_remote);
