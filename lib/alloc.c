@@ -260,6 +260,25 @@ static ALWAYS_INLINE size_t usable_size(void *p, struct own_block *own, const ch
     return free_usable_size(p, function);
 }
 
+/*
+ * Resizes a block of the calling thread where it is; false if that cannot be. Blocks can that are a
+ * slab of their own: if they grow no copy is made, nor memory for it used.
+ */
+static bool resize_in_place(struct slab *slab, size_t usable, size_t size)
+{
+    if (usable <= SLAB_SHARED_LIMIT || size <= SLAB_SHARED_LIMIT || size > SIZE_CLASS_LIMIT)
+        return false;
+    int saved = errno;
+    struct arena *arena = slab->owner;
+    struct bin *to = bin_for(arena, size_class_of(size));
+    if (size > usable)
+        arena_grow(arena, to->block_size - usable);
+    bool resized = slab_resize(slab, to, &arena->heaps);
+    background_ring_if_idle(arena);
+    errno = saved;
+    return resized;
+}
+
 void *alloc_resize(void *p, size_t size, const char *function)
 {
     if (p == NULL)
@@ -272,7 +291,7 @@ void *alloc_resize(void *p, size_t size, const char *function)
         free_block_named(p, function);
         return NULL;
     }
-    if (stays(usable, size))
+    if (stays(usable, size) || (own.slab != NULL && resize_in_place(own.slab, usable, size)))
         return p;
     if (size > PTRDIFF_MAX)
         return no_memory();

@@ -6,6 +6,7 @@
 #include "option.h"
 #include "os.h"
 #include "remote.h"
+#include "slab_purge.h"
 
 enum {
     /* Between two looks for idle pages an arena's slabs grow by so many bytes at least, ... */

@@ -140,16 +140,17 @@ static long take_lines(struct heap *heap, size_t lines)
     return first;
 }
 
-/* Marks units, free so far, dirty, and tells the slab that takes them how they were. */
-static void dirty_run(struct heap *heap, size_t first, size_t units, struct slab *slab)
+/* Takes free units, which are dirty from now on. Returns how many were already. */
+static size_t take_units(struct heap *heap, size_t first, size_t units)
 {
     size_t dirty = bits_count(heap->dirty_units, first, units);
-    heap->set->dirty -= dirty;
-    bits_set(heap->dirty_units, first, units);
+    bits_clear(heap->free_units, first, units);
     bits_clear(heap->aging_units, first, units);
-    slab->untouched = dirty == 0;
-    slab->zero = dirty == 0 || first >= heap->fresh_from;
+    bits_set(heap->dirty_units, first, units);
+    heap->set->dirty -= dirty;
     heap->fresh_from = (uint16_t)max_size(heap->fresh_from, first + units);
+    count_used(heap, (long)units);
+    return dirty;
 }
 
 struct slab *heap_take(struct heap *heap, struct slab_geometry *geometry)
@@ -171,13 +172,13 @@ struct slab *heap_take(struct heap *heap, struct slab_geometry *geometry)
         return NULL;
     heap_pages_fill_huge(heap, (size_t)unit + units, size_class_sizes[geometry->class]);
     bits_clear(heap->free_slabs, (size_t)index, 1);
-    bits_clear(heap->free_units, (size_t)unit, units);
-    count_used(heap, (long)units);
 
     struct slab *slab = &heap->slabs[index];
     slab->base = heap_unit_address(heap, (size_t)unit);
     slab->states = heap->states + (size_t)line * STATES_GROUP;
-    dirty_run(heap, (size_t)unit, units, slab);
+    bool fresh = unit >= heap->fresh_from;
+    slab->untouched = take_units(heap, (size_t)unit, units) == 0;
+    slab->zero = slab->untouched || fresh;
     states_reset(slab->states, geometry->count, lines);
     geometry->first_unit = (unsigned)unit;
     geometry->first_line = (unsigned)line;
@@ -186,34 +187,74 @@ struct slab *heap_take(struct heap *heap, struct slab_geometry *geometry)
     return slab;
 }
 
-/* Lets all units of a run lead to a descriptor. */
-static void point_units(struct heap *heap, struct slab_geometry geometry, struct slab *slab)
+/* Lets units lead to a descriptor. */
+static void point_units(struct heap *heap, size_t first, size_t units, struct slab *slab)
 {
     /* release: who comes by slab_of reads the descriptor as it was filled in before */
-    for (unsigned i = 0; i < geometry.units; i++)
-        __atomic_store_n(&heap->slab_of[geometry.first_unit + i], slab, __ATOMIC_RELEASE);
+    for (size_t unit = first; unit < first + units; unit++)
+        __atomic_store_n(&heap->slab_of[unit], slab, __ATOMIC_RELEASE);
 }
 
 void heap_show_slab(struct slab *slab)
 {
-    point_units(slab_heap(slab), geometry_unpack(slab->geometry), slab);
+    struct slab_geometry g = geometry_unpack(slab->geometry);
+    point_units(slab_heap(slab), g.first_unit, g.units, slab);
 }
 
 /* ---- giving back ---- */
+
+/* Gives units back, none of which any geometry claims any more. */
+static void give_units(struct heap *heap, size_t first, size_t units)
+{
+    point_units(heap, first, units, &heap_nobody);
+    bits_set(heap->free_units, first, units);
+    heap->set->dirty += units;
+    count_used(heap, -(long)units);
+    make_roomy(heap);
+}
 
 void heap_give(struct heap *heap, struct slab *slab)
 {
     struct slab_geometry g = geometry_unpack(slab->geometry);
     /* release: withdrawn before anything of it is reused */
     __atomic_store_n(&slab->geometry, 0, __ATOMIC_RELEASE);
-    point_units(heap, g, &heap_nobody);
-    bits_set(heap->free_units, g.first_unit, g.units);
     bits_set(heap->free_slabs, slab_index(slab), 1);
     bits_set(heap->free_lines, g.first_line, geometry_lines(g));
-    count_used(heap, -(long)g.units);
-    heap->set->dirty += g.units;
-    make_roomy(heap);
+    give_units(heap, g.first_unit, g.units);
 }
+
+/* ---- resizing runs ---- */
+
+/* Takes `units` units from `first` on for blocks of that size. False if one is not free, or the
+ * system refuses to open them. */
+static bool take_units_at(struct heap *heap, size_t first, size_t units, size_t block_size)
+{
+    size_t limit = first + units;
+    if (limit > heap->unit_limit || bits_count(heap->free_units, first, units) != units ||
+        !heap_pages_open_units(heap, limit))
+        return false;
+    heap_pages_fill_huge(heap, limit, block_size);
+    take_units(heap, first, units);
+    return true;
+}
+
+bool heap_resize(struct heap *heap, struct slab *slab, struct slab_geometry to)
+{
+    struct slab_geometry from = geometry_unpack(slab->geometry);
+    size_t from_limit = from.first_unit + from.units, to_limit = to.first_unit + to.units;
+    if (to_limit > from_limit &&
+        !take_units_at(heap, from_limit, to_limit - from_limit, size_class_sizes[to.class]))
+        return false;
+    /* release: claimed before units lead to it, and units that go are withdrawn before they do */
+    __atomic_store_n(&slab->geometry, geometry_pack(to), __ATOMIC_RELEASE);
+    if (to_limit > from_limit)
+        point_units(heap, from_limit, to_limit - from_limit, slab);
+    else if (to_limit < from_limit)
+        give_units(heap, to_limit, from_limit - to_limit);
+    return true;
+}
+
+/* ---- purging and unmapping ---- */
 
 size_t heap_purge(struct heap *heap, const uint64_t *mask)
 {
@@ -338,7 +379,7 @@ static void claim_slab(struct heap *heap, struct slab *slab)
     bits_clear(heap->free_units, g.first_unit, g.units);
     bits_clear(heap->free_lines, g.first_line, geometry_lines(g));
     count_used(heap, (long)g.units);
-    point_units(heap, g, slab);
+    point_units(heap, g.first_unit, g.units, slab);
 }
 
 /*

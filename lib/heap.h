@@ -242,6 +242,13 @@ struct slab *heap_take(struct heap *heap, struct slab_geometry *geometry);
 /* Withdraws a slab and marks free all that it had; the heap is on the set's list then. */
 void heap_give(struct heap *heap, struct slab *slab);
 
+/*
+ * Gives a slab the geometry `to`, which begins where its own does and has as many lines: with more
+ * units, those behind it; with fewer, its last ones go back. False, and nothing is changed, where
+ * units are not free or the system refuses to open them.
+ */
+bool heap_resize(struct heap *heap, struct slab *slab, struct slab_geometry to);
+
 /* Purges those units that `mask`, free and dirty have in common. Returns their number. */
 size_t heap_purge(struct heap *heap, const uint64_t *mask);
 

@@ -138,6 +138,17 @@ static size_t purge_all(struct heap_set *set)
     return units * UNIT_SIZE;
 }
 
+/* Units have become free and dirty: they are aged, or purged if there are too many. Needs the heap
+ * lock. */
+static void age_or_purge(struct heap_set *set)
+{
+    if (option_value(OPTION_DECAY) == 0 ||
+        set->dirty * UNIT_SIZE > option_value(OPTION_DIRTY_LIMIT))
+        purge_all(set);
+    else
+        begin_decay(set);
+}
+
 void heap_set_give(struct heap_set *set, struct slab *slab)
 {
     struct heap *heap = slab_heap(slab);
@@ -145,12 +156,19 @@ void heap_set_give(struct heap_set *set, struct slab *slab)
     heap_give(heap, slab);
     if (heap->used_units == 0 && has_other_spare(set, heap))
         heap_retire(heap);
-    if (option_value(OPTION_DECAY) == 0 ||
-        set->dirty * UNIT_SIZE > option_value(OPTION_DIRTY_LIMIT))
-        purge_all(set);
-    else
-        begin_decay(set);
+    age_or_purge(set);
     heap_set_unlock(set);
+}
+
+bool heap_set_resize(struct heap_set *set, struct slab *slab, struct slab_geometry to)
+{
+    heap_set_lock(set);
+    size_t dirty = set->dirty;
+    bool resized = heap_resize(slab_heap(slab), slab, to);
+    if (set->dirty > dirty)
+        age_or_purge(set);
+    heap_set_unlock(set);
+    return resized;
 }
 
 size_t heap_set_purge(struct heap_set *set)

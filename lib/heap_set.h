@@ -70,6 +70,9 @@ struct slab *heap_set_take(struct heap_set *set, struct slab_geometry *geometry)
 /* Withdraws a slab none of whose blocks is live and gives run, lines and descriptor back. */
 void heap_set_give(struct heap_set *set, struct slab *slab);
 
+/* Gives a slab another number of units and another class, where it is; as heap_resize. */
+bool heap_set_resize(struct heap_set *set, struct slab *slab, struct slab_geometry to);
+
 /*
  * If it is time by `now` (os_now_ms), purges the free units that have aged, which are all if none
  * became free and dirty for OPTION_DECAY, and ages the others; else cheap, and without the lock.

@@ -3,6 +3,7 @@
 
 #include "option.h"
 #include "slab.h"
+#include "slab_purge.h"
 
 /* Sets a bit of a word if it is not set; the load alone is the common case in a row of frees. */
 static void set_pending(uint64_t *word, uint64_t bit)

@@ -313,86 +313,26 @@ size_t slab_collect(struct slab *slab, struct heap_set *set)
     return collected;
 }
 
-/* ---- pages of partly used slabs ---- */
+/* ---- resizing ---- */
 
-/* Blocks of a slab that are to be purged, for the owner or for another thread. */
-struct purge {
-    char *base; /* of the slab, likewise states and block_size */
-    uint8_t *states;
-    size_t block_size;
-    bool *noted; /* what tells the owner that there are PURGED blocks */
-};
-
-/*
- * Gives back the pages that blocks first .. end-1 fill alone, which nobody may take meanwhile;
- * returns bytes. The note comes before the states, and both after the system call: a child forked
- * in between has blocks without pages, or a note too many.
- */
-static size_t purge_blocks(const struct purge *purge, size_t first, size_t end)
+bool slab_resize(struct slab *slab, struct bin *to, struct heap_set *set)
 {
-    size_t page = os_page_size();
-    size_t from = align_up(first * purge->block_size, page);
-    size_t to = align_down(end * purge->block_size, page);
-    if (from >= to || !os_purge(purge->base + from, to - from))
-        return 0;
-    __atomic_store_n(purge->noted, true, __ATOMIC_RELEASE);
-    /* release: who takes the block writes to it after its pages went back */
-    for (size_t i = from / purge->block_size; i * purge->block_size < to; i++)
-        __atomic_store_n(&purge->states[i], BLOCK_PURGED, __ATOMIC_RELEASE);
-    return to - from;
-}
-
-/* Purges runs of blocks of one state among the first `count`. */
-static size_t purge_runs(const struct purge *purge, size_t count, enum block_state state)
-{
-    size_t bytes = 0;
-    for (size_t first = states_find(purge->states, count, state); first < count;) {
-        size_t end = first;
-        /* acquire: what was done to the block before it was freed is done before its pages go */
-        while (end < count && __atomic_load_n(&purge->states[end], __ATOMIC_ACQUIRE) == state)
-            end++;
-        bytes += purge_blocks(purge, first, end);
-        for (first = end; first < count && state_get(&purge->states[first]) != state;)
-            first++;
-    }
-    return bytes;
-}
-
-size_t slab_purge(struct slab *slab)
-{
-    struct purge purge = {slab->base, slab->states, slab->block_size, &slab->purged};
-    size_t touched = slab->count;
-    /* of memory that had no pages, what was never handed out still has none */
-    if (slab->untouched)
-        touched = min_size(touched, (size_t)slab->fresh_group * STATES_GROUP);
-    size_t bytes = purge_runs(&purge, touched, BLOCK_FREE);
-    if (bytes != 0)
-        slab->summary = states_summary(slab->states, slab->count, BLOCK_FREE);
-    return bytes;
-}
-
-size_t slab_purge_for_owner(struct slab *slab, struct slab_geometry geometry)
-{
-    struct heap *heap = slab_heap(slab);
-    struct purge purge = {geometry_base(heap, geometry), geometry_states(heap, geometry),
-                          size_class_sizes[geometry.class], &slab->purged_for_owner};
-    return purge_runs(&purge, geometry.count, BLOCK_REMOTE);
-}
-
-size_t bin_purge(struct bin *bin)
-{
-    size_t bytes = 0;
-    struct list_node *last = bin->partial.head.previous;
-    for (struct list_node *node = list_first(&bin->partial), *next; node != NULL; node = next) {
-        struct slab *slab = CONTAINER_OF(node, struct slab, node);
-        next = node == last ? NULL : list_next(&bin->partial, node);
-        bytes += slab_purge(slab);
-        if (slab->summary == 0) {
-            list_remove(node);
-            list_push_back(&bin->partial, node);
-        }
-    }
-    return bytes;
+    struct slab_geometry geometry = geometry_unpack(slab->geometry);
+    size_t units = geometry.units;
+    ASSERT(!is_shared(slab) && to->block_size > SLAB_SHARED_LIMIT);
+    geometry.class = to->class;
+    geometry.units = (unsigned)units_for(to->block_size);
+    if (!heap_set_resize(set, slab, geometry))
+        return false;
+    if (slab->current)
+        leave_exhausted(slab->bin);
+    slab->bin->units -= (uint32_t)units;
+    to->units += geometry.units;
+    slab->bin = to;
+    slab->class = to->class;
+    slab->block_size = (uint32_t)to->block_size;
+    slab->reciprocal = size_class_reciprocals[to->class];
+    return true;
 }
 
 /* ---- magazines ---- */

@@ -101,22 +101,11 @@ void slab_give_back(struct slab *slab, size_t number, struct heap_set *set);
 size_t slab_collect(struct slab *slab, struct heap_set *set);
 
 /*
- * Gives the pages of a slab back to the system that hold nothing but FREE blocks, which become
- * PURGED. Returns bytes.
+ * Makes a slab with a LIVE block above SLAB_SHARED_LIMIT one of bin `to`, whose class is above it
+ * too: the block gets that class's size where it is, and its slab the units behind it, or loses its
+ * last ones. False, and nothing is changed, where those are taken or the system refuses them.
  */
-size_t slab_purge(struct slab *slab);
-
-/*
- * The same with REMOTE blocks, for a slab of another thread with this geometry: remote.h says when
- * that may be. Needs the heap lock.
- */
-size_t slab_purge_for_owner(struct slab *slab, struct slab_geometry geometry);
-
-/*
- * The same for all slabs of a bin but the current one; those without a FREE block left go to the
- * list's end, so that allocation comes to them last.
- */
-size_t bin_purge(struct bin *bin);
+bool slab_resize(struct slab *slab, struct bin *to, struct heap_set *set);
 
 /* Gives all blocks of the magazine back. */
 void bin_flush(struct bin *bin, struct heap_set *set);

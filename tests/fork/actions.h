@@ -14,10 +14,12 @@ enum { ACTIONS_BLOCKS = 512 };
 /* The sizes of blocks, chosen so that slabs have few of them. */
 enum {
     TINY = 48,
-    TINY_SLAB = 1024, /* the first slab has 64 blocks, one window */
-    SMALL = 16384,    /* the first slab has 8 blocks */
-    BIG = 1 << 20,    /* a slab each, 16 units of 64 KiB */
-    OTHER = 512,      /* a size that is not under test */
+    TINY_SLAB = 1024,  /* the first slab has 64 blocks, one window */
+    SMALL = 16384,     /* the first slab has 8 blocks */
+    MEDIUM = 32768,    /* the largest that share slabs; the first one has 8 */
+    OWN_SLAB = 131072, /* a slab each, of 2 units of 64 KiB */
+    BIG = 1 << 20,     /* likewise, of 16 */
+    OTHER = 512,       /* a size that is not under test */
     LARGE = 2 << 20,
     MIB = 1 << 20,
     WINDOW = 64, /* blocks */

@@ -132,7 +132,7 @@ static void prepare_tick(void)
     take_slab(TINY_SLAB);
     take(3, BIG);
     drop(block_count - 3, 2);
-    CHECK(slabs_of(BIG) == 2);
+    CHECK(slabs_of(BIG) == 1);
     let_time_pass();
 }
 
@@ -219,8 +219,8 @@ static void free_release_purging(void)
     CHECK(stats_now().heap_free_dirty == 0);
 }
 
-/* Of four heaps the second is empty and the third has one live block, `last_of_third`; the fourth
- * has the current slab and the one in the magazine. */
+/* Of four heaps the second is empty, the third has one live block, `last_of_third`, and the fourth
+ * has one. */
 static char *last_of_third;
 
 static void prepare_retire(void)
@@ -233,8 +233,7 @@ static void prepare_retire(void)
     take(1, BIG);
     take_heap(BIG);
     size_t fourth = block_count;
-    take(2, BIG);
-    drop(fourth, 1);
+    take(1, BIG);
     last_of_third = blocks[fourth - 1];
     drop(second, fourth - 1 - second);
 }
@@ -273,6 +272,32 @@ static void realloc_small_to_large(void)
 {
     stepped_realloc(blocks[0], LARGE);
     CHECK(stats_now().large_blocks == 1);
+}
+
+/* A block that is a slab of its own, with as many free units behind it, and then another block. */
+static void prepare_slab_of_its_own(void)
+{
+    anchor_here();
+    take(3, OWN_SLAB);
+    drop(1, 1);
+}
+
+static void realloc_slab_grows(void)
+{
+    CHECK(stepped_realloc(blocks[0], 2 * OWN_SLAB) == blocks[0]);
+    CHECK(slabs_of(2 * OWN_SLAB) == 1);
+}
+
+static void prepare_long_slab_of_its_own(void)
+{
+    anchor_here();
+    take(1, 4 * OWN_SLAB);
+}
+
+static void realloc_slab_shrinks(void)
+{
+    CHECK(stepped_realloc(blocks[0], OWN_SLAB) == blocks[0]);
+    CHECK(slabs_of(OWN_SLAB) == 1);
 }
 
 static void calloc_magazine(void)
@@ -378,6 +403,16 @@ const struct scenario scenarios_local[] = {
      .range = LARGE,
      .prepare = prepare_one_small,
      .run = realloc_small_to_large},
+    {"realloc_slab_grows",
+     {OWN_SLAB, 2 * OWN_SLAB},
+     .prepare = prepare_slab_of_its_own,
+     .also_bare = true,
+     .run = realloc_slab_grows},
+    {"realloc_slab_shrinks",
+     {OWN_SLAB, 4 * OWN_SLAB},
+     .prepare = prepare_long_slab_of_its_own,
+     .also_bare = true,
+     .run = realloc_slab_shrinks},
     {"calloc_magazine", {TINY}, .prepare = prepare_tiny_freed, .run = calloc_magazine},
     {"calloc_small_new", {SMALL}, .prepare = anchor_here, .run = calloc_small_new},
     {"calloc_small_used", {SMALL}, .prepare = prepare_calloc_small_used, .run = calloc_small_used},

@@ -232,6 +232,47 @@ START_TEST(a_block_that_shares_no_slab_takes_it_along)
 }
 END_TEST
 
+static bool is_all_valid(const struct bin *other)
+{
+    return bin_is_valid(&bin) && bin_is_valid(other) && heap_set_is_valid(&set);
+}
+
+START_TEST(a_block_grows_and_shrinks_with_its_slab)
+{
+    enum { SIZE = 128 << 10, LARGER = 256 << 10, LARGEST = 384 << 10 };
+    static struct bin larger, largest;
+
+    begin_bin(SIZE);
+    bin_init(&larger, size_class_of(LARGER), entries);
+    bin_init(&largest, size_class_of(LARGEST), entries);
+    struct block block = take(), behind = take(), current = take();
+    ck_assert(!slab_resize(block.slab, &larger, &set)); /* `behind` is in the way */
+    give(behind);
+    ck_assert(!slab_resize(block.slab, &largest, &set));
+    ck_assert_uint_eq(block.slab->block_size, SIZE);
+    ck_assert_uint_eq(bytes_in_slabs(), 2 * SIZE);
+    ck_assert(is_all_valid(&larger));
+
+    ck_assert(slab_resize(block.slab, &larger, &set));
+    ck_assert_uint_eq(bytes_in_slabs(), LARGER + SIZE);
+    ck_assert_ptr_eq(block_at(block.address).slab, block.slab);
+    ck_assert_ptr_eq(heap_slab_of(heap_containing(behind.address), behind.address), block.slab);
+    ck_assert(is_all_valid(&larger));
+    ck_assert_uint_eq(larger.units, LARGER / UNIT_SIZE);
+
+    ck_assert(slab_resize(current.slab, &larger, &set));
+    ck_assert_ptr_null(bin.slab);
+    ck_assert(slab_resize(block.slab, &bin, &set));
+    ck_assert_ptr_eq(heap_slab_of(heap_containing(behind.address), behind.address), &heap_nobody);
+    ck_assert(is_all_valid(&larger));
+    ck_assert_ptr_eq(take().address, behind.address);
+    give(current);
+    ck_assert_uint_eq(bytes_in_slabs(), 2 * SIZE);
+    ck_assert_uint_eq(larger.units, 0);
+    ck_assert(is_all_valid(&larger));
+}
+END_TEST
+
 /* When its last LIVE block is given back others of its blocks are in the magazine. */
 START_TEST(releasing_a_slab_takes_its_blocks_out_of_the_magazine)
 {
@@ -316,6 +357,7 @@ Suite *slab_suite(void)
     tcase_add_loop_test(tests, random_blocks_are_handed_out_once, 0, 6);
     tcase_add_test(tests, an_empty_slab_is_released_unless_current);
     tcase_add_loop_test(tests, a_block_that_shares_no_slab_takes_it_along, 0, 4);
+    tcase_add_test(tests, a_block_grows_and_shrinks_with_its_slab);
     tcase_add_test(tests, releasing_a_slab_takes_its_blocks_out_of_the_magazine);
     tcase_add_test(tests, flushing_frees_the_magazine);
     tcase_add_test(tests, collecting_frees_what_is_remote);

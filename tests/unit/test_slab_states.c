@@ -3,6 +3,7 @@
 #include "os.h"
 #include "random.h"
 #include "slab_blocks.h"
+#include "slab_purge.h"
 
 #include <inttypes.h>
 #include <string.h>
