@@ -51,6 +51,17 @@ static bool open_some_window(struct bin *bin)
 }
 
 /*
+ * True if all that others freed is to be collected before the bin gets a new slab: what they freed
+ * in its own slabs may serve it then. A slab of one block is made for each; there it is done as
+ * often as arena_grow looks, so that what is freed does not add up.
+ */
+static bool collects_all(const struct arena *arena, const struct bin *bin)
+{
+    return remote_pending(&arena->heaps) &&
+           (bin->block_size <= SLAB_SHARED_LIMIT || arena->growth_left <= (int64_t)bin->block_size);
+}
+
+/*
  * Fills the bin's window: returns false only if there is no memory. The current slab may get blocks
  * from each collection, and is left only when it has none.
  */
@@ -68,7 +79,7 @@ static bool alloc_refill(struct arena *arena, struct bin *bin)
     remote_collect_due(&arena->heaps, now);
     if (open_some_window(bin))
         return true;
-    if (remote_pending(&arena->heaps)) {
+    if (collects_all(arena, bin)) {
         remote_collect(&arena->heaps);
         if (open_some_window(bin))
             return true;
@@ -261,8 +272,8 @@ static ALWAYS_INLINE size_t usable_size(void *p, struct own_block *own, const ch
 }
 
 /*
- * Resizes a block of the calling thread where it is; false if that cannot be. Blocks can that are a
- * slab of their own: if they grow no copy is made, nor memory for it used.
+ * Resizes a block of the calling thread, of `usable` bytes, to at least `size` where it is; false
+ * if that cannot be. Only a block that is a slab of its own can be. Preserves errno.
  */
 static bool resize_in_place(struct slab *slab, size_t usable, size_t size)
 {
@@ -270,6 +281,7 @@ static bool resize_in_place(struct slab *slab, size_t usable, size_t size)
         return false;
     int saved = errno;
     struct arena *arena = slab->owner;
+    arena_tick(os_now_ms());
     struct bin *to = bin_for(arena, size_class_of(size));
     if (size > usable)
         arena_grow(arena, to->block_size - usable);
@@ -277,6 +289,19 @@ static bool resize_in_place(struct slab *slab, size_t usable, size_t size)
     background_ring_if_idle(arena);
     errno = saved;
     return resized;
+}
+
+/*
+ * True if p, which was that LIVE block of the calling thread, still is, after `other` was
+ * allocated. If another thread has freed it meanwhile, which is a misuse, it may have been
+ * collected, and its place may be that of `other`.
+ */
+static bool is_still_own(void *p, const struct own_block *own, const void *other)
+{
+    struct own_block now;
+    struct slab *slab;
+    return p != other && heap_find_slab(p, &slab) && slab == own->slab &&
+           free_finds_own(p, slab, &now);
 }
 
 void *alloc_resize(void *p, size_t size, const char *function)
@@ -305,6 +330,11 @@ void *alloc_resize(void *p, size_t size, const char *function)
     if (block == NULL)
         /* a block that shrinks has room enough where it is */
         return size > usable ? NULL : p;
+    if (UNLIKELY(own.slab != NULL && !is_still_own(p, &own, block))) {
+        free_block(block);
+        free_slow(p, function);
+        return no_memory();
+    }
     memcpy(block, p, min_size(size, usable));
     if (own.slab != NULL)
         free_own_block(p, own);

@@ -183,6 +183,9 @@ static void rebuild_slab(void *context, struct slab *slab)
     if (arena->bins[g.class].block_size == 0)
         arena_init_bin(arena, g.class);
     slab_rebuild(slab, &arena->bins[g.class]);
+    /* another thread may have freed the last one meanwhile */
+    if (slab->listed && states_find(slab->states, slab->count, BLOCK_LIVE) == slab->count)
+        slab_gave_back(slab, &arena->heaps);
 }
 
 /* Makes everything in an arena whose thread is gone anew from geometry words and block states. */

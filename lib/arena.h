@@ -45,7 +45,7 @@ struct arena {
     struct arena *next;        /* constant once published: in the list of all arenas */
     uint32_t number;           /* constant: from 1, in the order of making */
     size_t grown_to;           /* owner: bytes in slabs at which idle pages are looked for next */
-    int64_t growth_left;       /* owner: bytes of new slabs until arena_grow compares with it */
+    int64_t growth_left;       /* owner: bytes that slabs may grow by until arena_grow looks */
     uint32_t entries_used;     /* owner: entries that bins have taken */
 
     /* Owner. Behind the rest, since the bins of small classes are all that many a thread uses. */
@@ -90,9 +90,9 @@ void arena_init_bin(struct arena *arena, unsigned class);
 void arena_flush(struct arena *arena);
 
 /*
- * To be called before a slab of `bytes` bytes is made: where many have been made since the last
- * time, the pages of partly used slabs that hold no live block go back to the system first, so that
- * what one class has left idle pays for what another one needs.
+ * To be called before a slab of `bytes` bytes is made, or one grows by so many: where many have
+ * been made since the last time, the pages of partly used slabs that hold no live block go back to
+ * the system first, so that what one class has left idle pays for what another one needs.
  */
 void arena_grow(struct arena *arena, size_t bytes);
 

@@ -61,11 +61,10 @@ size_t bits_lowest_clear(const uint64_t *words, size_t from, size_t limit)
     return lowest_flipped(words, UINT64_MAX, from, limit);
 }
 
-/* The bits of a word at which `run` set bits in a row begin, 64 at most; they may go on in `next`.
- */
+/* Bit i: `run` (1 .. 64) set bits in a row begin at bit i of `word`; they may go on in `next`. */
 static inline uint64_t run_starts(uint64_t word, uint64_t next, size_t run)
 {
-    /* a bit stands for `known` set ones from there on */
+    /* a set bit stands for `known` set ones from there on */
     for (size_t known = 1, step; known < run && word != 0; known += step) {
         step = min_size(known, run - known);
         word &= word >> step | next << (WORD_BITS - step);

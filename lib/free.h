@@ -40,7 +40,8 @@ struct own_block {
     uint8_t *state;
 };
 
-/* Gives a block of one's own back: into the magazine, or where that is full to its slab. */
+/* Gives a block of one's own back: into the magazine, or, where that is full or the class has none,
+ * to its slab. */
 static ALWAYS_INLINE void free_own_block(void *p, struct own_block own)
 {
     struct slab *slab = own.slab;

@@ -54,7 +54,9 @@ struct bin;
 
 /* A slab's descriptor: 128 bytes, two lines kept apart by who writes them. */
 struct slab {
-    /* Read by every free. Written by the owner's slow path while no block of the slab is live. */
+    /* Read by every free: by others than the owner only `owner` and `geometry`. Written by the
+     * owner's slow path: while no block of the slab is live, or, by slab_resize, to another class.
+     */
     struct arena *owner; /* the arena; NULL in the descriptor that nobody owns */
     char *base;          /* the first block */
     uint8_t *states;     /* one for each block, then BLOCK_END up to the end of the line */

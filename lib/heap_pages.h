@@ -70,9 +70,9 @@ bool heap_pages_open_units(struct heap *heap, size_t limit);
 void heap_pages_begin(struct heap *heap);
 
 /*
- * Before a run that ends at unit `limit` is taken for blocks of so many bytes; it is the lowest fit
- * and open. If it is the first one in a huge page that is worth it, that is filled in: all its
- * units are free and dirty then, and zero.
+ * Before units up to `limit` are taken for blocks of so many bytes: a run that is the lowest fit,
+ * or what one grows by. They are open. If they are the first ones in a huge page that is worth it,
+ * that is filled in: all its units are free and dirty then, and zero.
  */
 void heap_pages_fill_huge(struct heap *heap, size_t limit, size_t block_size);
 

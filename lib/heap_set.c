@@ -8,6 +8,8 @@
 #include "option.h"
 #include "os.h"
 
+enum { REFUSED_PART = 8 }; /* units that cannot be purged: tried again when there are 1/8 more */
+
 /* ---- the set ---- */
 
 void heap_set_init(struct heap_set *set, struct arena *arena)
@@ -117,16 +119,19 @@ struct slab *heap_set_take(struct heap_set *set, struct slab_geometry *geometry)
 
 /* ---- giving back ---- */
 
-/* True if the set has an empty heap with accessible units besides `heap`. */
-static bool has_other_spare(const struct heap_set *set, const struct heap *heap)
+/* Retires empty heaps but the one that will be taken from first. Needs the heap lock. */
+static void retire_spares(struct heap_set *set)
 {
+    bool kept = false;
     for (struct list_node *node = list_first(&set->roomy); node != NULL;
          node = list_next(&set->roomy, node)) {
-        struct heap *other = CONTAINER_OF(node, struct heap, roomy);
-        if (other != heap && other->used_units == 0 && other->opened_limit > other->first_unit)
-            return true;
+        struct heap *heap = CONTAINER_OF(node, struct heap, roomy);
+        if (heap->used_units != 0 || heap->opened_limit == heap->first_unit)
+            continue;
+        if (kept)
+            heap_retire(heap);
+        kept = true;
     }
-    return false;
 }
 
 /* Purges every free unit of every heap. Returns bytes given back. */
@@ -135,15 +140,19 @@ static size_t purge_all(struct heap_set *set)
     size_t units = 0;
     for (struct heap *heap = first_heap(set); heap != NULL; heap = next_heap(heap))
         units += heap_purge(heap, heap->free_units);
+    set->refused = set->dirty;
     return units * UNIT_SIZE;
 }
 
-/* Units have become free and dirty: they are aged, or purged if there are too many. Needs the heap
- * lock. */
+/*
+ * Units have become free and dirty: they are aged, or all purged if there are too many. Where the
+ * system refuses that (memory that is locked) not again before there are so many more. Needs the
+ * heap lock.
+ */
 static void age_or_purge(struct heap_set *set)
 {
-    if (option_value(OPTION_DECAY) == 0 ||
-        set->dirty * UNIT_SIZE > option_value(OPTION_DIRTY_LIMIT))
+    size_t limit = option_value(OPTION_DECAY) == 0 ? 0 : option_value(OPTION_DIRTY_LIMIT);
+    if (set->dirty * UNIT_SIZE > limit && set->dirty > set->refused + set->refused / REFUSED_PART)
         purge_all(set);
     else
         begin_decay(set);
@@ -154,8 +163,8 @@ void heap_set_give(struct heap_set *set, struct slab *slab)
     struct heap *heap = slab_heap(slab);
     heap_set_lock(set);
     heap_give(heap, slab);
-    if (heap->used_units == 0 && has_other_spare(set, heap))
-        heap_retire(heap);
+    if (heap->used_units == 0)
+        retire_spares(set);
     age_or_purge(set);
     heap_set_unlock(set);
 }
@@ -165,6 +174,7 @@ bool heap_set_resize(struct heap_set *set, struct slab *slab, struct slab_geomet
     heap_set_lock(set);
     size_t dirty = set->dirty;
     bool resized = heap_resize(slab_heap(slab), slab, to);
+    /* units were given back */
     if (set->dirty > dirty)
         age_or_purge(set);
     heap_set_unlock(set);
@@ -237,6 +247,7 @@ void heap_set_rebuild_locked(struct heap_set *set)
         set->count = (uint32_t)max_size(set->count, heap->index + 1);
     }
     set->dirty = free_dirty_units(set);
+    set->refused = 0;
     set->idle_from = os_now_ms();
     __atomic_store_n(&set->next_tick, set->idle_from, __ATOMIC_RELAXED);
     /* whoever was purging held the lock, and is gone with the last holder */

@@ -50,6 +50,7 @@ struct heap_set {
     struct list roomy;  /* lock: heaps that may have a free run, in the order of becoming so */
     uint32_t count;     /* lock: heaps */
     size_t dirty;       /* lock: units that are free and dirty, in all heaps */
+    size_t refused;     /* lock: those that the system did not take when all were purged last */
     uint64_t idle_from; /* lock: ms, when units became free and dirty last */
     uint64_t next_tick; /* ms, when free units are aged next; 0: none dirty. Lock; read by any
                            thread; relaxed */
@@ -70,7 +71,7 @@ struct slab *heap_set_take(struct heap_set *set, struct slab_geometry *geometry)
 /* Withdraws a slab none of whose blocks is live and gives run, lines and descriptor back. */
 void heap_set_give(struct heap_set *set, struct slab *slab);
 
-/* Gives a slab another number of units and another class, where it is; as heap_resize. */
+/* As heap_resize; units that are given back are aged, or purged if there are too many. */
 bool heap_set_resize(struct heap_set *set, struct slab *slab, struct slab_geometry to);
 
 /*

@@ -175,7 +175,8 @@ static bool try_to_arm(uint32_t *alive)
     }
     if (seen == ALIVE_ARMING)
         return false;
-    /* the first thread of a process that vfork made, which borrows this memory, is another's */
+    /* in a process that vfork made, which runs on its parent's memory, the first thread is not the
+     * survivor that is missing here */
     if (first && lock_fork_state.counted_in == os_process_id() &&
         __atomic_load_n(&lock_fork_state.survivor_missing, __ATOMIC_RELAXED))
         note_survivor(lock_generation());
@@ -218,8 +219,8 @@ void lock_forked(void)
     uint32_t before = lock_generation();
     if (before + 1 == thread_forks_plus_1) {
         begin_generation(before, true);
-        /* what the first process of a pid namespace forks may be that, too, and take this count for
-         * its own */
+        /* the child of a process with id 1 may be the first of another namespace and have that id,
+         * too: it would take this count for its own, unless the page says otherwise */
         if (lock_fork_state.counted_in == FIRST_PROCESS)
             notice_fork();
     }

@@ -13,11 +13,13 @@ enum {
     /* a later one is 1/8 of all slabs of the class: at most so much is not wanted yet, and churn
      * leaves no block untouched for long */
     GROWTH_PART = 8,
-    NEVER_CHECKED = 0x7fffffff, /* until_check of a current slab: it is kept, empty or not */
+    NEVER_CHECKED = 0x7fffffff, /* until_check of a current slab that is shared: it is kept */
 };
 
 static_assert(SLAB_MAX_UNITS * UNIT_SIZE == SIZE_CLASS_LIMIT,
               "the largest class fills the largest slab");
+static_assert((int)SLAB_SHARED_LIMIT == (int)SIZE_CLASS_TABLE_LIMIT,
+              "classes that share slabs are those that the fast path serves");
 static_assert(SLAB_MAX_BLOCKS / STATES_GROUP == 64, "summary has a bit for each group");
 
 size_t magazine_capacity(unsigned class)
@@ -110,16 +112,21 @@ static bool is_shared(const struct slab *slab)
     return slab->block_size <= SLAB_SHARED_LIMIT;
 }
 
+/* The bin has no current slab any more. */
+static void leave(struct bin *bin)
+{
+    bin->slab->current = false;
+    bin->slab->until_check = 1;
+    bin->slab = NULL;
+}
+
 /* The current slab is exhausted: every block of it is LIVE, or REMOTE and not yet collected. */
 static void leave_exhausted(struct bin *bin)
 {
-    struct slab *slab = bin->slab;
-    if (slab == NULL)
+    if (bin->slab == NULL)
         return;
-    ASSERT(slab->summary == 0 && !slab->purged);
-    slab->current = false;
-    slab->until_check = 1;
-    bin->slab = NULL;
+    ASSERT(bin->slab->summary == 0 && !bin->slab->purged);
+    leave(bin);
 }
 
 static void make_current(struct bin *bin, struct slab *slab)
@@ -242,8 +249,8 @@ static void release(struct slab *slab, struct heap_set *set)
     if (slab->listed)
         list_remove(&slab->node);
     if (slab->current)
-        slab->bin->slab = NULL;
-    slab->listed = slab->current = false;
+        leave(slab->bin);
+    slab->listed = false;
     slab->bin->units -= geometry_unpack(slab->geometry).units;
     heap_set_give(set, slab);
 }
@@ -268,6 +275,7 @@ static bool is_empty(struct slab *slab, bool hinted)
 void slab_gave_back(struct slab *slab, struct heap_set *set)
 {
     if (!is_shared(slab)) {
+        ASSERT(state_get(&slab->states[0]) != BLOCK_LIVE);
         release(slab, set);
         return;
     }
@@ -356,9 +364,7 @@ void bin_leave_slab(struct bin *bin, struct heap_set *set)
                          << ((size_t)(bin->window_states - slab->states) / STATES_GROUP);
         bin->window = 0;
     }
-    slab->current = false;
-    slab->until_check = 1;
-    bin->slab = NULL;
+    leave(bin);
     if (slab->summary != 0 || slab->purged)
         slab_gave_back(slab, set);
 }
@@ -392,6 +398,8 @@ bool slab_is_valid(const struct slab *slab)
     struct slab_geometry g = geometry_unpack(slab->geometry);
     if (g.class != slab->class || g.count != slab->count ||
         slab->block_size != size_class_sizes[g.class])
+        return false;
+    if (!is_shared(slab) && (slab->count != 1 || slab->until_check != 1))
         return false;
     if (slab->bin->slab == slab ? !slab->current : slab->current)
         return false;

@@ -7,7 +7,7 @@
  * PURGED blocks and waits on the bin's list), or neither (it has none; the first give-back lists
  * it). It is released when none of its blocks is LIVE, unless it is current and of a class whose
  * blocks share slabs. All of it belongs to the arena's thread: no lock but the heap lock that
- * making and releasing take.
+ * making, resizing and releasing take.
  */
 #ifndef ACRE_LIB_SLAB_H
 #define ACRE_LIB_SLAB_H
@@ -89,8 +89,10 @@ bool bin_make_slab(struct bin *bin, struct heap_set *set);
 /* Fills in a descriptor from its geometry: all but what the states tell. */
 void slab_fill(struct slab *slab, struct bin *bin, struct slab_geometry geometry);
 
-/* After give-backs that brought until_check to 0: lists the slab, or releases it if it has become
- * empty. */
+/*
+ * After give-backs that brought until_check to 0: lists the slab, or releases it if it has become
+ * empty. A current slab of a class that shares is left as it is.
+ */
 void slab_gave_back(struct slab *slab, struct heap_set *set);
 
 /* Turns a block that the owner holds (CACHED) or collects (REMOTE) FREE. */
@@ -101,9 +103,10 @@ void slab_give_back(struct slab *slab, size_t number, struct heap_set *set);
 size_t slab_collect(struct slab *slab, struct heap_set *set);
 
 /*
- * Makes a slab with a LIVE block above SLAB_SHARED_LIMIT one of bin `to`, whose class is above it
- * too: the block gets that class's size where it is, and its slab the units behind it, or loses its
- * last ones. False, and nothing is changed, where those are taken or the system refuses them.
+ * Moves a slab that is one LIVE block to the bin `to`, both of classes above SLAB_SHARED_LIMIT: the
+ * block stays where it is and gets the size of that class; the slab takes the units behind it, or
+ * gives its last ones back. False, with nothing changed, if those are taken or the system refuses
+ * to open them.
  */
 bool slab_resize(struct slab *slab, struct bin *to, struct heap_set *set);
 

@@ -1,6 +1,6 @@
 /*
- * The pages of partly used slabs: those that blocks which nobody has fill alone go back to the
- * system, and the blocks are PURGED then.
+ * The pages of partly used slabs: those that hold nothing but free blocks go back to the system;
+ * these blocks are PURGED then.
  *
  * No lock, but the heap lock that purging for another thread needs; the slab belongs to the
  * arena's thread.

@@ -185,7 +185,7 @@ size_t take_slab_and_begin_next(size_t size)
 /* As many as can be freed before the block freed last is not the one taken next. */
 size_t magazine_size(size_t size)
 {
-    return size <= 1024 ? 32 : size <= 4096 ? 16 : size <= 65536 ? 65536 / size : 1;
+    return size <= 1024 ? 32 : size <= 4096 ? 16 : size <= MEDIUM ? 65536 / size : 0;
 }
 
 /* What `try_it` returns, at most 255, called in a child: so nothing changes here. */

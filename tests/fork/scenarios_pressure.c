@@ -13,7 +13,7 @@
 
 enum {
     LITTLE = 64 << 10, /* bytes that the process still gets: less than any heap */
-    MIDDLE = 200000,   /* a size that is not under test */
+    MIDDLE = 20000,    /* a size that is not under test; it has a magazine */
     NO_PAGES = 4000,   /* less than a page: such a block is never LARGE instead */
 };
 
@@ -88,7 +88,7 @@ static void open_units(void)
     CHECK(stats_now().heaps == heaps && stats_now().large_stock == 0);
 }
 
-/* The arena's second heap is empty but for the block in the magazine. */
+/* The arena's second heap is empty. */
 static void prepare_empty_heap(void)
 {
     begin();

@@ -148,7 +148,8 @@ static void drained_rests(void)
 
 /* ---- the background thread ---- */
 
-/* It is there from the first idle memory on; what a busy machine lets decay on the way is none. */
+/* The first idle memory starts the thread. On a busy machine it may have decayed before that, and
+ * more is made idle. */
 static void before_background(void)
 {
     set_option("decay", "1");

@@ -189,6 +189,8 @@ START_TEST(every_instruction_leaves_what_can_be_rebuilt)
 
     begin_operation();
     chunk_copy = chunk;
+    changes = 0;
+    seen_before = false;
     step_through(operations[_i], rebuild_copy);
     ck_assert(seen_before && changes != 0);
     ck_assert(same_truth(&chunk_copy, &chunk));

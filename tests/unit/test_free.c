@@ -19,7 +19,8 @@
 static const struct kind {
     const char *name;
     size_t size; /* bytes, a size class's or whole pages: the block's size is the same */
-} kinds[] = {{"TINY", 64}, {"SMALL", 5120}, {"SMALL", 1 << 20}, {"LARGE", 2 << 20}};
+} kinds[] = {
+    {"TINY", 64}, {"SMALL", 5120}, {"SMALL", 40 << 10}, {"SMALL", 1 << 20}, {"LARGE", 2 << 20}};
 
 enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
 
@@ -44,10 +45,10 @@ static bool is_large(void)
     return strcmp(kind->name, "LARGE") == 0;
 }
 
-/* True if the place of a block of that kind is given up when its owner frees it. */
-static bool leaves_at_once(void)
+/* True if a block of that kind is a slab of its own, released when its owner frees it. */
+static bool is_one_slab(void)
 {
-    return kind->size > SLAB_SHARED_LIMIT;
+    return kind->size > SLAB_SHARED_LIMIT && !is_large();
 }
 
 static void run_thread(void *(*run)(void *), void *argument)
@@ -207,7 +208,7 @@ START_TEST(a_misuse_is_named)
     ck_assert_msg(strncmp(capture.text, begins, length) == 0, "%snot %s", capture.text, begins);
     snprintf(block_text, sizeof(block_text), "block %p of %zu bytes, %s%s\n", (void *)block,
              kind->size, kind->name, is_large() ? "" : ", arena 1");
-    if (misuse->by_owner && leaves_at_once() && !is_large())
+    if (misuse->by_owner && is_one_slab())
         ck_assert_str_eq(capture.text + length, "the block was released\n");
     else if (!is_large() || offset != 0) /* a LARGE one that was freed may be merged with another */
         ck_assert_str_eq(capture.text + length, block_text);

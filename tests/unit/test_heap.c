@@ -40,6 +40,62 @@ START_TEST(a_run_is_claimed_shown_and_withdrawn)
 }
 END_TEST
 
+/* ---- Resizing ---- */
+
+/* The geometry of a block of so many units that is a slab of its own. */
+static struct slab_geometry of_units(struct slab_geometry geometry, unsigned units)
+{
+    geometry.class = size_class_of(units * UNIT_SIZE);
+    geometry.units = units;
+    return geometry;
+}
+
+START_TEST(a_run_grows_up_to_the_end_of_its_heap)
+{
+    struct slab_geometry geometry = {.class = size_class_of(UNIT_SIZE), .count = 1, .units = 1};
+    struct slab *before = NULL, *last = heap_set_take(&set, &geometry);
+    struct heap *heap = slab_heap(last);
+
+    while (geometry.first_unit + 1u < heap->unit_limit) {
+        before = last;
+        last = heap_set_take(&set, &geometry);
+        ck_assert_ptr_eq(slab_heap(last), heap);
+    }
+    ck_assert(!heap_set_resize(&set, last, of_units(geometry, 2)));
+    ck_assert_uint_eq(last->geometry, geometry_pack(geometry));
+    struct slab_geometry g = geometry_unpack(before->geometry);
+    ck_assert(!heap_set_resize(&set, before, of_units(g, 2)));
+    heap_set_give(&set, last);
+    ck_assert(!heap_set_resize(&set, before, of_units(g, 3)));
+    ck_assert(heap_set_resize(&set, before, of_units(g, 2)));
+    ck_assert_ptr_eq(heap_slab_of(heap, before->base + UNIT_SIZE), before);
+    ck_assert_uint_eq(totals().free_dirty, 0);
+    ck_assert(heap_set_is_valid(&set));
+}
+END_TEST
+
+/* Units that were never opened, and that leave dirty; with a limit of 0 they are purged at once. */
+START_TEST(what_a_run_loses_is_dirty_or_purged)
+{
+    enum { UNITS = 14 };
+    struct slab_geometry geometry = {.class = size_class_of(UNIT_SIZE), .count = 1, .units = 1};
+    struct slab *slab = heap_set_take(&set, &geometry);
+    char *tail = slab->base + UNIT_SIZE;
+
+    ck_assert_int_eq(option_set_text("dirty_limit", _i == 0 ? "64M" : "0"), 0);
+    ck_assert(heap_set_resize(&set, slab, of_units(geometry, UNITS)));
+    ck_assert_ptr_eq(heap_slab_of(slab_heap(slab), tail), slab);
+    ck_assert(is_zero(tail, (UNITS - 1) * UNIT_SIZE));
+    memset(tail, 'x', (UNITS - 1) * UNIT_SIZE);
+    ck_assert(heap_set_resize(&set, slab, geometry));
+    ck_assert_ptr_eq(heap_slab_of(slab_heap(slab), tail), &heap_nobody);
+    ck_assert_uint_eq(totals().in_slabs, UNIT_SIZE);
+    ck_assert_uint_eq(totals().free_dirty, _i == 0 ? (UNITS - 1) * UNIT_SIZE : 0);
+    ck_assert_int_eq(is_zero(tail, UNIT_SIZE), _i != 0);
+    ck_assert(heap_set_is_valid(&set));
+}
+END_TEST
+
 /* ---- Many runs ---- */
 
 enum { MOST_SLABS = 1500 };
@@ -284,6 +340,8 @@ Suite *heap_suite(void)
     tcase_set_timeout(tests, 60);
     tcase_add_checked_fixture(tests, begin, NULL);
     tcase_add_test(tests, a_run_is_claimed_shown_and_withdrawn);
+    tcase_add_test(tests, a_run_grows_up_to_the_end_of_its_heap);
+    tcase_add_loop_test(tests, what_a_run_loses_is_dirty_or_purged, 0, 2);
     tcase_add_loop_test(tests, random_runs_are_first_fit, 0, 3);
     tcase_add_test(tests, each_slab_is_visited_once);
     tcase_add_test(tests, everything_derived_is_rebuilt);

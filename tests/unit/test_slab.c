@@ -181,7 +181,7 @@ START_TEST(random_blocks_are_handed_out_once)
 }
 END_TEST
 
-START_TEST(an_empty_slab_is_released_unless_current)
+START_TEST(an_empty_shared_slab_is_released_unless_current)
 {
     begin_bin(16 * 1024);
     size_t count = fill_slabs(blocks, MOST_BLOCKS, 2);
@@ -207,7 +207,7 @@ START_TEST(an_empty_slab_is_released_unless_current)
 END_TEST
 
 /* Above SLAB_SHARED_LIMIT. */
-START_TEST(a_block_that_shares_no_slab_takes_it_along)
+START_TEST(a_slab_of_one_block_is_released_with_it)
 {
     static const size_t sizes[] = {40 << 10, 64 << 10, 320 << 10, 1 << 20};
 
@@ -232,7 +232,7 @@ START_TEST(a_block_that_shares_no_slab_takes_it_along)
 }
 END_TEST
 
-static bool is_all_valid(const struct bin *other)
+static bool all_valid(const struct bin *other)
 {
     return bin_is_valid(&bin) && bin_is_valid(other) && heap_set_is_valid(&set);
 }
@@ -251,25 +251,25 @@ START_TEST(a_block_grows_and_shrinks_with_its_slab)
     ck_assert(!slab_resize(block.slab, &largest, &set));
     ck_assert_uint_eq(block.slab->block_size, SIZE);
     ck_assert_uint_eq(bytes_in_slabs(), 2 * SIZE);
-    ck_assert(is_all_valid(&larger));
+    ck_assert(all_valid(&larger));
 
     ck_assert(slab_resize(block.slab, &larger, &set));
     ck_assert_uint_eq(bytes_in_slabs(), LARGER + SIZE);
     ck_assert_ptr_eq(block_at(block.address).slab, block.slab);
     ck_assert_ptr_eq(heap_slab_of(heap_containing(behind.address), behind.address), block.slab);
-    ck_assert(is_all_valid(&larger));
+    ck_assert(all_valid(&larger));
     ck_assert_uint_eq(larger.units, LARGER / UNIT_SIZE);
 
     ck_assert(slab_resize(current.slab, &larger, &set));
     ck_assert_ptr_null(bin.slab);
     ck_assert(slab_resize(block.slab, &bin, &set));
     ck_assert_ptr_eq(heap_slab_of(heap_containing(behind.address), behind.address), &heap_nobody);
-    ck_assert(is_all_valid(&larger));
+    ck_assert(all_valid(&larger));
     ck_assert_ptr_eq(take().address, behind.address);
     give(current);
     ck_assert_uint_eq(bytes_in_slabs(), 2 * SIZE);
     ck_assert_uint_eq(larger.units, 0);
-    ck_assert(is_all_valid(&larger));
+    ck_assert(all_valid(&larger));
 }
 END_TEST
 
@@ -355,8 +355,8 @@ Suite *slab_suite(void)
     tcase_add_test(tests, a_reopened_window_of_a_fresh_group_is_not_zero);
     tcase_add_test(tests, slabs_grow);
     tcase_add_loop_test(tests, random_blocks_are_handed_out_once, 0, 6);
-    tcase_add_test(tests, an_empty_slab_is_released_unless_current);
-    tcase_add_loop_test(tests, a_block_that_shares_no_slab_takes_it_along, 0, 4);
+    tcase_add_test(tests, an_empty_shared_slab_is_released_unless_current);
+    tcase_add_loop_test(tests, a_slab_of_one_block_is_released_with_it, 0, 4);
     tcase_add_test(tests, a_block_grows_and_shrinks_with_its_slab);
     tcase_add_test(tests, releasing_a_slab_takes_its_blocks_out_of_the_magazine);
     tcase_add_test(tests, flushing_frees_the_magazine);
