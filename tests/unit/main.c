@@ -50,6 +50,7 @@ static const struct {
     {"arena_idle", arena_idle_suite},
     {"background", background_suite},
     {"alloc", alloc_suite},
+    {"alloc_steps", alloc_steps_suite},
     {"alloc_trace", alloc_trace_suite},
     {"free", free_suite},
     {"stats", stats_suite},

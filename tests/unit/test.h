@@ -8,6 +8,7 @@
 #include <check.h>
 
 Suite *alloc_suite(void);
+Suite *alloc_steps_suite(void);
 Suite *alloc_trace_suite(void);
 Suite *arena_suite(void);
 Suite *arena_fork_suite(void);

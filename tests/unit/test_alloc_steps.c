@@ -1,0 +1,141 @@
+/*
+ * realloc moves a block that another thread frees meanwhile, at each instruction or at some: a
+ * misuse, which may or may not be seen, but no other block suffers.
+ */
+#include "test.h"
+#include "alloc.h"
+#include "free.h"
+#include "init.h"
+#include "option.h"
+#include "random.h"
+#include "remote.h"
+#include "step.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#ifdef CAN_STEP
+
+enum {
+    SIZE = 40 << 10, /* bytes; a slab of its own, with another one behind it */
+    LARGER = 300 << 10,
+    STRIDE = 31, /* instructions from one free to the next, at most */
+    OTHERS = 4,  /* blocks that are taken afterwards */
+};
+
+static char *block, *resized;
+static int free_at; /* the number of the instruction behind which the block is freed */
+static bool freed;
+
+static void resize(void)
+{
+    resized = alloc_resize(block, LARGER, "realloc");
+}
+
+/* What another thread's free does. Once the block is being copied, which may be a step for each of
+ * its bytes, only what doc/remote.md allows is left to go wrong. */
+static void free_at_step(void)
+{
+    if (step_comes(0xf3, 0xa4)) /* rep movsb */
+        step_end();
+    if (steps != free_at)
+        return;
+    step_end();
+    struct slab *slab = heap_slab_of(heap_containing(block), block);
+    uint64_t word = __atomic_load_n(&slab->geometry, __ATOMIC_ACQUIRE);
+    freed = word != 0 && geometry_base(heap_containing(block), geometry_unpack(word)) == block &&
+            remote_free(slab, geometry_unpack(word).class,
+                        geometry_states(heap_containing(block), geometry_unpack(word)));
+}
+
+static bool overlap(const char *a, size_t a_size, const char *b, size_t b_size)
+{
+    return a < b + b_size && b < a + a_size;
+}
+
+/* True if the block that realloc returned is nobody else's. */
+static bool is_own(void)
+{
+    for (int i = 0; i < OTHERS; i++)
+        for (size_t size = SIZE; size <= LARGER; size += LARGER - SIZE) {
+            const char *other = alloc_block(size);
+            if (other == NULL || overlap(other, size, resized, LARGER))
+                return false;
+        }
+    return free_usable_size(resized, "test") >= LARGER;
+}
+
+enum outcome { SEEN, NOT_SEEN, NOT_FREED, WRONG };
+
+/* Runs in a child. */
+static enum outcome resize_and_free(void)
+{
+    int null = open("/dev/null", O_WRONLY);
+    if (null < 0 || dup2(null, STDERR_FILENO) < 0 || option_set_text("abort", "0") != 0)
+        return WRONG;
+    remote_collect(&thread_arena->heaps); /* the first one in a child looks at all slabs */
+    step_through(resize, free_at_step);
+    if (!arena_is_valid(thread_arena) || (resized != NULL && !is_own()))
+        return WRONG;
+    if (!freed)
+        return resized != NULL ? NOT_FREED : WRONG;
+    return resized == NULL ? SEEN : NOT_SEEN;
+}
+
+static enum outcome outcome_of_child(void)
+{
+    int status;
+    pid_t child = fork();
+    if (child == 0)
+        _exit((int)resize_and_free());
+    ck_assert_int_gt(child, 0);
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_msg(WIFEXITED(status), "status %#x at instruction %d", status, free_at);
+    return (enum outcome)WEXITSTATUS(status);
+}
+
+START_TEST(a_free_by_another_thread_hurts_no_block)
+{
+    struct random random = random_begin();
+    unsigned outcomes[WRONG + 1] = {0};
+    enum outcome outcome;
+
+    init_start(NULL);
+    block = alloc_block(SIZE);
+    ck_assert_ptr_nonnull(alloc_block(SIZE));
+    do {
+        free_at += 1 + (int)random_below(&random, STRIDE);
+        outcome = outcome_of_child();
+        outcomes[outcome]++;
+        ck_assert_msg(outcome != WRONG, "instruction %d; seed %" PRIu64, free_at, random.seed);
+    } while (outcome != NOT_FREED || outcomes[NOT_FREED] < OTHERS);
+    ck_assert_uint_gt(outcomes[SEEN], OTHERS);
+}
+END_TEST
+
+static void add_step_tests(TCase *tests)
+{
+    tcase_add_test(tests, a_free_by_another_thread_hurts_no_block);
+}
+
+#else
+
+static void add_step_tests(TCase *tests)
+{
+    (void)tests;
+}
+
+#endif
+
+Suite *alloc_steps_suite(void)
+{
+    Suite *suite = suite_create("alloc_steps");
+    TCase *tests = tcase_create("alloc_steps");
+
+    tcase_set_timeout(tests, 300);
+    add_step_tests(tests);
+    suite_add_tcase(suite, tests);
+    return suite;
+}
