@@ -9,6 +9,7 @@
 #include "option.h"
 #include "random.h"
 #include "remote.h"
+#include "sanitized.h"
 #include "step.h"
 
 #include <fcntl.h>
@@ -21,9 +22,15 @@
 enum {
     SIZE = 40 << 10, /* bytes; a slab of its own, with another one behind it */
     LARGER = 300 << 10,
-    STRIDE = 31, /* instructions from one free to the next, at most */
-    OTHERS = 4,  /* blocks that are taken afterwards */
+    OTHERS = 4, /* blocks that are taken afterwards */
 };
+
+/* Instructions from one free to the next, at most; forks take long under a sanitizer. */
+#ifdef SANITIZED
+enum { STRIDE = 255 };
+#else
+enum { STRIDE = 31 };
+#endif
 
 static char *block, *resized;
 static int free_at; /* the number of the instruction behind which the block is freed */
