@@ -6,13 +6,12 @@
  * these, and forks again.
  */
 #include "check.h"
+#include "clone.h"
 #include <acre/acre.h>
 #include <malloc.h>
-#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 
 #ifndef MADV_WIPEONFORK
 #define MADV_WIPEONFORK 18
@@ -151,21 +150,6 @@ static void test_system(void)
 /* ---- children without handlers ---- */
 
 typedef pid_t make_child(void);
-
-static pid_t clone_child(void)
-{
-    return (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
-}
-
-/* The child has the id 1, in a pid namespace of its own. */
-static pid_t clone_into_namespace(void)
-{
-    pid_t child = (pid_t)syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, NULL, NULL, NULL, NULL);
-    if (child < 0) /* who is not root may do so in a user namespace of its own */
-        child = (pid_t)syscall(SYS_clone, CLONE_NEWPID | CLONE_NEWUSER | SIGCHLD, NULL, NULL, NULL,
-                               NULL);
-    return child;
-}
 
 static bool may_make_namespaces(void)
 {

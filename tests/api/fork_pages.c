@@ -5,8 +5,8 @@
  * one that it has written to.
  */
 #include "check.h"
+#include "clone.h"
 #include "smaps.h"
-#include <signal.h>
 #include <sys/syscall.h>
 
 enum {
@@ -75,13 +75,8 @@ static void add(void *context, const struct smap *map)
 
 typedef pid_t make_child(void);
 
-/* Without any handler, of acre or of libc. */
-static pid_t clone_child(void)
-{
-    return (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
-}
-
-/* The same, and the child allocates: the proof that pages which are written to show. */
+/* Without any handler, of acre or of libc; and the child allocates: the proof that pages which are
+ * written to show. */
 static pid_t clone_child_that_allocates(void)
 {
     pid_t child = clone_child();

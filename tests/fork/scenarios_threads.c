@@ -148,6 +148,8 @@ static void drained_rests(void)
 
 /* ---- the background thread ---- */
 
+enum { BACKGROUND_TRIES = 1000 };
+
 /* The first idle memory starts the thread. On a busy machine it may have decayed before that, and
  * more is made idle. */
 static void before_background(void)
@@ -157,8 +159,10 @@ static void before_background(void)
     child_task.background = true;
     take(1, LARGE);
     drop(0, 1);
-    while (crew_threads() != 2)
+    for (int tries = 0; crew_threads() != 2; tries++) {
+        CHECK(tries < BACKGROUND_TRIES);
         free(malloc(LARGE));
+    }
     while (stats_now().large_stock != 0)
         let_time_pass();
 }

@@ -5,47 +5,16 @@
 #ifndef ACRE_TESTS_UNIT_REMOTE_BLOCKS_H
 #define ACRE_TESTS_UNIT_REMOTE_BLOCKS_H
 
-#include "test.h"
-#include "option.h"
+#include "one_bin.h"
 #include "remote.h"
-#include "slab.h"
 
 #include <pthread.h>
 #include <sched.h>
 
-static struct heap_set set;
-static struct bin bin;
-static struct magazine_entry entries[MAGAZINE_MOST];
-
-static inline void begin(void)
-{
-    heap_set_init(&set, NULL);
-    ck_assert_int_eq(option_set_text("decay", "3600000"), 0);
-}
-
-static inline void begin_bin(size_t size)
-{
-    bin_init(&bin, size_class_of(size), entries);
-}
-
-static inline size_t bytes_in_slabs(void)
-{
-    struct heap_totals totals;
-
-    heap_set_totals(&set, &totals);
-    return totals.in_slabs;
-}
-
 /* A LIVE block, from wherever the owner has one. */
 static inline char *take(void)
 {
-    while (bin.window == 0 && !bin_open_window(&bin))
-        if (!bin_next_slab(&bin) && !bin_make_slab(&bin, &set))
-            ck_abort_msg("no memory");
-    unsigned bit = lowest_bit(bin.window);
-    bin.window &= bin.window - 1;
-    state_set(&bin.window_states[bit], BLOCK_LIVE);
-    return bin.window_base + bit * bin.block_size;
+    return take_address();
 }
 
 static inline struct slab *slab_of(const char *block)

@@ -1,37 +1,11 @@
 /*
- * What the tests of slab.h share: a bin without an arena, blocks taken from it and given back as an
+ * What the tests of slab.h and slab_purge.h share: blocks taken from a bin and given back as an
  * arena does it, and slabs that are full.
  */
 #ifndef ACRE_TESTS_UNIT_SLAB_BLOCKS_H
 #define ACRE_TESTS_UNIT_SLAB_BLOCKS_H
 
-#include "test.h"
-#include "option.h"
-#include "size_class.h"
-#include "slab.h"
-
-static struct heap_set set;
-static struct bin bin;
-static struct magazine_entry entries[MAGAZINE_MOST];
-
-static inline void begin(void)
-{
-    heap_set_init(&set, NULL);
-    ck_assert_int_eq(option_set_text("decay", "3600000"), 0);
-}
-
-static inline void begin_bin(size_t size)
-{
-    bin_init(&bin, size_class_of(size), entries);
-}
-
-static inline size_t bytes_in_slabs(void)
-{
-    struct heap_totals totals;
-
-    heap_set_totals(&set, &totals);
-    return totals.in_slabs;
-}
+#include "one_bin.h"
 
 struct block {
     char *address;
@@ -58,20 +32,13 @@ static inline uint8_t *state_of(struct block block)
 /* The lowest block of the window. */
 static inline struct block take_from_window(void)
 {
-    unsigned bit = lowest_bit(bin.window);
-
-    bin.window &= bin.window - 1;
-    state_set(&bin.window_states[bit], BLOCK_LIVE);
-    return block_at(bin.window_base + bit * bin.block_size);
+    return block_at(take_address_from_window());
 }
 
 /* A block, from wherever there is one. */
 static inline struct block take(void)
 {
-    while (bin.window == 0 && !bin_open_window(&bin))
-        if (!bin_next_slab(&bin) && !bin_make_slab(&bin, &set))
-            ck_abort_msg("no memory");
-    return take_from_window();
+    return block_at(take_address());
 }
 
 /* What the owner's free does where the magazine has room. */

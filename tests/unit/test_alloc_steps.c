@@ -4,6 +4,7 @@
  */
 #include "test.h"
 #include "alloc.h"
+#include "child.h"
 #include "free.h"
 #include "init.h"
 #include "option.h"
@@ -14,7 +15,6 @@
 
 #include <fcntl.h>
 #include <inttypes.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #ifdef CAN_STEP
@@ -50,11 +50,12 @@ static void free_at_step(void)
     if (steps != free_at)
         return;
     step_end();
-    struct slab *slab = heap_slab_of(heap_containing(block), block);
+    struct heap *heap = heap_containing(block);
+    struct slab *slab = heap_slab_of(heap, block);
     uint64_t word = __atomic_load_n(&slab->geometry, __ATOMIC_ACQUIRE);
-    freed = word != 0 && geometry_base(heap_containing(block), geometry_unpack(word)) == block &&
-            remote_free(slab, geometry_unpack(word).class,
-                        geometry_states(heap_containing(block), geometry_unpack(word)));
+    struct slab_geometry g = geometry_unpack(word);
+    freed = word != 0 && geometry_base(heap, g) == block &&
+            remote_free(slab, g.class, geometry_states(heap, g));
 }
 
 static bool overlap(const char *a, size_t a_size, const char *b, size_t b_size)
@@ -62,22 +63,26 @@ static bool overlap(const char *a, size_t a_size, const char *b, size_t b_size)
     return a < b + b_size && b < a + a_size;
 }
 
+/* True if a block that is taken now has nothing of the one that realloc returned. */
+static bool is_apart(size_t size)
+{
+    const char *other = alloc_block(size);
+    return other != NULL && !overlap(other, size, resized, LARGER);
+}
+
 /* True if the block that realloc returned is nobody else's. */
 static bool is_own(void)
 {
     for (int i = 0; i < OTHERS; i++)
-        for (size_t size = SIZE; size <= LARGER; size += LARGER - SIZE) {
-            const char *other = alloc_block(size);
-            if (other == NULL || overlap(other, size, resized, LARGER))
-                return false;
-        }
+        if (!is_apart(SIZE) || !is_apart(LARGER))
+            return false;
     return free_usable_size(resized, "test") >= LARGER;
 }
 
 enum outcome { SEEN, NOT_SEEN, NOT_FREED, WRONG };
 
-/* Runs in a child. */
-static enum outcome resize_and_free(void)
+/* Runs in a child; an enum outcome. */
+static int resize_and_free(void)
 {
     int null = open("/dev/null", O_WRONLY);
     if (null < 0 || dup2(null, STDERR_FILENO) < 0 || option_set_text("abort", "0") != 0)
@@ -91,32 +96,21 @@ static enum outcome resize_and_free(void)
     return resized == NULL ? SEEN : NOT_SEEN;
 }
 
-static enum outcome outcome_of_child(void)
-{
-    int status;
-    pid_t child = fork();
-    if (child == 0)
-        _exit((int)resize_and_free());
-    ck_assert_int_gt(child, 0);
-    ck_assert_int_eq(waitpid(child, &status, 0), child);
-    ck_assert_msg(WIFEXITED(status), "status %#x at instruction %d", status, free_at);
-    return (enum outcome)WEXITSTATUS(status);
-}
-
 START_TEST(a_free_by_another_thread_hurts_no_block)
 {
     struct random random = random_begin();
-    unsigned outcomes[WRONG + 1] = {0};
-    enum outcome outcome;
+    unsigned outcomes[WRONG] = {0};
+    int outcome;
 
     init_start(NULL);
     block = alloc_block(SIZE);
     ck_assert_ptr_nonnull(alloc_block(SIZE));
     do {
         free_at += 1 + (int)random_below(&random, STRIDE);
-        outcome = outcome_of_child();
+        outcome = result_in_child(resize_and_free); /* more than WRONG: it did not exit */
+        ck_assert_msg(outcome < WRONG, "outcome %d at instruction %d; seed %" PRIu64, outcome,
+                      free_at, random.seed);
         outcomes[outcome]++;
-        ck_assert_msg(outcome != WRONG, "instruction %d; seed %" PRIu64, free_at, random.seed);
     } while (outcome != NOT_FREED || outcomes[NOT_FREED] < OTHERS);
     ck_assert_uint_gt(outcomes[SEEN], OTHERS);
 }

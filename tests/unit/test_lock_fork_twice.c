@@ -8,11 +8,10 @@
 #include "lock.h"
 #include "sanitized.h"
 #include "step.h"
+#include "../api/clone.h"
 
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
-#include <sys/syscall.h>
 
 enum { STACK_SIZE = 4 << 20 }; /* bytes; thread-local data of a sanitizer lies on it */
 
@@ -138,19 +137,9 @@ START_TEST(a_vfork_is_not_taken_for_the_fork_before_it)
 }
 END_TEST
 
-/* A child that begins a pid namespace: in it, it has the id 1. */
-static pid_t clone_into_namespace(void)
-{
-    pid_t child = (pid_t)syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, NULL, NULL, NULL, NULL);
-    if (child < 0) /* who is not root may do so in a user namespace of its own */
-        child = (pid_t)syscall(SYS_clone, CLONE_NEWPID | CLONE_NEWUSER | SIGCHLD, NULL, NULL, NULL,
-                               NULL);
-    return child_limited(child);
-}
-
 static int result_in_namespace(int (*check)(void))
 {
-    pid_t child = clone_into_namespace();
+    pid_t child = child_limited(clone_into_namespace());
     if (child == 0)
         _exit(getpid() == 1 ? check() : NOT_EXITED);
     return result_of(child);
@@ -180,7 +169,7 @@ END_TEST
 
 static int begin_nested_namespace(void)
 {
-    pid_t child = clone_into_namespace();
+    pid_t child = child_limited(clone_into_namespace());
     if (child == 0)
         _exit(0);
     return result_of(child);
