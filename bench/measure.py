@@ -163,17 +163,30 @@ def run_once(command, allocator):
     return Sample(usage.ru_utime + usage.ru_stime, usage.ru_utime, wall, figures, failure)
 
 
+def order_of_round(allocators, number):
+    """The allocators as they come in that round.
+
+    What a run leaves behind, free huge pages above all, decides how fast the next one is. So every
+    allocator follows every other one equally often, within as many rounds as there are allocators,
+    or twice as many if their number is odd (Williams, "Experimental designs balanced for the
+    estimation of residual effects of treatments", 1949).
+    """
+    count = len(allocators)
+    places = [(number + ((i + 1) // 2 if i % 2 else -i // 2)) % count for i in range(count)]
+    if count % 2 and number // count % 2:
+        places.reverse()
+    return [allocators[place] for place in places]
+
+
 def interleave(allocators, rounds, command, progress, run=run_once):
     """Runs `command` under each allocator `rounds` times by `run`: name -> list of samples.
 
-    Each round runs all allocators one after the other, so that what slows the machine down for a
-    while slows them all; and each begins with another one, so that no allocator always follows the
-    same other one. After a failure an allocator takes no further part.
+    Each round runs all allocators one after the other, in another order, so that what slows the
+    machine down for a while slows them all. After a failure an allocator takes no further part.
     """
     samples = {allocator.name: [] for allocator in allocators}
     for number in range(rounds):
-        turn = number % len(allocators)
-        for allocator in allocators[turn:] + allocators[:turn]:
+        for allocator in order_of_round(allocators, number):
             mine = samples[allocator.name]
             if mine and mine[-1].failure:
                 continue
@@ -186,8 +199,7 @@ def startup_times(allocators, launches):
     """Microseconds of wall time from the start to the end of `true`: name -> list."""
     times = {allocator.name: [] for allocator in allocators}
     for number in range(launches):
-        turn = number % len(allocators)
-        for allocator in allocators[turn:] + allocators[:turn]:
+        for allocator in order_of_round(allocators, number):
             environment = allocator.environment()
             begin = time.monotonic()
             pid = os.posix_spawnp("true", ["true"], environment)

@@ -33,7 +33,7 @@ ROUNDS = 5
 ROUNDS_QUICK = 2
 SCALE_QUICK = 0.3
 FAILED = "failed"
-METRICS = (report.TIME_LOWEST, report.TIME_MEDIAN, report.PEAK)
+METRICS = (report.TIME_LOWEST, report.TIME_MEDIAN, report.PEAK, report.PAGE_FAULTS)
 
 
 def parse_arguments():
@@ -135,7 +135,8 @@ class ProgramRuns:
         except (OSError, RunFailure, subprocess.SubprocessError) as error:
             return measure.Sample(0, 0, time.monotonic() - begin, {}, str(error) or repr(error))
         return measure.Sample(usage.user + usage.system, usage.user, time.monotonic() - begin,
-                              {report.PEAK: (usage.peak, "bytes")})
+                              {report.PEAK: (usage.peak, "bytes"),
+                               report.PAGE_FAULTS: (usage.page_faults, "number")})
 
 
 def measure_program(program, arguments, allocators, folder, progress):

@@ -29,6 +29,7 @@ class Usage(typing.NamedTuple):
     user: float  # CPU seconds
     system: float
     peak: float  # resident bytes of the largest of them
+    page_faults: float  # those for which no file was read
 
 
 class Process:
@@ -99,7 +100,8 @@ class Process:
         if code:
             what = f"signal {-code}" if code < 0 else f"status {code}"
             raise RunFailure(f"{what} {self._last_error()}".strip())
-        return Usage(figures["user"], figures["system"], figures["peak-rss"])
+        return Usage(figures["user"], figures["system"], figures["peak-rss"],
+                     figures["page-faults"])
 
 
 def wait_until(condition, process, what):

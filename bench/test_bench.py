@@ -3,6 +3,7 @@
 Where BENCH_PROGRAMS names the folder of the built programs, they are tested too.
 """
 
+import itertools
 import os
 import unittest
 import xml.etree.ElementTree
@@ -362,10 +363,25 @@ class Measure(unittest.TestCase):
         self.assertEqual(measure.run_once(["sh", "-c", "kill -SEGV $$"], glibc).failure,
                          "signal 11")
 
-    def test_interleave_rotates(self):
+    def test_each_follows_every_other_equally_often(self):
+        for count in range(1, 9):
+            times = 1 + count % 2
+            orders = [measure.order_of_round(list(range(count)), number)
+                      for number in range(times * count)]
+            pairs = [pair for order in orders for pair in zip(order, order[1:])]
+            self.assertEqual(sorted(pairs), sorted(times * list(itertools.permutations(
+                range(count), 2))), count)
+            self.assertEqual(sorted(order[0] for order in orders),
+                             sorted(times * list(range(count))), count)
+
+    def test_interleave_runs_all(self):
+        ran = []
         both = [measure.Allocator("one"), measure.Allocator("two")]
-        samples = measure.interleave(both, 3, ["true"], lambda: None)
-        self.assertEqual({name: len(mine) for name, mine in samples.items()}, {"one": 3, "two": 3})
+        samples = measure.interleave(both, 2, "true", lambda: None, lambda command, allocator:
+                                     ran.append(allocator.name) or measure.run_once(
+                                         [command], allocator))
+        self.assertEqual({name: len(mine) for name, mine in samples.items()}, {"one": 2, "two": 2})
+        self.assertEqual(ran, ["one", "two", "two", "one"])
 
     def test_failed_allocator_stops(self):
         samples = measure.interleave([measure.Allocator("one")], 3, ["false"], lambda: None)

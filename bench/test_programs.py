@@ -74,6 +74,15 @@ class Processes(Folder):
         self.assertGreater(usage.system, 0)
         self.assertTrue(200 << 20 <= usage.peak < 400 << 20, usage)
 
+    def test_page_faults_are_the_descendants(self):
+        faults = []
+        for pages in (1, 4001):
+            work = f"import mmap; m = mmap.mmap(-1, {pages} << 12); m.madvise(mmap.MADV_NOHUGEPAGE)"
+            touch = f"for page in range({pages}): m[page << 12] = 1"
+            with self.start("sh", "-c", f'"{sys.executable}" -c "{work}\n{touch}"; true') as process:
+                faults.append(process.finish().page_faults)
+        self.assertTrue(3500 < faults[1] - faults[0] < 4500, faults)
+
     def test_peak_is_not_the_drivers(self):
         ballast = bytearray(b"x") * (64 << 20)
         with self.start("true") as process:
@@ -343,7 +352,7 @@ class Driver(Folder):
     def test_run(self):
         sample = self.run_in_mode("")
         self.assertEqual(sample.failure, "")
-        self.assertEqual(list(sample.figures), [report.PEAK])
+        self.assertEqual(list(sample.figures), [report.PEAK, report.PAGE_FAULTS])
         self.assertIn("cpu_lowest", measure.summarize([sample]))
 
     def test_other_output_is_a_failure(self):
@@ -378,7 +387,8 @@ class Driver(Folder):
 
         def summary(seconds):
             return {"cpu_lowest": seconds, "cpu_median": 2 * seconds, "wall_median": 1,
-                    "figures": {report.PEAK: {"value": seconds * (1 << 20), "unit": "bytes"}}}
+                    "figures": {report.PEAK: {"value": seconds * (1 << 20), "unit": "bytes"},
+                                report.PAGE_FAULTS: {"value": 3000 * seconds, "unit": "number"}}}
 
         return {"machine": ["m"], "rounds": 2, "scale": 1, "subject": subject,
                 "allocators": [{"name": name, "version": ""}
@@ -399,6 +409,11 @@ class Driver(Folder):
             ["b", "1.000", "glibc 2.000", "0.50", "0.50", "other failed"],
             ["c", "mine failed", "glibc 1.000", "mine failed", "mine failed", "mine failed"],
             ["geometric mean", "", "", "0.50", "0.50", "0.25"]])
+
+    def test_page_faults_in_a_table(self):
+        table = programs.make_table(self.results(), report.PAGE_FAULTS)
+        self.assertEqual(table.header[1], "mine, thousands")
+        self.assertEqual(table.rows[0], ["a", "3.0", "glibc 6.0", "0.50", "0.50", "0.25"])
 
     def test_table_without_subject(self):
         table = programs.make_table(self.results(None), report.TIME_MEDIAN)

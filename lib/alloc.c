@@ -257,21 +257,13 @@ static void *alloc_quietly(size_t size)
     return block;
 }
 
-/* True if p is a LIVE block of the calling thread's own arena. */
-static ALWAYS_INLINE bool find_own(void *p, struct own_block *own)
-{
-    struct slab *slab;
-    return LIKELY(heap_find_slab(p, &slab)) && slab->owner == thread_arena &&
-           free_finds_own(p, slab, own);
-}
-
 /*
  * Bytes of the block at p, 0 after a misuse was reported. *own is the block if it is the calling
  * thread's, so that it need not be found again; else own->slab is NULL.
  */
 static ALWAYS_INLINE size_t usable_size(void *p, struct own_block *own, const char *function)
 {
-    if (find_own(p, own))
+    if (free_find_own(p, own))
         return own->slab->block_size;
     own->slab = NULL;
     return free_usable_size(p, function);
@@ -305,7 +297,7 @@ static bool resize_in_place(struct slab *slab, size_t usable, size_t size)
 static bool is_still_own(void *p, const struct own_block *own, const void *other)
 {
     struct own_block now;
-    return p != other && find_own(p, &now) && now.slab == own->slab;
+    return p != other && free_find_own(p, &now) && now.slab == own->slab;
 }
 
 void *alloc_resize(void *p, size_t size, const char *function)

@@ -49,8 +49,9 @@ static struct place find_place(struct heap *heap, const void *p)
         return (struct place){.slab = NULL};
     struct slab_geometry g = geometry_unpack(word);
     char *base = geometry_base(heap, g);
+    size_t number;
+    slab_starts_block((size_t)((const char *)p - base), size_class_reciprocals[g.class], &number);
     place.block_size = size_class_sizes[g.class];
-    size_t number = (size_t)((const char *)p - base) / place.block_size;
     if (number < g.count) {
         place.block = base + number * place.block_size;
         place.state = geometry_states(heap, g) + number;
@@ -194,6 +195,9 @@ void free_gave_back(struct slab *slab)
 
 size_t free_usable_size(void *p, const char *function)
 {
+    struct own_block own;
+    if (free_find_own(p, &own))
+        return own.slab->block_size;
     size_t size = 0;
     struct heap *heap = heap_of(p);
     if (heap != NULL) {

@@ -72,6 +72,14 @@ static ALWAYS_INLINE bool free_finds_own(const void *p, struct slab *slab, struc
     return PLAIN_LOAD(*own->state) == BLOCK_LIVE;
 }
 
+/* True if p, which may be anything, is a LIVE block of the calling thread's own arena. */
+static ALWAYS_INLINE bool free_find_own(const void *p, struct own_block *own)
+{
+    struct slab *slab;
+    return LIKELY(heap_find_slab(p, &slab)) && slab->owner == thread_arena &&
+           free_finds_own(p, slab, own);
+}
+
 /* Frees p, an address in a heap, by its unit's descriptor. */
 static ALWAYS_INLINE void free_in_slab(void *p, struct slab *slab, const char *function)
 {

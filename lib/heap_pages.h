@@ -6,9 +6,10 @@
  * It is worth its memory where an arena has so much in use that what is not yet wanted of one more
  * is little: from HEAP_HUGE_FROM units of its first heap on, and in all later heaps. There, by
  * default, units are opened a huge page at a time, and for blocks of less than a unit, most of
- * which are touched where they are used at all, it is asked for and touched at once. It is declined
- * again before anything else happens: the system must not make huge pages of what was given back
- * (khugepaged does where they are asked for).
+ * which are touched where they are used at all, it is asked for and touched at once; for larger
+ * ones where those before them are in use. It is declined again before anything else happens: the
+ * system must not make huge pages of what was given back (khugepaged does where they are asked
+ * for).
  *
  * Lock: the heap lock, but for heap_pages_reserve and heap_pages_open_whole.
  */

@@ -193,13 +193,20 @@ bool os_counts_commit(void)
     return limited || strict;
 }
 
-bool os_is_filled_in(void *page)
+size_t os_filled_in(void *pages, size_t size)
 {
     int saved = errno;
-    unsigned char resident = 0;
-    bool known = mincore(page, os_page_size(), &resident) == 0;
+    unsigned char resident[512];
+    size_t page = os_page_size(), filled = 0;
+    for (size_t done = 0; done < size; done += sizeof resident * page) {
+        size_t part = min_size(size - done, sizeof resident * page);
+        if (mincore((char *)pages + done, part, resident) != 0)
+            break;
+        for (size_t i = 0; i < part / page; i++)
+            filled += (resident[i] & 1) * page;
+    }
     errno = saved;
-    return known && (resident & 1) != 0;
+    return filled;
 }
 
 void os_wait(uint32_t *word, uint32_t expected, unsigned timeout_ms)

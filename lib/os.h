@@ -52,8 +52,14 @@ void os_huge_pages(void *address, size_t size, bool wanted);
  * 2), or RLIMIT_DATA is set. */
 bool os_counts_commit(void);
 
-/* True if the page has memory (mincore). False where the system does not say. */
-bool os_is_filled_in(void *page);
+/* Bytes of the pages that have memory (mincore). 0 where the system does not say. */
+size_t os_filled_in(void *pages, size_t size);
+
+/* True if the page has memory. */
+static inline bool os_is_filled_in(void *page)
+{
+    return os_filled_in(page, os_page_size()) != 0;
+}
 
 /* Marks pages so that a child of fork sees them zeroed (MADV_WIPEONFORK, Linux 4.14). False if the
  * system cannot. */

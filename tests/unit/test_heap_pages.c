@@ -196,6 +196,48 @@ START_TEST(huge_pages_are_not_filled_in_where_they_do_not_fit)
 }
 END_TEST
 
+/* Takes units in the first heap up to this one, each one large block, and uses all their pages but
+ * each one in `spared`; returns the last one, unused. */
+static struct slab *use_up_to(size_t limit, size_t spared)
+{
+    for (;;) {
+        struct slab *slab = try_take_blocks(1, 1);
+        ck_assert_ptr_nonnull(slab);
+        if ((uintptr_t)slab->base % HEAP_SIZE == limit * UNIT_SIZE)
+            return slab;
+        for (size_t page = 0; page < UNIT_SIZE / os_page_size(); page++)
+            if (page % spared != 0)
+                slab->base[page * os_page_size()] = 1;
+    }
+}
+
+START_TEST(huge_pages_are_filled_in_for_large_blocks_whose_like_are_in_use)
+{
+    enum { MOSTLY = 8, TOO_FEW = 3 };
+    bool given = system_gives_huge_pages();
+
+    ck_assert_int_ge(os_is_filled_in(last_page(use_up_to(HEAP_HUGE_FROM, MOSTLY))), given);
+    begin();
+    ck_assert(!os_is_filled_in(last_page(use_up_to(HEAP_HUGE_FROM, TOO_FEW))));
+}
+END_TEST
+
+/* That a huge page has memory does not say that it is in use. */
+START_TEST(after_four_huge_pages_one_is_left_to_page_faults)
+{
+    enum { MOSTLY = 8, IN_A_ROW = 4 };
+    bool given = system_gives_huge_pages();
+    struct slab *slab = use_up_to(HEAP_HUGE_FROM, MOSTLY);
+
+    for (int i = 0; i < IN_A_ROW; i++) {
+        ck_assert_int_ge(os_is_filled_in(last_page(slab)), given);
+        slab = reach(0, HEAP_HUGE_FROM + (size_t)(i + 1) * HEAP_HUGE_UNITS, 1);
+    }
+    ck_assert(!given || !os_is_filled_in(last_page(slab)));
+    ck_assert(heap_set_is_valid(&set));
+}
+END_TEST
+
 /* A child that has lost the holder of the lock takes all that was ever accessible for dirty. */
 START_TEST(huge_pages_of_a_rebuilt_heap_are_counted_once)
 {
@@ -233,6 +275,8 @@ Suite *heap_pages_suite(void)
     tcase_add_test(tests, what_was_used_of_a_huge_page_is_not_known_to_be_zero);
     tcase_add_test(tests, the_rest_of_a_huge_page_decays);
     tcase_add_loop_test(tests, huge_pages_are_not_filled_in_where_they_do_not_fit, 0, 4);
+    tcase_add_test(tests, huge_pages_are_filled_in_for_large_blocks_whose_like_are_in_use);
+    tcase_add_test(tests, after_four_huge_pages_one_is_left_to_page_faults);
     tcase_add_test(tests, huge_pages_of_a_rebuilt_heap_are_counted_once);
     suite_add_tcase(suite, tests);
     return suite;
