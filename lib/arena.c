@@ -8,6 +8,8 @@
 #include "remote.h"
 #include "slab_purge.h"
 
+#include <limits.h>
+
 enum {
     /* Between two looks for idle pages an arena's slabs grow by so many bytes at least, ... */
     GROWTH_LEAST = 4 << 20,
@@ -22,7 +24,8 @@ enum {
     DRAIN_FIRST = 1 << 20,
     DRAIN_LEAST = 64 << 10,
     POOL_IDLE_LEAST = 1 << 20, /* idle bytes that pooled arenas may keep, whatever is in use */
-    RESTS_AT_ONCE = 16,        /* arenas: a bound on what one tick pays for those in the pool */
+    RESTS_AT_ONCE = 8,     /* arenas: a bound on what one call pays for those in the pool, ... */
+    RESTS_PER_DECAY = 128, /* ... so often in a decay, as long as there are more */
 };
 
 struct arena arena_none;
@@ -441,42 +444,79 @@ size_t arena_trim(struct arena *own, bool unmap)
     return bytes;
 }
 
-/* When arena_tick went over everything last: ms, 0 before the first time. Any thread, relaxed. */
-static uint64_t ticked;
+/* When arena_tick went over everything last, and when it let arenas rest last: ms, 0 before the
+ * first time. Any thread, relaxed. */
+static uint64_t ticked, rested;
 
-/* Lets a pooled arena rest that has been in the pool for a decay, if *rests are left. True if it
- * may hold something idle after that. */
-static bool rest_if_due(struct arena *arena, uint64_t now, int *rests)
+/* True if there are more arenas that are to rest than the last look took on. Any thread, relaxed.
+ */
+static bool more_to_rest;
+
+/* True, once, if `*last` is `interval` ms ago; it is `now` then. */
+static bool is_time(uint64_t *last, uint64_t now, uint64_t interval)
 {
-    uint64_t since = __atomic_load_n(&arena->pooled_at, __ATOMIC_RELAXED);
-    if (arena_status(arena) != ARENA_POOLED || __atomic_load_n(&arena->rested, __ATOMIC_RELAXED))
-        return false;
-    if (now < since || now - since < option_value(OPTION_DECAY) || *rests == 0)
-        return true;
-    if (rest_if_pooled(arena))
-        --*rests;
-    return false;
+    uint64_t before = __atomic_load_n(last, __ATOMIC_RELAXED);
+    /* it is above `now` where another thread has read the clock later, and was faster */
+    return now >= before && now - before >= max_size(interval, 1) &&
+           __atomic_compare_exchange_n(last, &before, now, false, __ATOMIC_RELAXED,
+                                       __ATOMIC_RELAXED);
 }
 
-bool arena_tick(uint64_t now)
+/* True if an arena is in the pool and may hold something idle. */
+static bool is_warm(const struct arena *arena)
 {
-    bool idle = false;
-    int rests = RESTS_AT_ONCE;
-    uint64_t last = __atomic_load_n(&ticked, __ATOMIC_RELAXED);
-    /* `last` is above `now` where another thread has read the clock later, and was faster */
-    if (now < last || now - last < max_size(option_value(OPTION_DECAY), 1) ||
-        !__atomic_compare_exchange_n(&ticked, &last, now, false, __ATOMIC_RELAXED,
-                                     __ATOMIC_RELAXED))
+    return arena_status(arena) == ARENA_POOLED &&
+           !__atomic_load_n(&arena->rested, __ATOMIC_RELAXED);
+}
+
+/* Lets `most` arenas rest that have been in the pool for a decay. True if others are warm. */
+static bool rest_some(uint64_t now, unsigned most)
+{
+    bool warm = false, more = false;
+    __atomic_store_n(&rested, now, __ATOMIC_RELAXED);
+    for (struct arena *arena = arena_first(); arena != NULL && !more; arena = arena_next(arena)) {
+        if (!is_warm(arena))
+            continue;
+        uint64_t since = __atomic_load_n(&arena->pooled_at, __ATOMIC_RELAXED);
+        if (now < since || now - since < option_value(OPTION_DECAY))
+            warm = true;
+        else if (most == 0)
+            more = true;
+        else if (rest_if_pooled(arena))
+            most--;
+    }
+    __atomic_store_n(&more_to_rest, more, __ATOMIC_RELAXED);
+    return warm || more;
+}
+
+/* As arena_tick; lets at most so many arenas rest. */
+static bool tick(uint64_t now, unsigned rests)
+{
+    uint64_t decay = option_value(OPTION_DECAY);
+    if (!is_time(&ticked, now, decay)) {
+        if (__atomic_load_n(&more_to_rest, __ATOMIC_RELAXED) &&
+            is_time(&rested, now, decay / RESTS_PER_DECAY))
+            rest_some(now, rests);
         return true;
+    }
+    bool idle = rest_some(now, rests);
     for (struct arena *arena = arena_first(); arena != NULL; arena = arena_next(arena)) {
         heap_set_tick(&arena->heaps, now);
-        if (rest_if_due(arena, now, &rests))
-            idle = true;
         if (remote_tick(&arena->heaps) || heap_set_is_aging(&arena->heaps))
             idle = true;
     }
     large_tick(now);
     return idle || large_is_aging();
+}
+
+bool arena_tick(uint64_t now)
+{
+    return tick(now, RESTS_AT_ONCE);
+}
+
+bool arena_tick_patiently(uint64_t now)
+{
+    return tick(now, UINT_MAX);
 }
 
 struct arena *arena_first(void)

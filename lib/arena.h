@@ -113,12 +113,16 @@ size_t arena_trim(struct arena *own, bool unmap);
 /*
  * Once in OPTION_DECAY, for the whole process, by whichever thread comes by: gives the free units
  * of all arenas and the LARGE extents back that have been idle for so long, all that arenas hold
- * idle which have been in the pool for so long (some arenas at a time), and the pages of what was
- * freed remotely to threads that have not collected since the last time. `now` is os_now_ms().
- * Returns false if all was looked at and nothing is left that a later call would give back. The
- * caller holds no lock; cheap while it is not yet time.
+ * idle which have been in the pool for so long, and the pages of what was freed remotely to threads
+ * that have not collected since the last time. Of pooled arenas a call takes on some, and more
+ * often than once in a decay as long as there are others. `now` is os_now_ms(). Returns false if
+ * all was looked at and nothing is left that a later call would give back. The caller holds no
+ * lock; cheap while it is not yet time.
  */
 bool arena_tick(uint64_t now);
+
+/* The same for a thread that keeps nobody waiting: takes on all pooled arenas that are due. */
+bool arena_tick_patiently(uint64_t now);
 
 /* The newest arena and the one made before `arena`, for walking all of them; no lock. */
 struct arena *arena_first(void);

@@ -56,7 +56,7 @@ static bool work(void)
     /* nothing is derived from anything under this lock: nothing to rebuild */
     lock_acquire(&background.lock);
     if (!flag_load(&background.ended))
-        idle = arena_tick(os_now_ms());
+        idle = arena_tick_patiently(os_now_ms());
     lock_release(&background.lock);
     return idle;
 }

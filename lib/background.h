@@ -1,7 +1,7 @@
 /*
- * The background thread, if the option asks for it: calls arena_tick about twice in a decay as long
- * as memory is idle that falls due, so that it goes back to the system also when all other threads
- * sleep. It has no arena, and allocates nothing.
+ * The background thread, if the option asks for it: calls arena_tick_patiently about twice in a
+ * decay as long as memory is idle that falls due, so that it goes back to the system also when all
+ * other threads sleep. It has no arena, and allocates nothing.
  *
  * It is started by the constructor. It does not exist in a child of fork, and is started again
  * there as soon as something is idle, by the thread that made it so, at the end of a slow path:

@@ -238,6 +238,73 @@ START_TEST(a_tick_lets_a_pooled_arena_rest)
 }
 END_TEST
 
+/* ---- Many arenas in the pool ---- */
+
+enum { THREADS = 100 };
+
+static struct arena *arenas[THREADS];
+static pthread_barrier_t all_have_one;
+
+static void *use_an_arena(void *place)
+{
+    free_block(alloc_block(1));
+    *(struct arena **)place = thread_arena;
+    pthread_barrier_wait(&all_have_one);
+    return NULL;
+}
+
+static void fill_the_pool(void)
+{
+    pthread_t threads[THREADS];
+
+    pthread_barrier_init(&all_have_one, NULL, THREADS);
+    for (int i = 0; i < THREADS; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, use_an_arena, &arenas[i]), 0);
+    for (int i = 0; i < THREADS; i++)
+        ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
+}
+
+static int count_rested(void)
+{
+    int count = 0;
+
+    for (int i = 0; i < THREADS; i++)
+        count += arenas[i]->rested;
+    return count;
+}
+
+START_TEST(many_pooled_arenas_rest_within_a_decay_some_at_a_time)
+{
+    uint64_t now = due(1);
+
+    fill_the_pool();
+    ck_assert(arena_tick(now));
+    int at_once = count_rested();
+    ck_assert_int_gt(at_once, 0);
+    ck_assert_int_lt(at_once, THREADS / 2);
+    arena_tick(now); /* at the same time: nothing more */
+    ck_assert_int_eq(count_rested(), at_once);
+    for (int calls = 1; calls * at_once < THREADS; calls++) {
+        ck_assert_int_eq(count_rested(), calls * at_once);
+        now += DECAY / THREADS;
+        ck_assert(arena_tick(now));
+    }
+    ck_assert_int_eq(count_rested(), THREADS);
+    for (int i = 0; i < THREADS; i++)
+        ck_assert(arena_is_valid(arenas[i]));
+}
+END_TEST
+
+START_TEST(a_patient_tick_lets_all_pooled_arenas_rest)
+{
+    fill_the_pool();
+    ck_assert(!arena_tick_patiently(due(1)));
+    ck_assert_int_eq(count_rested(), THREADS);
+}
+END_TEST
+
+/* ---- Drained arenas ---- */
+
 /* What a dead thread's arena has idle after all its blocks were freed by the caller, who holds
  * `in_use` blocks of its own meanwhile. */
 static size_t idle_after_remote_frees(size_t in_use)
@@ -434,6 +501,8 @@ Suite *arena_idle_suite(void)
     tcase_add_test(tests, a_tick_comes_once_in_a_decay);
     tcase_add_test(tests, a_tick_purges_what_was_freed_to_a_sleeping_thread);
     tcase_add_test(tests, a_tick_lets_a_pooled_arena_rest);
+    tcase_add_test(tests, many_pooled_arenas_rest_within_a_decay_some_at_a_time);
+    tcase_add_test(tests, a_patient_tick_lets_all_pooled_arenas_rest);
     tcase_add_test(tests, a_drained_arena_keeps_what_is_little_beside_what_is_in_use);
     tcase_add_test(tests, a_drained_arena_gives_back_what_is_much);
     tcase_add_test(tests, a_tick_gives_back_the_large_stock);
