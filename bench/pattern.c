@@ -319,6 +319,36 @@ static void realloc_vectors(const struct job *job)
     table_free(table, slots * sizeof(*table));
 }
 
+/* `work` buffers, `argument` at a time, that grow in turn by halves from 1 KiB to a random size of
+ * up to 1 MiB; every page of them is touched. */
+static void realloc_buffers(const struct job *job)
+{
+    size_t slots = job->argument;
+    struct rng rng = rng_make(0);
+    struct buffer {
+        char *bytes;
+        size_t size, limit;
+    } *table = table_make(slots * sizeof(*table));
+
+    for (uint64_t begun = 0; begun < job->work;) {
+        struct buffer *buffer = &table[rng_below(&rng, (uint32_t)slots)];
+        size_t touched = buffer->size;
+        if (buffer->size >= buffer->limit) {
+            free(buffer->bytes);
+            *buffer = (struct buffer){NULL, KIB, KIB + rng_below(&rng, MIB)};
+            touched = 0;
+            begun++;
+        } else {
+            buffer->size += buffer->size / 2;
+        }
+        buffer->bytes = need(realloc(buffer->bytes, buffer->size));
+        touch_pages(buffer->bytes, touched, buffer->size);
+    }
+    for (size_t i = 0; i < slots; i++)
+        free(table[i].bytes);
+    table_free(table, slots * sizeof(*table));
+}
+
 /* Buffers of 1 .. 32 MiB, `argument` of them alive, every page touched; `work` buffers. */
 static void large_buffers(const struct job *job)
 {
@@ -406,6 +436,7 @@ static const struct pattern patterns[] = {
     {"realloc-steps", realloc_steps, {64 * KIB, 256, 1}},
     {"realloc-doubling", realloc_doubling, {64 * KIB, 1024, 1}},
     {"realloc-vectors", realloc_vectors, {1000, 1000000, 1}},
+    {"realloc-buffers", realloc_buffers, {4, 20000, 1}},
     {"large", large_buffers, {8, 200, 1}},
     {"calloc-64", calloc_pairs, {64, 20000000, 1}},
     {"calloc-4k", calloc_pairs, {4 * KIB, 5000000, 1}},
