@@ -18,7 +18,8 @@ void crew_survived(void);
 /* How many threads the process has, also such as were not started here. */
 size_t crew_threads(void);
 
-/* Waits until all threads but this one sleep. */
+/* Waits until each thread but this one has ended, or sleeps at its place: the library's own between
+ * two looks, any at a semaphore. Not for a process with threads in crew_sleep_for_ever. */
 void crew_wait_for_others(void);
 
 /* Ends when the process does: for threads that keep what they have. */

@@ -15,6 +15,7 @@ enum {
     LITTLE = 64 << 10, /* bytes that the process still gets: less than any heap */
     MIDDLE = 20000,    /* a size that is not under test; it has a magazine */
     NO_PAGES = 4000,   /* less than a page: such a block is never LARGE instead */
+    UNIT = 65536,      /* the smallest block that is a slab of its own is one unit */
 };
 
 /* The arena, which goes into the pool, has blocks in its magazines alone. */
@@ -105,6 +106,45 @@ static void unmap_empty(void)
     CHECK(stats_now().large_blocks == 1 && stats_now().mapped < mapped);
 }
 
+/*
+ * The arena's second heap is empty when the arena is flushed, and not before: of its slabs one has
+ * blocks in the magazine and free, and none of the other's was collected since another thread freed
+ * them.
+ */
+static size_t second_heap; /* its first block's place among the blocks */
+
+static void drop_remotely(void)
+{
+    drop(second_heap, block_count - second_heap);
+}
+
+static void prepare_flush(void)
+{
+    begin();
+    take_heap(BIG);
+    take_heap(UNIT);
+    size_t heaps = stats_now().heaps;
+    second_heap = block_count;
+    take_slab(SMALL);
+    CHECK(stats_now().heaps == heaps + 1);
+    in_ended_thread(drop_remotely);
+    take(3, MEDIUM);
+    drop(block_count - 3, 3);
+    CHECK(slabs_of(SMALL) == 1 && slabs_of(MEDIUM) == 1);
+    pressure_on_address_space(LITTLE);
+}
+
+/* Nothing leads to the heap's blocks any more: the next one is found where it is mapped again. */
+static void flush(void)
+{
+    size_t heaps = stats_now().heaps;
+    unmap_empty();
+    CHECK(slabs_of(SMALL) == 0 && slabs_of(MEDIUM) == 0);
+    pressure_end();
+    take(1, MEDIUM);
+    CHECK(stats_now().heaps == heaps && slabs_of(MEDIUM) == 1);
+}
+
 /* The units of the second heap have been unmapped. */
 static void prepare_extend(void)
 {
@@ -163,6 +203,7 @@ const struct scenario scenarios_pressure[] = {
      .range = 32 * MIB,
      .prepare = prepare_empty_heap,
      .run = unmap_empty},
+    {"pressure_flush", {BIG, MEDIUM}, .range = 32 * MIB, .prepare = prepare_flush, .run = flush},
     {"pressure_extend", {BIG}, .range = 32 * MIB, .prepare = prepare_extend, .run = extend},
     {"pressure_refusal",
      {BIG, NO_PAGES},
