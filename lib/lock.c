@@ -175,9 +175,11 @@ static bool try_to_arm(uint32_t *alive)
     }
     if (seen == ALIVE_ARMING)
         return false;
-    /* in a process that vfork made, which runs on its parent's memory, the first thread is not the
-     * survivor that is missing here */
+    /* A process that vfork made runs on its parent's memory, and its first thread is not the
+     * survivor that is missing here. Its id is another one, unless both begin a pid namespace; then
+     * that thread was seen since the fork, as the survivor was not. */
     if (first && lock_fork_state.counted_in == os_process_id() &&
+        thread_birth_plus_1 != lock_generation() + 1 &&
         __atomic_load_n(&lock_fork_state.survivor_missing, __ATOMIC_RELAXED))
         note_survivor(lock_generation());
     return true;
