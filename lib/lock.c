@@ -175,9 +175,11 @@ static bool try_to_arm(uint32_t *alive)
     }
     if (seen == ALIVE_ARMING)
         return false;
-    /* in a process that vfork made, which runs on its parent's memory, the first thread is not the
-     * survivor that is missing here */
+    /* A process that vfork made runs on its parent's memory, and its first thread is not the
+     * survivor that is missing here. Its id is another one, unless both begin a pid namespace; then
+     * that thread was seen since the fork, as the survivor was not. */
     if (first && lock_fork_state.counted_in == os_process_id() &&
+        thread_birth_plus_1 != lock_generation() + 1 &&
         __atomic_load_n(&lock_fork_state.survivor_missing, __ATOMIC_RELAXED))
         note_survivor(lock_generation());
     return true;
@@ -212,12 +214,24 @@ void lock_about_to_fork(void)
     thread_forks_plus_1 = lock_generation() + 1;
 }
 
+/*
+ * True if the handler has to count. A child handler of somebody else's may have come before it and
+ * have taken a lock, or have forked: then this process has been counted, as a child of that fork
+ * or by the page. Where the id is that of the process that counted last by chance the page tells
+ * later, if there is one.
+ */
+static bool is_to_be_counted(uint32_t before)
+{
+    return before + 1 == thread_forks_plus_1 &&
+           (lock_fork_state.alive == NULL || lock_fork_state.counted_in != os_process_id());
+}
+
 void lock_forked(void)
 {
-    /* Somebody else's handler may have come first and have taken a lock: then it is done. The page
-     * would tell too, but where the system has no page of zeroes to share, reading it makes one. */
+    /* The page would tell too, but where the system has no page of zeroes to share, reading it
+     * makes one. */
     uint32_t before = lock_generation();
-    if (before + 1 == thread_forks_plus_1) {
+    if (is_to_be_counted(before)) {
         begin_generation(before, true);
         /* the child of a process with id 1 may be the first of another namespace and have that id,
          * too: it would take this count for its own, unless the page says otherwise */

@@ -4,8 +4,15 @@
 
 #include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
+
+#ifndef MADV_WIPEONFORK
+#define MADV_WIPEONFORK 18
+#endif
 
 static inline pid_t clone_with(unsigned long flags)
 {
@@ -23,6 +30,40 @@ static inline pid_t clone_into_namespace(void)
     pid_t child = clone_with(CLONE_NEWPID);
     /* who is not root may do so in a user namespace of its own */
     return child >= 0 ? child : clone_with(CLONE_NEWPID | CLONE_NEWUSER);
+}
+
+/*
+ * A child as vfork makes it, on its parent's memory while the calling thread is suspended, which
+ * calls run(NULL) on another stack; it begins a pid namespace, so it has the id 1.
+ */
+static inline pid_t clone_sharing_into_namespace(int (*run)(void *))
+{
+    enum { STACK = 256 << 10 }; /* bytes */
+    static char stack[STACK] __attribute__((aligned(16)));
+    int flags = CLONE_VM | CLONE_VFORK | CLONE_NEWPID | SIGCHLD;
+    pid_t child = clone(run, stack + STACK, flags, NULL);
+    return child >= 0 ? child : clone(run, stack + STACK, flags | CLONE_NEWUSER, NULL);
+}
+
+/* True if pid namespaces may be made here. */
+static inline bool clone_may_make_namespaces(void)
+{
+    pid_t child = clone_into_namespace();
+    int status = 1;
+    if (child == 0)
+        _exit(0);
+    return child > 0 && waitpid(child, &status, 0) == child && status == 0;
+}
+
+/* True if the kernel tells of a child without handlers, by a page that it wipes: since Linux 4.14.
+ */
+static inline bool clone_is_noticed(void)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    void *memory = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    bool can = memory != MAP_FAILED && madvise(memory, page, MADV_WIPEONFORK) == 0;
+    munmap(memory, page);
+    return can;
 }
 
 #endif

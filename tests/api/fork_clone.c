@@ -11,11 +11,6 @@
 #include <malloc.h>
 #include <signal.h>
 #include <spawn.h>
-#include <sys/mman.h>
-
-#ifndef MADV_WIPEONFORK
-#define MADV_WIPEONFORK 18
-#endif
 
 enum {
     THREADS = 3,
@@ -111,6 +106,14 @@ static void allocate_for_parent(void)
     }
 }
 
+static void free_what_is_left(void)
+{
+    for (size_t i = 0; i < LEFT; i++) {
+        CHECK(is_filled(left[i], size_of_left(i), (unsigned)i));
+        free(left[i]);
+    }
+}
+
 static void test_vfork_allocates(void)
 {
     for (int i = 0; i < CHILDREN; i++) {
@@ -120,10 +123,22 @@ static void test_vfork_allocates(void)
             _exit(0);
         }
         check_child(child);
-        for (size_t at = 0; at < LEFT; at++) {
-            CHECK(is_filled(left[at], size_of_left(at), (unsigned)at));
-            free(left[at]);
-        }
+        free_what_is_left();
+    }
+}
+
+static int allocate_and_end(void *unused)
+{
+    (void)unused;
+    allocate_for_parent();
+    return 0;
+}
+
+static void test_vfork_into_namespace(void)
+{
+    for (int i = 0; i < CHILDREN; i++) {
+        check_child(clone_sharing_into_namespace(allocate_and_end));
+        free_what_is_left();
     }
 }
 
@@ -150,16 +165,6 @@ static void test_system(void)
 /* ---- children without handlers ---- */
 
 typedef pid_t make_child(void);
-
-static bool may_make_namespaces(void)
-{
-    pid_t child = clone_into_namespace();
-    if (child == 0)
-        _exit(0);
-    if (child > 0)
-        check_child(child);
-    return child > 0;
-}
 
 /* Each child makes one of its own, up to `depth`. */
 static void live(make_child *make, int depth)
@@ -228,17 +233,6 @@ static void test_thread_first(make_child *make)
     check_child(child);
 }
 
-/* The kernel tells of such a child by a page that it wipes; since Linux 4.14. */
-static bool kernel_wipes(void)
-{
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    void *memory = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    CHECK(memory != MAP_FAILED);
-    bool can = madvise(memory, page, MADV_WIPEONFORK) == 0;
-    CHECK(munmap(memory, page) == 0);
-    return can;
-}
-
 /* Unlike the signal's default, this ends the first process of a pid namespace, too. */
 static void end_hanging(int signal_number)
 {
@@ -258,12 +252,14 @@ int main(void)
         CHECK(pthread_create(&threads[i], NULL, churn, (void *)(uintptr_t)i) == 0);
     test_vfork();
     test_vfork_allocates();
+    if (clone_may_make_namespaces())
+        test_vfork_into_namespace();
     test_spawn();
     test_system();
-    if (kernel_wipes()) {
+    if (clone_is_noticed()) {
         test_without_handlers(clone_child);
         test_thread_first(clone_child);
-        if (may_make_namespaces()) {
+        if (clone_may_make_namespaces()) {
             test_without_handlers(clone_into_namespace);
             test_thread_first(clone_into_namespace);
         } else {

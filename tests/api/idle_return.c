@@ -11,9 +11,9 @@
 
 enum {
     THREADS = 4,
-    BLOCK = 1024,   /* bytes */
-    COUNT = 16384,  /* blocks of each thread: 64 MiB in all */
-    PATIENCE = 300, /* looks, a tenth of a second apart */
+    BLOCK = 1024,    /* bytes */
+    COUNT = 16384,   /* blocks of each thread: 64 MiB in all */
+    PATIENCE = 2000, /* looks, a tenth of a second apart: after that it hangs */
 };
 
 #define IDLE ((size_t)THREADS * COUNT * BLOCK)

@@ -1,7 +1,9 @@
 /*
- * 2000 threads alive at once, each with blocks of its own; neighbours free each other's.
+ * 2000 threads alive at once, each with blocks of its own; neighbours free each other's. When all
+ * have ended no block of theirs is live, and there is an arena for each of them at most.
  */
 #include "check.h"
+#include <acre/acre.h>
 
 enum {
     THREADS = 2000,
@@ -34,11 +36,20 @@ static void *run_thread(void *argument)
     return NULL;
 }
 
+static struct acre_stats stats_now(void)
+{
+    struct acre_stats stats;
+    CHECK(acre_stats(&stats, sizeof(stats)) == 0);
+    return stats;
+}
+
 int main(void)
 {
     static pthread_t threads[THREADS];
     pthread_attr_t attributes;
     check_begin();
+    free(hide(malloc(100)));
+    struct acre_stats before = stats_now();
     CHECK(pthread_attr_init(&attributes) == 0);
     CHECK(pthread_attr_setstacksize(&attributes, STACK) == 0);
     CHECK(pthread_barrier_init(&all_allocated, NULL, THREADS) == 0);
@@ -50,5 +61,12 @@ int main(void)
     }
     for (size_t i = 0; i < THREADS; i++)
         CHECK(pthread_join(threads[i], NULL) == 0);
+    struct acre_stats after = stats_now();
+    printf("live blocks: %zu before, %zu after; %zu arenas\n", before.small_blocks,
+           after.small_blocks, after.arenas);
+    CHECK(after.arenas <= before.arenas + THREADS);
+    /* libc keeps the stacks of some threads, and a block for each */
+    CHECK(after.small_blocks < before.small_blocks + THREADS);
+    CHECK(after.large_blocks == before.large_blocks);
     return 0;
 }

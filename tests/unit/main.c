@@ -48,6 +48,7 @@ static const struct {
     {"arena", arena_suite},
     {"arena_fork", arena_fork_suite},
     {"arena_idle", arena_idle_suite},
+    {"arena_steps", arena_steps_suite},
     {"background", background_suite},
     {"alloc", alloc_suite},
     {"alloc_steps", alloc_steps_suite},

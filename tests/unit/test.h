@@ -13,6 +13,7 @@ Suite *alloc_trace_suite(void);
 Suite *arena_suite(void);
 Suite *arena_fork_suite(void);
 Suite *arena_idle_suite(void);
+Suite *arena_steps_suite(void);
 Suite *background_suite(void);
 Suite *bits_suite(void);
 Suite *extents_suite(void);

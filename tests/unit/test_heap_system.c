@@ -3,6 +3,7 @@
  */
 #include "test.h"
 #include "capture.h"
+#include "heap_pages.h"
 #include "heap_runs.h"
 #include "os.h"
 #include "sanitized.h"
@@ -104,6 +105,79 @@ START_TEST(one_empty_heap_is_kept_and_others_retire)
 }
 END_TEST
 
+/* A heap without a free unit, off the list of roomy ones, and its slabs. */
+struct full_heap {
+    struct heap *heap;
+    struct slab *slabs[64];
+    int count;
+};
+
+/* Takes runs of so many units in the heap until it has none left. */
+static void take_all(struct full_heap *full, unsigned units)
+{
+    for (;;) {
+        struct slab_geometry geometry = geometry_of(units, units);
+        heap_set_lock(&set);
+        struct slab *slab = heap_take(full->heap, &geometry);
+        heap_set_unlock(&set);
+        if (slab == NULL)
+            return;
+        heap_show_slab(slab);
+        full->slabs[full->count++] = slab;
+    }
+}
+
+/* Fills the next heap; all others are full. */
+static void fill_next_heap(struct full_heap *full)
+{
+    full->slabs[0] = take(SLAB_MAX_UNITS);
+    full->count = 1;
+    full->heap = slab_heap(full->slabs[0]);
+    take_all(full, SLAB_MAX_UNITS);
+    take_all(full, 1);
+    ck_assert(!list_contains(&full->heap->roomy));
+}
+
+/* Gives all slabs back but the first `left`. */
+static void give_all_but(struct full_heap *full, int left)
+{
+    while (full->count > left)
+        heap_set_give(&set, full->slabs[--full->count]);
+}
+
+/* True if the heap's units can be accessed; its first one stands for all. */
+static bool is_open(const struct full_heap *full)
+{
+    return is_accessible(heap_unit_address(full->heap, full->heap->first_unit));
+}
+
+START_TEST(the_first_roomy_heap_is_the_empty_one_that_is_kept)
+{
+    struct full_heap a, b, c;
+
+    fill_next_heap(&b); /* not in the order of the list below */
+    fill_next_heap(&a);
+    fill_next_heap(&c);
+    give_all_but(&a, 1); /* the first on the list, but not empty */
+    give_all_but(&b, 0);
+    ck_assert(is_open(&a) && is_open(&b) && is_open(&c));
+    give_all_but(&a, 0);
+    ck_assert(is_open(&a) && !is_open(&b) && is_open(&c));
+    ck_assert(heap_set_is_valid(&set));
+
+    /* a heap that has retired before is not one that keeps its memory */
+    struct slab *slab = take(1);
+    ck_assert_ptr_eq(slab_heap(slab), a.heap);
+    give_all_but(&c, 0);
+    ck_assert(is_open(&a) && !is_open(&b) && is_open(&c));
+    heap_set_give(&set, slab);
+    ck_assert(is_open(&a) && !is_open(&b) && !is_open(&c));
+    /* of what is free, that heap's units alone have memory */
+    ck_assert_uint_eq(totals().free_dirty, (size_t)heap_unit_count(a.heap) * UNIT_SIZE);
+    ck_assert(heap_set_is_valid(&set));
+}
+END_TEST
+
 /* Takes a run, dirties it and gives it back. */
 static char *dirty_a_run(unsigned units)
 {
@@ -159,6 +233,43 @@ START_TEST(dirty_memory_is_bounded)
     ck_assert_uint_eq(totals().free_dirty, 8 * UNIT_SIZE);
     heap_set_give(&set, other);
     ck_assert_uint_eq(totals().free_dirty, 0);
+}
+END_TEST
+
+/* Sees to it that the system does not purge all of a run: locks it, or, where that is forbidden,
+ * unmaps its last page. */
+static void make_unpurgeable(char *base, size_t size)
+{
+    /* past libc: the sanitizers make mlock a function that does nothing */
+    if (syscall(SYS_mlock, base, size) != 0)
+        ck_assert(os_unmap(base + size - os_page_size(), os_page_size()));
+    ck_assert(!os_purge(base, size));
+}
+
+START_TEST(what_the_system_does_not_purge_is_not_tried_again_at_each_free)
+{
+    enum { REFUSED = SLAB_MAX_UNITS, MORE = REFUSED / 8 };
+    struct slab *refused = take(REFUSED);
+    take(1); /* stays: a run of free units is purged as a whole or not at all */
+    struct slab *first = take(MORE), *last = take(1), *again = take(1);
+    char *base = first->base;
+
+    set_option("decay", "0");
+    make_unpurgeable(refused->base, bytes_of(refused));
+    heap_set_give(&set, refused);
+    ck_assert_uint_eq(totals().free_dirty, REFUSED * UNIT_SIZE);
+    /* so many more are not worth another try, ... */
+    *base = 1;
+    heap_set_give(&set, first);
+    ck_assert_uint_eq(totals().free_dirty, (REFUSED + MORE) * UNIT_SIZE);
+    ck_assert_int_eq(*base, 1);
+    /* ... and one more is */
+    heap_set_give(&set, last);
+    ck_assert_uint_eq(totals().free_dirty, REFUSED * UNIT_SIZE);
+    ck_assert_int_eq(*base, 0);
+    heap_set_give(&set, again);
+    ck_assert_uint_eq(totals().free_dirty, (REFUSED + 1) * UNIT_SIZE);
+    ck_assert(heap_set_is_valid(&set));
 }
 END_TEST
 
@@ -359,10 +470,12 @@ Suite *heap_system_suite(void)
     tcase_add_checked_fixture(tests, begin, NULL);
     tcase_add_test(tests, a_heap_may_run_out_of_lines);
     tcase_add_test(tests, one_empty_heap_is_kept_and_others_retire);
+    tcase_add_test(tests, the_first_roomy_heap_is_the_empty_one_that_is_kept);
     tcase_add_test(tests, purging_gives_contents_back);
     tcase_add_test(tests, what_is_not_purged_is_not_known_to_be_zero);
     tcase_add_test(tests, no_decay_means_purged_at_once);
     tcase_add_test(tests, dirty_memory_is_bounded);
+    tcase_add_test(tests, what_the_system_does_not_purge_is_not_tried_again_at_each_free);
     tcase_add_test(tests, free_units_decay);
     tcase_add_test(tests, units_in_use_do_not_decay);
     tcase_add_test(tests, empty_heaps_give_address_space_back);

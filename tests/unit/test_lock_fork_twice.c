@@ -101,16 +101,29 @@ END_TEST
 
 static struct lock other = {.rank = LOCK_RANK_LARGE};
 
+static bool is_seen; /* the thread that calls vfork has taken a lock in its process */
+
+static void *take_and_give(void *unused)
+{
+    lock_acquire(&lock);
+    lock_release(&lock);
+    return unused;
+}
+
 /* By another thread than the one that forked, which has not been seen yet. */
 static int take_in_vfork(void)
 {
+    pthread_t thread;
     void *held;
-    take_and_count(); /* nobody knows what the first thread holds */
-    if (lock_find_survivor(&held))
+    if (is_seen)
+        take_and_give(NULL);
+    else if (pthread_create(&thread, NULL, take_and_give, NULL) != 0 ||
+             pthread_join(thread, NULL) != 0)
+        return NOT_EXITED;
+    if (lock_find_survivor(&held)) /* nobody knows what the first thread holds */
         return 1;
     pid_t child = vfork();
     if (child == 0) {
-        lock_release(&lock);
         lock_acquire(&lock);
         _exit(0);
     }
@@ -132,6 +145,7 @@ static int take_in_vfork_of_thread(void)
 /* By vfork a thread becomes the first one of a process, but not of that whose memory it is. */
 START_TEST(a_vfork_is_not_taken_for_the_fork_before_it)
 {
+    is_seen = _i != 0;
     lock_init();
     ck_assert_int_eq(result_in_child(take_in_vfork_of_thread), 0);
 }
@@ -167,6 +181,22 @@ START_TEST(a_fork_into_a_namespace_is_counted)
 }
 END_TEST
 
+/* The id that was noted is made this process's own, as it is by chance in a namespace of others. */
+static int take_with_same_id(void)
+{
+    lock_fork_state.counted_in = getpid();
+    return take_and_count();
+}
+
+START_TEST(a_fork_to_the_same_id_is_counted_by_its_first_thread)
+{
+    taker = take_with_same_id;
+    lock_init();
+    lock_about_to_fork();
+    ck_assert_int_eq(result_in_child(take_in_child_of_thread), 2);
+}
+END_TEST
+
 static int begin_nested_namespace(void)
 {
     pid_t child = child_limited(clone_into_namespace());
@@ -182,7 +212,8 @@ static bool may_make_namespaces(void)
 
 static void add_untraced_tests(TCase *forks)
 {
-    tcase_add_test(forks, a_vfork_is_not_taken_for_the_fork_before_it);
+    tcase_add_loop_test(forks, a_vfork_is_not_taken_for_the_fork_before_it, 0, 2);
+    tcase_add_test(forks, a_fork_to_the_same_id_is_counted_by_its_first_thread);
     tcase_add_loop_test(forks, a_fork_into_a_namespace_is_counted, 0,
                         may_make_namespaces() ? TAKERS : 0);
 }

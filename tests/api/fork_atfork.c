@@ -1,0 +1,206 @@
+/*
+ * Forks from atfork handlers, each of the three kinds, some registered before acre can have
+ * registered its own (from the executable's preinit function), some after it, while other threads
+ * allocate. The child of such a fork goes on with the fork that it interrupted, and all processes
+ * use what they have inherited.
+ */
+#include "check.h"
+#include <acre/acre.h>
+#include <gnu/libc-version.h>
+#include <malloc.h>
+
+enum kind { PREPARE, PARENT, CHILD, KINDS };
+
+enum {
+    HANDLERS = 2 * KINDS, /* the early ones, then the late ones */
+    NOT_FORKED = -1,
+    BLOCKS = 60,
+    FORKS = 40,
+    CHILD_SECONDS = 60, /* a child that lives longer hangs */
+};
+
+static char *blocks[BLOCKS];
+static int chosen = -1; /* the handler that forks; -1: none */
+static bool in_handler; /* handlers of the inner fork do nothing */
+static pid_t inner;     /* what the inner fork returned, or NOT_FORKED */
+static unsigned runs;   /* of the chosen handler */
+static bool use_before; /* the handlers allocate before they fork */
+
+static size_t size_of(size_t block)
+{
+    return block == 0 ? 1200000 : 1 + block * block * 5;
+}
+
+static void replace_blocks(void)
+{
+    for (size_t i = 0; i < BLOCKS; i++) {
+        size_t filled = size_of(i) < 4096 ? size_of(i) : 4096;
+        if (blocks[i] != NULL)
+            CHECK(is_filled(blocks[i], filled, (unsigned)i));
+        free(blocks[i]);
+        blocks[i] = malloc(size_of(i));
+        CHECK(blocks[i] != NULL);
+        fill(blocks[i], filled, (unsigned)i);
+    }
+}
+
+static pid_t has_sleeper; /* a process with a second thread */
+static pthread_barrier_t asleep;
+
+static void *sleep_with_arena(void *unused)
+{
+    free(hide(malloc(100)));
+    pthread_barrier_wait(&asleep);
+    for (;;)
+        pause();
+    return unused;
+}
+
+/* In the child of a handler: a thread that is lost in the fork which goes on there. */
+static void start_sleeper(void)
+{
+    pthread_t thread;
+    has_sleeper = getpid();
+    CHECK(pthread_barrier_init(&asleep, NULL, 2) == 0);
+    CHECK(pthread_create(&thread, NULL, sleep_with_arena, NULL) == 0);
+    pthread_barrier_wait(&asleep);
+}
+
+static void run_handler(int handler)
+{
+    if (handler != chosen || in_handler)
+        return;
+    in_handler = true;
+    runs++;
+    if (use_before)
+        replace_blocks();
+    inner = fork();
+    CHECK(inner >= 0);
+    if (inner == 0) {
+        alarm(CHILD_SECONDS);
+        start_sleeper();
+    }
+    replace_blocks();
+    in_handler = false;
+    chosen = -1;
+}
+
+static void early_prepare(void)
+{
+    run_handler(PREPARE);
+}
+
+static void early_parent(void)
+{
+    run_handler(PARENT);
+}
+
+static void early_child(void)
+{
+    run_handler(CHILD);
+}
+
+static void late_prepare(void)
+{
+    run_handler(KINDS + PREPARE);
+}
+
+static void late_parent(void)
+{
+    run_handler(KINDS + PARENT);
+}
+
+static void late_child(void)
+{
+    run_handler(KINDS + CHILD);
+}
+
+static void register_early(int count, char **arguments, char **environment)
+{
+    (void)count, (void)arguments, (void)environment;
+    if (pthread_atfork(early_prepare, early_parent, early_child) != 0)
+        _exit(1);
+}
+
+__attribute__((section(".preinit_array"),
+               used)) static void (*const preinit)(int, char **, char **) = register_early;
+
+static bool stop; /* atomic, relaxed */
+
+static void *allocate_meanwhile(void *unused)
+{
+    do {
+        void *first = malloc(100), *second = malloc(30000), *third = malloc(1500000);
+        free(first);
+        free(second);
+        free(third);
+    } while (!__atomic_load_n(&stop, __ATOMIC_RELAXED));
+    return unused;
+}
+
+static void use_all(void)
+{
+    pthread_t thread;
+    struct acre_stats stats;
+    size_t threads = has_sleeper == getpid() ? 2 : 1;
+    replace_blocks();
+    malloc_trim(0); /* looks into the pool, where the arenas of lost threads are then */
+    CHECK(acre_stats(&stats, sizeof(stats)) == 0);
+    CHECK(stats.arenas_pooled == stats.arenas - threads);
+    __atomic_store_n(&stop, true, __ATOMIC_RELAXED);
+    CHECK(pthread_create(&thread, NULL, allocate_meanwhile, NULL) == 0);
+    CHECK(pthread_join(thread, NULL) == 0);
+    replace_blocks();
+}
+
+/*
+ * One fork, in which the handler forks. Three or four processes return from it, each but the first
+ * one uses all it has and ends. What the inner fork copied are `outer` and `inner`, too: a process
+ * waits for the children that it made itself.
+ */
+static void fork_with(int handler)
+{
+    enum kind kind = (enum kind)(handler % KINDS);
+    pid_t self = getpid();
+    chosen = handler;
+    inner = NOT_FORKED;
+    runs = 0;
+    pid_t outer = fork();
+    CHECK(outer >= 0);
+    CHECK(runs == (kind == PREPARE || (kind == CHILD) == (outer == 0)));
+    if (outer > 0 && !(kind == PARENT && inner == 0))
+        check_child(outer);
+    if (inner > 0 && !(kind == PREPARE && outer == 0))
+        check_child(inner);
+    if (getpid() == self)
+        return;
+    use_all();
+    _exit(0);
+}
+
+/* Older ones hold a lock while handlers run. */
+static bool libc_lets_handlers_fork(void)
+{
+    int major = 0, minor = 0;
+    CHECK(sscanf(gnu_get_libc_version(), "%d.%d", &major, &minor) == 2);
+    return major > 2 || (major == 2 && minor >= 36);
+}
+
+int main(void)
+{
+    pthread_t thread;
+    check_begin();
+    if (!libc_lets_handlers_fork())
+        check_skip("this libc does not let atfork handlers fork");
+    CHECK(pthread_atfork(late_prepare, late_parent, late_child) == 0);
+    CHECK(pthread_create(&thread, NULL, allocate_meanwhile, NULL) == 0);
+    for (int i = 0; i < FORKS; i++) {
+        use_before = i % 2 == 0;
+        for (int handler = 0; handler < HANDLERS; handler++)
+            fork_with(handler);
+        replace_blocks();
+    }
+    __atomic_store_n(&stop, true, __ATOMIC_RELAXED);
+    CHECK(pthread_join(thread, NULL) == 0);
+    return 0;
+}
