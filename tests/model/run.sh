@@ -97,6 +97,18 @@ bug fork.pml -DFORKS=2 -DNO_BLOCKS -DARENAS=2 -DEXIT -DBUG_ARMS_ONCE
 bug fork.pml -DFORKS=2 -DNO_BLOCKS -DARENAS=2 -DEXIT -DBUG_ARMS_BLINDLY
 bug fork.pml -DFORKS=2 -DNO_BLOCKS -DARENAS=2 -DEXIT -DBUG_REBUILDS_FOR_NOW
 bug fork.pml -DFORKS=2 -DNO_BLOCKS -DARENAS=2 -DEXIT -DBUG_UNCOUNTED
+good resize.pml
+good resize.pml -DSAME_INSTANT
+bug resize.pml -DBUG_NOT_REBUILT
+bug resize.pml -DBUG_REBUILD_HIDES
+bug resize.pml -DBUG_KEEPS_CLASS
+bug resize.pml -DBUG_LOOKS_AT_BITS
+bug resize.pml -DBUG_NO_LOCK
+bug resize.pml -DBUG_TAKES_UNSEEN
+bug resize.pml -DBUG_TAKES_FIRST
+bug resize.pml -DBUG_GIVES_FIRST
+bug resize.pml -DBUG_WITHDRAWN
+bug resize.pml -DSAME_INSTANT -DBUG_FREES_BY_GEOMETRY
 END
 
 if [ "$failed" -ne 0 ]; then
