@@ -166,9 +166,9 @@ def run_once(command, allocator):
 def order_of_round(allocators, number):
     """The allocators as they come in that round.
 
-    What a run leaves behind, free huge pages above all, decides how fast the next one is. So every
-    allocator follows every other one equally often, within as many rounds as there are allocators,
-    or twice as many if their number is odd (Williams, "Experimental designs balanced for the
+    What a run leaves behind, free huge pages above all, decides how fast the next one is. So within
+    rounds every allocator follows every other one equally often, in as many rounds as there are
+    allocators, or twice as many if their number is odd (Williams, "Experimental designs balanced for the
     estimation of residual effects of treatments", 1949).
     """
     count = len(allocators)

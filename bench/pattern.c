@@ -319,8 +319,8 @@ static void realloc_vectors(const struct job *job)
     table_free(table, slots * sizeof(*table));
 }
 
-/* `work` buffers, `argument` at a time, that grow in turn by halves from 1 KiB to a random size of
- * up to 1 MiB; every page of them is touched. */
+/* `work` buffers, `argument` at a time, that grow in turn by halves from 1 KiB until they have a
+ * random size of up to 1 MiB; every page of them is touched. */
 static void realloc_buffers(const struct job *job)
 {
     size_t slots = job->argument;

@@ -77,9 +77,10 @@ class Processes(Folder):
     def test_page_faults_are_the_descendants(self):
         faults = []
         for pages in (1, 4001):
-            work = f"import mmap; m = mmap.mmap(-1, {pages} << 12); m.madvise(mmap.MADV_NOHUGEPAGE)"
-            touch = f"for page in range({pages}): m[page << 12] = 1"
-            with self.start("sh", "-c", f'"{sys.executable}" -c "{work}\n{touch}"; true') as process:
+            work = (f"import mmap; size = {pages} * mmap.PAGESIZE; m = mmap.mmap(-1, size)\n"
+                    "m.madvise(mmap.MADV_NOHUGEPAGE)\n"
+                    "for place in range(0, size, mmap.PAGESIZE): m[place] = 1")
+            with self.start("sh", "-c", f'"{sys.executable}" -c "{work}"; true') as process:
                 faults.append(process.finish().page_faults)
         self.assertTrue(3500 < faults[1] - faults[0] < 4500, faults)
 

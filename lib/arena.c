@@ -369,11 +369,17 @@ static bool is_to_be_drained(const struct arena *arena)
            __atomic_load_n(&arena->drain_at, __ATOMIC_RELAXED);
 }
 
+/* True if an arena is in the pool and may hold something idle. */
+static bool is_warm(const struct arena *arena)
+{
+    return arena_status(arena) == ARENA_POOLED &&
+           !__atomic_load_n(&arena->rested, __ATOMIC_RELAXED);
+}
+
 /* Lets an arena rest if it is in the pool and holds something idle; false if not. */
 static bool rest_if_pooled(struct arena *arena)
 {
-    if (arena_status(arena) != ARENA_POOLED || __atomic_load_n(&arena->rested, __ATOMIC_RELAXED) ||
-        !arena_borrow(arena))
+    if (!is_warm(arena) || !arena_borrow(arena))
         return false;
     do
         drain(arena, true);
@@ -446,13 +452,13 @@ size_t arena_trim(struct arena *own, bool unmap)
 
 /* When arena_tick went over everything last, and when it let arenas rest last: ms, 0 before the
  * first time. Any thread, relaxed. */
-static uint64_t ticked, rested;
+static uint64_t ticked_at, rested_at;
 
 /* True if there are more arenas that are to rest than the last look took on. Any thread, relaxed.
  */
 static bool more_to_rest;
 
-/* True, once, if `*last` is `interval` ms ago; it is `now` then. */
+/* True for one caller if `*last` is `interval` ms ago, 1 at least; it is `now` then. */
 static bool is_time(uint64_t *last, uint64_t now, uint64_t interval)
 {
     uint64_t before = __atomic_load_n(last, __ATOMIC_RELAXED);
@@ -462,18 +468,12 @@ static bool is_time(uint64_t *last, uint64_t now, uint64_t interval)
                                        __ATOMIC_RELAXED);
 }
 
-/* True if an arena is in the pool and may hold something idle. */
-static bool is_warm(const struct arena *arena)
-{
-    return arena_status(arena) == ARENA_POOLED &&
-           !__atomic_load_n(&arena->rested, __ATOMIC_RELAXED);
-}
-
-/* Lets `most` arenas rest that have been in the pool for a decay. True if others are warm. */
+/* Lets arenas rest that have been in the pool for a decay, `most` at most. True if one is left that
+ * may hold something idle. */
 static bool rest_some(uint64_t now, unsigned most)
 {
     bool warm = false, more = false;
-    __atomic_store_n(&rested, now, __ATOMIC_RELAXED);
+    __atomic_store_n(&rested_at, now, __ATOMIC_RELAXED);
     for (struct arena *arena = arena_first(); arena != NULL && !more; arena = arena_next(arena)) {
         if (!is_warm(arena))
             continue;
@@ -493,9 +493,9 @@ static bool rest_some(uint64_t now, unsigned most)
 static bool tick(uint64_t now, unsigned rests)
 {
     uint64_t decay = option_value(OPTION_DECAY);
-    if (!is_time(&ticked, now, decay)) {
+    if (!is_time(&ticked_at, now, decay)) {
         if (__atomic_load_n(&more_to_rest, __ATOMIC_RELAXED) &&
-            is_time(&rested, now, decay / RESTS_PER_DECAY))
+            is_time(&rested_at, now, (decay + RESTS_PER_DECAY - 1) / RESTS_PER_DECAY))
             rest_some(now, rests);
         return true;
     }

@@ -117,11 +117,12 @@ size_t arena_trim(struct arena *own, bool unmap);
  * that have not collected since the last time. Of pooled arenas a call takes on some, and more
  * often than once in a decay as long as there are others. `now` is os_now_ms(). Returns false if
  * all was looked at and nothing is left that a later call would give back. The caller holds no
- * lock; cheap while it is not yet time.
+ * lock; cheap while it is not yet time and no pooled arena waits to rest.
  */
 bool arena_tick(uint64_t now);
 
-/* The same for a thread that keeps nobody waiting: takes on all pooled arenas that are due. */
+/* The same for a thread that keeps nobody waiting but who ends the process: takes on all pooled
+ * arenas that are due. */
 bool arena_tick_patiently(uint64_t now);
 
 /* The newest arena and the one made before `arena`, for walking all of them; no lock. */

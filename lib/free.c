@@ -50,7 +50,8 @@ static struct place find_place(struct heap *heap, const void *p)
     struct slab_geometry g = geometry_unpack(word);
     char *base = geometry_base(heap, g);
     size_t number;
-    slab_starts_block((size_t)((const char *)p - base), size_class_reciprocals[g.class], &number);
+    (void)slab_starts_block((size_t)((const char *)p - base), size_class_reciprocals[g.class],
+                            &number);
     place.block_size = size_class_sizes[g.class];
     if (number < g.count) {
         place.block = base + number * place.block_size;
@@ -195,9 +196,6 @@ void free_gave_back(struct slab *slab)
 
 size_t free_usable_size(void *p, const char *function)
 {
-    struct own_block own;
-    if (free_find_own(p, &own))
-        return own.slab->block_size;
     size_t size = 0;
     struct heap *heap = heap_of(p);
     if (heap != NULL) {

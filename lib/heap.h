@@ -124,7 +124,7 @@ struct heap {
     uint16_t fresh_from;    /* units from here on were in no slab since they were mapped: zero */
     uint16_t filled_limit;  /* units below this were filled in by huge pages or are not going to be,
                                until they are mapped anew; from here on none is in a slab */
-    uint16_t huge_pages;    /* bit i: the 2 MiB from 2 i MiB on were filled in by a huge page */
+    uint16_t huge_filled;   /* bit i: the 2 MiB from 2 i MiB on were filled in by a huge page */
     uint16_t longest;       /* units; no free run is longer than this */
     uint16_t longest_lines; /* lines; likewise */
 

@@ -175,7 +175,7 @@ static void fill_huge_page(struct heap *heap, size_t unit)
     if (os_is_filled_in(base + UNIT_SIZE)) {
         /* a rebuilt heap may have counted them already */
         size_t dirty = bits_count(heap->dirty_units, unit, HEAP_HUGE_UNITS);
-        heap->huge_pages = (uint16_t)(heap->huge_pages | 1U << unit / HEAP_HUGE_UNITS);
+        heap->huge_filled = (uint16_t)(heap->huge_filled | 1U << unit / HEAP_HUGE_UNITS);
         bits_set(heap->dirty_units, unit, HEAP_HUGE_UNITS);
         heap->set->dirty += HEAP_HUGE_UNITS - dirty;
     }
@@ -184,21 +184,21 @@ static void fill_huge_page(struct heap *heap, size_t unit)
 void heap_pages_begin(struct heap *heap)
 {
     heap->huge_pages_asked = false;
-    heap->huge_pages = 0;
+    heap->huge_filled = 0;
     heap->fresh_from = heap->first_unit;
     heap->filled_limit = HEAP_HUGE_UNITS; /* the first huge page has the header in it */
 }
 
 /*
- * True if most of what was taken below a huge page is in use, by what the system tells of the last
- * HUGE_LOOKS_BACK that were not filled in: those that were tell nothing, so that after so many of
- * them in a row one is left to page faults.
+ * True if three quarters of the last HUGE_LOOKS_BACK huge pages below one have memory, those left
+ * out that were filled in: they tell nothing of their use, so that after so many of them in a row
+ * one is left to page faults.
  */
-static bool is_used_before(const struct heap *heap, size_t huge_page)
+static bool is_resident_below(const struct heap *heap, size_t huge_page)
 {
     size_t size = 0, filled = 0;
     for (size_t i = huge_page - min_size(huge_page, HUGE_LOOKS_BACK); i < huge_page; i++) {
-        if ((heap->huge_pages >> i & 1) != 0)
+        if ((heap->huge_filled >> i & 1) != 0)
             continue;
         size_t first = max_size(i * HEAP_HUGE_UNITS, heap->first_unit);
         size_t part = ((i + 1) * HEAP_HUGE_UNITS - first) * UNIT_SIZE;
@@ -217,6 +217,6 @@ void heap_pages_fill_huge(struct heap *heap, size_t limit, size_t block_size)
     heap->filled_limit = (uint16_t)(unit + HEAP_HUGE_UNITS);
     if (fills_huge_pages() && wants_huge_pages(heap, unit) &&
         unit + HEAP_HUGE_UNITS <= heap->opened_limit &&
-        (block_size < UNIT_SIZE || is_used_before(heap, unit / HEAP_HUGE_UNITS)))
+        (block_size < UNIT_SIZE || is_resident_below(heap, unit / HEAP_HUGE_UNITS)))
         fill_huge_page(heap, unit);
 }

@@ -7,9 +7,9 @@
  * is little: from HEAP_HUGE_FROM units of its first heap on, and in all later heaps. There, by
  * default, units are opened a huge page at a time, and for blocks of less than a unit, most of
  * which are touched where they are used at all, it is asked for and touched at once; for larger
- * ones where those before them are in use. It is declined again before anything else happens: the
- * system must not make huge pages of what was given back (khugepaged does where they are asked
- * for).
+ * blocks, where three quarters of the units below have memory. It is declined again before anything
+ * else happens: the system must not make huge pages of what was given back (khugepaged does where
+ * they are asked for).
  *
  * Lock: the heap lock, but for heap_pages_reserve and heap_pages_open_whole.
  */
@@ -26,6 +26,7 @@ enum {
     HEAP_OPEN_STATES = 64 << 10,
 };
 
+static_assert(HEAP_UNITS / HEAP_HUGE_UNITS <= 16, "huge_filled has a bit for each huge page");
 static_assert(HEAP_UNITS % HEAP_HUGE_UNITS == 0 && (int)SLAB_MAX_UNITS <= (int)HEAP_HUGE_UNITS,
               "a run begins at most one huge page");
 

@@ -173,10 +173,14 @@ bool heap_set_resize(struct heap_set *set, struct slab *slab, struct slab_geomet
 {
     heap_set_lock(set);
     size_t dirty = set->dirty;
+    bool grows = to.units > geometry_unpack(slab->geometry).units;
     bool resized = heap_resize(slab_heap(slab), slab, to);
-    /* units were given back */
-    if (set->dirty > dirty)
-        age_or_purge(set);
+    if (set->dirty > dirty) {
+        if (grows)
+            begin_decay(set); /* a huge page was filled in */
+        else
+            age_or_purge(set); /* units were given back */
+    }
     heap_set_unlock(set);
     return resized;
 }

@@ -215,27 +215,22 @@ void lock_about_to_fork(void)
 }
 
 /*
- * True if the handler has to count. A child handler of somebody else's may have come before it and
- * have taken a lock, or have forked: then this process has been counted, as a child of that fork
- * or by the page. Where the id is that of the process that counted last by chance the page tells
- * later, if there is one.
+ * A child handler of somebody else's may have come first and have taken a lock, or have forked:
+ * then this process has been counted. A lock has counted the generation; a fork has left the id. By
+ * the id alone it might be its parent's, though, where both are the first ones of pid namespaces;
+ * there the page tells. It would tell always, but where the system has no page of zeroes to share,
+ * reading it makes one.
  */
-static bool is_to_be_counted(uint32_t before)
-{
-    return before + 1 == thread_forks_plus_1 &&
-           (lock_fork_state.alive == NULL || lock_fork_state.counted_in != os_process_id());
-}
-
 void lock_forked(void)
 {
-    /* The page would tell too, but where the system has no page of zeroes to share, reading it
-     * makes one. */
     uint32_t before = lock_generation();
-    if (is_to_be_counted(before)) {
-        begin_generation(before, true);
-        /* the child of a process with id 1 may be the first of another namespace and have that id,
-         * too: it would take this count for its own, unless the page says otherwise */
-        if (lock_fork_state.counted_in == FIRST_PROCESS)
+    if (before + 1 == thread_forks_plus_1) {
+        bool known = lock_fork_state.alive != NULL && lock_fork_state.counted_in == os_process_id();
+        if (!known)
+            begin_generation(before, true);
+        /* the child of a process with id 1 may have that id, too: it would take this count for its
+         * own, unless the page says otherwise */
+        if (known || lock_fork_state.counted_in == FIRST_PROCESS)
             notice_fork();
     }
     /* a child of a signal handler that interrupted fork goes on with that fork */

@@ -195,13 +195,16 @@ bool os_counts_commit(void)
 
 size_t os_filled_in(void *pages, size_t size)
 {
+    enum { PAGES_AT_ONCE = 512 };
     int saved = errno;
-    unsigned char resident[512];
+    unsigned char resident[PAGES_AT_ONCE];
     size_t page = os_page_size(), filled = 0;
     for (size_t done = 0; done < size; done += sizeof resident * page) {
         size_t part = min_size(size - done, sizeof resident * page);
-        if (mincore((char *)pages + done, part, resident) != 0)
+        if (mincore((char *)pages + done, part, resident) != 0) {
+            filled = 0;
             break;
+        }
         for (size_t i = 0; i < part / page; i++)
             filled += (resident[i] & 1) * page;
     }

@@ -52,7 +52,8 @@ void os_huge_pages(void *address, size_t size, bool wanted);
  * 2), or RLIMIT_DATA is set. */
 bool os_counts_commit(void);
 
-/* Bytes of the pages that have memory (mincore). 0 where the system does not say. */
+/* Bytes of `size` bytes of whole pages that have memory (mincore); accessible or not, all of it is
+ * mapped. 0 where the system does not say. */
 size_t os_filled_in(void *pages, size_t size);
 
 /* True if the page has memory. */

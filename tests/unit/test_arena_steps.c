@@ -33,7 +33,7 @@ enum { STEPS_AFTER = 200 }; /* instructions that are looked at when the slab has
 
 static struct arena *arena;
 static struct slab *slab;             /* of the block */
-static struct slab_geometry geometry; /* its */
+static struct slab_geometry geometry; /* of that slab */
 static bool in_child;                 /* where the block is freed */
 static int children;                  /* in the parent: so far */
 static int rebuilt_at; /* in the parent: the instruction at which the slab's own part ended */

@@ -214,11 +214,32 @@ static struct slab *use_up_to(size_t limit, size_t spared)
 START_TEST(huge_pages_are_filled_in_for_large_blocks_whose_like_are_in_use)
 {
     enum { MOSTLY = 8, TOO_FEW = 3 };
-    bool given = system_gives_huge_pages();
 
-    ck_assert_int_ge(os_is_filled_in(last_page(use_up_to(HEAP_HUGE_FROM, MOSTLY))), given);
+    check_filled(use_up_to(HEAP_HUGE_FROM, MOSTLY));
     begin();
     ck_assert(!os_is_filled_in(last_page(use_up_to(HEAP_HUGE_FROM, TOO_FEW))));
+}
+END_TEST
+
+START_TEST(a_block_that_grows_into_a_huge_page_keeps_what_is_filled_in)
+{
+    enum { MOSTLY = 8 };
+    struct slab *slab = use_up_to(HEAP_HUGE_FROM - 1, MOSTLY);
+
+    set_option("dirty_limit", "2M"); /* for a huge page: not passed by what one has left */
+    memset(slab->base, 1, UNIT_SIZE);
+    ck_assert(heap_set_resize(&set, slab,
+                              (struct slab_geometry){
+                                  .class = size_class_of(2 * UNIT_SIZE),
+                                  .count = 1,
+                                  .first_unit = HEAP_HUGE_FROM - 1,
+                                  .units = 2,
+                                  .first_line = geometry_unpack(slab->geometry).first_line,
+                              }));
+    bool filled = os_is_filled_in(slab->base + HUGE_PAGE);
+    ck_assert(filled || !system_gives_huge_pages());
+    ck_assert_uint_eq(totals().free_dirty, filled ? HUGE_PAGE - UNIT_SIZE : 0);
+    ck_assert(heap_set_is_valid(&set));
 }
 END_TEST
 
@@ -226,14 +247,14 @@ END_TEST
 START_TEST(after_four_huge_pages_one_is_left_to_page_faults)
 {
     enum { MOSTLY = 8, IN_A_ROW = 4 };
-    bool given = system_gives_huge_pages();
     struct slab *slab = use_up_to(HEAP_HUGE_FROM, MOSTLY);
+    bool all_filled = true;
 
     for (int i = 0; i < IN_A_ROW; i++) {
-        ck_assert_int_ge(os_is_filled_in(last_page(slab)), given);
+        all_filled = check_filled(slab) && all_filled;
         slab = reach(0, HEAP_HUGE_FROM + (size_t)(i + 1) * HEAP_HUGE_UNITS, 1);
     }
-    ck_assert(!given || !os_is_filled_in(last_page(slab)));
+    ck_assert(!all_filled || !os_is_filled_in(last_page(slab)));
     ck_assert(heap_set_is_valid(&set));
 }
 END_TEST
@@ -276,6 +297,7 @@ Suite *heap_pages_suite(void)
     tcase_add_test(tests, the_rest_of_a_huge_page_decays);
     tcase_add_loop_test(tests, huge_pages_are_not_filled_in_where_they_do_not_fit, 0, 4);
     tcase_add_test(tests, huge_pages_are_filled_in_for_large_blocks_whose_like_are_in_use);
+    tcase_add_test(tests, a_block_that_grows_into_a_huge_page_keeps_what_is_filled_in);
     tcase_add_test(tests, after_four_huge_pages_one_is_left_to_page_faults);
     tcase_add_test(tests, huge_pages_of_a_rebuilt_heap_are_counted_once);
     suite_add_tcase(suite, tests);

@@ -197,6 +197,24 @@ START_TEST(a_fork_to_the_same_id_is_counted_by_its_first_thread)
 }
 END_TEST
 
+static int handle_with_same_id(void)
+{
+    void *held;
+
+    lock_fork_state.counted_in = getpid();
+    lock_forked();
+    return lock_generation() == 1 && lock_find_survivor(&held) ? 0 : 1;
+}
+
+/* It may not take the count of its parent for its own. */
+START_TEST(a_handler_counts_a_fork_to_the_same_id)
+{
+    lock_init();
+    lock_about_to_fork();
+    ck_assert_int_eq(result_in_child(handle_with_same_id), 0);
+}
+END_TEST
+
 static int begin_nested_namespace(void)
 {
     pid_t child = child_limited(clone_into_namespace());
@@ -214,6 +232,7 @@ static void add_untraced_tests(TCase *forks)
 {
     tcase_add_loop_test(forks, a_vfork_is_not_taken_for_the_fork_before_it, 0, 2);
     tcase_add_test(forks, a_fork_to_the_same_id_is_counted_by_its_first_thread);
+    tcase_add_test(forks, a_handler_counts_a_fork_to_the_same_id);
     tcase_add_loop_test(forks, a_fork_into_a_namespace_is_counted, 0,
                         may_make_namespaces() ? TAKERS : 0);
 }
