@@ -168,8 +168,8 @@ def order_of_round(allocators, number):
 
     What a run leaves behind, free huge pages above all, decides how fast the next one is. So within
     rounds every allocator follows every other one equally often, in as many rounds as there are
-    allocators, or twice as many if their number is odd (Williams, "Experimental designs balanced for the
-    estimation of residual effects of treatments", 1949).
+    allocators, or twice as many if their number is odd (Williams, "Experimental designs balanced
+    for the estimation of residual effects of treatments", 1949).
     """
     count = len(allocators)
     places = [(number + ((i + 1) // 2 if i % 2 else -i // 2)) % count for i in range(count)]

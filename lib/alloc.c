@@ -258,18 +258,6 @@ static void *alloc_quietly(size_t size)
 }
 
 /*
- * Bytes of the block at p, 0 after a misuse was reported. *own is the block if it is the calling
- * thread's, so that it need not be found again; else own->slab is NULL.
- */
-static ALWAYS_INLINE size_t usable_size(void *p, struct own_block *own, const char *function)
-{
-    if (free_find_own(p, own))
-        return own->slab->block_size;
-    own->slab = NULL;
-    return free_usable_size(p, function);
-}
-
-/*
  * Resizes a block of the calling thread, of `usable` bytes, to at least `size` where it is; false
  * if that cannot be. Only a block that is a slab of its own can be. Preserves errno.
  */
@@ -305,7 +293,7 @@ void *alloc_resize(void *p, size_t size, const char *function)
     if (p == NULL)
         return alloc_block(size);
     struct own_block own = {.slab = NULL};
-    size_t usable = usable_size(p, &own, function);
+    size_t usable = free_find_usable_size(p, &own, function);
     if (usable == 0)
         return no_memory();
     if (size == 0) {

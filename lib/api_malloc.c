@@ -134,9 +134,7 @@ EXPORT void *pvalloc(size_t size)
 EXPORT size_t malloc_usable_size(void *p)
 {
     struct own_block own;
-    if (free_find_own(p, &own))
-        return own.slab->block_size;
-    return p == NULL ? 0 : free_usable_size(p, "malloc_usable_size");
+    return p == NULL ? 0 : free_find_usable_size(p, &own, "malloc_usable_size");
 }
 
 /* ---- the names by which glibc's own family can be reached beside the public ones ---- */

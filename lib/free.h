@@ -117,4 +117,17 @@ static ALWAYS_INLINE void free_block(void *p)
  */
 size_t free_usable_size(void *p, const char *function);
 
+/*
+ * The same. *own is the block if it is the calling thread's, so that it need not be found again;
+ * else own->slab is NULL.
+ */
+static ALWAYS_INLINE size_t free_find_usable_size(void *p, struct own_block *own,
+                                                  const char *function)
+{
+    if (free_find_own(p, own))
+        return own->slab->block_size;
+    own->slab = NULL;
+    return free_usable_size(p, function);
+}
+
 #endif

@@ -101,8 +101,8 @@ bool lock_find_survivor(void **held);
 /* The prepare handler: notes the generation. Async-signal-safe. */
 void lock_about_to_fork(void);
 
-/* The child handler: counts the generation up, once for each process (where the
- * kernel has MADV_WIPEONFORK; else once for each fork). Async-signal-safe. */
+/* The child handler: counts the generation up, once for each process (where the kernel has
+ * MADV_WIPEONFORK; else once for each fork). Async-signal-safe. */
 void lock_forked(void);
 
 #endif

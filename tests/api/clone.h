@@ -45,6 +45,17 @@ static inline pid_t clone_sharing_into_namespace(int (*run)(void *))
     return child >= 0 ? child : clone(run, stack + STACK, flags | CLONE_NEWUSER, NULL);
 }
 
+/* Handles the SIGALRM of a child that hangs. Unlike the signal's default, this ends the first
+ * process of a pid namespace, too. */
+static inline void clone_end_hanging(int signal_number)
+{
+    (void)signal_number;
+    static const char text[] = "the test hangs\n";
+    if (write(STDERR_FILENO, text, sizeof(text) - 1) < 0)
+        _exit(2);
+    _exit(1);
+}
+
 /* True if pid namespaces may be made here. */
 static inline bool clone_may_make_namespaces(void)
 {

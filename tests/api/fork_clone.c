@@ -233,21 +233,11 @@ static void test_thread_first(make_child *make)
     check_child(child);
 }
 
-/* Unlike the signal's default, this ends the first process of a pid namespace, too. */
-static void end_hanging(int signal_number)
-{
-    (void)signal_number;
-    static const char text[] = "the test hangs\n";
-    if (write(STDERR_FILENO, text, sizeof(text) - 1) < 0)
-        _exit(2);
-    _exit(1);
-}
-
 int main(void)
 {
     pthread_t threads[THREADS];
     check_begin();
-    CHECK(signal(SIGALRM, end_hanging) != SIG_ERR);
+    CHECK(signal(SIGALRM, clone_end_hanging) != SIG_ERR);
     for (size_t i = 0; i < THREADS; i++)
         CHECK(pthread_create(&threads[i], NULL, churn, (void *)(uintptr_t)i) == 0);
     test_vfork();

@@ -63,16 +63,6 @@ static void fill_magazines(void)
         free(hide(malloc(size)));
 }
 
-/* Unlike the signal's default, this ends the first process of a pid namespace, too. */
-static void end_hanging(int signal_number)
-{
-    (void)signal_number;
-    static const char text[] = "the test hangs\n";
-    if (write(STDERR_FILENO, text, sizeof(text) - 1) < 0)
-        _exit(2);
-    _exit(1);
-}
-
 typedef pid_t make_child(void);
 
 /* Runs `work` in a child of that kind. */
@@ -255,7 +245,7 @@ static void begin_namespace(void)
 int main(void)
 {
     check_begin();
-    CHECK(signal(SIGALRM, end_hanging) != SIG_ERR);
+    CHECK(signal(SIGALRM, clone_end_hanging) != SIG_ERR);
     if (!clone_may_make_namespaces())
         check_skip("pid namespaces may not be made here");
     if (!clone_is_noticed())

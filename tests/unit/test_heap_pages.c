@@ -196,6 +196,9 @@ START_TEST(huge_pages_are_not_filled_in_where_they_do_not_fit)
 }
 END_TEST
 
+/* One page in so many is spared: the blocks are in use for the most part, or for too little. */
+enum { MOSTLY = 8, TOO_FEW = 3 };
+
 /* Takes units in the first heap up to this one, each one large block, and uses all their pages but
  * each one in `spared`; returns the last one, unused. */
 static struct slab *use_up_to(size_t limit, size_t spared)
@@ -213,8 +216,6 @@ static struct slab *use_up_to(size_t limit, size_t spared)
 
 START_TEST(huge_pages_are_filled_in_for_large_blocks_whose_like_are_in_use)
 {
-    enum { MOSTLY = 8, TOO_FEW = 3 };
-
     check_filled(use_up_to(HEAP_HUGE_FROM, MOSTLY));
     begin();
     ck_assert(!os_is_filled_in(last_page(use_up_to(HEAP_HUGE_FROM, TOO_FEW))));
@@ -223,7 +224,6 @@ END_TEST
 
 START_TEST(a_block_that_grows_into_a_huge_page_keeps_what_is_filled_in)
 {
-    enum { MOSTLY = 8 };
     struct slab *slab = use_up_to(HEAP_HUGE_FROM - 1, MOSTLY);
 
     set_option("dirty_limit", "2M"); /* for a huge page: not passed by what one has left */
@@ -246,7 +246,7 @@ END_TEST
 /* That a huge page has memory does not say that it is in use. */
 START_TEST(after_four_huge_pages_one_is_left_to_page_faults)
 {
-    enum { MOSTLY = 8, IN_A_ROW = 4 };
+    enum { IN_A_ROW = 4 };
     struct slab *slab = use_up_to(HEAP_HUGE_FROM, MOSTLY);
     bool all_filled = true;
 
