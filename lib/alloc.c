@@ -6,6 +6,7 @@
 #include "large.h"
 #include "os.h"
 #include "remote.h"
+#include "slab_wide.h"
 #include "thread.h"
 #include "unit_map.h"
 
@@ -62,10 +63,10 @@ static bool collects_all(const struct arena *arena, const struct bin *bin)
 }
 
 /*
- * Fills the bin's window: returns false only if there is no memory. The current slab may get blocks
- * from each collection, and is left only when it has none.
+ * Fills the bin's window from what its class has: false if that is nothing. The current slab may
+ * get blocks from each collection, and is left only when it has none.
  */
-static bool alloc_refill(struct arena *arena, struct bin *bin)
+static bool refill(struct arena *arena, struct bin *bin)
 {
     if (bin_open_window(bin))
         return true;
@@ -84,6 +85,12 @@ static bool alloc_refill(struct arena *arena, struct bin *bin)
         if (open_some_window(bin))
             return true;
     }
+    return false;
+}
+
+/* Fills the bin's window from a slab made for it: false only if there is no memory. */
+static bool refill_from_new(struct arena *arena, struct bin *bin)
+{
     arena_grow(arena, bin_next_slab_bytes(bin));
     if (bin_make_slab(bin, &arena->heaps))
         return bin_open_window(bin);
@@ -115,25 +122,39 @@ static struct bin *bin_for(struct arena *arena, unsigned class)
     return bin;
 }
 
+/* True if a slab for the bin would take memory that has no pages. */
+static bool would_take_pages(const struct arena *arena, const struct bin *bin)
+{
+    return heap_set_dirty_bytes(&arena->heaps) < bin_next_slab_bytes(bin);
+}
+
 /*
- * Takes a block of a class, or of a wider one, from an arena that is the caller's. *zero: whether
- * its contents are known to be zero.
+ * Takes a block of a class, or of a wider one, from an arena that is the caller's; with `wide`, it
+ * may be a wide block, of which no more is certain than BLOCK_ALIGNMENT. *zero: whether its
+ * contents are known to be zero.
  */
-static void *take_block(struct arena *arena, unsigned class, bool *zero)
+static void *take_block(struct arena *arena, unsigned class, bool wide, bool *zero)
 {
     struct bin *bin = bin_for(arena, class);
+    void *block;
     *zero = false;
     if (bin->top == bin->bottom) {
-        if (bin->window == 0 && !alloc_refill(arena, bin))
-            return NULL;
+        if (bin->window == 0 && !refill(arena, bin)) {
+            if (wide && arena->wide && would_take_pages(arena, bin)) {
+                block = bin_take_wide(bin, arena->bins, &arena->heaps, arena->look);
+                if (block != NULL)
+                    return block;
+            }
+            if (!refill_from_new(arena, bin))
+                return NULL;
+        }
         *zero = bin->window_zero;
     }
-    void *block;
     return alloc_from_bin(bin, &block) ? block : NULL;
 }
 
-/* A block of a class, for any thread; NULL if there is no memory. */
-static void *alloc_class(unsigned class, bool *zero)
+/* A block of a class, for any thread, as take_block; NULL if there is no memory. */
+static void *alloc_class(unsigned class, bool wide, bool *zero)
 {
     bool borrowed;
     struct arena *arena = thread_get_arena(&borrowed);
@@ -143,7 +164,7 @@ static void *alloc_class(unsigned class, bool *zero)
         if (arena == NULL)
             return NULL;
     }
-    void *block = take_block(arena, class, zero);
+    void *block = take_block(arena, class, wide, zero);
     if (borrowed)
         arena_retire(arena);
     background_ring_if_idle(arena);
@@ -170,7 +191,7 @@ static void *alloc_any(size_t size, bool *zero)
     if (size > PTRDIFF_MAX)
         return NULL;
     if (size <= SIZE_CLASS_LIMIT) {
-        void *block = alloc_class(size_class_of(size), zero);
+        void *block = alloc_class(size_class_of(size), true, zero);
         if (block != NULL || size < PAGES_FROM)
             return block;
     }
@@ -236,8 +257,9 @@ void *alloc_aligned(size_t alignment, size_t size)
         void *block;
         unsigned class = size_class_of_aligned(size, alignment);
         if (class < SIZE_CLASS_COUNT)
-            return alloc_from_bin(&thread_arena->bins[class], &block) ? block
-                                                                      : alloc_class(class, &zero);
+            return alloc_from_bin(&thread_arena->bins[class], &block)
+                       ? block
+                       : alloc_class(class, false, &zero);
     }
     return alloc_large(max_size(size, 1), alignment, &zero);
 }
@@ -278,13 +300,15 @@ static bool resize_in_place(struct slab *slab, size_t usable, size_t size)
 }
 
 /*
- * True if p, which was that LIVE block of the calling thread, still is, after `other` was
- * allocated. If another thread has freed it meanwhile, which is a misuse, it may have been
- * collected, and its place may be that of `other`.
+ * True if p, which was that block (own->slab is NULL: not a LIVE one of the calling thread's),
+ * still is, after `other` was allocated. If another thread has freed it meanwhile, which is a
+ * misuse, it may have been collected, and its place may be that of `other`.
  */
-static bool is_still_own(void *p, const struct own_block *own, const void *other)
+static bool is_still_held(void *p, const struct own_block *own, const void *other)
 {
     struct own_block now;
+    if (own->slab == NULL)
+        return p != other && !free_is_gone(p);
     return p != other && free_find_own(p, &now) && now.slab == own->slab;
 }
 
@@ -314,7 +338,7 @@ void *alloc_resize(void *p, size_t size, const char *function)
     if (block == NULL)
         /* a block that shrinks has room enough where it is */
         return size > usable ? NULL : p;
-    if (UNLIKELY(own.slab != NULL && !is_still_own(p, &own, block))) {
+    if (UNLIKELY(!is_still_held(p, &own, block))) {
         free_block(block);
         free_slow(p, function);
         return no_memory();

@@ -7,6 +7,7 @@
 #include "os.h"
 #include "remote.h"
 #include "slab_purge.h"
+#include "slab_wide.h"
 
 #include <limits.h>
 
@@ -15,6 +16,11 @@ enum {
     GROWTH_LEAST = 4 << 20,
     /* ... and by 1/8 of what is in slabs: a look reads all states of partly free slabs. */
     GROWTH_SHARE = 8,
+    /* Likewise between two looks for room for wide blocks, which read no more than that. */
+    LOOK_LEAST = 1 << 20,
+    LOOK_SHARE = 64,
+    WIDE_FROM = 8 << 20, /* bytes in slabs; with less, a class's first slab is worth more */
+    SPARSE_SHARE = 8,    /* there are wide blocks where 1/8 of what is in slabs could serve them */
     /*
      * A pooled arena is drained when 1/16 of what is in use was freed to it, since draining reads
      * all its states; for the first time not before DRAIN_FIRST bytes, since short-lived threads
@@ -179,7 +185,7 @@ static void rebuild_slab(void *context, struct slab *slab)
     struct arena *arena = context;
     struct slab_geometry g = geometry_unpack(slab->geometry);
     const uint8_t *states = geometry_states(slab_heap(slab), g);
-    if (states_find(states, g.count, BLOCK_LIVE) == g.count) {
+    if (slab_count_held(states, g.count).blocks == 0) {
         heap_set_give(&arena->heaps, slab);
         return;
     }
@@ -187,7 +193,7 @@ static void rebuild_slab(void *context, struct slab *slab)
         arena_init_bin(arena, g.class);
     slab_rebuild(slab, &arena->bins[g.class]);
     /* another thread may have freed the last one meanwhile */
-    if (slab->listed && states_find(slab->states, slab->count, BLOCK_LIVE) == slab->count)
+    if (slab->listed && slab_held_blocks(slab) == 0)
         slab_gave_back(slab, &arena->heaps);
 }
 
@@ -309,13 +315,32 @@ static size_t purge_slabs(struct arena *arena)
     return bytes;
 }
 
+/* Bytes that wide blocks could take. */
+static size_t sparse_bytes(const struct arena *arena)
+{
+    size_t bytes = 0;
+    for (unsigned class = 0; class < SIZE_CLASS_COUNT; class ++)
+        if (arena->bins[class].block_size != 0)
+            bytes += bin_sparse_bytes(&arena->bins[class]);
+    return bytes;
+}
+
 void arena_grow(struct arena *arena, size_t bytes)
 {
     arena->growth_left -= (int64_t)bytes;
-    if (arena->growth_left > 0)
+    arena->look_left -= (int64_t)bytes;
+    if (arena->growth_left > 0 && arena->look_left > 0)
         return;
     struct heap_totals totals;
     heap_set_totals(&arena->heaps, &totals);
+    if (arena->look_left <= 0) {
+        arena->wide =
+            totals.in_slabs >= WIDE_FROM && sparse_bytes(arena) >= totals.in_slabs / SPARSE_SHARE;
+        arena->look++;
+        arena->look_left = (int64_t)max_size(LOOK_LEAST, totals.in_slabs / LOOK_SHARE);
+    }
+    if (arena->growth_left > 0)
+        return;
     if (totals.in_slabs >= arena->grown_to) {
         purge_slabs(arena);
         arena->grown_to = totals.in_slabs + max_size(GROWTH_LEAST, totals.in_slabs / GROWTH_SHARE);
@@ -327,7 +352,7 @@ void arena_grow(struct arena *arena, size_t bytes)
 static void add_live(void *context, struct slab *slab)
 {
     size_t *bytes = context;
-    *bytes += states_count(slab->states, slab->count, BLOCK_LIVE) * slab->block_size;
+    *bytes += slab_count_held(slab->states, slab->count).places * slab->block_size;
 }
 
 /* LIVE bytes of a borrowed arena. */

@@ -46,6 +46,9 @@ struct arena {
     uint32_t number;           /* constant: from 1, in the order of making */
     size_t grown_to;           /* owner: bytes in slabs at which idle pages are looked for next */
     int64_t growth_left;       /* owner: bytes that slabs may grow by until arena_grow looks */
+    int64_t look_left;         /* owner: bytes that slabs may grow by until `look` changes */
+    uint32_t look;             /* owner: for bin_take_wide: look at all slabs again */
+    bool wide;                 /* owner: wide blocks are taken, until the next look */
     uint32_t entries_used;     /* owner: entries that bins have taken */
 
     /* Owner. Behind the rest, since the bins of small classes are all that many a thread uses. */

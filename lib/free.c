@@ -7,6 +7,7 @@
 #include "os.h"
 #include "remote.h"
 #include "report.h"
+#include "slab_wide.h"
 
 #include <errno.h>
 
@@ -23,8 +24,16 @@ struct place {
     struct slab *slab; /* NULL: in no slab */
     char *block;       /* the block that it lies in; NULL: behind the slab's last one */
     uint8_t *state;    /* its state, if there is one */
-    size_t block_size; /* bytes of each of the slab's blocks */
+    size_t block_size; /* bytes of that block, or of each one of the slab's */
 };
+
+/* The number of the block that has the place `number`: another one if that is REST. */
+static size_t first_place(const uint8_t *states, size_t number)
+{
+    while (number != 0 && state_get(&states[number]) == BLOCK_REST)
+        number--;
+    return number;
+}
 
 /*
  * The heap that p, any address at all, lies in, or NULL. Behind the last unit of a heap that has
@@ -53,10 +62,13 @@ static struct place find_place(struct heap *heap, const void *p)
     (void)slab_starts_block((size_t)((const char *)p - base), size_class_reciprocals[g.class],
                             &number);
     place.block_size = size_class_sizes[g.class];
-    if (number < g.count) {
-        place.block = base + number * place.block_size;
-        place.state = geometry_states(heap, g) + number;
-    }
+    if (number >= g.count)
+        return place;
+    const uint8_t *states = geometry_states(heap, g);
+    number = first_place(states, number);
+    place.block = base + number * place.block_size;
+    place.state = geometry_states(heap, g) + number;
+    place.block_size *= slab_wide_places(states, g.count, number);
     return place;
 }
 
@@ -158,7 +170,8 @@ void free_other(void *p, struct slab *slab, const char *function)
     }
     uint8_t *state = geometry_states(heap, g) + number;
     struct arena *owner = heap->set->arena;
-    if (UNLIKELY(!remote_free(slab, g.class, state)))
+    if (UNLIKELY(!remote_free(slab, g.class, state, BLOCK_LIVE) &&
+                 !remote_free(slab, g.class, state, BLOCK_WIDE)))
         free_slow(p, function);
     else if (UNLIKELY(!arena_is_owned(owner)))
         arena_count_pooled(owner, size_class_sizes[g.class]);
@@ -172,12 +185,28 @@ void free_elsewhere(void *p, const char *function)
         free_slow(p, function);
 }
 
+/* Frees p if it is a WIDE block of the calling thread's. */
+static bool free_own_wide(void *p, struct heap *heap)
+{
+    struct slab *slab = heap_slab_of(heap, p);
+    size_t number;
+    if (slab->owner != thread_arena ||
+        !slab_starts_block((size_t)((const char *)p - slab->base), slab->reciprocal, &number) ||
+        number >= slab->count || state_get(&slab->states[number]) != BLOCK_WIDE)
+        return false;
+    slab_free_wide(slab, number, &heap->set->arena->heaps);
+    return true;
+}
+
 void free_slow(void *p, const char *function)
 {
     if (p == NULL)
         return;
     int saved = errno;
-    if (heap_of(p) != NULL || large_free(p) != 0) {
+    struct heap *heap = heap_of(p);
+    if (heap != NULL && free_own_wide(p, heap)) {
+        background_ring_if_idle(thread_arena);
+    } else if (heap != NULL || large_free(p) != 0) {
         misuse(p, function);
     } else {
         arena_tick(os_now_ms());
@@ -194,14 +223,26 @@ void free_gave_back(struct slab *slab)
     errno = saved;
 }
 
+/* The usable bytes of the block that starts at p, an address in `heap`; 0 if none is held there. */
+static size_t held_size(struct heap *heap, const void *p)
+{
+    struct place place = find_place(heap, p);
+    bool held = place.slab != NULL && place.block == p && state_is_held(state_get(place.state));
+    return held ? place.block_size : 0;
+}
+
+bool free_is_gone(const void *p)
+{
+    struct heap *heap = heap_of(p);
+    return heap != NULL && held_size(heap, p) == 0;
+}
+
 size_t free_usable_size(void *p, const char *function)
 {
     size_t size = 0;
     struct heap *heap = heap_of(p);
     if (heap != NULL) {
-        struct place place = find_place(heap, p);
-        if (place.slab != NULL && place.block == p && state_get(place.state) == BLOCK_LIVE)
-            size = place.block_size;
+        size = held_size(heap, p);
     } else if (p != NULL) {
         size = large_usable_size(p);
     }

@@ -7,10 +7,12 @@
  *        |  \------ free_elsewhere  the unit map does not cover it; in a heap: as above
  *        v
  *   free_slow ----- NULL
+ *               --- a WIDE block
  *               --- large_free                   not in a heap
  *               --- report_misuse                everything else
  *
- * The one test that a free makes of its block is "is it LIVE". All functions preserve errno.
+ * The one test that a free makes of its block is "is it LIVE". A WIDE one (slab_wide.h) fails it
+ * too, and is freed by free_slow and free_other. All functions preserve errno.
  */
 #ifndef ACRE_LIB_FREE_H
 #define ACRE_LIB_FREE_H
@@ -39,6 +41,9 @@ struct own_block {
     struct slab *slab;
     uint8_t *state;
 };
+
+/* True if p lies in a heap and no block that the program holds begins there. */
+bool free_is_gone(const void *p);
 
 /* Gives a block of one's own back: into the magazine, or, where that is full or the class has none,
  * to its slab. */

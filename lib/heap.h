@@ -80,6 +80,7 @@ struct slab {
     bool untouched;                 /* it had no pages then */
     bool listed;                    /* on the bin's list */
     bool purged;                    /* may have PURGED blocks */
+    bool wide;                      /* may have WIDE and REST blocks */
 
     /* Any thread that purges for the owner, who clears it: release; PURGED blocks came about that
      * the owner has not taken note of yet. See remote.h. */

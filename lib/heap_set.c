@@ -119,6 +119,11 @@ struct slab *heap_set_take(struct heap_set *set, struct slab_geometry *geometry)
 
 /* ---- giving back ---- */
 
+size_t heap_set_dirty_bytes(const struct heap_set *set)
+{
+    return __atomic_load_n(&set->dirty, __ATOMIC_RELAXED) * UNIT_SIZE;
+}
+
 /* Retires empty heaps but the one that will be taken from first. Needs the heap lock. */
 static void retire_spares(struct heap_set *set)
 {
@@ -250,7 +255,7 @@ void heap_set_rebuild_locked(struct heap_set *set)
         list_push_back(&set->roomy, &heap->roomy);
         set->count = (uint32_t)max_size(set->count, heap->index + 1);
     }
-    set->dirty = free_dirty_units(set);
+    heap_set_count_dirty(set, (long)free_dirty_units(set) - (long)set->dirty);
     set->refused = 0;
     set->idle_from = os_now_ms();
     __atomic_store_n(&set->next_tick, set->idle_from, __ATOMIC_RELAXED);

@@ -12,14 +12,13 @@ static void set_pending(uint64_t *word, uint64_t bit)
         __atomic_fetch_or(word, bit, __ATOMIC_SEQ_CST);
 }
 
-bool remote_free(struct slab *slab, unsigned class, uint8_t *state)
+bool remote_free(struct slab *slab, unsigned class, uint8_t *state, uint8_t held)
 {
     struct heap *heap = slab_heap(slab);
     size_t index = slab_index(slab);
-    uint8_t live = BLOCK_LIVE;
     /* seq_cst: before the loads of the bits, see remote.h; also release: what was done to the block
      * is done */
-    if (!__atomic_compare_exchange_n(state, &live, BLOCK_REMOTE, false, __ATOMIC_SEQ_CST,
+    if (!__atomic_compare_exchange_n(state, &held, BLOCK_REMOTE, false, __ATOMIC_SEQ_CST,
                                      __ATOMIC_RELAXED))
         return false;
     set_pending(&heap->pending[index / 64], UINT64_C(1) << (index % 64));

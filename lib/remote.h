@@ -26,11 +26,11 @@
 #include "heap.h"
 
 /*
- * Frees a block of another thread's slab of this class; `state` is its state. False if the block is
- * not LIVE: nothing has been written then. No lock; touches nothing of the slab after the
- * compare-and-swap, since its owner may release it from then on.
+ * Frees a block of another thread's slab of this class; `state` is its state. False if that is not
+ * `held`, LIVE or WIDE: nothing has been written then. No lock; touches nothing of the slab after
+ * the compare-and-swap, since its owner may release it from then on.
  */
-bool remote_free(struct slab *slab, unsigned class, uint8_t *state);
+bool remote_free(struct slab *slab, unsigned class, uint8_t *state, uint8_t held);
 
 /*
  * True if something may be pending for the set. In a forked child everything may: a thread that

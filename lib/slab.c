@@ -3,6 +3,7 @@
 
 #include "os.h"
 #include "size_class.h"
+#include "slab_wide.h"
 
 enum {
     /* a class's first slab holds so many blocks at least, if 1 MiB has room for them, ... */
@@ -90,7 +91,7 @@ void slab_fill(struct slab *slab, struct bin *bin, struct slab_geometry geometry
     slab->class = (uint8_t)geometry.class;
     slab->live_hint = 0;
     slab->fresh_group = 0;
-    slab->current = slab->listed = slab->purged = slab->purged_for_owner = false;
+    slab->current = slab->listed = slab->purged = slab->purged_for_owner = slab->wide = false;
     slab->node.next = slab->node.previous = NULL;
 }
 
@@ -136,6 +137,14 @@ static void make_current(struct bin *bin, struct slab *slab)
     slab->until_check = is_shared(slab) ? NEVER_CHECKED : 1;
 }
 
+/* Makes a block that was freed FREE, and what it may have behind it. */
+static void free_place(struct slab *slab, size_t number)
+{
+    state_set(&slab->states[number], BLOCK_FREE);
+    if (UNLIKELY(slab->wide))
+        slab_free_rest(slab, number);
+}
+
 /* Makes all PURGED blocks of a slab FREE. False if there is none. */
 static bool take_back_purged(struct slab *slab)
 {
@@ -145,7 +154,7 @@ static bool take_back_purged(struct slab *slab)
     for (size_t i = 0; i < slab->count; i++)
         /* acquire: the pages went back, whoever saw to that, before the block's next life */
         if (__atomic_load_n(&slab->states[i], __ATOMIC_ACQUIRE) == BLOCK_PURGED)
-            state_set(&slab->states[i], BLOCK_FREE);
+            free_place(slab, i);
     slab->summary = states_summary(slab->states, slab->count, BLOCK_FREE);
     return slab->summary != 0;
 }
@@ -233,10 +242,10 @@ static size_t take_remote(struct slab *slab)
         taken += (size_t)__builtin_popcountll(remote);
         slab->summary |= UINT64_C(1) << (first / STATES_GROUP);
         for (; remote != 0; remote &= remote - 1) {
-            uint8_t *state = &slab->states[first + lowest_bit(remote)];
+            size_t number = first + lowest_bit(remote);
             /* acquire: what the freeing thread did to the block happens before its next life */
-            (void)__atomic_load_n(state, __ATOMIC_ACQUIRE);
-            state_set(state, BLOCK_FREE);
+            (void)__atomic_load_n(&slab->states[number], __ATOMIC_ACQUIRE);
+            free_place(slab, number);
         }
     }
     return taken;
@@ -259,13 +268,17 @@ static void release(struct slab *slab, struct heap_set *set)
  * was looked at before, and is not empty if a block that was LIVE then still is. */
 static bool is_empty(struct slab *slab, bool hinted)
 {
-    if (hinted && state_get(&slab->states[slab->live_hint]) == BLOCK_LIVE) {
+    if (hinted && state_is_held(state_get(&slab->states[slab->live_hint]))) {
         slab->until_check = 1;
         return false;
     }
-    size_t live = states_count(slab->states, slab->count, BLOCK_LIVE);
+    size_t live = slab_held_blocks(slab);
     if (live != 0) {
-        slab->live_hint = (uint16_t)states_find(slab->states, slab->count, BLOCK_LIVE);
+        size_t first = states_find(slab->states, slab->count, BLOCK_LIVE);
+        if (UNLIKELY(first == slab->count))
+            first = states_find(slab->states, slab->count, BLOCK_WIDE);
+        /* another thread may have freed it meanwhile; there is no harm in a hint too few */
+        slab->live_hint = (uint16_t)min_size(first, slab->count - 1u);
         slab->until_check = give_backs_until_empty(slab->bin, live);
         return false;
     }
@@ -377,14 +390,18 @@ void slab_rebuild(struct slab *slab, struct bin *bin)
     slab_fill(slab, bin, geometry_unpack(slab->geometry));
     slab->zero = zero;
     slab->fresh_group = SLAB_MAX_BLOCKS / STATES_GROUP;
-    for (size_t i = 0; i < slab->count; i++)
-        if (state_get(&slab->states[i]) != BLOCK_LIVE)
+    bool in_wide = false;
+    for (size_t i = 0; i < slab->count; i++) {
+        uint8_t state = state_get(&slab->states[i]);
+        in_wide = state == BLOCK_WIDE || (in_wide && state == BLOCK_REST);
+        slab->wide = slab->wide || in_wide;
+        if (state != BLOCK_LIVE && !in_wide)
             state_set(&slab->states[i], BLOCK_FREE);
+    }
     slab->summary = states_summary(slab->states, slab->count, BLOCK_FREE);
     slab->until_check = 1;
     if (slab->summary != 0) {
-        slab->until_check =
-            (uint32_t)max_size(states_count(slab->states, slab->count, BLOCK_LIVE), 1);
+        slab->until_check = (uint32_t)max_size(slab_held_blocks(slab), 1);
         slab->listed = true;
         list_push_back(&bin->partial, &slab->node);
     }
@@ -414,9 +431,14 @@ bool slab_is_valid(const struct slab *slab)
     if (!slab->current && !slab->listed &&
         (slab->summary != 0 || slab->purged || slab->until_check != 1))
         return false;
-    for (size_t i = 0; i < slab->count; i++)
-        if (state_get(&slab->states[i]) > BLOCK_PURGED)
+    for (size_t i = 0; i < slab->count; i++) {
+        uint8_t state = state_get(&slab->states[i]);
+        uint8_t before = i == 0 ? BLOCK_FREE : state_get(&slab->states[i - 1]);
+        bool follows = before != BLOCK_FREE && before != BLOCK_CACHED && before != BLOCK_LIVE;
+        if (state > BLOCK_REST || (state == BLOCK_REST && !follows) ||
+            (state >= BLOCK_WIDE && !slab->wide))
             return false;
+    }
     return true;
 }
 

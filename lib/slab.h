@@ -5,8 +5,8 @@
  *
  * A slab is in one of three places: current (its bin allocates from it), listed (it has FREE or
  * PURGED blocks and waits on the bin's list), or neither (it has none; the first give-back lists
- * it). It is released when none of its blocks is LIVE, unless it is current and of a class whose
- * blocks share slabs. All of it belongs to the arena's thread: no lock but the heap lock that
+ * it). It is released when none of its blocks is LIVE or WIDE, unless it is current and of a class
+ * whose blocks share slabs. All of it belongs to the arena's thread: no lock but the heap lock that
  * making, resizing and releasing take.
  */
 #ifndef ACRE_LIB_SLAB_H
@@ -52,6 +52,12 @@ struct bin {
     uint8_t class;
     uint8_t few;      /* blocks that a wider class has served, until this one is first used */
     bool window_zero; /* no block of the window was ever handed out and its memory is zero */
+
+    /* Where the next wide block is looked for, see slab_wide.h. */
+    uint8_t wide_class;     /* among the slabs of this class; 0: nowhere */
+    uint8_t wide_group;     /* from this group of states on */
+    uint32_t wide_look;     /* the look that it is part of */
+    struct slab *wide_slab; /* in this slab, if it is on the list still */
 };
 
 /* How many blocks of a class a magazine holds: 1 .. MAGAZINE_MOST, 0 above SLAB_SHARED_LIMIT. */
@@ -118,7 +124,8 @@ void bin_leave_slab(struct bin *bin, struct heap_set *set);
 
 /*
  * For an arena whose thread is gone: makes a bin (initialised, its lists empty) know a slab of its
- * class by its states alone. CACHED, REMOTE and PURGED become FREE. Releases nothing.
+ * class by its states alone. LIVE stays, and WIDE with its REST; all else becomes FREE. Releases
+ * nothing.
  */
 void slab_rebuild(struct slab *slab, struct bin *bin);
 

@@ -2,9 +2,9 @@
  * The states of blocks, one byte each, and the scans over them. Pure functions over arrays; no OS.
  *
  * `states` is 64-byte aligned in every function, and reads reach to the end of the last group
- * of 64. Another thread may change a state from LIVE to REMOTE during a scan: scans see either.
- * Under ThreadSanitizer the scans read bytes as relaxed atomics; otherwise SSE2 or NEON where there
- * is one, and a portable fallback (SWAR over uint64_t).
+ * of 64. Another thread may change a state from LIVE or WIDE to REMOTE during a scan: scans see
+ * either. Under ThreadSanitizer the scans read bytes as relaxed atomics; otherwise SSE2 or NEON
+ * where there is one, and a portable fallback (SWAR over uint64_t).
  */
 #ifndef ACRE_LIB_STATES_H
 #define ACRE_LIB_STATES_H
@@ -17,7 +17,9 @@ enum block_state {
     BLOCK_CACHED = 2, /* in its owner's magazine */
     BLOCK_REMOTE = 3, /* freed by a thread that is not the owner; the owner collects it */
     BLOCK_PURGED = 4, /* as FREE, but its pages were given back: taken when there is no FREE one */
-    BLOCK_END = 5,    /* no block: the sentinel behind a slab's last one, and what follows it */
+    BLOCK_WIDE = 5,   /* as LIVE: the program holds it and the REST blocks behind it, as one */
+    BLOCK_REST = 6,   /* a place that a block before it has taken; see slab_wide.h */
+    BLOCK_END = 7,    /* no block: the sentinel behind a slab's last one, and what follows it */
 };
 
 enum { STATES_GROUP = 64 }; /* states that one window covers */
@@ -32,6 +34,12 @@ static inline uint8_t state_get(const uint8_t *state)
 static inline void state_set(uint8_t *state, uint8_t value)
 {
     __atomic_store_n(state, value, __ATOMIC_RELAXED);
+}
+
+/* True of a block that the program holds. */
+static inline bool state_is_held(uint8_t state)
+{
+    return state == BLOCK_LIVE || state == BLOCK_WIDE;
 }
 
 /* Makes states[0..count-1] FREE and the rest of the last group, up to states[64 x groups - 1],

@@ -7,6 +7,7 @@
 #include "meta.h"
 #include "os.h"
 #include "size_class.h"
+#include "slab_wide.h"
 #include "states.h"
 
 #include <acre/acre.h>
@@ -24,13 +25,13 @@ static void count_slab(void *context, struct slab *slab)
         return;
     struct slab_geometry g = geometry_unpack(word);
     const uint8_t *states = geometry_states(heap, g);
-    size_t live = states_count(states, g.count, BLOCK_LIVE);
+    struct slab_held held = slab_count_held(states, g.count);
     struct acre_class_stats *class = &stats->classes[g.class];
     class->slabs++;
     class->blocks += g.count;
-    class->live_blocks += live;
-    stats->small_blocks += live;
-    stats->small_live += live * class->block_size;
+    class->live_blocks += held.places;
+    stats->small_blocks += held.blocks;
+    stats->small_live += held.places * class->block_size;
 }
 
 void stats_collect(struct acre_stats *stats)

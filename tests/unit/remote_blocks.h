@@ -31,7 +31,7 @@ static inline uint8_t *state_of(const char *block)
 
 static inline bool free_remotely(const char *block)
 {
-    return remote_free(slab_of(block), slab_of(block)->class, state_of(block));
+    return remote_free(slab_of(block), slab_of(block)->class, state_of(block), BLOCK_LIVE);
 }
 
 /* ---- Threads ---- */

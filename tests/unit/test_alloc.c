@@ -268,7 +268,8 @@ START_TEST(any_collection_lets_the_current_slab_be_used_on)
     char *block = use_current_slab_up(class);
     struct slab *slab = heap_slab_of(heap_containing(block), block);
     struct heap_set *set = &thread_arena->heaps;
-    ck_assert(remote_free(slab, class, slab->states + (size_t)(block - slab->base) / 2048));
+    ck_assert(
+        remote_free(slab, class, slab->states + (size_t)(block - slab->base) / 2048, BLOCK_LIVE));
     set->pending_classes = 0;
     set->collected = os_now_ms() - (is_due ? 3600000 : 0);
 

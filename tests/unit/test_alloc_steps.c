@@ -55,7 +55,7 @@ static void free_at_step(void)
     uint64_t word = __atomic_load_n(&slab->geometry, __ATOMIC_ACQUIRE);
     struct slab_geometry g = geometry_unpack(word);
     freed = word != 0 && geometry_base(heap, g) == block &&
-            remote_free(slab, g.class, geometry_states(heap, g));
+            remote_free(slab, g.class, geometry_states(heap, g), BLOCK_LIVE);
 }
 
 static bool overlap(const char *a, size_t a_size, const char *b, size_t b_size)

@@ -63,7 +63,7 @@ static void free_in_child(void)
     in_child = child == 0;
     if (in_child) {
         step_end();
-        remote_free(slab, geometry.class, geometry_states(slab_heap(slab), geometry));
+        remote_free(slab, geometry.class, geometry_states(slab_heap(slab), geometry), BLOCK_LIVE);
     } else {
         children++;
         failure = result_of(child);

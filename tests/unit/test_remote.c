@@ -70,7 +70,7 @@ START_TEST(only_a_live_block_is_freed)
         if (value == BLOCK_LIVE)
             continue;
         state_set(state, value);
-        ck_assert(!remote_free(bin.slab, bin.class, state));
+        ck_assert(!remote_free(bin.slab, bin.class, state, BLOCK_LIVE));
         ck_assert_uint_eq(state_get(state), value);
     }
     ck_assert(!remote_pending(&set));
