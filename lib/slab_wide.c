@@ -8,6 +8,8 @@ enum {
     WASTE_PART = 8,       /* a wide block may be 1/8 larger than a block of its class */
     SPARSE_PART = 4,      /* a slab is looked through that has 1/4 of its blocks in use at most */
     GROUPS_AT_ONCE = 256, /* of states that one call looks at: some microseconds */
+    GROUPS_MOST = SLAB_MAX_BLOCKS / STATES_GROUP,
+    GROUP_UNSEEN = 255, /* the group of a bin that has not yet looked whether the slab is sparse */
 };
 
 /* How many places of a class make a block of `size` bytes; 0 if the class does not serve it. */
@@ -73,7 +75,7 @@ static void next_slab(struct bin *bin, const struct bin *host)
 {
     struct list_node *node = list_next(&host->partial, &bin->wide_slab->node);
     bin->wide_slab = node != NULL ? CONTAINER_OF(node, struct slab, node) : NULL;
-    bin->wide_group = 0;
+    bin->wide_group = GROUP_UNSEEN;
 }
 
 /* Goes to the first slab of the largest class below `bin->wide_class` that serves the bin's, if
@@ -81,7 +83,7 @@ static void next_slab(struct bin *bin, const struct bin *host)
 static void next_class(struct bin *bin, struct bin *bins, struct heap_set *set)
 {
     bin->wide_slab = NULL;
-    bin->wide_group = 0;
+    bin->wide_group = GROUP_UNSEEN;
     while (bin->wide_slab == NULL && bin->wide_class != 0) {
         unsigned class = --bin->wide_class;
         if (bins[class].block_size == 0 || places_for(bin->block_size, class) == 0)
@@ -101,9 +103,9 @@ static void *take_in_slab(struct bin *bin, size_t *groups)
     struct slab *slab = bin->wide_slab;
     size_t places = places_for(bin->block_size, slab->class);
     size_t count = used_groups(slab);
-    if (bin->wide_group == 0 && slab_sparse_bytes(slab) == 0) {
+    if (bin->wide_group == GROUP_UNSEEN) {
         --*groups;
-        return NULL;
+        bin->wide_group = slab_sparse_bytes(slab) != 0 ? 0 : GROUPS_MOST;
     }
     for (; bin->wide_group < count && *groups != 0; bin->wide_group++, --*groups) {
         const uint8_t *states = slab->states + (size_t)bin->wide_group * STATES_GROUP;
@@ -164,9 +166,14 @@ void slab_free_wide(struct slab *slab, size_t number, struct heap_set *set)
 struct slab_held slab_count_held(const uint8_t *states, size_t count)
 {
     size_t live = states_count(states, count, BLOCK_LIVE);
-    size_t wide = states_count(states, count, BLOCK_WIDE);
-    size_t rest = wide != 0 ? states_count(states, count, BLOCK_REST) : 0;
-    return (struct slab_held){.blocks = live + wide, .places = live + wide + rest};
+    struct slab_held held = {.blocks = live, .places = live};
+    for (size_t first = 0; first < count; first += STATES_GROUP) {
+        uint64_t wide = states_match(states + first, BLOCK_WIDE);
+        held.blocks += (size_t)__builtin_popcountll(wide);
+        for (; wide != 0; wide &= wide - 1)
+            held.places += slab_wide_places(states, count, first + lowest_bit(wide));
+    }
+    return held;
 }
 
 size_t slab_held_blocks(const struct slab *slab)

@@ -28,7 +28,8 @@ struct acre_class_stats {
     size_t block_size;  /* bytes of one block */
     size_t slabs;       /* slabs of this class */
     size_t blocks;      /* blocks in those slabs, free ones included */
-    size_t live_blocks; /* blocks that the program holds */
+    size_t live_blocks; /* of those, what the program holds: a block may have the place of several,
+                           and counts as those here */
 };
 
 /*

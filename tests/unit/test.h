@@ -10,6 +10,7 @@
 Suite *alloc_suite(void);
 Suite *alloc_steps_suite(void);
 Suite *alloc_trace_suite(void);
+Suite *alloc_wide_suite(void);
 Suite *arena_suite(void);
 Suite *arena_fork_suite(void);
 Suite *arena_idle_suite(void);
@@ -41,6 +42,9 @@ Suite *report_suite(void);
 Suite *size_class_suite(void);
 Suite *slab_suite(void);
 Suite *slab_states_suite(void);
+Suite *slab_wide_suite(void);
+Suite *slab_wide_free_suite(void);
+Suite *slab_wide_steps_suite(void);
 Suite *states_suite(void);
 Suite *stats_suite(void);
 Suite *unit_map_suite(void);

@@ -1,0 +1,648 @@
+/*
+ * Wide blocks as a program gets them: when an arena makes them, what allocation, resizing, freeing
+ * and the statistics do with them, and what is said about one that is misused.
+ */
+#include "test.h"
+#include "alloc.h"
+#include "capture.h"
+#include "free.h"
+#include "init.h"
+#include "option.h"
+#include "remote.h"
+#include "slab_wide.h"
+#include "stats.h"
+#include "thread.h"
+
+#include <acre/acre.h>
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    PLACE = 512, /* bytes: of the blocks that leave room */
+    SIZE = 2048, /* of the wide ones that take it */
+    KEPT = 16,   /* one of so many stays */
+    ENOUGH = 12 << 20,
+    TOO_FEW = 5 << 20,
+    GROWTH = 1 << 20,   /* bytes: after so many the arena looks for room at the latest */
+    MOST_WIDES = 10000, /* more than there is room for */
+};
+
+static void begin(void)
+{
+    init_start(NULL);
+    ck_assert_int_eq(option_set_text("decay", "3600000"), 0);
+}
+
+static void run_thread(void *(*run)(void *), void *argument)
+{
+    pthread_t thread;
+
+    if (pthread_create(&thread, NULL, run, argument) != 0 || pthread_join(thread, NULL) != 0)
+        _exit(99);
+}
+
+static void *free_in_thread(void *p)
+{
+    free_block(p);
+    return NULL;
+}
+
+static struct slab *slab_of(const void *block)
+{
+    return heap_slab_of(heap_containing(block), block);
+}
+
+static uint8_t *state_of(const char *block)
+{
+    struct slab *slab = slab_of(block);
+
+    return &slab->states[(size_t)(block - slab->base) / slab->block_size];
+}
+
+static bool is_wide(const char *block)
+{
+    return state_get(state_of(block)) == BLOCK_WIDE;
+}
+
+static bool is_filled(const char *block, size_t size, char value)
+{
+    return size == 0 || (block[0] == value && memcmp(block, block + 1, size - 1) == 0);
+}
+
+/* Allocates so many bytes of small blocks, and frees them but for one in `kept`. */
+static void leave_room(size_t bytes, size_t kept)
+{
+    static char *blocks[ENOUGH / PLACE];
+
+    for (size_t i = 0; i < bytes / PLACE; i++) {
+        blocks[i] = alloc_block(PLACE);
+        memset(blocks[i], 'x', PLACE);
+    }
+    thread_arena->growth_left = INT64_MAX; /* no pages go back: what is PURGED is no room */
+    for (size_t i = 0; i < bytes / PLACE; i++)
+        if (i % kept != 0)
+            free_block(blocks[i]);
+}
+
+/* Allocates blocks until the arena has grown by so much, or one is wide: that one, or NULL. */
+static char *grow(size_t bytes)
+{
+    for (size_t taken = 0; taken < bytes; taken += SIZE) {
+        char *block = alloc_block(SIZE);
+        ck_assert_ptr_nonnull(block);
+        if (is_wide(block))
+            return block;
+    }
+    return NULL;
+}
+
+/* A wide block; the class has no other room from then on, so the next ones are wide as well. */
+static char *begin_wide(void)
+{
+    leave_room(ENOUGH, KEPT);
+    char *block = grow(2 * GROWTH);
+    ck_assert_ptr_nonnull(block);
+    ck_assert(thread_arena->wide);
+    return block;
+}
+
+/* ---- When there are any ---- */
+
+START_TEST(blocks_are_wide_where_there_is_room)
+{
+    char *first = begin_wide(), *block;
+    size_t in_slabs = heap_bytes_in_slabs(), wides = 1;
+
+    ck_assert_uint_eq(slab_of(first)->block_size, PLACE);
+    while (is_wide(block = alloc_block(SIZE)) && wides < MOST_WIDES) {
+        ck_assert_uint_eq(free_usable_size(block, "test"), SIZE);
+        ck_assert_uint_eq(heap_bytes_in_slabs(), in_slabs);
+        wides++;
+    }
+    ck_assert_uint_lt(wides, MOST_WIDES);
+    /* three in the 15 places between two that are kept, if no slab were left when it fills */
+    size_t most = (size_t)ENOUGH / PLACE / KEPT * 3;
+    ck_assert_uint_le(wides, most);
+    ck_assert_uint_gt(wides, most - most / 8);
+    ck_assert_uint_gt(heap_bytes_in_slabs(), in_slabs);
+    ck_assert(arena_is_valid(thread_arena));
+}
+END_TEST
+
+START_TEST(a_small_arena_has_no_wide_blocks)
+{
+    leave_room(TOO_FEW, KEPT);
+    ck_assert_ptr_null(grow(2 * GROWTH));
+    ck_assert_uint_gt(thread_arena->look, 0);
+    ck_assert(!thread_arena->wide);
+    /* the same arena when it has grown */
+    ck_assert_ptr_nonnull(grow(ENOUGH));
+}
+END_TEST
+
+START_TEST(a_full_arena_has_no_wide_blocks)
+{
+    leave_room(ENOUGH, 1);
+    uint32_t look = thread_arena->look;
+    ck_assert_ptr_null(grow(2 * GROWTH));
+    ck_assert_uint_ne(thread_arena->look, look);
+    ck_assert(!thread_arena->wide);
+}
+END_TEST
+
+START_TEST(memory_that_has_pages_is_used_before)
+{
+    begin_wide();
+    ck_assert(is_wide(alloc_block(SIZE)));
+    free_block(alloc_block(1 << 20));
+    ck_assert(!is_wide(alloc_block(SIZE)));
+}
+END_TEST
+
+static const size_t sizes[] = {1100, 2000, 2048, 3000, 4096, 5120, 14000, 32768};
+
+enum { SIZES = sizeof(sizes) / sizeof(sizes[0]), COUNTED = 20 };
+
+/* The rest would waste more than an eighth. */
+static bool is_served(size_t size)
+{
+    size_t class = alloc_good_size(size);
+    return align_up(class, PLACE) * 8 <= class * 9 && class <= (size_t)PLACE * (KEPT - 1);
+}
+
+START_TEST(a_wide_block_has_the_size_of_its_places)
+{
+    size_t size = sizes[_i], good = alloc_good_size(size);
+
+    begin_wide();
+    for (int i = 0; i < COUNTED; i++) {
+        char *block = alloc_block(size);
+        size_t usable = free_usable_size(block, "test");
+        if (is_wide(block) != is_served(size))
+            ck_abort_msg("%zu bytes: %d", size, *state_of(block));
+        ck_assert_uint_eq(usable, is_wide(block) ? align_up(good, PLACE) : good);
+        memset(block, 'a' + i, usable);
+    }
+    ck_assert(arena_is_valid(thread_arena));
+}
+END_TEST
+
+START_TEST(zeroed_blocks_may_be_wide)
+{
+    size_t size = sizes[_i];
+    int wides = 0;
+
+    begin_wide();
+    for (int i = 0; i < COUNTED; i++) {
+        char *block = alloc_zeroed(1, size);
+        ck_assert(is_filled(block, size, 0));
+        wides += is_wide(block);
+        memset(block, 'y', size);
+    }
+    ck_assert_int_eq(wides, is_served(size) ? COUNTED : 0);
+}
+END_TEST
+
+START_TEST(aligned_blocks_are_not_wide)
+{
+    begin_wide();
+    char *odd = alloc_block(SIZE); /* where the next one lies is not a matter of luck */
+    while (((uintptr_t)odd / 512) % 2 == 0)
+        odd = alloc_block(SIZE);
+    for (size_t alignment = 32; alignment <= SIZE; alignment *= 2) {
+        char *block = alloc_aligned(alignment, SIZE);
+        ck_assert_uint_eq((uintptr_t)block % alignment, 0);
+        ck_assert(!is_wide(block));
+        ck_assert_uint_eq(free_usable_size(block, "test"), SIZE);
+    }
+}
+END_TEST
+
+/* ---- Freeing and resizing ---- */
+
+/* The states of the places that the block has or had are all `state`. */
+static bool places_are(const char *block, size_t size, uint8_t state)
+{
+    for (size_t at = 0; at < size; at += PLACE)
+        if (state_get(state_of(block + at)) != state)
+            return false;
+    return true;
+}
+
+START_TEST(a_wide_block_is_freed)
+{
+    char *block = begin_wide();
+
+    errno = EXDEV;
+    if (_i == 0) {
+        free_block(block);
+    } else {
+        run_thread(free_in_thread, block);
+        ck_assert_uint_eq(*state_of(block), BLOCK_REMOTE);
+        alloc_trim();
+    }
+    ck_assert_int_eq(errno, EXDEV);
+    ck_assert(places_are(block, SIZE, BLOCK_FREE) || (_i != 0 && !is_wide(block)));
+    ck_assert_uint_ne(*state_of(block + PLACE), BLOCK_REST);
+    ck_assert(arena_is_valid(thread_arena));
+}
+END_TEST
+
+START_TEST(a_wide_block_grows_and_shrinks)
+{
+    char *block = begin_wide();
+
+    memset(block, 'z', SIZE);
+    errno = EXDEV;
+    ck_assert_ptr_eq(alloc_resize(block, SIZE, "realloc"), block);
+    ck_assert_ptr_eq(alloc_resize(block, SIZE / 2, "realloc"), block);
+    ck_assert_ptr_eq(alloc_resize(block, SIZE - 1, "realloc"), block);
+    char *larger = alloc_resize(block, 2 * SIZE, "realloc");
+    ck_assert(larger != block && is_filled(larger, SIZE, 'z'));
+    ck_assert(is_wide(larger));
+    ck_assert(places_are(block, SIZE, BLOCK_FREE));
+    memset(larger, 'w', 2 * SIZE);
+    char *smaller = alloc_resize(larger, SIZE - 1, "realloc");
+    ck_assert(smaller != larger && is_filled(smaller, SIZE - 1, 'w'));
+    ck_assert(places_are(larger, 2 * SIZE, BLOCK_FREE));
+    char *least = alloc_resize(smaller, 100, "realloc");
+    ck_assert(is_filled(least, 100, 'w') && !is_wide(least));
+    char *again = alloc_resize(least, SIZE, "realloc");
+    ck_assert(is_filled(again, 100, 'w'));
+    ck_assert_ptr_null(alloc_resize(again, 0, "realloc"));
+    ck_assert_int_eq(errno, EXDEV);
+    ck_assert(arena_is_valid(thread_arena));
+}
+END_TEST
+
+static void *resize_in_thread(void *block)
+{
+    return alloc_resize(block, 3 * SIZE, "realloc");
+}
+
+START_TEST(another_thread_s_wide_block_is_resized)
+{
+    char *block = begin_wide();
+    pthread_t thread;
+    void *resized;
+
+    memset(block, 'z', SIZE);
+    ck_assert_int_eq(pthread_create(&thread, NULL, resize_in_thread, block), 0);
+    ck_assert_int_eq(pthread_join(thread, &resized), 0);
+    ck_assert(resized != NULL && is_filled(resized, SIZE, 'z'));
+    ck_assert_uint_eq(*state_of(block), BLOCK_REMOTE);
+}
+END_TEST
+
+/* ---- An arena whose thread is lost ---- */
+
+/* Leaves a wide block in a slab that has no other block. */
+static void *leave_wide(void *place)
+{
+    char *block = begin_wide();
+    struct slab *slab = slab_of(block);
+
+    memset(block, 'l', SIZE);
+    for (size_t i = 0; i < slab->count; i++)
+        if (state_get(&slab->states[i]) == BLOCK_LIVE)
+            free_block(slab->base + i * PLACE);
+    *(char **)place = block;
+    return NULL;
+}
+
+START_TEST(a_wide_block_survives_its_thread)
+{
+    char *block;
+
+    run_thread(leave_wide, &block);
+    struct arena *arena = arena_first();
+    struct slab *slab = slab_of(block);
+    arena->orphan = true; /* as if the thread had been lost in a fork */
+    ck_assert_ptr_eq(arena_adopt(), arena);
+    ck_assert(!arena->orphan && arena_is_valid(arena));
+    ck_assert(is_wide(block) && is_filled(block, SIZE, 'l'));
+    ck_assert_uint_eq(free_usable_size(block, "test"), SIZE);
+    ck_assert_uint_eq(slab_held_blocks(slab), 1);
+    free_block(block); /* from outside: it is not the arena of this thread */
+    ck_assert_uint_eq(remote_collect(&arena->heaps), 1);
+    ck_assert_uint_eq(slab->geometry, 0);
+    ck_assert(arena_is_valid(arena));
+}
+END_TEST
+
+/* ---- Statistics ---- */
+
+static struct acre_stats collect(void)
+{
+    struct acre_stats stats;
+
+    stats_collect(&stats);
+    return stats;
+}
+
+/* What is live is `blocks` and `bytes` more than before, in the class of the places. */
+static void check_live(const struct acre_stats *before, size_t blocks, size_t bytes)
+{
+    struct acre_stats stats = collect();
+    unsigned class = size_class_of(PLACE);
+
+    ck_assert_uint_eq(stats.small_blocks, before->small_blocks + blocks);
+    ck_assert_uint_eq(stats.small_live, before->small_live + bytes);
+    ck_assert_uint_eq(stats.classes[class].live_blocks,
+                      before->classes[class].live_blocks + bytes / PLACE);
+    ck_assert_uint_eq(stats.heap_in_slabs, before->heap_in_slabs);
+}
+
+START_TEST(a_wide_block_is_counted_with_its_places)
+{
+    char *first = begin_wide(), *blocks[COUNTED];
+    struct acre_stats before = collect();
+
+    for (size_t i = 0; i < COUNTED; i++) {
+        blocks[i] = alloc_block(SIZE);
+        check_live(&before, i + 1, (i + 1) * SIZE);
+    }
+    for (size_t i = COUNTED; i-- > 0;) {
+        free_block(blocks[i]);
+        check_live(&before, i, i * SIZE);
+    }
+    ck_assert(is_wide(first));
+}
+END_TEST
+
+START_TEST(one_that_another_thread_freed_is_not_counted)
+{
+    begin_wide();
+    struct acre_stats before = collect();
+    char *blocks[COUNTED];
+
+    for (int i = 0; i < COUNTED; i++)
+        blocks[i] = alloc_block(SIZE);
+    for (size_t i = COUNTED; i-- > 0;) {
+        run_thread(free_in_thread, blocks[i]);
+        check_live(&before, i, i * SIZE);
+    }
+}
+END_TEST
+
+/* ---- Misuses: each is the last thing that a child does ---- */
+
+static char *block;
+
+static void free_twice(size_t unused)
+{
+    (void)unused;
+    free_block(block);
+    free_block(block);
+}
+
+static void free_after_another_thread(size_t unused)
+{
+    (void)unused;
+    run_thread(free_in_thread, block);
+    free_block(block);
+}
+
+static void free_by_two_other_threads(size_t unused)
+{
+    (void)unused;
+    run_thread(free_in_thread, block);
+    run_thread(free_in_thread, block);
+}
+
+static void free_and_free_by_another_thread(size_t unused)
+{
+    (void)unused;
+    free_block(block);
+    run_thread(free_in_thread, block);
+}
+
+static void ask_usable_size_after_another_thread(size_t unused)
+{
+    (void)unused;
+    run_thread(free_in_thread, block);
+    free_usable_size(block, "malloc_usable_size");
+}
+
+static void resize_freed(size_t unused)
+{
+    (void)unused;
+    run_thread(free_in_thread, block);
+    alloc_resize(block, 2 * SIZE, "realloc");
+}
+
+static void free_at(size_t offset)
+{
+    free_block(block + offset);
+}
+
+static void free_at_by_another_thread(size_t offset)
+{
+    run_thread(free_in_thread, block + offset);
+}
+
+static void free_at_after_another_thread(size_t offset)
+{
+    run_thread(free_in_thread, block);
+    free_block(block + offset);
+}
+
+static void resize_at(size_t offset)
+{
+    alloc_resize(block + offset, 10, "realloc");
+}
+
+static void ask_usable_size_at(size_t offset)
+{
+    free_usable_size(block + offset, "malloc_usable_size");
+}
+
+static const struct misuse_case {
+    void (*run)(size_t offset);
+    size_t offset; /* of the pointer passed, in the block */
+    const char *fault, *function;
+    size_t size; /* of the block that is named */
+} cases[] = {
+    /* its places are blocks again */
+    {free_twice, 0, "double free", "free", PLACE},
+    {free_and_free_by_another_thread, 0, "double free", "free", PLACE},
+    {free_after_another_thread, 0, "double free", "free", SIZE},
+    {free_by_two_other_threads, 0, "double free", "free", SIZE},
+    {resize_freed, 0, "double free", "realloc", SIZE},
+    {ask_usable_size_after_another_thread, 0, "double free", "malloc_usable_size", SIZE},
+    {free_at, PLACE, "interior pointer", "free", SIZE},
+    {free_at, 3 * PLACE, "interior pointer", "free", SIZE},
+    {free_at, SIZE - 16, "interior pointer", "free", SIZE},
+    {free_at, 16, "interior pointer", "free", SIZE},
+    {free_at, 1, "misaligned pointer", "free", SIZE},
+    {free_at, PLACE + 8, "misaligned pointer", "free", SIZE},
+    {free_at, SIZE - 1, "misaligned pointer", "free", SIZE},
+    {free_at_by_another_thread, PLACE, "interior pointer", "free", SIZE},
+    {free_at_by_another_thread, 3 * PLACE, "interior pointer", "free", SIZE},
+    {free_at_by_another_thread, PLACE + 16, "interior pointer", "free", SIZE},
+    {free_at_by_another_thread, SIZE - 1, "misaligned pointer", "free", SIZE},
+    {free_at_after_another_thread, PLACE, "interior pointer", "free", SIZE},
+    {resize_at, 2 * PLACE, "interior pointer", "realloc", SIZE},
+    {ask_usable_size_at, PLACE, "interior pointer", "malloc_usable_size", SIZE},
+};
+
+enum { CASES = sizeof(cases) / sizeof(cases[0]) };
+
+static void run_case(void *argument)
+{
+    const struct misuse_case *misuse = argument;
+    misuse->run(misuse->offset);
+}
+
+START_TEST(a_misuse_is_named)
+{
+    const struct misuse_case *misuse = &cases[_i];
+    struct capture capture;
+    char line[160];
+
+    begin_wide();
+    block = alloc_block(SIZE); /* one that lies between two others */
+    ck_assert(is_wide(block) && is_wide(alloc_block(SIZE)));
+    capture_child(&capture, run_case, (void *)(uintptr_t)misuse);
+    snprintf(line, sizeof(line), "acre: %s: %s(%p): block %p of %zu bytes, %s, arena 1\n",
+             misuse->fault, misuse->function, (void *)(block + misuse->offset), (void *)block,
+             misuse->size, misuse->size == SIZE ? "SMALL" : "TINY");
+    ck_assert_str_eq(capture.text, line);
+    ck_assert_uint_eq(capture.writes, 1);
+    ck_assert(WIFSIGNALED(capture.status));
+    ck_assert_int_eq(WTERMSIG(capture.status), SIGABRT);
+}
+END_TEST
+
+static void misuse_and_go_on(void *unused)
+{
+    (void)unused;
+    if (option_set_text("abort", "0") != 0)
+        _exit(1);
+    for (size_t offset = 1; offset < SIZE; offset += PLACE / 2 - 1)
+        free_at(offset);
+    free_at(PLACE);
+    free_at_by_another_thread(PLACE);
+    free_at_by_another_thread(SIZE - 16);
+    if (alloc_resize(block + PLACE, 10, "realloc") != NULL ||
+        free_usable_size(block + PLACE, "test") != 0)
+        _exit(2);
+    if (!is_wide(block) || !is_filled(block, SIZE, 'm') || free_usable_size(block, "test") != SIZE)
+        _exit(3);
+    free_block(block);
+    free_block(block);
+    free_by_two_other_threads(0);
+    if (!places_are(block, SIZE, BLOCK_FREE) || !arena_is_valid(thread_arena))
+        _exit(4);
+}
+
+START_TEST(without_abort_a_misuse_changes_nothing)
+{
+    enum { MISUSES = 9 + 5 + 3 };
+    struct capture capture;
+
+    block = begin_wide();
+    memset(block, 'm', SIZE);
+    capture_child(&capture, misuse_and_go_on, NULL);
+    ck_assert_msg(capture.status == 0, "status %#x", (unsigned)capture.status);
+    ck_assert_uint_eq(capture.writes, MISUSES);
+}
+END_TEST
+
+/* ---- Threads ---- */
+
+enum { FREERS = 2, SLOTS = 64, HANDED_OUT = 20000 };
+
+static char *slots[SLOTS]; /* atomic, release when filled, acquire when taken */
+static bool done;          /* atomic */
+
+static char filling_of(const char *address)
+{
+    return (char)(1 + ((uintptr_t)address >> 9) % 100);
+}
+
+/* Checks and frees what is in the slots; counts in *wrong what was not as filled. */
+static void *free_slots(void *wrong)
+{
+    for (bool last = false; !last;) {
+        last = __atomic_load_n(&done, __ATOMIC_ACQUIRE);
+        for (int i = 0; i < SLOTS; i++) {
+            char *taken = __atomic_exchange_n(&slots[i], NULL, __ATOMIC_ACQ_REL);
+            if (taken == NULL)
+                continue;
+            *(size_t *)wrong += !is_filled(taken, SIZE, filling_of(taken));
+            free_block(taken);
+        }
+        sched_yield();
+    }
+    return NULL;
+}
+
+START_TEST(wide_blocks_go_from_thread_to_thread)
+{
+    size_t wrong[FREERS] = {0}, wides = 0;
+    pthread_t threads[FREERS];
+
+    begin_wide();
+    struct acre_stats before = collect();
+    for (int i = 0; i < FREERS; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, free_slots, &wrong[i]), 0);
+    for (int handed_out = 0; handed_out < HANDED_OUT;) {
+        char **slot = &slots[handed_out % SLOTS];
+        if (__atomic_load_n(slot, __ATOMIC_RELAXED) != NULL) {
+            sched_yield();
+            continue;
+        }
+        char *taken = alloc_block(SIZE);
+        memset(taken, filling_of(taken), SIZE);
+        wides += is_wide(taken);
+        if (handed_out % 256 == 0)
+            thread_arena->look++; /* as growth does */
+        __atomic_store_n(slot, taken, __ATOMIC_RELEASE);
+        handed_out++;
+    }
+    __atomic_store_n(&done, true, __ATOMIC_RELEASE);
+    for (int i = 0; i < FREERS; i++) {
+        ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
+        ck_assert_uint_eq(wrong[i], 0);
+    }
+    ck_assert_uint_gt(wides, 100);
+    ck_assert(arena_is_valid(thread_arena));
+    alloc_trim();
+    struct acre_stats stats = collect();
+    ck_assert_uint_eq(stats.small_blocks, before.small_blocks);
+    ck_assert_uint_eq(stats.small_live, before.small_live);
+    ck_assert(arena_is_valid(thread_arena));
+}
+END_TEST
+
+Suite *alloc_wide_suite(void)
+{
+    Suite *suite = suite_create("alloc_wide");
+    TCase *tests = tcase_create("alloc_wide");
+
+    tcase_set_timeout(tests, 60);
+    tcase_add_checked_fixture(tests, begin, NULL);
+    tcase_add_test(tests, blocks_are_wide_where_there_is_room);
+    tcase_add_test(tests, a_small_arena_has_no_wide_blocks);
+    tcase_add_test(tests, a_full_arena_has_no_wide_blocks);
+    tcase_add_test(tests, memory_that_has_pages_is_used_before);
+    tcase_add_loop_test(tests, a_wide_block_has_the_size_of_its_places, 0, SIZES);
+    tcase_add_loop_test(tests, zeroed_blocks_may_be_wide, 0, SIZES);
+    tcase_add_test(tests, aligned_blocks_are_not_wide);
+    tcase_add_loop_test(tests, a_wide_block_is_freed, 0, 2);
+    tcase_add_test(tests, a_wide_block_grows_and_shrinks);
+    tcase_add_test(tests, another_thread_s_wide_block_is_resized);
+    tcase_add_test(tests, a_wide_block_survives_its_thread);
+    tcase_add_test(tests, a_wide_block_is_counted_with_its_places);
+    tcase_add_test(tests, one_that_another_thread_freed_is_not_counted);
+    tcase_add_loop_test(tests, a_misuse_is_named, 0, CASES);
+    tcase_add_test(tests, without_abort_a_misuse_changes_nothing);
+    tcase_add_test(tests, wide_blocks_go_from_thread_to_thread);
+    suite_add_tcase(suite, tests);
+    return suite;
+}

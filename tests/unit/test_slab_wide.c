@@ -1,0 +1,392 @@
+/*
+ * Wide blocks of bins without an arena: which places they take. How they are freed:
+ * test_slab_wide_free.c; with an arena: test_alloc_wide.c.
+ */
+#include "test.h"
+#include "random.h"
+#include "wide_blocks.h"
+
+#include <inttypes.h>
+
+/* ---- Which places are taken ---- */
+
+static const struct pair {
+    size_t place, size; /* bytes: of the host's blocks and of the wide one */
+    size_t places;
+} pairs[] = {{32, 2048, 64},    {48, 3072, 64},  {64, 2048, 32},   {192, 2048, 11},
+             {256, 1792, 7},    {512, 2048, 4},  {512, 32768, 64}, {640, 5120, 8},
+             {1280, 20480, 16}, {4096, 8192, 2}, {1024, 28672, 28}};
+
+enum { PAIRS = sizeof(pairs) / sizeof(pairs[0]), MODELS = 3, ROUNDS = 6 };
+
+/* What the states of a slab are to be. */
+static struct model {
+    struct slab *slab;
+    uint8_t states[SLAB_MAX_BLOCKS] __attribute__((aligned(STATES_GROUP)));
+} models[MODELS];
+
+/* True if at most a quarter of the model's blocks is in use. */
+static bool is_sparse(const struct model *model)
+{
+    size_t count = model->slab->count, in_use = 0;
+
+    for (size_t i = 0; i < count; i++)
+        in_use += model->states[i] != BLOCK_FREE && model->states[i] != BLOCK_PURGED;
+    return in_use <= count / 4;
+}
+
+/* The first of the lowest `places` FREE ones in a row, from `from` on; SIZE_MAX if there are none.
+ */
+static size_t find_places(const struct model *model, size_t from, size_t places)
+{
+    size_t run = 0;
+
+    for (size_t i = from; i < model->slab->count; i++) {
+        run = model->states[i] == BLOCK_FREE ? run + 1 : 0;
+        if (run == places)
+            return i + 1 - places;
+    }
+    return SIZE_MAX;
+}
+
+/* Writes random states with LIVE and PURGED ones at distances that leave room for some blocks. */
+static void fill_model(struct model *model, size_t places, struct random *random)
+{
+    size_t count = model->slab->count, in_use = 0;
+    uint64_t distance = 4 + random_below(random, 4 * places);
+    bool dense = random_below(random, 8) == 0; /* more than a quarter is in use */
+
+    for (size_t i = 0; i < count; i++) {
+        bool held = random_below(random, dense ? 2 : distance) == 0;
+        bool live = held && (dense || in_use < count / 4) && random_below(random, 8) != 0;
+        model->states[i] = live ? BLOCK_LIVE : held ? BLOCK_PURGED : BLOCK_FREE;
+        in_use += live;
+    }
+    model->states[random_below(random, count)] = BLOCK_LIVE;
+    model->states[random_below(random, count)] = BLOCK_FREE;
+    if (states_find(model->states, count, BLOCK_LIVE) == count)
+        model->states[0] = BLOCK_LIVE;
+    for (size_t i = 0; i < count; i++)
+        state_set(&model->slab->states[i], model->states[i]);
+}
+
+/* Where the next block is to be found. */
+struct place {
+    size_t model, group;
+    bool seen; /* the slab was found to be sparse */
+};
+
+/* The address of the next wide block, which is put into its model; NULL if there is none. Whether a
+ * slab is sparse is asked once, when the search comes to it. */
+static char *expect_wide(struct place *at, const struct pair *pair)
+{
+    for (; at->model < MODELS; at->model++, at->group = 0, at->seen = false) {
+        struct model *model = &models[at->model];
+        if (!at->seen && !is_sparse(model))
+            continue;
+        at->seen = true;
+        size_t first = find_places(model, at->group * STATES_GROUP, pair->places);
+        if (first == SIZE_MAX)
+            continue;
+        memset(&model->states[first], BLOCK_REST, pair->places);
+        model->states[first] = BLOCK_WIDE;
+        at->group = first / STATES_GROUP;
+        return model->slab->base + first * pair->place;
+    }
+    return NULL;
+}
+
+static bool is_as_in_models(void)
+{
+    for (int i = 0; i < MODELS; i++)
+        for (size_t n = 0; n < models[i].slab->count; n++)
+            if (state_get(&models[i].slab->states[n]) != models[i].states[n])
+                return false;
+    return true;
+}
+
+/* Makes slabs of the host's class, the last one current in some rounds. */
+static void make_models(const struct pair *pair, struct random *random)
+{
+    struct bin *host = begin_bin(pair->place);
+
+    host->units = LARGEST_SLABS;
+    for (int i = 0; i < MODELS; i++) {
+        models[i].slab = make_used_slab(host);
+        fill_model(&models[i], pair->places, random);
+        if (i < MODELS - 1 || random_below(random, 2) == 0)
+            list_slab(models[i].slab);
+        else
+            models[i].slab->summary = ~UINT64_C(0) >> (64 - (models[i].slab->count + 63) / 64);
+        models[i].slab->purged = true;
+    }
+}
+
+static size_t expected_sparse_bytes(const struct pair *pair)
+{
+    size_t places = 0;
+
+    for (int i = 0; i < MODELS; i++)
+        if (is_sparse(&models[i]))
+            places += states_count(models[i].states, models[i].slab->count, BLOCK_FREE);
+    return places * pair->place;
+}
+
+START_TEST(the_lowest_run_of_enough_free_places_is_taken)
+{
+    const struct pair *pair = &pairs[_i % PAIRS];
+    struct random random = random_begin();
+
+    random.state += (uint64_t)_i;
+    struct bin *bin = begin_bin(pair->size);
+    make_models(pair, &random);
+    ck_assert_uint_eq(bin_sparse_bytes(&bins[size_class_of(pair->place)]),
+                      expected_sparse_bytes(pair));
+    struct place at = {.model = 0};
+    char *block, *expected;
+    look++;
+    do {
+        expected = expect_wide(&at, pair);
+        block = bin_take_wide(bin, bins, &set, look);
+        if (block != expected || !is_as_in_models())
+            ck_abort_msg("%p, not %p; seed %" PRIu64, (void *)block, (void *)expected, random.seed);
+    } while (block != NULL);
+    ck_assert_ptr_null(bin_take_wide(bin, bins, &set, look));
+    ck_assert_msg(is_as_in_models() && all_valid(), "seed %" PRIu64, random.seed);
+}
+END_TEST
+
+/* A run that begins at each place of a group is found, to the last place that it needs. */
+START_TEST(a_run_goes_over_the_border_of_two_groups)
+{
+    const struct pair *pair = &pairs[_i];
+    struct bin *bin = begin_bin(pair->size), *host = begin_bin(pair->place);
+
+    host->units = LARGEST_SLABS;
+    struct slab *slab = make_used_slab(host);
+    memset(slab->states, BLOCK_PURGED, slab->count);
+    state_set(&slab->states[slab->count - 1], BLOCK_LIVE);
+    for (size_t first = 0; first < STATES_GROUP; first++) {
+        memset(slab->states + first, BLOCK_FREE, pair->places);
+        list_slab(slab);
+        state_set(&slab->states[first + pair->places - 1], BLOCK_PURGED);
+        ck_assert_ptr_null(take_wide(bin));
+        state_set(&slab->states[first + pair->places - 1], BLOCK_FREE);
+        ck_assert_ptr_eq(take_wide(bin), slab->base + first * pair->place);
+        ck_assert_uint_eq(slab_wide_places(slab->states, slab->count, first), pair->places);
+        memset(slab->states + first, BLOCK_PURGED, pair->places);
+    }
+}
+END_TEST
+
+/* ---- Bounds ---- */
+
+static bool serves(size_t place, size_t size)
+{
+    size_t places = (size + place - 1) / place;
+
+    return size > SIZE_CLASS_TINY_LIMIT && size <= SLAB_SHARED_LIMIT && places <= 64 &&
+           8 * places * place <= 9 * size;
+}
+
+/* With a slab of each class that has a LIVE block and nothing else. */
+START_TEST(a_class_serves_what_it_wastes_little_of)
+{
+    unsigned served = 0;
+
+    for (unsigned host = 0; size_class_sizes[host] <= SLAB_SHARED_LIMIT; host++) {
+        size_t place = size_class_sizes[host];
+        struct slab *slab = make_used_slab(begin_bin(place));
+        for (unsigned class = 0; class < SIZE_CLASS_COUNT; class ++) {
+            size_t size = size_class_sizes[class];
+            state_set(&slab->states[0], BLOCK_LIVE);
+            list_slab(slab);
+            struct bin *bin = class == host ? &bins[host] : begin_bin(size);
+            char *block = take_wide(bin);
+            bool expected = class > host && serves(place, size);
+            if (block != (expected ? slab->base + place : NULL))
+                ck_abort_msg("%zu bytes in places of %zu: %p", size, place, (void *)block);
+            if (expected)
+                ck_assert_uint_eq(places_of(block), (size + place - 1) / place);
+            served += expected;
+            if (class != host)
+                bins[class] = (struct bin){.block_size = 0};
+            memset(slab->states, BLOCK_FREE, slab->count);
+        }
+        bins[host] = (struct bin){.block_size = 0};
+    }
+    ck_assert_uint_gt(served, 100);
+}
+END_TEST
+
+/* Of several classes the largest one serves first; one that was never used serves none. */
+START_TEST(larger_places_come_first)
+{
+    static const size_t places[] = {1024, 512, 256};
+    struct bin *bin = begin_bin(2048);
+    struct slab *slabs[3];
+
+    ck_assert_ptr_null(take_wide(bin));
+    for (int i = 2; i >= 0; i--) {
+        slabs[i] = make_used_slab(begin_bin(places[i]));
+        state_set(&slabs[i]->states[0], BLOCK_LIVE);
+        list_slab(slabs[i]);
+    }
+    look++;
+    for (int i = 0; i < 3; i++) {
+        ck_assert_ptr_eq(bin_take_wide(bin, bins, &set, look), slabs[i]->base + places[i]);
+        /* no place is left, for the class below to come next */
+        for (size_t n = 0; n < slabs[i]->count; n++)
+            if (state_get(&slabs[i]->states[n]) == BLOCK_FREE)
+                state_set(&slabs[i]->states[n], BLOCK_LIVE);
+    }
+    ck_assert_ptr_null(bin_take_wide(bin, bins, &set, look));
+    ck_assert(all_valid());
+}
+END_TEST
+
+START_TEST(only_what_its_class_has_used_is_taken)
+{
+    struct bin *bin = begin_bin(2048), *host = begin_bin(32); /* 64 places */
+
+    ck_assert(bin_make_slab(host, &set));
+    struct slab *slab = host->slab;
+    ck_assert_uint_gt(slab->count, 2 * STATES_GROUP);
+    ck_assert_ptr_null(take_wide(bin));
+    char *live = take_place(host);
+    ck_assert_ptr_null(take_wide(bin));
+    ck_assert(slab->listed);
+    ck_assert_uint_eq(states_count(slab->states, slab->count, BLOCK_FREE), slab->count - 1u);
+    while (number_of(live) != STATES_GROUP) {
+        live = take_place(host);
+        ck_assert_ptr_nonnull(live);
+    }
+    memset(slab->states + 1, BLOCK_FREE, STATES_GROUP);
+    ck_assert_ptr_eq(take_wide(bin), slab->base + 32);
+    ck_assert_uint_eq(places_of(slab->base + 32), 64);
+}
+END_TEST
+
+START_TEST(a_slab_that_is_used_is_left_alone)
+{
+    struct bin *bin = begin_bin(2048);
+    struct slab *slab = make_used_slab(begin_bin(512));
+    size_t quarter = slab->count / 4u;
+
+    memset(slab->states, BLOCK_LIVE, quarter + 1);
+    list_slab(slab);
+    ck_assert_ptr_null(take_wide(bin));
+    ck_assert_uint_eq(bin_sparse_bytes(slab->bin), 0);
+    state_set(&slab->states[quarter], BLOCK_PURGED); /* counts as free, and is not taken */
+    list_slab(slab);
+    ck_assert_uint_eq(bin_sparse_bytes(slab->bin), (slab->count - quarter - 1) * 512);
+    ck_assert_ptr_eq(take_wide(bin), slab->base + (quarter + 1) * 512);
+}
+END_TEST
+
+START_TEST(purged_places_are_not_taken)
+{
+    struct bin *bin = begin_bin(2048);
+    struct slab *slab = make_used_slab(begin_bin(512));
+
+    memset(slab->states, BLOCK_PURGED, slab->count);
+    state_set(&slab->states[0], BLOCK_LIVE);
+    memset(slab->states + 62, BLOCK_FREE, 3); /* one place too few */
+    list_slab(slab);
+    ck_assert_ptr_null(take_wide(bin));
+    state_set(&slab->states[65], BLOCK_FREE);
+    ck_assert_ptr_eq(take_wide(bin), slab->base + (size_t)62 * 512);
+    ck_assert_ptr_null(take_wide(bin));
+}
+END_TEST
+
+/* A look goes over all slabs once; what is freed behind it waits for the next one. */
+START_TEST(a_look_ends)
+{
+    struct bin *bin = begin_bin(2048);
+    struct slab *slab = make_used_slab(begin_bin(512));
+
+    state_set(&slab->states[0], BLOCK_LIVE);
+    memset(slab->states + 5, BLOCK_PURGED, slab->count - 5u);
+    list_slab(slab);
+    char *block = take_wide(bin);
+    ck_assert_ptr_eq(block, slab->base + 512);
+    ck_assert_ptr_null(bin_take_wide(bin, bins, &set, look));
+    free_wide(block);
+    ck_assert_ptr_null(bin_take_wide(bin, bins, &set, look));
+    ck_assert_ptr_eq(take_wide(bin), block);
+}
+END_TEST
+
+/* A call leaves off after 256 groups of states, inside a slab here, and the next one goes on there.
+ */
+START_TEST(a_call_looks_at_so_many_states)
+{
+    enum { SLABS = 5, RUN = 3951 };
+    struct bin *bin = begin_bin(2048), *host = begin_bin(32); /* 64 places */
+    struct slab *slab = NULL;
+
+    for (int i = 0; i < SLABS; i++) { /* of 3 groups and then of 64 */
+        slab = make_used_slab(host);
+        for (size_t n = 0; n < slab->count; n += 50)
+            state_set(&slab->states[n], BLOCK_LIVE);
+        list_slab(slab);
+        host->units = LARGEST_SLABS;
+    }
+    ck_assert_uint_eq((3 + (SLABS - 2) * 64 + RUN / STATES_GROUP), 256);
+    state_set(&slab->states[RUN + 49], BLOCK_FREE);
+    ck_assert_ptr_null(take_wide(bin));
+    ck_assert_ptr_eq(bin_take_wide(bin, bins, &set, look), slab->base + (size_t)RUN * 32);
+}
+END_TEST
+
+/* The slab at which a bin stands is taken or released before the next call. */
+START_TEST(the_search_survives_its_slab)
+{
+    struct bin *bin = begin_bin(2048), *host = begin_bin(512), *lower = begin_bin(256);
+    struct slab *last = make_used_slab(lower);
+
+    state_set(&last->states[0], BLOCK_LIVE);
+    list_slab(last);
+    struct slab *slab = make_used_slab(host);
+    state_set(&slab->states[0], BLOCK_LIVE);
+    list_slab(slab);
+    char *block = take_wide(bin);
+    ck_assert_ptr_eq(slab_of(block), slab);
+    if (_i == 0) { /* its class takes it */
+        ck_assert(bin_next_slab(host));
+    } else { /* it goes */
+        free_wide(block);
+        slab_give_back(slab, 0, &set);
+        ck_assert_uint_eq(slab->geometry, 0);
+    }
+    if (_i == 2) { /* and is one of another class */
+        ck_assert_ptr_eq(make_used_slab(begin_bin(640)), slab);
+        state_set(&slab->states[0], BLOCK_LIVE);
+        list_slab(slab);
+    }
+    ck_assert_ptr_eq(slab_of(bin_take_wide(bin, bins, &set, look)), last);
+    ck_assert(all_valid());
+}
+END_TEST
+
+Suite *slab_wide_suite(void)
+{
+    Suite *suite = suite_create("slab_wide");
+    TCase *tests = tcase_create("slab_wide");
+
+    tcase_set_timeout(tests, 60);
+    tcase_add_checked_fixture(tests, begin, NULL);
+    tcase_add_loop_test(tests, the_lowest_run_of_enough_free_places_is_taken, 0, PAIRS * ROUNDS);
+    tcase_add_loop_test(tests, a_run_goes_over_the_border_of_two_groups, 0, PAIRS);
+    tcase_add_test(tests, a_class_serves_what_it_wastes_little_of);
+    tcase_add_test(tests, larger_places_come_first);
+    tcase_add_test(tests, only_what_its_class_has_used_is_taken);
+    tcase_add_test(tests, a_slab_that_is_used_is_left_alone);
+    tcase_add_test(tests, purged_places_are_not_taken);
+    tcase_add_test(tests, a_look_ends);
+    tcase_add_test(tests, a_call_looks_at_so_many_states);
+    tcase_add_loop_test(tests, the_search_survives_its_slab, 0, 3);
+    suite_add_tcase(suite, tests);
+    return suite;
+}

@@ -1,0 +1,341 @@
+/*
+ * Wide blocks of bins without an arena that are freed, by the owner and by others: whose the places
+ * are then, when a slab is released, and that no two blocks ever share a place.
+ */
+#include "test.h"
+#include "random.h"
+#include "slab_purge.h"
+#include "wide_blocks.h"
+
+#include <inttypes.h>
+
+/* ---- Freeing ---- */
+
+/* A wide block that lies in two groups, or NULL; every other place of its slab is LIVE. */
+static char *fill_around_wide(size_t place, size_t size)
+{
+    wide = begin_bin(size);
+    host = begin_bin(place);
+    host->units = LARGEST_SLABS;
+    host_slab = make_used_slab(host);
+    state_set(&host_slab->states[0], BLOCK_LIVE);
+    memset(host_slab->states + 1, BLOCK_PURGED, host_slab->count - 1u);
+    memset(host_slab->states + STATES_GROUP - 1, BLOCK_FREE, size / place);
+    list_slab(host_slab);
+    char *block = take_wide(wide);
+    if (block == NULL || number_of(block) != STATES_GROUP - 1)
+        return NULL;
+    while (take_place(host) != NULL)
+        continue;
+    ck_assert_uint_eq(host_slab->summary, 0);
+    ck_assert(!host_slab->purged && all_valid());
+    ck_assert_uint_eq(states_count(host_slab->states, host_slab->count, BLOCK_LIVE),
+                      host_slab->count - size / place);
+    return block;
+}
+
+/* Leaves the slab when it is full, so that it is neither listed nor current. */
+static void leave_full_slab(void)
+{
+    bin_leave_slab(host, &set);
+    ck_assert(!host_slab->listed && slab_is_valid(host_slab));
+}
+
+/* The places of a block are FREE, its groups are marked, and the class finds each of them. */
+static void check_freed(const char *block, size_t place, size_t places)
+{
+    size_t first = number_of(block);
+
+    ck_assert(all_are(host_slab, first, places, BLOCK_FREE));
+    ck_assert_uint_eq(host_slab->summary & 3, 3);
+    ck_assert(all_valid());
+    ck_assert_uint_eq(slab_held_blocks(host_slab), host_slab->count - places);
+    for (size_t i = 0; i < places; i++)
+        ck_assert_ptr_eq(take_place(host), block + i * place);
+    ck_assert_ptr_null(take_place(host));
+    ck_assert(all_valid());
+}
+
+START_TEST(places_of_a_freed_block_are_its_class_s_again)
+{
+    char *block = fill_around_wide(PLACE, SIZE);
+
+    ck_assert_ptr_nonnull(block);
+    ck_assert_uint_eq(places_of(block), PLACES);
+    ck_assert_uint_eq(slab_held_blocks(host_slab), host_slab->count - PLACES + 1u);
+    if (_i == 0)
+        leave_full_slab();
+    free_wide(block);
+    ck_assert(host_slab->listed || _i != 0);
+    check_freed(block, PLACE, PLACES);
+}
+END_TEST
+
+START_TEST(what_another_thread_freed_is_collected_with_its_places)
+{
+    char *block = fill_around_wide(PLACE, SIZE);
+
+    ck_assert_ptr_nonnull(block);
+    if (_i == 0)
+        leave_full_slab();
+    ck_assert(!free_remotely(block, BLOCK_LIVE));
+    ck_assert(!free_remotely(block + PLACE, BLOCK_WIDE));
+    ck_assert(!free_remotely(block + PLACE, BLOCK_LIVE));
+    ck_assert_uint_eq(places_of(block), PLACES);
+    ck_assert(free_remotely(block, BLOCK_WIDE));
+    ck_assert(!free_remotely(block, BLOCK_WIDE));
+    ck_assert_uint_eq(places_of(block), PLACES); /* for who reports a misuse of it */
+    ck_assert(all_valid());
+    ck_assert_ptr_null(take_place(host));
+    ck_assert_uint_eq(remote_collect(&set), 1);
+    check_freed(block, PLACE, PLACES);
+}
+END_TEST
+
+/* Its first place has pages of its own, which went back before the owner came. */
+START_TEST(what_was_purged_for_the_owner_is_taken_back_with_its_places)
+{
+    enum { PAGES = 4096, MORE = 16384 };
+    char *block = fill_around_wide(PAGES, MORE);
+
+    ck_assert_ptr_nonnull(block);
+    memset(block, 'x', MORE);
+    if (_i == 0)
+        leave_full_slab();
+    ck_assert(free_remotely(block, BLOCK_WIDE));
+    ck_assert_uint_eq(remote_purge(&set), PAGES);
+    ck_assert_uint_eq(*state_of(block), BLOCK_PURGED);
+    ck_assert_uint_eq(places_of(block), MORE / PAGES);
+    ck_assert(!free_remotely(block, BLOCK_WIDE));
+    ck_assert_uint_eq(remote_collect(&set), 0);
+    ck_assert(all_valid());
+    for (int i = 0; i < MORE / PAGES; i++)
+        ck_assert_ptr_eq(take_place(host), block + (ptrdiff_t)i * PAGES);
+    ck_assert_ptr_null(take_place(host));
+    ck_assert(all_valid());
+}
+END_TEST
+
+START_TEST(a_slab_is_held_by_a_wide_block_alone)
+{
+    char *block = hold_one_wide(4096, 8192);
+    size_t before = bytes_in_slabs();
+
+    ck_assert_uint_gt(before, 0);
+    slab_give_back(host_slab, 0, &set);
+    ck_assert_uint_eq(bytes_in_slabs(), before);
+    slab_collect(host_slab, &set);
+    ck_assert_uint_eq(host_slab->live_hint, 1);
+    ck_assert(all_valid());
+    ck_assert_uint_eq(*state_of(block), BLOCK_WIDE);
+    switch (_i) {
+    case 0:
+        free_wide(block);
+        break;
+    case 1:
+        ck_assert(free_remotely(block, BLOCK_WIDE));
+        ck_assert_uint_eq(remote_collect(&set), 1);
+        break;
+    default:
+        ck_assert(free_remotely(block, BLOCK_WIDE));
+        ck_assert_uint_eq(remote_purge(&set), 4096);
+        ck_assert_uint_eq(remote_collect(&set), 0);
+    }
+    ck_assert_uint_eq(bytes_in_slabs(), 0);
+    ck_assert_uint_eq(host_slab->geometry, 0);
+    ck_assert(all_valid());
+    /* nothing of it is left in the states that the next slab has */
+    struct slab *slab = make_used_slab(host);
+    ck_assert(all_are(slab, 0, slab->count, BLOCK_FREE) && !slab->wide);
+}
+END_TEST
+
+/* The number of give-backs after which a slab is looked at knows nothing of wide blocks made since.
+ */
+START_TEST(the_last_free_releases_a_slab_in_any_order)
+{
+    enum { BLOCKS = 12 };
+    struct random random = random_begin();
+    char *held[BLOCKS] = {hold_one_wide(PLACE, SIZE)};
+
+    random.state += (uint64_t)_i;
+    for (int i = 1; i < BLOCKS; i++)
+        if (random_below(&random, 2) == 0 || (held[i] = take_wide(wide)) == NULL)
+            held[i] = take_place(host);
+    if (host->slab != NULL)
+        bin_leave_slab(host, &set);
+    slab_give_back(host_slab, 0, &set);
+    for (int left = BLOCKS; left > 0; left--) {
+        ck_assert_msg(host_slab->geometry != 0 && all_valid(), "seed %" PRIu64, random.seed);
+        char **block = &held[random_below(&random, (uint64_t)left)];
+        uint8_t state = *state_of(*block);
+        if (random_below(&random, 2) != 0)
+            ck_assert(free_remotely(*block, state));
+        else if (state == BLOCK_WIDE)
+            free_wide(*block);
+        else
+            slab_give_back(host_slab, number_of(*block), &set);
+        *block = held[left - 1];
+        if (random_below(&random, 4) == 0)
+            remote_collect(&set);
+    }
+    remote_collect(&set);
+    ck_assert_msg(bytes_in_slabs() == 0 && all_valid(), "seed %" PRIu64, random.seed);
+}
+END_TEST
+
+START_TEST(what_is_held_is_counted_once)
+{
+    char *block = hold_one_wide(PLACE, SIZE), *other = take_wide(wide);
+    struct slab_held held = slab_count_held(host_slab->states, host_slab->count);
+
+    ck_assert_ptr_eq(other, block + SIZE);
+    ck_assert_uint_eq(held.blocks, 3);
+    ck_assert_uint_eq(held.places, 1 + 2 * PLACES);
+    ck_assert_uint_eq(slab_held_blocks(host_slab), 3);
+    free_wide(block);
+    held = slab_count_held(host_slab->states, host_slab->count);
+    ck_assert_uint_eq(held.blocks, 2);
+    ck_assert_uint_eq(held.places, 1 + PLACES);
+}
+END_TEST
+
+/* Nor are its places, which stay REST until the owner collects it. */
+START_TEST(what_another_thread_freed_is_not_counted)
+{
+    char *block = hold_one_wide(PLACE, SIZE), *other = take_wide(wide);
+
+    ck_assert_ptr_nonnull(other);
+    ck_assert(free_remotely(block, BLOCK_WIDE));
+    struct slab_held held = slab_count_held(host_slab->states, host_slab->count);
+    ck_assert_uint_eq(held.blocks, 2);
+    ck_assert_uint_eq(held.places, 1 + PLACES);
+}
+END_TEST
+
+/* ---- Random traces ---- */
+
+enum { TRACE_BLOCKS = 600, TRACE_STEPS = 20000 };
+
+static const size_t trace_sizes[] = {256, 384, 4096, 2048, 3072, 16384}; /* half of them wide */
+
+static struct traced {
+    char *block; /* NULL: none */
+    size_t bytes;
+} traced[TRACE_BLOCKS];
+
+/* Writes to all places of a block whose it is, or checks that it is still. */
+static bool mark_places(struct traced *held, bool check)
+{
+    for (size_t at = 0; at < held->bytes; at += 128) {
+        struct traced **mark = (struct traced **)(void *)(held->block + at);
+        if (check && *mark != held)
+            return false;
+        *mark = check ? NULL : held;
+    }
+    return true;
+}
+
+/* A block of the class, or a wide one for it where there is one. */
+static char *take_traced(struct bin *bin, struct random *random)
+{
+    char *block = NULL;
+
+    if (bin->block_size > SIZE_CLASS_TINY_LIMIT && random_below(random, 8) != 0)
+        block = bin_take_wide(bin, bins, &set, look += random_below(random, 4) == 0);
+    while (block == NULL && (block = take_place(bin)) == NULL)
+        ck_assert(bin_make_slab(bin, &set));
+    return block;
+}
+
+static void free_traced(const char *block, struct random *random)
+{
+    uint8_t state = *state_of(block);
+
+    if (random_below(random, 3) == 0)
+        ck_assert(free_remotely(block, state));
+    else if (state == BLOCK_WIDE)
+        slab_free_wide(slab_of(block), number_of(block), &set);
+    else
+        slab_give_back(slab_of(block), number_of(block), &set);
+}
+
+/* Now and then: what an owner and others do beside. */
+static void tidy_up(struct random *random)
+{
+    struct bin *bin = &bins[size_class_of(trace_sizes[random_below(random, 6)])];
+
+    switch (random_below(random, 4)) {
+    case 0:
+        remote_collect(&set);
+        break;
+    case 1:
+        remote_purge(&set);
+        break;
+    case 2:
+        bin_purge(bin);
+        break;
+    default:
+        bin_leave_slab(bin, &set);
+    }
+}
+
+START_TEST(no_two_blocks_have_a_place_in_common)
+{
+    struct random random = random_begin();
+    size_t wides = 0;
+
+    random.state += (uint64_t)_i;
+    for (int i = 0; i < 6; i++)
+        begin_bin(trace_sizes[i])->units = 8;
+    for (int step = 0; step < TRACE_STEPS; step++) {
+        bool grows = step / 2000 % 2 == 0;
+        struct traced *held = &traced[random_below(&random, TRACE_BLOCKS)];
+        if (held->block == NULL && (grows || random_below(&random, 8) == 0)) {
+            struct bin *bin = &bins[size_class_of(trace_sizes[random_below(&random, 6)])];
+            held->block = take_traced(bin, &random);
+            held->bytes = places_of(held->block) * slab_of(held->block)->block_size;
+            wides += *state_of(held->block) == BLOCK_WIDE;
+            ck_assert_uint_ge(held->bytes, bin->block_size);
+            mark_places(held, false);
+        } else if (held->block != NULL && (!grows || random_below(&random, 8) == 0)) {
+            if (!mark_places(held, true))
+                ck_abort_msg("step %d: somebody else's; seed %" PRIu64, step, random.seed);
+            free_traced(held->block, &random);
+            held->block = NULL;
+        }
+        if (step % 16 == 0)
+            tidy_up(&random);
+        if (step % 16 == 0 && !all_valid())
+            ck_abort_msg("step %d: not valid; seed %" PRIu64, step, random.seed);
+    }
+    ck_assert_msg(wides > 100, "%zu wide blocks; seed %" PRIu64, wides, random.seed);
+    for (int i = 0; i < TRACE_BLOCKS; i++)
+        if (traced[i].block != NULL && mark_places(&traced[i], true))
+            free_traced(traced[i].block, &random);
+    remote_collect(&set);
+    for (int i = 0; i < 6; i++)
+        bin_leave_slab(&bins[size_class_of(trace_sizes[i])], &set);
+    ck_assert_msg(bytes_in_slabs() == 0, "%zu bytes lost; seed %" PRIu64, bytes_in_slabs(),
+                  random.seed);
+}
+END_TEST
+
+Suite *slab_wide_free_suite(void)
+{
+    Suite *suite = suite_create("slab_wide_free");
+    TCase *tests = tcase_create("slab_wide_free");
+
+    tcase_set_timeout(tests, 60);
+    tcase_add_checked_fixture(tests, begin, NULL);
+    tcase_add_loop_test(tests, places_of_a_freed_block_are_its_class_s_again, 0, 2);
+    tcase_add_loop_test(tests, what_another_thread_freed_is_collected_with_its_places, 0, 2);
+    tcase_add_loop_test(tests, what_was_purged_for_the_owner_is_taken_back_with_its_places, 0, 2);
+    tcase_add_loop_test(tests, a_slab_is_held_by_a_wide_block_alone, 0, 3);
+    tcase_add_loop_test(tests, the_last_free_releases_a_slab_in_any_order, 0, 50);
+    tcase_add_test(tests, what_is_held_is_counted_once);
+    tcase_add_test(tests, what_another_thread_freed_is_not_counted);
+    tcase_add_loop_test(tests, no_two_blocks_have_a_place_in_common, 0, 10);
+    suite_add_tcase(suite, tests);
+    return suite;
+}
