@@ -15,7 +15,7 @@ enum {
     MEDIUM = 4000, /* larger blocks */
     MEDIUM_SIZE = 2000,
     ZEROED_SIZE = 5000, /* a size of which calloc asks whether it is known to be zero */
-    CHANGING = 500, /* of them, that the thread goes on to replace */
+    CHANGING = 500,     /* of them, that the thread goes on to replace */
     FORKS = 60,
     OF_THREAD = 1, /* block that libc keeps of a thread that has ended, for the next one */
     LOST_MOST = 1, /* the block that the thread was being given, or was giving back */
