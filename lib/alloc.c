@@ -122,12 +122,6 @@ static struct bin *bin_for(struct arena *arena, unsigned class)
     return bin;
 }
 
-/* True if a slab for the bin would take memory that has no pages. */
-static bool would_take_pages(const struct arena *arena, const struct bin *bin)
-{
-    return heap_set_dirty_bytes(&arena->heaps) < bin_next_slab_bytes(bin);
-}
-
 /*
  * Takes a block of a class, or of a wider one, from an arena that is the caller's; with `wide`, it
  * may be a wide block, of which no more is certain than BLOCK_ALIGNMENT. *zero: whether its
@@ -140,7 +134,7 @@ static void *take_block(struct arena *arena, unsigned class, bool wide, bool *ze
     *zero = false;
     if (bin->top == bin->bottom) {
         if (bin->window == 0 && !refill(arena, bin)) {
-            if (wide && arena->wide && would_take_pages(arena, bin)) {
+            if (wide && arena->wide && heap_set_takes_pages(&arena->heaps)) {
                 block = bin_take_wide(bin, arena->bins, &arena->heaps, arena->look);
                 if (block != NULL)
                     return block;

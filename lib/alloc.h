@@ -8,11 +8,13 @@
  *        |  \------ large_alloc                     above 1 MiB
  *        |
  *        v
- *   alloc_refill -- window of the current slab
+ *   refill -------- window of the current slab
  *                -- collect what others freed
  *                -- arena_tick                   idle memory, once in a decay
- *                -- a partly free slab, a new one
- *                -- give idle memory back and try again
+ *                -- a partly free slab
+ *        |  \------ bin_take_wide                   in the place of several smaller ones
+ *        v
+ *   refill_from_new a new slab; give idle memory back and try again
  *
  * Functions that fail return NULL and set errno to ENOMEM; nothing else is changed then.
  */

@@ -150,6 +150,22 @@ static COLD void tick_and_free_other(void *p, struct slab *slab, const char *fun
     free_other(p, slab, function);
 }
 
+/* Frees a block of another thread's slab if it is WIDE; counts all places but the first. */
+static bool free_other_wide(struct slab *slab, struct slab_geometry g, size_t number,
+                            uint8_t *state)
+{
+    struct arena *owner = slab_heap(slab)->set->arena;
+    /* counted while the block is held, before it may be anything else */
+    size_t places = slab_wide_places(state - number, g.count, number);
+    size_t rest = (places - 1) * size_class_sizes[g.class];
+    if (!remote_free(slab, g.class, state, BLOCK_WIDE))
+        return false;
+    remote_left -= (int32_t)rest;
+    if (!arena_is_owned(owner))
+        arena_count_pooled(owner, rest);
+    return true;
+}
+
 void free_other(void *p, struct slab *slab, const char *function)
 {
     /* acquire: as in find_place */
@@ -171,7 +187,7 @@ void free_other(void *p, struct slab *slab, const char *function)
     uint8_t *state = geometry_states(heap, g) + number;
     struct arena *owner = heap->set->arena;
     if (UNLIKELY(!remote_free(slab, g.class, state, BLOCK_LIVE) &&
-                 !remote_free(slab, g.class, state, BLOCK_WIDE)))
+                 !free_other_wide(slab, g, number, state)))
         free_slow(p, function);
     else if (UNLIKELY(!arena_is_owned(owner)))
         arena_count_pooled(owner, size_class_sizes[g.class]);

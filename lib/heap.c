@@ -147,7 +147,7 @@ static size_t take_units(struct heap *heap, size_t first, size_t units)
     bits_clear(heap->free_units, first, units);
     bits_clear(heap->aging_units, first, units);
     bits_set(heap->dirty_units, first, units);
-    heap_set_count_dirty(heap->set, -(long)dirty);
+    heap->set->dirty -= dirty;
     heap->fresh_from = (uint16_t)max_size(heap->fresh_from, first + units);
     count_used(heap, (long)units);
     return dirty;
@@ -208,7 +208,7 @@ static void give_units(struct heap *heap, size_t first, size_t units)
 {
     point_units(heap, first, units, &heap_nobody);
     bits_set(heap->free_units, first, units);
-    heap_set_count_dirty(heap->set, (long)units);
+    heap->set->dirty += units;
     count_used(heap, -(long)units);
     make_roomy(heap);
 }
@@ -269,7 +269,7 @@ size_t heap_purge(struct heap *heap, const uint64_t *mask)
         if (os_purge(heap_unit_address(heap, (size_t)first), units * UNIT_SIZE)) {
             bits_clear(heap->dirty_units, (size_t)first, units);
             bits_clear(heap->aging_units, (size_t)first, units);
-            heap_set_count_dirty(heap->set, -(long)units);
+            heap->set->dirty -= units;
             purged += units;
         }
         first = end < HEAP_UNITS ? bits_lowest(due, end, HEAP_UNITS) : BITS_NONE;
@@ -308,7 +308,7 @@ void heap_retire(struct heap *heap)
         return;
     }
     heap_pages_begin(heap);
-    heap_set_count_dirty(heap->set, -(long)bits_count(heap->dirty_units, heap->first_unit, opened));
+    heap->set->dirty -= bits_count(heap->dirty_units, heap->first_unit, opened);
     bits_clear(heap->dirty_units, heap->first_unit, opened);
     bits_clear(heap->aging_units, heap->first_unit, opened);
     purge_header(heap);
@@ -334,7 +334,7 @@ size_t heap_unmap_units(struct heap *heap)
         return 0;
     }
     bits_clear(heap->free_units, heap->first_unit, units);
-    heap_set_count_dirty(heap->set, -(long)bits_count(heap->dirty_units, heap->first_unit, units));
+    heap->set->dirty -= bits_count(heap->dirty_units, heap->first_unit, units);
     bits_clear(heap->dirty_units, heap->first_unit, HEAP_UNITS - heap->first_unit);
     heap->longest = 0;
     if (list_contains(&heap->roomy))

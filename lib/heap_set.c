@@ -113,16 +113,12 @@ struct slab *heap_set_take(struct heap_set *set, struct slab_geometry *geometry)
     }
     if (set->dirty > dirty)
         begin_decay(set); /* a huge page was filled in: only its first units may be wanted */
+    __atomic_store_n(&set->took_pages, set->dirty + geometry->units > dirty, __ATOMIC_RELAXED);
     heap_set_unlock(set);
     return slab;
 }
 
 /* ---- giving back ---- */
-
-size_t heap_set_dirty_bytes(const struct heap_set *set)
-{
-    return __atomic_load_n(&set->dirty, __ATOMIC_RELAXED) * UNIT_SIZE;
-}
 
 /* Retires empty heaps but the one that will be taken from first. Needs the heap lock. */
 static void retire_spares(struct heap_set *set)
@@ -170,6 +166,7 @@ void heap_set_give(struct heap_set *set, struct slab *slab)
     heap_give(heap, slab);
     if (heap->used_units == 0)
         retire_spares(set);
+    __atomic_store_n(&set->took_pages, false, __ATOMIC_RELAXED);
     age_or_purge(set);
     heap_set_unlock(set);
 }
@@ -255,7 +252,7 @@ void heap_set_rebuild_locked(struct heap_set *set)
         list_push_back(&set->roomy, &heap->roomy);
         set->count = (uint32_t)max_size(set->count, heap->index + 1);
     }
-    heap_set_count_dirty(set, (long)free_dirty_units(set) - (long)set->dirty);
+    set->dirty = free_dirty_units(set);
     set->refused = 0;
     set->idle_from = os_now_ms();
     __atomic_store_n(&set->next_tick, set->idle_from, __ATOMIC_RELAXED);

@@ -49,8 +49,9 @@ struct heap_set {
 
     struct list roomy;  /* lock: heaps that may have a free run, in the order of becoming so */
     uint32_t count;     /* lock: heaps */
-    size_t dirty;       /* lock; read by any thread, relaxed: units that are free and dirty, in all
-                           heaps */
+    size_t dirty;       /* lock: units that are free and dirty, in all heaps */
+    bool took_pages;    /* lock; read by any thread, relaxed: the run taken last had units without
+                           pages, and none was given back since */
     size_t refused;     /* lock: those that the system did not take when all were purged last */
     uint64_t idle_from; /* lock: ms, when units became free and dirty last */
     uint64_t next_tick; /* ms, when free units are aged next; 0: none dirty. Lock; read by any
@@ -87,14 +88,12 @@ static inline bool heap_set_is_aging(const struct heap_set *set)
     return __atomic_load_n(&set->next_tick, __ATOMIC_RELAXED) != 0;
 }
 
-/* Counts units that became free and dirty, or, negative, are not any more. Needs the lock. */
-static inline void heap_set_count_dirty(struct heap_set *set, long units)
+/* True if the next run is likely to take memory that has no pages yet: the last one did. Any
+ * thread, no lock. */
+static inline bool heap_set_takes_pages(const struct heap_set *set)
 {
-    __atomic_store_n(&set->dirty, set->dirty + (size_t)units, __ATOMIC_RELAXED);
+    return __atomic_load_n(&set->took_pages, __ATOMIC_RELAXED);
 }
-
-/* Bytes of the units that are free and dirty, roughly. Any thread, no lock. */
-size_t heap_set_dirty_bytes(const struct heap_set *set);
 
 /* Purges all free units; returns bytes given back. For malloc_trim and for memory pressure. */
 size_t heap_set_purge(struct heap_set *set);

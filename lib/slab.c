@@ -305,8 +305,7 @@ void slab_gave_back(struct slab *slab, struct heap_set *set)
         release(slab, set);
 }
 
-/* Counts `blocks` give-backs. */
-static void count_give_backs(struct slab *slab, size_t blocks, struct heap_set *set)
+void slab_count_give_backs(struct slab *slab, size_t blocks, struct heap_set *set)
 {
     slab->until_check = slab->until_check > blocks ? slab->until_check - (uint32_t)blocks : 0;
     if (slab->until_check == 0)
@@ -317,7 +316,7 @@ void slab_give_back(struct slab *slab, size_t number, struct heap_set *set)
 {
     state_set(&slab->states[number], BLOCK_FREE);
     slab->summary |= UINT64_C(1) << (number / STATES_GROUP);
-    count_give_backs(slab, 1, set);
+    slab_count_give_backs(slab, 1, set);
 }
 
 size_t slab_collect(struct slab *slab, struct heap_set *set)
@@ -330,7 +329,7 @@ size_t slab_collect(struct slab *slab, struct heap_set *set)
         slab->until_check = 0; /* how many there are is not known: it may be empty */
     }
     if (collected != 0 || purged)
-        count_give_backs(slab, collected, set);
+        slab_count_give_backs(slab, collected, set);
     return collected;
 }
 

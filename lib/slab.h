@@ -101,6 +101,10 @@ void slab_fill(struct slab *slab, struct bin *bin, struct slab_geometry geometry
  */
 void slab_gave_back(struct slab *slab, struct heap_set *set);
 
+/* Counts blocks that became FREE, whose groups are marked in `summary`, and looks at the slab when
+ * it is due. */
+void slab_count_give_backs(struct slab *slab, size_t blocks, struct heap_set *set);
+
 /* Turns a block that the owner holds (CACHED) or collects (REMOTE) FREE. */
 void slab_give_back(struct slab *slab, size_t number, struct heap_set *set);
 

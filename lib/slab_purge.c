@@ -24,10 +24,22 @@ static size_t purge_blocks(const struct purge *purge, size_t first, size_t end)
     if (from >= to || !os_purge(purge->base + from, to - from))
         return 0;
     __atomic_store_n(purge->noted, true, __ATOMIC_RELEASE);
-    /* release: who takes the block writes to it after its pages went back */
-    for (size_t i = from / purge->block_size; i * purge->block_size < to; i++)
+    /* release: who takes the block writes to it after its pages went back. From the last one on: an
+     * owner that finds one PURGED and takes it back takes the REST behind it, too, and that must
+     * not become PURGED afterwards. */
+    size_t lowest = from / purge->block_size;
+    for (size_t i = (to - 1) / purge->block_size + 1; i-- > lowest;)
         __atomic_store_n(&purge->states[i], BLOCK_PURGED, __ATOMIC_RELEASE);
     return to - from;
+}
+
+/* True if a block continues a run: it has the run's state, FREE or REMOTE, or is REST, which behind
+ * a block that was freed is free as well. */
+static bool continues(const uint8_t *state, enum block_state run)
+{
+    /* acquire: what was done to the block before it was freed is done before its pages go */
+    uint8_t now = __atomic_load_n(state, __ATOMIC_ACQUIRE);
+    return now == run || (run == BLOCK_REMOTE && now == BLOCK_REST);
 }
 
 /* Purges runs of blocks of one state among the first `count`. */
@@ -36,8 +48,7 @@ static size_t purge_runs(const struct purge *purge, size_t count, enum block_sta
     size_t bytes = 0;
     for (size_t first = states_find(purge->states, count, state); first < count;) {
         size_t end = first;
-        /* acquire: what was done to the block before it was freed is done before its pages go */
-        while (end < count && __atomic_load_n(&purge->states[end], __ATOMIC_ACQUIRE) == state)
+        while (end < count && continues(&purge->states[end], state))
             end++;
         bytes += purge_blocks(purge, first, end);
         for (first = end; first < count && state_get(&purge->states[first]) != state;)

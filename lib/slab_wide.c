@@ -7,7 +7,7 @@ enum {
     PLACES_MOST = 64,     /* of a wide block */
     WASTE_PART = 8,       /* a wide block may be 1/8 larger than a block of its class */
     SPARSE_PART = 4,      /* a slab is looked through that has 1/4 of its blocks in use at most */
-    GROUPS_AT_ONCE = 256, /* of states that one call looks at: some microseconds */
+    GROUPS_AT_ONCE = 512, /* of states that one call looks at: some microseconds */
     GROUPS_MOST = SLAB_MAX_BLOCKS / STATES_GROUP,
     GROUP_UNSEEN = 255, /* the group of a bin that has not yet looked whether the slab is sparse */
 };
@@ -104,7 +104,7 @@ static void *take_in_slab(struct bin *bin, size_t *groups)
     size_t places = places_for(bin->block_size, slab->class);
     size_t count = used_groups(slab);
     if (bin->wide_group == GROUP_UNSEEN) {
-        --*groups;
+        *groups -= min_size(*groups, count);
         bin->wide_group = slab_sparse_bytes(slab) != 0 ? 0 : GROUPS_MOST;
     }
     for (; bin->wide_group < count && *groups != 0; bin->wide_group++, --*groups) {
@@ -158,9 +158,10 @@ void slab_free_rest(struct slab *slab, size_t number)
 void slab_free_wide(struct slab *slab, size_t number, struct heap_set *set)
 {
     state_set(&slab->states[number], BLOCK_FREE);
+    slab->summary |= UINT64_C(1) << (number / STATES_GROUP);
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     slab_free_rest(slab, number);
-    slab_give_back(slab, number, set);
+    slab_count_give_backs(slab, 1, set);
 }
 
 struct slab_held slab_count_held(const uint8_t *states, size_t count)
@@ -173,6 +174,8 @@ struct slab_held slab_count_held(const uint8_t *states, size_t count)
         for (; wide != 0; wide &= wide - 1)
             held.places += slab_wide_places(states, count, first + lowest_bit(wide));
     }
+    /* what was LIVE a moment ago may be part of a WIDE one now */
+    held.places = min_size(held.places, count);
     return held;
 }
 
