@@ -204,13 +204,11 @@ void free_elsewhere(void *p, const char *function)
 /* Frees p if it is a WIDE block of the calling thread's. */
 static bool free_own_wide(void *p, struct heap *heap)
 {
-    struct slab *slab = heap_slab_of(heap, p);
-    size_t number;
-    if (slab->owner != thread_arena ||
-        !slab_starts_block((size_t)((const char *)p - slab->base), slab->reciprocal, &number) ||
-        number >= slab->count || state_get(&slab->states[number]) != BLOCK_WIDE)
+    struct place place = find_place(heap, p);
+    if (place.block != p || state_get(place.state) != BLOCK_WIDE ||
+        place.slab->owner != thread_arena)
         return false;
-    slab_free_wide(slab, number, &heap->set->arena->heaps);
+    slab_free_wide(place.slab, (size_t)(place.state - place.slab->states), heap->set);
     return true;
 }
 
