@@ -210,6 +210,21 @@ void block_release(struct block *block)
     block->address = NULL;
 }
 
+void block_release_counted(struct block *block, size_t *live)
+{
+    if (block->address != NULL)
+        *live -= block->size;
+    block_release(block);
+}
+
+void blocks_release_all(struct block *block, size_t count, size_t *live)
+{
+    for (size_t i = 0; i < count; i++)
+        block_release_counted(&block[i], live);
+    if (*live != 0)
+        stress_fail("%zu bytes live in an empty table", *live);
+}
+
 /* The number that the argument is; fails unless it is one of 0 .. max. */
 static unsigned long long argument(const char *text, unsigned long long max)
 {

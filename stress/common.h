@@ -62,6 +62,12 @@ void block_check_prefix(const struct block *block, const unsigned char *address,
 /* Checks the whole content and frees the block, if there is one; errno must survive. */
 void block_release(struct block *block);
 
+/* The same; takes the bytes of the block, if there is one, off *live. */
+void block_release_counted(struct block *block, size_t *live);
+
+/* The same with `count` blocks, which are all that *live counts. */
+void blocks_release_all(struct block *block, size_t count, size_t *live);
+
 /* One worker thread. The pointer to it is what the functions of a program get. */
 struct worker {
     int number; /* from 0 */

@@ -30,9 +30,7 @@ static void start(struct worker *worker)
 
 static void release(struct table *table, size_t slot)
 {
-    if (table->block[slot].address != NULL)
-        table->live -= table->block[slot].size;
-    block_release(&table->block[slot]);
+    block_release_counted(&table->block[slot], &table->live);
 }
 
 static void replace(struct worker *worker, struct table *table, size_t slot)
@@ -61,10 +59,7 @@ static void round_of(struct worker *worker, unsigned long round)
 static void finish(struct worker *worker)
 {
     struct table *table = worker->state;
-    for (size_t slot = 0; slot < SLOTS; slot++)
-        release(table, slot);
-    if (table->live != 0)
-        stress_fail("%zu bytes live in an empty table", table->live);
+    blocks_release_all(table->block, SLOTS, &table->live);
 }
 
 int main(int argc, char **argv)

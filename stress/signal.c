@@ -54,9 +54,7 @@ static void fork_here(int signal_number)
 
 static void release(struct table *table, size_t slot)
 {
-    if (table->block[slot].address != NULL)
-        table->live -= table->block[slot].size;
-    block_release(&table->block[slot]);
+    block_release_counted(&table->block[slot], &table->live);
 }
 
 static void replace(struct worker *worker, struct table *table)
