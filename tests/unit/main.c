@@ -57,6 +57,7 @@ static const struct {
     {"alloc_steps", alloc_steps_suite},
     {"alloc_trace", alloc_trace_suite},
     {"alloc_wide", alloc_wide_suite},
+    {"free_wide", free_wide_suite},
     {"free", free_suite},
     {"stats", stats_suite},
     {"init", init_suite},

@@ -5,6 +5,7 @@
 #ifndef ACRE_TESTS_UNIT_REMOTE_BLOCKS_H
 #define ACRE_TESTS_UNIT_REMOTE_BLOCKS_H
 
+#include "block_places.h"
 #include "one_bin.h"
 #include "remote.h"
 
@@ -15,18 +16,6 @@
 static inline char *take(void)
 {
     return take_address();
-}
-
-static inline struct slab *slab_of(const char *block)
-{
-    return heap_slab_of(heap_containing(block), block);
-}
-
-static inline uint8_t *state_of(const char *block)
-{
-    struct slab *slab = slab_of(block);
-
-    return &slab->states[(size_t)(block - slab->base) / slab->block_size];
 }
 
 static inline bool free_remotely(const char *block)

@@ -11,6 +11,7 @@ Suite *alloc_suite(void);
 Suite *alloc_steps_suite(void);
 Suite *alloc_trace_suite(void);
 Suite *alloc_wide_suite(void);
+Suite *free_wide_suite(void);
 Suite *arena_suite(void);
 Suite *arena_fork_suite(void);
 Suite *arena_idle_suite(void);

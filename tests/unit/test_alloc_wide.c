@@ -1,114 +1,17 @@
 /*
- * Wide blocks as a program gets them: when an arena makes them, what allocation, resizing, freeing
- * and the statistics do with them, and what is said about one that is misused.
+ * Wide blocks as a program gets them: when an arena makes them, and what allocation, resizing,
+ * freeing and the statistics do with them. What is said about one that is misused:
+ * test_free_wide.c.
  */
-#include "test.h"
-#include "alloc.h"
-#include "capture.h"
-#include "free.h"
-#include "init.h"
-#include "option.h"
+#include "in_thread.h"
 #include "remote.h"
-#include "slab_wide.h"
 #include "stats.h"
-#include "thread.h"
+#include "wide_arena.h"
 
 #include <acre/acre.h>
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
-#include <stdio.h>
-#include <string.h>
-
-enum {
-    PLACE = 512, /* bytes: of the blocks that leave room */
-    SIZE = 2048, /* of the wide ones that take it */
-    KEPT = 16,   /* one of so many stays */
-    ENOUGH = 12 << 20,
-    TOO_FEW = 5 << 20,
-    GROWTH = 1 << 20,   /* bytes: after so many the arena looks for room at the latest */
-    MOST_WIDES = 10000, /* more than there is room for */
-};
-
-static void begin(void)
-{
-    init_start(NULL);
-    ck_assert_int_eq(option_set_text("decay", "3600000"), 0);
-}
-
-static void run_thread(void *(*run)(void *), void *argument)
-{
-    pthread_t thread;
-
-    if (pthread_create(&thread, NULL, run, argument) != 0 || pthread_join(thread, NULL) != 0)
-        _exit(99);
-}
-
-static void *free_in_thread(void *p)
-{
-    free_block(p);
-    return NULL;
-}
-
-static struct slab *slab_of(const void *block)
-{
-    return heap_slab_of(heap_containing(block), block);
-}
-
-static uint8_t *state_of(const char *block)
-{
-    struct slab *slab = slab_of(block);
-
-    return &slab->states[(size_t)(block - slab->base) / slab->block_size];
-}
-
-static bool is_wide(const char *block)
-{
-    return state_get(state_of(block)) == BLOCK_WIDE;
-}
-
-static bool is_filled(const char *block, size_t size, char value)
-{
-    return size == 0 || (block[0] == value && memcmp(block, block + 1, size - 1) == 0);
-}
-
-/* Allocates so many bytes of small blocks, and frees them but for one in `kept`. */
-static void leave_room(size_t bytes, size_t kept)
-{
-    static char *blocks[ENOUGH / PLACE];
-
-    for (size_t i = 0; i < bytes / PLACE; i++) {
-        blocks[i] = alloc_block(PLACE);
-        memset(blocks[i], 'x', PLACE);
-    }
-    thread_arena->growth_left = INT64_MAX; /* no pages go back: what is PURGED is no room */
-    for (size_t i = 0; i < bytes / PLACE; i++)
-        if (i % kept != 0)
-            free_block(blocks[i]);
-}
-
-/* Allocates blocks until the arena has grown by so much, or one is wide: that one, or NULL. */
-static char *grow(size_t bytes)
-{
-    for (size_t taken = 0; taken < bytes; taken += SIZE) {
-        char *block = alloc_block(SIZE);
-        ck_assert_ptr_nonnull(block);
-        if (is_wide(block))
-            return block;
-    }
-    return NULL;
-}
-
-/* A wide block; the class has no other room from then on, so the next ones are wide as well. */
-static char *begin_wide(void)
-{
-    leave_room(ENOUGH, KEPT);
-    char *block = grow(2 * GROWTH);
-    ck_assert_ptr_nonnull(block);
-    ck_assert(thread_arena->wide);
-    return block;
-}
 
 /* ---- When there are any ---- */
 
@@ -223,15 +126,6 @@ START_TEST(aligned_blocks_are_not_wide)
 END_TEST
 
 /* ---- Freeing and resizing ---- */
-
-/* The states of the places that the block has or had are all `state`. */
-static bool places_are(const char *block, size_t size, uint8_t state)
-{
-    for (size_t at = 0; at < size; at += PLACE)
-        if (state_get(state_of(block + at)) != state)
-            return false;
-    return true;
-}
 
 START_TEST(a_wide_block_is_freed)
 {
@@ -389,170 +283,6 @@ START_TEST(one_that_another_thread_freed_is_not_counted)
 }
 END_TEST
 
-/* ---- Misuses: each is the last thing that a child does ---- */
-
-static char *block;
-
-static void free_twice(size_t unused)
-{
-    (void)unused;
-    free_block(block);
-    free_block(block);
-}
-
-static void free_after_another_thread(size_t unused)
-{
-    (void)unused;
-    run_thread(free_in_thread, block);
-    free_block(block);
-}
-
-static void free_by_two_other_threads(size_t unused)
-{
-    (void)unused;
-    run_thread(free_in_thread, block);
-    run_thread(free_in_thread, block);
-}
-
-static void free_and_free_by_another_thread(size_t unused)
-{
-    (void)unused;
-    free_block(block);
-    run_thread(free_in_thread, block);
-}
-
-static void ask_usable_size_after_another_thread(size_t unused)
-{
-    (void)unused;
-    run_thread(free_in_thread, block);
-    free_usable_size(block, "malloc_usable_size");
-}
-
-static void resize_freed(size_t unused)
-{
-    (void)unused;
-    run_thread(free_in_thread, block);
-    alloc_resize(block, 2 * SIZE, "realloc");
-}
-
-static void free_at(size_t offset)
-{
-    free_block(block + offset);
-}
-
-static void free_at_by_another_thread(size_t offset)
-{
-    run_thread(free_in_thread, block + offset);
-}
-
-static void free_at_after_another_thread(size_t offset)
-{
-    run_thread(free_in_thread, block);
-    free_block(block + offset);
-}
-
-static void resize_at(size_t offset)
-{
-    alloc_resize(block + offset, 10, "realloc");
-}
-
-static void ask_usable_size_at(size_t offset)
-{
-    free_usable_size(block + offset, "malloc_usable_size");
-}
-
-static const struct misuse_case {
-    void (*run)(size_t offset);
-    size_t offset; /* of the pointer passed, in the block */
-    const char *fault, *function;
-    size_t size; /* of the block that is named */
-} cases[] = {
-    /* its places are blocks again */
-    {free_twice, 0, "double free", "free", PLACE},
-    {free_and_free_by_another_thread, 0, "double free", "free", PLACE},
-    {free_after_another_thread, 0, "double free", "free", SIZE},
-    {free_by_two_other_threads, 0, "double free", "free", SIZE},
-    {resize_freed, 0, "double free", "realloc", SIZE},
-    {ask_usable_size_after_another_thread, 0, "double free", "malloc_usable_size", SIZE},
-    {free_at, PLACE, "interior pointer", "free", SIZE},
-    {free_at, 3 * PLACE, "interior pointer", "free", SIZE},
-    {free_at, SIZE - 16, "interior pointer", "free", SIZE},
-    {free_at, 16, "interior pointer", "free", SIZE},
-    {free_at, 1, "misaligned pointer", "free", SIZE},
-    {free_at, PLACE + 8, "misaligned pointer", "free", SIZE},
-    {free_at, SIZE - 1, "misaligned pointer", "free", SIZE},
-    {free_at_by_another_thread, PLACE, "interior pointer", "free", SIZE},
-    {free_at_by_another_thread, 3 * PLACE, "interior pointer", "free", SIZE},
-    {free_at_by_another_thread, PLACE + 16, "interior pointer", "free", SIZE},
-    {free_at_by_another_thread, SIZE - 1, "misaligned pointer", "free", SIZE},
-    {free_at_after_another_thread, PLACE, "interior pointer", "free", SIZE},
-    {resize_at, 2 * PLACE, "interior pointer", "realloc", SIZE},
-    {ask_usable_size_at, PLACE, "interior pointer", "malloc_usable_size", SIZE},
-};
-
-enum { CASES = sizeof(cases) / sizeof(cases[0]) };
-
-static void run_case(void *argument)
-{
-    const struct misuse_case *misuse = argument;
-    misuse->run(misuse->offset);
-}
-
-START_TEST(a_misuse_is_named)
-{
-    const struct misuse_case *misuse = &cases[_i];
-    struct capture capture;
-    char line[160];
-
-    begin_wide();
-    block = alloc_block(SIZE); /* one that lies between two others */
-    ck_assert(is_wide(block) && is_wide(alloc_block(SIZE)));
-    capture_child(&capture, run_case, (void *)(uintptr_t)misuse);
-    snprintf(line, sizeof(line), "acre: %s: %s(%p): block %p of %zu bytes, %s, arena 1\n",
-             misuse->fault, misuse->function, (void *)(block + misuse->offset), (void *)block,
-             misuse->size, misuse->size == SIZE ? "SMALL" : "TINY");
-    ck_assert_str_eq(capture.text, line);
-    ck_assert_uint_eq(capture.writes, 1);
-    ck_assert(WIFSIGNALED(capture.status));
-    ck_assert_int_eq(WTERMSIG(capture.status), SIGABRT);
-}
-END_TEST
-
-static void misuse_and_go_on(void *unused)
-{
-    (void)unused;
-    if (option_set_text("abort", "0") != 0)
-        _exit(1);
-    for (size_t offset = 1; offset < SIZE; offset += PLACE / 2 - 1)
-        free_at(offset);
-    free_at(PLACE);
-    free_at_by_another_thread(PLACE);
-    free_at_by_another_thread(SIZE - 16);
-    if (alloc_resize(block + PLACE, 10, "realloc") != NULL ||
-        free_usable_size(block + PLACE, "test") != 0)
-        _exit(2);
-    if (!is_wide(block) || !is_filled(block, SIZE, 'm') || free_usable_size(block, "test") != SIZE)
-        _exit(3);
-    free_block(block);
-    free_block(block);
-    free_by_two_other_threads(0);
-    if (!places_are(block, SIZE, BLOCK_FREE) || !arena_is_valid(thread_arena))
-        _exit(4);
-}
-
-START_TEST(without_abort_a_misuse_changes_nothing)
-{
-    enum { MISUSES = 9 + 5 + 3 };
-    struct capture capture;
-
-    block = begin_wide();
-    memset(block, 'm', SIZE);
-    capture_child(&capture, misuse_and_go_on, NULL);
-    ck_assert_msg(capture.status == 0, "status %#x", (unsigned)capture.status);
-    ck_assert_uint_eq(capture.writes, MISUSES);
-}
-END_TEST
-
 /* ---- Threads ---- */
 
 enum { FREERS = 2, SLOTS = 64, HANDED_OUT = 20000 };
@@ -640,8 +370,6 @@ Suite *alloc_wide_suite(void)
     tcase_add_test(tests, a_wide_block_survives_its_thread);
     tcase_add_test(tests, a_wide_block_is_counted_with_its_places);
     tcase_add_test(tests, one_that_another_thread_freed_is_not_counted);
-    tcase_add_loop_test(tests, a_misuse_is_named, 0, CASES);
-    tcase_add_test(tests, without_abort_a_misuse_changes_nothing);
     tcase_add_test(tests, wide_blocks_go_from_thread_to_thread);
     suite_add_tcase(suite, tests);
     return suite;

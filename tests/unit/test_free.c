@@ -6,6 +6,7 @@
 #include "alloc.h"
 #include "capture.h"
 #include "free.h"
+#include "in_thread.h"
 #include "init.h"
 #include "option.h"
 #include "thread.h"
@@ -49,20 +50,6 @@ static bool is_large(void)
 static bool is_one_slab(void)
 {
     return kind->size > SLAB_SHARED_LIMIT && !is_large();
-}
-
-static void run_thread(void *(*run)(void *), void *argument)
-{
-    pthread_t thread;
-
-    if (pthread_create(&thread, NULL, run, argument) != 0 || pthread_join(thread, NULL) != 0)
-        _exit(99);
-}
-
-static void *free_in_thread(void *p)
-{
-    free_block(p);
-    return NULL;
 }
 
 /* ---- Misuses: each is the last thing that a child does ---- */

@@ -5,8 +5,8 @@
 #ifndef ACRE_TESTS_UNIT_WIDE_BLOCKS_H
 #define ACRE_TESTS_UNIT_WIDE_BLOCKS_H
 
-#include "test.h"
-#include "option.h"
+#include "block_places.h"
+#include "one_set.h"
 #include "remote.h"
 #include "size_class.h"
 #include "slab_wide.h"
@@ -15,16 +15,9 @@
 
 enum { LARGEST_SLABS = 8 * SLAB_MAX_UNITS }; /* units of a bin whose next slab is a largest one */
 
-static struct heap_set set;
 static struct bin bins[SIZE_CLASS_COUNT];
 static struct magazine_entry entries[SIZE_CLASS_COUNT][MAGAZINE_MOST];
 static uint32_t look; /* the present one */
-
-static inline void begin(void)
-{
-    heap_set_init(&set, NULL);
-    ck_assert_int_eq(option_set_text("decay", "3600000"), 0);
-}
 
 static inline struct bin *begin_bin(size_t size)
 {
@@ -35,14 +28,6 @@ static inline struct bin *begin_bin(size_t size)
     return &bins[class];
 }
 
-static inline size_t bytes_in_slabs(void)
-{
-    struct heap_totals totals;
-
-    heap_set_totals(&set, &totals);
-    return totals.in_slabs;
-}
-
 /* Makes the lowest block of the bin's window LIVE, or of its next one; NULL if its slabs are full.
  */
 static inline char *take_place(struct bin *bin)
@@ -50,10 +35,7 @@ static inline char *take_place(struct bin *bin)
     while (bin->window == 0)
         if (!bin_open_window(bin) && !bin_next_slab(bin))
             return NULL;
-    unsigned bit = lowest_bit(bin->window);
-    bin->window &= bin->window - 1;
-    state_set(&bin->window_states[bit], BLOCK_LIVE);
-    return bin->window_base + bit * bin->block_size;
+    return take_from_window_of(bin);
 }
 
 /* Makes a slab and has its class come to all of it: it is current, without a window, all FREE. */
@@ -74,27 +56,6 @@ static inline void list_slab(struct slab *slab)
     if (slab->current)
         bin_leave_slab(slab->bin, &set);
     ck_assert(slab->listed && slab_is_valid(slab));
-}
-
-static inline struct slab *slab_of(const void *block)
-{
-    return heap_slab_of(heap_containing(block), block);
-}
-
-/* The number of the place at which a block begins. */
-static inline size_t number_of(const void *block)
-{
-    const struct slab *slab = slab_of(block);
-    size_t number;
-
-    if (!slab_starts_block((size_t)((const char *)block - slab->base), slab->reciprocal, &number))
-        ck_abort_msg("no block starts at %p", block);
-    return number;
-}
-
-static inline uint8_t *state_of(const void *block)
-{
-    return &slab_of(block)->states[number_of(block)];
 }
 
 /* How many places the block there has, by its states. */

@@ -1,0 +1,89 @@
+/*
+ * An arena with room for wide blocks, and such blocks from it: what the tests of them share that
+ * allocate as programs do. Without an arena: wide_blocks.h.
+ */
+#ifndef ACRE_TESTS_UNIT_WIDE_ARENA_H
+#define ACRE_TESTS_UNIT_WIDE_ARENA_H
+
+#include "block_places.h"
+#include "alloc.h"
+#include "init.h"
+#include "option.h"
+#include "slab_wide.h"
+#include "thread.h"
+
+#include <string.h>
+
+enum {
+    PLACE = 512, /* bytes: of the blocks that leave room */
+    SIZE = 2048, /* of the wide ones that take it */
+    KEPT = 16,   /* one of so many stays */
+    ENOUGH = 12 << 20,
+    TOO_FEW = 5 << 20,
+    GROWTH = 1 << 20,   /* bytes: after so many the arena looks for room at the latest */
+    MOST_WIDES = 10000, /* more than there is room for */
+};
+
+static inline void begin(void)
+{
+    init_start(NULL);
+    ck_assert_int_eq(option_set_text("decay", "3600000"), 0);
+}
+
+static inline bool is_wide(const char *block)
+{
+    return state_get(state_of(block)) == BLOCK_WIDE;
+}
+
+static inline bool is_filled(const char *block, size_t size, char value)
+{
+    return size == 0 || (block[0] == value && memcmp(block, block + 1, size - 1) == 0);
+}
+
+/* Allocates so many bytes of small blocks, and frees them but for one in `kept`. */
+static inline void leave_room(size_t bytes, size_t kept)
+{
+    static char *blocks[ENOUGH / PLACE];
+
+    for (size_t i = 0; i < bytes / PLACE; i++) {
+        blocks[i] = alloc_block(PLACE);
+        memset(blocks[i], 'x', PLACE);
+    }
+    thread_arena->growth_left = INT64_MAX; /* no pages go back: what is PURGED is no room */
+    for (size_t i = 0; i < bytes / PLACE; i++)
+        if (i % kept != 0)
+            free_block(blocks[i]);
+}
+
+/* Allocates blocks until the arena has grown by so much, or one is wide: that one, or NULL. */
+static inline char *grow(size_t bytes)
+{
+    for (size_t taken = 0; taken < bytes; taken += SIZE) {
+        char *block = alloc_block(SIZE);
+        ck_assert_ptr_nonnull(block);
+        if (is_wide(block))
+            return block;
+    }
+    return NULL;
+}
+
+/* A wide block; the class has no other room from then on, so the next ones are wide as well. */
+static inline char *begin_wide(void)
+{
+    leave_room(ENOUGH, KEPT);
+    char *block = grow(2 * GROWTH);
+    ck_assert_ptr_nonnull(block);
+    ck_assert(thread_arena->wide);
+    return block;
+}
+
+/* The states of the places that the block has or had are all `state`. */
+static inline bool places_are(const char *block, size_t size, uint8_t state)
+{
+    for (size_t at = 0; at < size; at += PLACE)
+        if (state_get(state_of(block + at)) != state)
+            return false;
+    return true;
+}
+
+#endif
