@@ -472,7 +472,7 @@ static bool stop_one(struct churner *churners)
  */
 START_TEST(children_of_fork_use_the_list)
 {
-    enum { FORKS = 60, ANYWHERE = 0, INSIDE = 1 };
+    enum { FORKS = 30, ANYWHERE = 0, INSIDE = 1 };
     struct sigaction action = {.sa_handler = stay_in_the_list, .sa_flags = SA_RESTART};
     struct churner churners[THREADS];
     unsigned char *kept = alloc(MIB);
