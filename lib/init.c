@@ -15,10 +15,12 @@
 #include <unistd.h>
 
 /*
- * Where statistics go at exit: a duplicate of standard error, which some programs close before
- * destructors run; -1: none. Written once, by init_start.
+ * Where statistics go at exit: a duplicate of standard error (-1: none could be had), which some
+ * programs close before destructors run, and what it was of at the start. Programs close that, too,
+ * and get the number for a file of their own. Written once, by init_start.
  */
 static int stats_fd = -1;
+static struct os_file stats_file;
 
 void init_start(char *const *environment)
 {
@@ -26,8 +28,10 @@ void init_start(char *const *environment)
     lock_init();
     if (environment != NULL)
         option_parse_environment(environment);
-    if (option_value(OPTION_STATS) != STATS_OFF)
+    if (option_value(OPTION_STATS) != STATS_OFF) {
         stats_fd = os_duplicate(STDERR_FILENO);
+        stats_file = os_file_of(STDERR_FILENO);
+    }
     fork_install();
     if (!os_in_program_namespace()) {
         /* our libc is not the program's, but the place where threads keep the values of keys is: a
@@ -43,8 +47,11 @@ void init_end(void)
     background_stop();
     if (option_value(OPTION_STATS) == STATS_OFF)
         return;
+    int fd = os_is_of(stats_fd, stats_file) ? stats_fd : STDERR_FILENO;
+    if (!os_is_of(fd, stats_file))
+        return;
     struct out out;
-    out_to_fd(&out, stats_fd >= 0 ? stats_fd : STDERR_FILENO);
+    out_to_fd(&out, fd);
     stats_print(&out);
     out_end(&out);
 }

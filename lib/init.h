@@ -8,7 +8,8 @@
 /* To be called by the library's constructor with the process's environment (NULL: none). */
 void init_start(char *const *environment);
 
-/* To be called by the library's destructor: prints what option `stats` asks for. */
+/* To be called by the library's destructor: prints what option `stats` asks for, to what standard
+ * error was at the start; not at all if the program has closed that. */
 void init_end(void);
 
 #endif

@@ -282,6 +282,23 @@ int os_duplicate(int fd)
     return copy;
 }
 
+struct os_file os_file_of(int fd)
+{
+    int saved = errno;
+    struct stat status;
+    struct os_file file = {0};
+    if (fstat(fd, &status) == 0)
+        file = (struct os_file){status.st_dev, status.st_ino};
+    errno = saved;
+    return file;
+}
+
+bool os_is_of(int fd, struct os_file file)
+{
+    struct os_file now = os_file_of(fd);
+    return (file.device | file.inode) != 0 && now.device == file.device && now.inode == file.inode;
+}
+
 /* Nonzero, which ends the search, for the executable. */
 static int is_executable(struct dl_phdr_info *info, size_t size, void *headers)
 {

@@ -100,6 +100,17 @@ void os_write(int fd, const char *text, size_t size);
 /* A duplicate of fd at or above 100 that is closed on exec, or -1. */
 int os_duplicate(int fd);
 
+/* What a descriptor is of. */
+struct os_file {
+    uint64_t device, inode; /* both 0: of nothing */
+};
+
+/* What fd is of; of nothing if it is not open. */
+struct os_file os_file_of(int fd);
+
+/* True if fd is of `file`, which is something. */
+bool os_is_of(int fd, struct os_file file);
+
 /* True if the library is in the program's own namespace, as it is unless dlmopen has loaded it. To
  * be called by a constructor: takes the dynamic linker's lock. */
 bool os_in_program_namespace(void);

@@ -26,12 +26,16 @@ static void count_slab(void *context, struct slab *slab)
     struct slab_geometry g = geometry_unpack(word);
     const uint8_t *states = geometry_states(heap, g);
     struct slab_held held = slab_count_held(states, g.count);
+    /* others go on meanwhile, and a place may have been counted twice */
+    size_t places = min_size(held.places, g.count);
     struct acre_class_stats *class = &stats->classes[g.class];
     class->slabs++;
     class->blocks += g.count;
-    class->live_blocks += held.places;
-    stats->small_blocks += held.blocks;
-    stats->small_live += held.places * class->block_size;
+    class->live_blocks += places;
+    stats->small_blocks += min_size(held.blocks, places);
+    stats->small_live += places * class->block_size;
+    /* here, so that it is never less than what is live in the same slabs */
+    stats->heap_in_slabs += (size_t)g.units * UNIT_SIZE;
 }
 
 void stats_collect(struct acre_stats *stats)
@@ -41,14 +45,14 @@ void stats_collect(struct acre_stats *stats)
         stats->classes[class].block_size = size_class_sizes[class];
     for (struct arena *arena = arena_first(); arena != NULL; arena = arena_next(arena)) {
         struct heap_totals heaps;
+        /* behind the slabs: the heaps that these are in are among those that are counted */
+        heap_set_for_each_slab(&arena->heaps, count_slab, stats);
         heap_set_totals(&arena->heaps, &heaps);
         stats->arenas++;
         stats->arenas_pooled += arena_status(arena) == ARENA_POOLED;
         stats->heaps += heaps.heaps;
         stats->heap_mapped += heaps.mapped;
-        stats->heap_in_slabs += heaps.in_slabs;
         stats->heap_free_dirty += heaps.free_dirty;
-        heap_set_for_each_slab(&arena->heaps, count_slab, stats);
     }
     struct large_totals large;
     large_totals(&large);

@@ -11,7 +11,9 @@
 #include "option.h"
 #include "thread.h"
 
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 START_TEST(options_come_from_the_environment)
 {
@@ -103,6 +105,83 @@ START_TEST(statistics_at_exit_are_asked_for)
 }
 END_TEST
 
+/* Descriptors that a program has to itself, above the lowest that is duplicated. */
+enum { DESCRIPTORS = 110 };
+
+/* Makes all descriptors from `lowest` on those of a file of the program's own. */
+static void open_own_file(int lowest)
+{
+    FILE *file = tmpfile();
+
+    if (file == NULL)
+        _exit(9);
+    for (int fd = lowest; fd < DESCRIPTORS; fd++)
+        if (fd != fileno(file) && dup2(fileno(file), fd) != fd)
+            _exit(9);
+}
+
+/* To end with: the program's file, which `fd` is of, has nothing in it. */
+static void check_own_file(int fd)
+{
+    struct stat status;
+
+    if (fstat(fd, &status) != 0 || status.st_size != 0)
+        _exit(8);
+}
+
+/* A daemon that closes all descriptors and opens its own files. */
+static void end_with_own_descriptors(void *unused)
+{
+    char *environment[] = {"ACRE_OPTIONS=stats:exit", NULL};
+
+    (void)unused;
+    init_start(environment);
+    open_own_file(STDERR_FILENO);
+    init_end();
+    check_own_file(STDERR_FILENO);
+    check_own_file(DESCRIPTORS - 1);
+}
+
+/* The same, but for standard error. */
+static void end_with_stderr_alone(void *unused)
+{
+    char *environment[] = {"ACRE_OPTIONS=stats:exit", NULL};
+
+    (void)unused;
+    init_start(environment);
+    open_own_file(STDERR_FILENO + 1);
+    init_end();
+    check_own_file(DESCRIPTORS - 1);
+}
+
+/* A program that was started without standard error: its first file gets that number. */
+static void end_begun_without_stderr(void *unused)
+{
+    char *environment[] = {"ACRE_OPTIONS=stats:exit", NULL};
+
+    (void)unused;
+    close(STDERR_FILENO);
+    init_start(environment);
+    open_own_file(STDERR_FILENO);
+    init_end();
+    check_own_file(STDERR_FILENO);
+}
+
+START_TEST(statistics_do_not_go_into_files_of_the_program)
+{
+    struct capture capture;
+
+    capture_child(&capture, end_with_own_descriptors, NULL);
+    ck_assert_int_eq(capture.status, 0);
+    ck_assert_str_eq(capture.text, "");
+    capture_child(&capture, end_with_stderr_alone, NULL);
+    ck_assert_int_eq(capture.status, 0);
+    ck_assert_msg(strncmp(capture.text, "acre ", 5) == 0, "%s", capture.text);
+    capture_child(&capture, end_begun_without_stderr, NULL);
+    ck_assert_int_eq(capture.status, 0);
+}
+END_TEST
+
 Suite *init_suite(void)
 {
     Suite *suite = suite_create("init");
@@ -113,6 +192,7 @@ Suite *init_suite(void)
     tcase_add_test(tests, allocation_works_before_starting);
     tcase_add_test(tests, each_fork_is_a_generation);
     tcase_add_test(tests, statistics_at_exit_are_asked_for);
+    tcase_add_test(tests, statistics_do_not_go_into_files_of_the_program);
     suite_add_tcase(suite, tests);
     return suite;
 }

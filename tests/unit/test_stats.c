@@ -1,5 +1,5 @@
 /*
- * Statistics: in a quiet process every figure is exact.
+ * Statistics: in a quiet process every figure is exact, in a busy one they agree with each other.
  */
 #include "test.h"
 #include "alloc.h"
@@ -131,6 +131,41 @@ START_TEST(free_memory_shows_until_it_is_trimmed)
 }
 END_TEST
 
+static bool stop_churning; /* atomic, relaxed */
+
+/* In a thread: makes slabs and releases them. */
+static void *churn(void *unused)
+{
+    enum { BLOCKS = 20000 };
+    static void *blocks[BLOCKS];
+
+    while (!__atomic_load_n(&stop_churning, __ATOMIC_RELAXED)) {
+        for (int i = 0; i < BLOCKS; i++)
+            blocks[i] = alloc_block(256);
+        for (int i = 0; i < BLOCKS; i++)
+            free_block(blocks[i]);
+    }
+    return unused;
+}
+
+START_TEST(figures_agree_while_others_allocate)
+{
+    enum { SNAPSHOTS = 5000 };
+    struct acre_stats stats;
+    pthread_t thread;
+
+    ck_assert_int_eq(pthread_create(&thread, NULL, churn, NULL), 0);
+    for (int i = 0; i < SNAPSHOTS; i++) {
+        stats_collect(&stats);
+        ck_assert_uint_le(stats.small_live, stats.heap_in_slabs);
+        ck_assert_uint_le(stats.heap_in_slabs, stats.heap_mapped);
+        ck_assert_uint_le(class_of(&stats, 256).live_blocks, class_of(&stats, 256).blocks);
+    }
+    __atomic_store_n(&stop_churning, true, __ATOMIC_RELAXED);
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+}
+END_TEST
+
 static void print(void *unused)
 {
     struct out out;
@@ -171,6 +206,7 @@ Suite *stats_suite(void)
     tcase_add_test(tests, live_blocks_are_counted);
     tcase_add_test(tests, blocks_freed_by_others_are_not_live);
     tcase_add_test(tests, free_memory_shows_until_it_is_trimmed);
+    tcase_add_test(tests, figures_agree_while_others_allocate);
     tcase_add_test(tests, the_table_shows_the_figures);
     suite_add_tcase(suite, tests);
     return suite;
