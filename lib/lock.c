@@ -10,8 +10,6 @@
 
 #include "os.h"
 
-#include <assert.h>
-
 enum {
     GENERATION_SHIFT = 48, /* the word's upper 16 bits */
     SPIN_LIMIT = 64, /* looks at a held lock before sleeping: about the longest section without a
@@ -24,8 +22,6 @@ enum {
 
 #define LOCK_WAITERS UINT64_C(1)
 #define LOCK_HOLDER (((UINT64_C(1) << GENERATION_SHIFT) - 1) & ~LOCK_WAITERS)
-
-static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the futex is the low half of the word");
 
 struct fork_state lock_fork_state CACHE_ALIGNED;
 
@@ -291,6 +287,13 @@ static bool take_if_possible(struct lock *lock, uint64_t self, bool *orphaned)
     return true;
 }
 
+/* What waiters sleep on. */
+static uint32_t *low_half(struct lock *lock)
+{
+    uint32_t *halves = (uint32_t *)(void *)&lock->word;
+    return __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? &halves[0] : &halves[1];
+}
+
 /* Sets the waiters bit and sleeps until the holder gives the lock. */
 static void wait_for_holder(struct lock *lock)
 {
@@ -302,7 +305,7 @@ static void wait_for_holder(struct lock *lock)
                                          __ATOMIC_RELAXED, __ATOMIC_RELAXED))
             return;
     }
-    os_wait((uint32_t *)(void *)&lock->word, (uint32_t)(word | LOCK_WAITERS), WAIT_MS);
+    os_wait(low_half(lock), (uint32_t)(word | LOCK_WAITERS), WAIT_MS);
 }
 
 bool lock_acquire(struct lock *lock)
@@ -334,7 +337,7 @@ void lock_release(struct lock *lock)
     /* release: all that was done under the lock is seen by the next holder */
     uint64_t word = __atomic_exchange_n(&lock->word, 0, __ATOMIC_RELEASE);
     if (UNLIKELY(word & LOCK_WAITERS))
-        os_wake((uint32_t *)(void *)&lock->word, 1);
+        os_wake(low_half(lock), 1);
 }
 
 bool lock_is_held(const struct lock *lock)
