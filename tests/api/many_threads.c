@@ -8,7 +8,7 @@
 enum {
     THREADS = 2000,
     BLOCKS = 12,
-    STACK = 64 << 10, /* bytes */
+    STACK = 128 << 10, /* bytes: the least that arm64 allows */
 };
 
 static char *blocks[THREADS][BLOCKS];
