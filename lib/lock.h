@@ -34,7 +34,8 @@ struct lock {
 
 /*
  * Takes the lock, waiting if need be. Returns true if its holder was lost in a fork: what it guards
- * must be rebuilt by the caller, which holds it now. Not recursive. Preserves errno.
+ * must be rebuilt by the caller, which holds it now. Preserves errno. Not recursive: a caller that
+ * holds the lock already, as only a signal handler can, ends the process with a message.
  */
 bool lock_acquire(struct lock *lock);
 

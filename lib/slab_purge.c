@@ -8,8 +8,30 @@ struct purge {
     char *base; /* of the slab, likewise states and block_size */
     uint8_t *states;
     size_t block_size;
-    bool *noted; /* what tells the owner that there are PURGED blocks */
+    enum block_state state; /* of those blocks: FREE or REMOTE */
+    bool *noted;            /* what tells the owner that there are PURGED blocks */
 };
+
+/* True if a block of state `now` belongs to the purge: it has its state, or is REST, which behind a
+ * block that was freed is free as well. */
+static bool is_wanted(const struct purge *purge, uint8_t now)
+{
+    return now == purge->state || (purge->state == BLOCK_REMOTE && now == BLOCK_REST);
+}
+
+/*
+ * Makes a block PURGED. Nobody may have changed its state since its pages went back, but in a
+ * program that is wrong: an owner that freed it in the same instant as another thread, and has
+ * found it LIVE before that one did, has stored over REMOTE and may have handed it out again.
+ */
+static void set_purged(const struct purge *purge, size_t number)
+{
+    uint8_t now = state_get(&purge->states[number]);
+    /* release: who takes the block writes to it after its pages went back */
+    if (is_wanted(purge, now))
+        __atomic_compare_exchange_n(&purge->states[number], &now, BLOCK_PURGED, false,
+                                    __ATOMIC_RELEASE, __ATOMIC_RELAXED);
+}
 
 /*
  * Gives back the pages that blocks first .. end-1 fill alone, which nobody may take meanwhile;
@@ -24,34 +46,31 @@ static size_t purge_blocks(const struct purge *purge, size_t first, size_t end)
     if (from >= to || !os_purge(purge->base + from, to - from))
         return 0;
     __atomic_store_n(purge->noted, true, __ATOMIC_RELEASE);
-    /* release: who takes the block writes to it after its pages went back. From the last one on: an
-     * owner that finds one PURGED and takes it back takes the REST behind it, too, and that must
-     * not become PURGED afterwards. */
+    /* from the last one on: an owner that finds one PURGED and takes it back takes the REST behind
+     * it, too, and that must not become PURGED afterwards */
     size_t lowest = from / purge->block_size;
     for (size_t i = (to - 1) / purge->block_size + 1; i-- > lowest;)
-        __atomic_store_n(&purge->states[i], BLOCK_PURGED, __ATOMIC_RELEASE);
+        set_purged(purge, i);
     return to - from;
 }
 
-/* True if a block continues a run: it has the run's state, FREE or REMOTE, or is REST, which behind
- * a block that was freed is free as well. */
-static bool continues(const uint8_t *state, enum block_state run)
+/* True if a block continues a run of those that the purge is for. */
+static bool continues(const struct purge *purge, size_t number)
 {
     /* acquire: what was done to the block before it was freed is done before its pages go */
-    uint8_t now = __atomic_load_n(state, __ATOMIC_ACQUIRE);
-    return now == run || (run == BLOCK_REMOTE && now == BLOCK_REST);
+    return is_wanted(purge, __atomic_load_n(&purge->states[number], __ATOMIC_ACQUIRE));
 }
 
-/* Purges runs of blocks of one state among the first `count`. */
-static size_t purge_runs(const struct purge *purge, size_t count, enum block_state state)
+/* Purges the runs of blocks among the first `count`. */
+static size_t purge_runs(const struct purge *purge, size_t count)
 {
     size_t bytes = 0;
-    for (size_t first = states_find(purge->states, count, state); first < count;) {
+    for (size_t first = states_find(purge->states, count, purge->state); first < count;) {
         size_t end = first;
-        while (end < count && continues(&purge->states[end], state))
+        while (end < count && continues(purge, end))
             end++;
         bytes += purge_blocks(purge, first, end);
-        for (first = end; first < count && state_get(&purge->states[first]) != state;)
+        for (first = end; first < count && state_get(&purge->states[first]) != purge->state;)
             first++;
     }
     return bytes;
@@ -59,12 +78,12 @@ static size_t purge_runs(const struct purge *purge, size_t count, enum block_sta
 
 size_t slab_purge(struct slab *slab)
 {
-    struct purge purge = {slab->base, slab->states, slab->block_size, &slab->purged};
+    struct purge purge = {slab->base, slab->states, slab->block_size, BLOCK_FREE, &slab->purged};
     size_t touched = slab->count;
     /* of memory that had no pages, what was never handed out still has none */
     if (slab->untouched)
         touched = min_size(touched, (size_t)slab->fresh_group * STATES_GROUP);
-    size_t bytes = purge_runs(&purge, touched, BLOCK_FREE);
+    size_t bytes = purge_runs(&purge, touched);
     if (bytes != 0)
         slab->summary = states_summary(slab->states, slab->count, BLOCK_FREE);
     return bytes;
@@ -74,8 +93,8 @@ size_t slab_purge_for_owner(struct slab *slab, struct slab_geometry geometry)
 {
     struct heap *heap = slab_heap(slab);
     struct purge purge = {geometry_base(heap, geometry), geometry_states(heap, geometry),
-                          size_class_sizes[geometry.class], &slab->purged_for_owner};
-    return purge_runs(&purge, geometry.count, BLOCK_REMOTE);
+                          size_class_sizes[geometry.class], BLOCK_REMOTE, &slab->purged_for_owner};
+    return purge_runs(&purge, geometry.count);
 }
 
 size_t bin_purge(struct bin *bin)

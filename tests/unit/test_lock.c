@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <string.h>
 
 static struct lock lock = {.rank = LOCK_RANK_HEAP};
 static struct lock second = {.rank = LOCK_RANK_LARGE};
@@ -97,6 +98,25 @@ START_TEST(a_counter_under_contention_is_exact)
 }
 END_TEST
 
+static void take_twice(void *unused)
+{
+    (void)unused;
+    signal(SIGABRT, SIG_DFL);
+    alarm(60); /* a child that lives longer waits for itself */
+    lock_acquire(&lock);
+    lock_acquire(&lock);
+}
+
+START_TEST(who_waits_for_itself_is_ended)
+{
+    struct capture capture;
+
+    capture_child(&capture, take_twice, NULL);
+    ck_assert(WIFSIGNALED(capture.status) && WTERMSIG(capture.status) == SIGABRT);
+    ck_assert_msg(strncmp(capture.text, "acre: deadlock: ", 16) == 0, "%s", capture.text);
+}
+END_TEST
+
 #ifdef ACRE_DEBUG
 
 static void take_a_lower_rank(void *unused)
@@ -178,6 +198,7 @@ Suite *lock_suite(void)
     tcase_add_test(tests, others_wait_for_a_held_lock);
     tcase_add_test(tests, a_counter_under_contention_is_exact);
     tcase_add_test(tests, ranks_may_be_taken_upwards);
+    tcase_add_test(tests, who_waits_for_itself_is_ended);
     add_debug_tests(tests);
     tcase_set_timeout(tests, 60);
     suite_add_tcase(suite, tests);

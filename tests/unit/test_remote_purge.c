@@ -6,10 +6,14 @@
 #include "os.h"
 #include "random.h"
 #include "remote_blocks.h"
+#include "step.h"
 
 #include <inttypes.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 /* ---- One thread ---- */
 
@@ -289,6 +293,77 @@ START_TEST(no_block_is_purged_in_its_next_life)
 }
 END_TEST
 
+#ifdef CAN_STEP
+
+enum outcome { PASSED, PURGED_OVER, ENDED }; /* of a child */
+
+static uint8_t *freed_twice; /* state of a block that its owner and another thread free */
+static uint8_t *purged_last; /* that of the first block of its run */
+static int store_at;         /* the step from the system call on that the owner's store comes at */
+static int steps_since;      /* how many there were; 0: the call has not come yet */
+
+static void purge_once(void)
+{
+    remote_purge(&set);
+}
+
+/* The owner found the block LIVE before the other thread freed it, makes it FREE, and hands it out
+ * again. */
+static void look_at_purge(void)
+{
+    if (steps_since == 0 && !step_comes_call(SYS_madvise))
+        return;
+    if (steps_since++ != store_at)
+        return;
+    if (*purged_last == BLOCK_PURGED)
+        _exit(ENDED);
+    *freed_twice = BLOCK_LIVE;
+    step_end();
+}
+
+/* A misuse: nothing can be said of the contents, but the block is not handed out twice for it. */
+START_TEST(a_block_freed_twice_at_once_is_not_purged_over)
+{
+    enum { FREED = 8, FROM = 100 }; /* 8 KiB: a whole page at least */
+    int status = PASSED;
+
+    hold_blocks();
+    for (int i = FROM + FREED - 1; i >= FROM; i--) {
+        ck_assert(free_remotely(held[i]));
+        if ((uintptr_t)held[i] % os_page_size() == 0)
+            purged_last = state_of(held[i]);
+    }
+    freed_twice = purged_last + 1;
+    for (store_at = 0; status == PASSED; store_at++) {
+        pid_t child = fork();
+        ck_assert_int_ge(child, 0);
+        if (child == 0) {
+            step_through(purge_once, look_at_purge);
+            _exit(steps_since > store_at && *freed_twice == BLOCK_LIVE ? PASSED : PURGED_OVER);
+        }
+        ck_assert_int_eq(waitpid(child, &status, 0), child);
+        ck_assert(WIFEXITED(status));
+        status = WEXITSTATUS(status);
+    }
+    ck_assert_int_eq(status, ENDED);
+    ck_assert_int_gt(store_at, FREED / 2); /* there were steps for each block */
+}
+END_TEST
+
+static void add_step_tests(TCase *tests)
+{
+    tcase_add_test(tests, a_block_freed_twice_at_once_is_not_purged_over);
+}
+
+#else
+
+static void add_step_tests(TCase *tests)
+{
+    (void)tests;
+}
+
+#endif
+
 Suite *remote_purge_suite(void)
 {
     Suite *suite = suite_create("remote_purge");
@@ -304,6 +379,7 @@ Suite *remote_purge_suite(void)
     tcase_add_test(tests, a_tick_purges_what_was_pending_at_the_last);
     tcase_add_test(tests, purging_beside_an_owner_touches_no_live_block);
     tcase_add_test(tests, no_block_is_purged_in_its_next_life);
+    add_step_tests(tests);
     suite_add_tcase(suite, tests);
     return suite;
 }
