@@ -192,6 +192,10 @@ void command_check(const char *path, const char *library, const struct elf_facts
             refuse(path, program,
                    "is statically linked: it loads no shared libraries, so acre cannot be "
                    "preloaded into it");
+        if (found.is_of_musl)
+            refuse(path, program,
+                   "runs on the C library musl: acre, which is for the GNU C library, cannot be "
+                   "preloaded into it");
     }
     if (fd >= 0)
         close(fd);

@@ -16,6 +16,7 @@
 enum {
     NATIVE_CLASS = sizeof(void *) == 8 ? ELFCLASS64 : ELFCLASS32,
     NATIVE_DATA = BYTE_ORDER == LITTLE_ENDIAN ? ELFDATA2LSB : ELFDATA2MSB,
+    INTERPRETER_TEXT = 4096, /* characters of a path */
 };
 
 static const struct {
@@ -26,18 +27,29 @@ static const struct {
     {EM_RISCV, "riscv"}, {EM_PPC64, "ppc64"},   {EM_S390, "s390"},
 };
 
-/* True if one of the program headers names a dynamic linker. */
-static bool names_interpreter(int fd, const ElfW(Ehdr) * header)
+/* Copies the name of the dynamic linker, as far as it fits, to path. False if the program headers
+ * name none. */
+static bool read_interpreter(int fd, const ElfW(Ehdr) * header, char path[INTERPRETER_TEXT])
 {
     ElfW(Phdr) segment;
     for (unsigned i = 0; i < header->e_phnum; i++) {
         off_t place = (off_t)(header->e_phoff + (uint64_t)i * header->e_phentsize);
         if (pread(fd, &segment, sizeof segment, place) != (ssize_t)sizeof segment)
             return false;
-        if (segment.p_type == PT_INTERP)
+        if (segment.p_type == PT_INTERP) {
+            ssize_t length = pread(fd, path, INTERPRETER_TEXT - 1, (off_t)segment.p_offset);
+            path[length > 0 ? length : 0] = '\0';
             return true;
+        }
     }
     return false;
+}
+
+/* True if a dynamic linker is that of musl: /lib/ld-musl-x86_64.so.1 and the like. */
+static bool is_of_musl(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return strncmp(slash != NULL ? slash + 1 : path, "ld-musl-", 8) == 0;
 }
 
 bool elf_read(int fd, struct elf_facts *facts)
@@ -51,8 +63,13 @@ bool elf_read(int fd, struct elf_facts *facts)
     facts->data = header.e_ident[EI_DATA];
     facts->machine =
         facts->data == NATIVE_DATA ? header.e_machine : (uint16_t)bswap_16(header.e_machine);
-    facts->has_interpreter = facts->class != NATIVE_CLASS || facts->data != NATIVE_DATA ||
-                             names_interpreter(fd, &header);
+    facts->has_interpreter = true;
+    facts->is_of_musl = false;
+    if (facts->class == NATIVE_CLASS && facts->data == NATIVE_DATA) {
+        char interpreter[INTERPRETER_TEXT] = "";
+        facts->has_interpreter = read_interpreter(fd, &header, interpreter);
+        facts->is_of_musl = is_of_musl(interpreter);
+    }
     return true;
 }
 

@@ -15,6 +15,7 @@ struct elf_facts {
     uint16_t machine;     /* EM_X86_64 and so on */
     bool has_interpreter; /* names a dynamic linker; only known, else true, where class and data are
                              those of this program */
+    bool is_of_musl;      /* that is the one of the C library musl, likewise */
 };
 
 /* Reads the facts from a file. False if it is no ELF file. */

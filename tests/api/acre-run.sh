@@ -188,6 +188,15 @@ static_programs() {
     done
 }
 
+# A program of musl is one whose dynamic linker is musl's; it need not be there.
+other_libcs() {
+    ${CC:-cc} -Wl,--dynamic-linker=/lib/ld-musl-x86_64.so.1 -o "$directory/other-libc" \
+        "$directory/main.c"
+    ends 126 "$directory/other-libc runs on the C library musl" "$acre_run" "$directory/other-libc"
+    ${CC:-cc} -o "$directory/same-libc" "$directory/main.c"
+    ends 0 "" "$acre_run" "$directory/same-libc"
+}
+
 # Bytes of the ELF header: 4 is the class, 18 the machine; 243 is RISC-V.
 other_machines() {
     cp "$(command -v id)" "$directory/narrow"
@@ -235,6 +244,7 @@ lookup
 set_ids
 capabilities
 static_programs
+other_libcs
 other_machines
 libraries
 

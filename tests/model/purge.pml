@@ -24,7 +24,9 @@
  *                 step, with what has not arrived
  *   RELEASE       the owner releases the slab when it is empty, and makes it anew
  *   SAME_INSTANT  a misuse: the owner and the other thread free a block in the same instant. This
- *                 the protocol does not stand, see "Misuse" in doc/remote.md: the model finds it
+ *                 the protocol does not stand, see "Misuse" in doc/remote.md: the model finds it.
+ *                 (PURGED is stored by compare-and-swap in the code, on account of this misuse
+ *                 alone, and by a store here)
  *   BUG_...       seeded bugs, which the model must find
  */
 #ifndef PLACES
