@@ -16,8 +16,9 @@
 
 /*
  * Where statistics go at exit: a duplicate of standard error (-1: none could be had), which some
- * programs close before destructors run, and what it was of at the start. Programs close that, too,
- * and get the number for a file of their own. Written once, by init_start.
+ * programs close before destructors run, and what it was of at the start. A program that closes all
+ * its descriptors closes the duplicate, too, and may get its number for a file of its own; then
+ * stats_file tells. Written once, by init_start.
  */
 static int stats_fd = -1;
 static struct os_file stats_file;

@@ -309,14 +309,6 @@ static void wait_for_holder(struct lock *lock)
     os_wait(low_half(lock), (uint32_t)(word | LOCK_WAITERS), WAIT_MS);
 }
 
-/* The holder waits for itself: a signal handler has interrupted it under the lock. */
-_Noreturn static COLD void deadlock(void)
-{
-    report_warning("deadlock: malloc, free or the like called by a signal handler that interrupted "
-                   "one of them, or after a jump out of such a handler");
-    os_abort();
-}
-
 bool lock_acquire(struct lock *lock)
 {
     bool orphaned = false;
@@ -330,7 +322,7 @@ bool lock_acquire(struct lock *lock)
             pause_processor();
         } else {
             if (UNLIKELY(lock_is_held(lock)))
-                deadlock();
+                report_deadlock();
             wait_for_holder(lock);
             /* a signal handler may have forked meanwhile: this is the child's generation then */
             notice_fork();

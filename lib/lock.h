@@ -34,14 +34,15 @@ struct lock {
 
 /*
  * Takes the lock, waiting if need be. Returns true if its holder was lost in a fork: what it guards
- * must be rebuilt by the caller, which holds it now. Preserves errno. Not recursive: a caller that
- * holds the lock already, as only a signal handler can, ends the process with a message.
+ * must be rebuilt by the caller, which holds it now. Preserves errno. Not recursive: a
+ * thread that holds the lock already, which takes a signal handler or a jump out of one, is
+ * reported and the process ended (report_deadlock).
  */
 bool lock_acquire(struct lock *lock);
 
 void lock_release(struct lock *lock);
 
-/* True if the calling thread holds the lock: for assertions. */
+/* True if the calling thread holds the lock: for assertions and for lock_acquire. */
 bool lock_is_held(const struct lock *lock);
 
 /* What the page holds that the system wipes in a child. */

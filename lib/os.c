@@ -340,20 +340,27 @@ uint64_t os_random(void)
     return random;
 }
 
-_Noreturn void os_abort(void)
+/* Unblocks SIGABRT and raises it. */
+static void raise_abort(void)
 {
     sigset_t abort_only;
     sigemptyset(&abort_only);
     sigaddset(&abort_only, SIGABRT);
     sigprocmask(SIG_UNBLOCK, &abort_only, NULL);
     syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), SIGABRT);
+}
 
-    /* Ignored, or its handler returned. */
+_Noreturn void os_abort(void)
+{
+    raise_abort();
+    os_abort_by_default(); /* ignored, or its handler returned */
+}
+
+_Noreturn void os_abort_by_default(void)
+{
     struct sigaction by_default = {.sa_handler = SIG_DFL};
     sigaction(SIGABRT, &by_default, NULL);
-    sigprocmask(SIG_UNBLOCK, &abort_only, NULL);
-    syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), SIGABRT);
-
+    raise_abort();
     for (;;) /* the first process of a container survives its own signals */
         syscall(SYS_exit_group, ABORTED);
 }

@@ -100,7 +100,8 @@ void os_write(int fd, const char *text, size_t size);
 /* A duplicate of fd at or above 100 that is closed on exec, or -1. */
 int os_duplicate(int fd);
 
-/* What a descriptor is of. */
+/* What a descriptor is of, as far as the system's numbers tell: a number may come again when the
+ * file is gone, and descriptors without a file (eventfd, epoll) share one. */
 struct os_file {
     uint64_t device, inode; /* both 0: of nothing */
 };
@@ -108,7 +109,7 @@ struct os_file {
 /* What fd is of; of nothing if it is not open. */
 struct os_file os_file_of(int fd);
 
-/* True if fd is of `file`, which is something. */
+/* True if fd is open and of `file`; false if `file` is of nothing. */
 bool os_is_of(int fd, struct os_file file);
 
 /* True if the library is in the program's own namespace, as it is unless dlmopen has loaded it. To
@@ -124,5 +125,8 @@ uint64_t os_random(void);
 /* Ends the process by SIGABRT: unblocks it, raises it; if a handler returns, resets it and raises
  * again. */
 _Noreturn void os_abort(void);
+
+/* The same without a handler: resets SIGABRT first. */
+_Noreturn void os_abort_by_default(void);
 
 #endif

@@ -2,7 +2,7 @@
  * Messages and the misuse policy; report.h is the contract.
  *
  * A line is put together in a buffer on the stack and written by one write, so that lines of
- * several threads or processes do not mix. Owns no state. (Options and reports know each other: an
+ * several threads or processes do not mix. Owns one flag. (Options and reports know each other: an
  * option decides what a misuse leads to, and a bad option is reported.)
  */
 #include "report.h"
@@ -66,6 +66,18 @@ void report_misuse(const struct misuse_report *report)
     line_end(&out);
     if (option_value(OPTION_ABORT) != 0)
         os_abort();
+}
+
+/* Any thread, relaxed: a deadlock was reported. */
+static bool deadlocked;
+
+_Noreturn void report_deadlock(void)
+{
+    if (__atomic_exchange_n(&deadlocked, true, __ATOMIC_RELAXED))
+        os_abort_by_default();
+    report_warning("deadlock: malloc, free or the like called by a signal handler that interrupted "
+                   "one of them, or after a jump out of such a handler");
+    os_abort();
 }
 
 void report_warning(const char *format, ...)

@@ -32,15 +32,21 @@ struct misuse_report {
  * Reports and, unless option `abort` is off, ends the process by SIGABRT. The line is one of these,
  * with the parts that are unknown left out; the last one is for a block of which nothing is known:
  *
- *   acre: double free: free(0x7f0000010030): block 0x7f0000010030 of 48 bytes, TINY, arena 1
- *   acre: interior pointer: free(0x7f0000010040): block 0x7f0000010030 of 48 bytes, TINY, arena 1
- *   acre: misaligned pointer: free(0x7f0000010031): block 0x7f0000010030 of 48 bytes, TINY, arena 1
+ *   acre: double free: free(0x7f0000010040): block 0x7f0000010040 of 64 bytes, TINY, arena 1
+ *   acre: interior pointer: free(0x7f0000010050): block 0x7f0000010040 of 64 bytes, TINY, arena 1
+ *   acre: misaligned pointer: free(0x7f0000010041): block 0x7f0000010040 of 64 bytes, TINY, arena 1
  *   acre: foreign pointer: free(0x7ffc12345678): not a block of this allocator
  *   acre: double free: free(0x7f0000100000): the block was released
  *
  * Preserves errno where it returns.
  */
 void report_misuse(const struct misuse_report *report);
+
+/*
+ * The calling thread would wait for a lock that it holds: says so and ends the process by SIGABRT,
+ * whatever option `abort` says. A handler of SIGABRT that comes here again is not called again.
+ */
+_Noreturn void report_deadlock(void);
 
 /* Prints "acre: " and the formatted text (the formats of out.h) and a newline as one line. */
 void report_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -12,25 +12,20 @@ struct purge {
     bool *noted;            /* what tells the owner that there are PURGED blocks */
 };
 
-/* True if a block of state `now` belongs to the purge: it has its state, or is REST, which behind a
- * block that was freed is free as well. */
-static bool is_wanted(const struct purge *purge, uint8_t now)
-{
-    return now == purge->state || (purge->state == BLOCK_REMOTE && now == BLOCK_REST);
-}
-
 /*
- * Makes a block PURGED. Nobody may have changed its state since its pages went back, but in a
- * program that is wrong: an owner that freed it in the same instant as another thread, and has
- * found it LIVE before that one did, has stored over REMOTE and may have handed it out again.
+ * Makes blocks first .. last, whose pages went back, PURGED. REST stays, and goes with the block in
+ * front of it. Nobody may have changed the states meanwhile, but in a program that is wrong: an
+ * owner that freed a block in the same instant as another thread, and found it LIVE before that one
+ * did, has stored over REMOTE and may have handed it out again. Hence the compare-and-swap.
  */
-static void set_purged(const struct purge *purge, size_t number)
+static void set_purged(const struct purge *purge, size_t first, size_t last)
 {
-    uint8_t now = state_get(&purge->states[number]);
-    /* release: who takes the block writes to it after its pages went back */
-    if (is_wanted(purge, now))
-        __atomic_compare_exchange_n(&purge->states[number], &now, BLOCK_PURGED, false,
+    for (size_t i = first; i <= last; i++) {
+        uint8_t expected = (uint8_t)purge->state;
+        /* release: who takes the block writes to it after its pages went back */
+        __atomic_compare_exchange_n(&purge->states[i], &expected, BLOCK_PURGED, false,
                                     __ATOMIC_RELEASE, __ATOMIC_RELAXED);
+    }
 }
 
 /*
@@ -46,19 +41,20 @@ static size_t purge_blocks(const struct purge *purge, size_t first, size_t end)
     if (from >= to || !os_purge(purge->base + from, to - from))
         return 0;
     __atomic_store_n(purge->noted, true, __ATOMIC_RELEASE);
-    /* from the last one on: an owner that finds one PURGED and takes it back takes the REST behind
-     * it, too, and that must not become PURGED afterwards */
     size_t lowest = from / purge->block_size;
-    for (size_t i = (to - 1) / purge->block_size + 1; i-- > lowest;)
-        set_purged(purge, i);
+    while (lowest > first && state_get(&purge->states[lowest]) == BLOCK_REST)
+        lowest--;
+    set_purged(purge, lowest, (to - 1) / purge->block_size);
     return to - from;
 }
 
-/* True if a block continues a run of those that the purge is for. */
+/* True if a block continues a run: it has the state that the purge is for, or is REST, which behind
+ * a block that was freed is free as well. */
 static bool continues(const struct purge *purge, size_t number)
 {
     /* acquire: what was done to the block before it was freed is done before its pages go */
-    return is_wanted(purge, __atomic_load_n(&purge->states[number], __ATOMIC_ACQUIRE));
+    uint8_t now = __atomic_load_n(&purge->states[number], __ATOMIC_ACQUIRE);
+    return now == purge->state || (purge->state == BLOCK_REMOTE && now == BLOCK_REST);
 }
 
 /* Purges the runs of blocks among the first `count`. */

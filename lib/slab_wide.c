@@ -176,6 +176,7 @@ struct slab_held slab_count_held(const uint8_t *states, size_t count)
     }
     /* what was LIVE a moment ago may be part of a WIDE one now */
     held.places = min_size(held.places, count);
+    held.blocks = min_size(held.blocks, held.places);
     return held;
 }
 

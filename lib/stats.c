@@ -26,14 +26,12 @@ static void count_slab(void *context, struct slab *slab)
     struct slab_geometry g = geometry_unpack(word);
     const uint8_t *states = geometry_states(heap, g);
     struct slab_held held = slab_count_held(states, g.count);
-    /* others go on meanwhile, and a place may have been counted twice */
-    size_t places = min_size(held.places, g.count);
     struct acre_class_stats *class = &stats->classes[g.class];
     class->slabs++;
     class->blocks += g.count;
-    class->live_blocks += places;
-    stats->small_blocks += min_size(held.blocks, places);
-    stats->small_live += places * class->block_size;
+    class->live_blocks += held.places;
+    stats->small_blocks += held.blocks;
+    stats->small_live += held.places * class->block_size;
     /* here, so that it is never less than what is live in the same slabs */
     stats->heap_in_slabs += (size_t)g.units * UNIT_SIZE;
 }

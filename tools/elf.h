@@ -15,7 +15,7 @@ struct elf_facts {
     uint16_t machine;     /* EM_X86_64 and so on */
     bool has_interpreter; /* names a dynamic linker; only known, else true, where class and data are
                              those of this program */
-    bool is_of_musl;      /* that is the one of the C library musl, likewise */
+    bool is_of_musl;      /* names that of the C library musl; only known, else false, likewise */
 };
 
 /* Reads the facts from a file. False if it is no ELF file. */

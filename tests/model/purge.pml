@@ -24,9 +24,9 @@
  *                 step, with what has not arrived
  *   RELEASE       the owner releases the slab when it is empty, and makes it anew
  *   SAME_INSTANT  a misuse: the owner and the other thread free a block in the same instant. This
- *                 the protocol does not stand, see "Misuse" in doc/remote.md: the model finds it.
- *                 (PURGED is stored by compare-and-swap in the code, on account of this misuse
- *                 alone, and by a store here)
+ *                 the protocol does not stand, see "Misuse" in doc/remote.md: a block may lose its
+ *                 contents
+ *   LOSES_CONTENTS  that is no error
  *   BUG_...       seeded bugs, which the model must find
  */
 #ifndef PLACES
@@ -145,12 +145,12 @@ bit shared_is_live;   /* neither free has begun */
 /* ---- what carries stores to memory ---- */
 
 #define STATE_ARRIVES(n)                                                                    \
-    d_step { owner_state[n] != NONE && sets_remote != n ->                                  \
+    d_step { owner_state[n] != NONE && sets_remote != n && !(helper_purged & (1 << (n))) -> \
              state[n] = owner_state[n]; owner_state[n] = NONE }
 /* None but the owner changes what the owner may take or what the program holds. */
 #define PURGED_ARRIVES(n)                                                                   \
     d_step { (helper_purged & (1 << (n))) && sets_remote != n ->                            \
-             assert(!made || releasing || state[n] == REMOTE || state[n] == REST);          \
+             assert(!made || releasing || state[n] == REMOTE);                              \
              state[n] = PURGED; helper_purged = helper_purged & ~(1 << (n)) }
 #ifdef RELEASE
 bit releasing; /* the owner has found the slab empty */
@@ -231,7 +231,9 @@ end:
     :: d_step { helper_notes -> purged_for_owner = 1; helper_notes = 0 }
     :: d_step {
            helper_pages != 0 ->
+#ifndef LOSES_CONTENTS
            assert((helper_pages & LIVE_CELLS) == 0); /* no block loses its contents */
+#endif
            helper_pages = 0
        }
 #ifdef FORK
@@ -306,27 +308,34 @@ end:
 #define CONTINUES(n) (state[n] == REMOTE || state[n] == REST)
 #endif
 
-/* The places first .. limit-1 become PURGED in this order. Each is a release. */
-#ifdef BUG_PURGED_RELAXED
-#define PURGED_WAITS true
+/* lib/slab_purge.c: set_purged, a compare-and-swap of each place from lowest on, a release. */
+#ifdef BUG_PURGED_OVER_REST
+#define IS_SWAPPED(n) (state[n] == REMOTE || state[n] == REST)
 #else
-#define PURGED_WAITS HELPER_ARRIVED
+#define IS_SWAPPED(n) (state[n] == REMOTE)
 #endif
 inline store_purged()
 {
-#ifdef BUG_FIRST_PLACE_FIRST
     do
-    :: d_step { lowest < limit && PURGED_WAITS -> helper_purged = helper_purged | (1 << lowest);
-                lowest++ }
+    :: d_step {
+           lowest < limit && HELPER_ARRIVED ->
+           if
+           :: IS_SWAPPED(lowest) -> helper_purged = helper_purged | (1 << lowest)
+           :: else
+           fi;
+           lowest++
+       }
     :: lowest == limit -> break
     od
-#else
+}
+
+/* From the block on that has REST in the pages. */
+inline go_to_block()
+{
     do
-    :: d_step { lowest < limit && PURGED_WAITS -> limit--;
-                helper_purged = helper_purged | (1 << limit) }
-    :: lowest == limit -> break
+    :: lowest > first && state[lowest] == REST -> lowest--
+    :: else -> break
     od
-#endif
 }
 
 /* madvise. */
@@ -355,11 +364,10 @@ inline purge_blocks()
     :: lowest < limit ->
 #ifdef BUG_PAGES_LAST
         d_step { HELPER_ARRIVED -> helper_notes = 1 }
-        first = lowest;
-        last = limit;
+        last = lowest;
+        go_to_block();
         store_purged();
-        lowest = first;
-        limit = last;
+        lowest = last;
         last = 0;
         give_pages_back()
 #else
@@ -367,6 +375,7 @@ inline purge_blocks()
 #ifndef BUG_NOTE_LAST
         d_step { HELPER_ARRIVED -> helper_notes = 1 } /* release */
 #endif
+        go_to_block();
         store_purged();
 #ifdef BUG_NOTE_LAST
         atomic { HELPER_ARRIVED -> helper_notes = 1 }
@@ -420,11 +429,7 @@ end:
                 :: else
                 fi
             fi;
-#ifdef BUG_PURGING_RELAXED
-            atomic { helper_purging == NONE -> helper_purging = 0 }
-#else
             atomic { HELPER_ARRIVED -> helper_purging = 0 } /* release */
-#endif
             d_step { HELPER_ARRIVED -> locked = 0; helper_is_busy = 0 }
         od
     } unless {

@@ -71,8 +71,6 @@ good purge.pml
 good purge.pml -DPLACES=4 -DSEQUENTIAL
 good purge.pml -DRELEASE
 good purge.pml -DFORK
-bug purge.pml -DBUG_FIRST_PLACE_FIRST
-bug purge.pml -DBUG_PURGED_RELAXED
 bug purge.pml -DBUG_PAGES_LAST
 bug purge.pml -DBUG_RUNS_OVER_PURGED
 bug purge.pml -DBUG_REST_STAYS
@@ -81,10 +79,11 @@ bug purge.pml -DBUG_OWNER_DOES_NOT_WAIT
 bug purge.pml -DBUG_COLLECTIONS_RELAXED
 bug purge.pml -DBUG_HELPER_HAS_NO_FENCE
 bug purge.pml -DBUG_HELPER_DOES_NOT_LOOK
-bug purge.pml -DBUG_PURGING_RELAXED
+bug purge.pml -DBUG_PURGED_OVER_REST
 bug purge.pml -DFORK -DBUG_NOTE_LAST
 bug purge.pml -DFORK -DBUG_REBUILD_KEEPS_REST
 bug purge.pml -DSAME_INSTANT
+good purge.pml -DSAME_INSTANT -DLOSES_CONTENTS -DSEQUENTIAL
 good pool.pml
 bug pool.pml -DBUG_UNLOCK_RELAXED
 bug pool.pml -DBUG_BORROW_UNCHECKED
