@@ -72,13 +72,18 @@ START_TEST(each_fork_is_a_generation)
 }
 END_TEST
 
-/* A program that closes its standard error before destructors run, as many do. */
-static void end_without_stderr(void *unused)
+static void begin_with_statistics(void)
 {
     char *environment[] = {"ACRE_OPTIONS=stats:exit", NULL};
 
-    (void)unused;
     init_start(environment);
+}
+
+/* A program that closes its standard error before destructors run, as many do. */
+static void end_without_stderr(void *unused)
+{
+    (void)unused;
+    begin_with_statistics();
     alloc_block(100);
     close(STDERR_FILENO);
     init_end();
@@ -132,10 +137,8 @@ static void check_own_file(int fd)
 /* A daemon that closes all descriptors and opens its own files. */
 static void end_with_own_descriptors(void *unused)
 {
-    char *environment[] = {"ACRE_OPTIONS=stats:exit", NULL};
-
     (void)unused;
-    init_start(environment);
+    begin_with_statistics();
     open_own_file(STDERR_FILENO);
     init_end();
     check_own_file(STDERR_FILENO);
@@ -145,10 +148,8 @@ static void end_with_own_descriptors(void *unused)
 /* The same, but for standard error. */
 static void end_with_stderr_alone(void *unused)
 {
-    char *environment[] = {"ACRE_OPTIONS=stats:exit", NULL};
-
     (void)unused;
-    init_start(environment);
+    begin_with_statistics();
     open_own_file(STDERR_FILENO + 1);
     init_end();
     check_own_file(DESCRIPTORS - 1);
@@ -157,11 +158,9 @@ static void end_with_stderr_alone(void *unused)
 /* A program that was started without standard error: its first file gets that number. */
 static void end_begun_without_stderr(void *unused)
 {
-    char *environment[] = {"ACRE_OPTIONS=stats:exit", NULL};
-
     (void)unused;
     close(STDERR_FILENO);
-    init_start(environment);
+    begin_with_statistics();
     open_own_file(STDERR_FILENO);
     init_end();
     check_own_file(STDERR_FILENO);

@@ -3,6 +3,7 @@
  */
 #include "test.h"
 #include "capture.h"
+#include "child.h"
 #include "lock.h"
 
 #include <errno.h>
@@ -110,7 +111,7 @@ static void (*const abort_handlers[])(int) = {SIG_DFL, take_again};
 static void take_twice(void *handler)
 {
     signal(SIGABRT, *(void (*const *)(int))handler);
-    alarm(20); /* a child that lives longer waits for itself */
+    child_limited(0); /* it may wait for itself */
     lock_acquire(&lock);
     lock_acquire(&lock);
 }

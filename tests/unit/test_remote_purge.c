@@ -3,6 +3,7 @@
  * to the system, and nothing else does.
  */
 #include "test.h"
+#include "child.h"
 #include "os.h"
 #include "random.h"
 #include "remote_blocks.h"
@@ -12,8 +13,6 @@
 #include <sched.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 /* ---- One thread ---- */
 
@@ -321,11 +320,17 @@ static void look_at_purge(void)
     step_end();
 }
 
+static int purge_in_steps(void)
+{
+    step_through(purge_once, look_at_purge);
+    return steps_since > store_at && *freed_twice == BLOCK_LIVE ? PASSED : PURGED_OVER;
+}
+
 /* A misuse: nothing can be said of the contents, but the block is not handed out twice for it. */
 START_TEST(a_block_freed_twice_at_once_is_not_purged_over)
 {
     enum { FREED = 8, FROM = 100 }; /* 8 KiB: a whole page at least */
-    int status = PASSED;
+    int outcome = PASSED;
 
     hold_blocks();
     for (int i = FROM + FREED - 1; i >= FROM; i--) {
@@ -334,18 +339,9 @@ START_TEST(a_block_freed_twice_at_once_is_not_purged_over)
             purged_last = state_of(held[i]);
     }
     freed_twice = purged_last + 1;
-    for (store_at = 0; status == PASSED; store_at++) {
-        pid_t child = fork();
-        ck_assert_int_ge(child, 0);
-        if (child == 0) {
-            step_through(purge_once, look_at_purge);
-            _exit(steps_since > store_at && *freed_twice == BLOCK_LIVE ? PASSED : PURGED_OVER);
-        }
-        ck_assert_int_eq(waitpid(child, &status, 0), child);
-        ck_assert(WIFEXITED(status));
-        status = WEXITSTATUS(status);
-    }
-    ck_assert_int_eq(status, ENDED);
+    for (store_at = 0; outcome == PASSED; store_at++)
+        outcome = result_in_child(purge_in_steps);
+    ck_assert_int_eq(outcome, ENDED);
     ck_assert_int_gt(store_at, FREED / 2); /* there were steps for each block */
 }
 END_TEST
