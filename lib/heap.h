@@ -181,8 +181,9 @@ static inline uint8_t *geometry_states(const struct heap *heap, struct slab_geom
 }
 
 /*
- * How many lines of states a slab takes. Where its run is longer than its blocks a sentinel stands
- * behind the last state, for the address just behind the last block.
+ * How many lines of states a slab takes. Where its blocks do not fill its run, what is left over is
+ * shorter than a block; the address where it begins has a state too, the sentinel BLOCK_END. So
+ * free may read the state of any place in the run without asking whether there is a block.
  */
 static inline size_t geometry_lines(struct slab_geometry g)
 {

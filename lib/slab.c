@@ -6,13 +6,10 @@
 #include "slab_wide.h"
 
 enum {
-    /* a class's first slab holds so many blocks at least, if 1 MiB has room for them, ... */
+    /* blocks that a class's first slab has room for, if 1 MiB does */
     FIRST_BLOCKS = 8,
-    /* ... and no more than so many: with the sentinel three lines of states, so that those of a
-     * thread with a handful of blocks in each TINY class fit into a page */
-    FIRST_BLOCKS_MOST = 3 * STATES_GROUP - 1,
-    /* a later one is 1/8 of all slabs of the class: at most so much is not wanted yet, and churn
-     * leaves no block untouched for long */
+    /* a later slab is 1/8 of all slabs of the class: at most that much is not wanted yet, and
+     * churn leaves no block untouched for long */
     GROWTH_PART = 8,
     NEVER_CHECKED = 0x7fffffff, /* until_check of a current slab that is shared: it is kept */
 };
@@ -22,6 +19,8 @@ static_assert(SLAB_MAX_UNITS * UNIT_SIZE == SIZE_CLASS_LIMIT,
 static_assert((int)SLAB_SHARED_LIMIT == (int)SIZE_CLASS_TABLE_LIMIT,
               "classes that share slabs are those that the fast path serves");
 static_assert(SLAB_MAX_BLOCKS / STATES_GROUP == 64, "summary has a bit for each group");
+static_assert(SLAB_MAX_BLOCKS * BLOCK_ALIGNMENT % UNIT_SIZE == 0,
+              "a slab of SLAB_MAX_BLOCKS blocks fills its units");
 
 size_t magazine_capacity(unsigned class)
 {
@@ -50,8 +49,8 @@ static size_t units_for(size_t bytes)
 
 /*
  * How large the next slab of a bin is: a share of all that it has, within the bounds, so that slabs
- * grow with what the class needs at a time. The first one has few blocks however small they
- * are, so that its states take a line or two and a thread with a handful of blocks touches little.
+ * grow with what the class needs at a time. Its blocks fill its units: what is left over is shorter
+ * than a block, so that each place in them has a state of its own (geometry_lines).
  */
 static struct slab_geometry next_geometry(const struct bin *bin)
 {
@@ -63,8 +62,6 @@ static struct slab_geometry next_geometry(const struct bin *bin)
     size_t small_units = units_for(min_size(FIRST_BLOCKS, most_blocks) * size);
     units = min_size(units, max_size(small_units, bin->units / GROWTH_PART));
     size_t blocks = min_size(most_blocks, units * UNIT_SIZE / size);
-    if (bin->units == 0)
-        blocks = min_size(blocks, FIRST_BLOCKS_MOST);
     return (struct slab_geometry){
         .class = bin->class,
         .count = (unsigned)blocks,
@@ -414,6 +411,9 @@ bool slab_is_valid(const struct slab *slab)
     struct slab_geometry g = geometry_unpack(slab->geometry);
     if (g.class != slab->class || g.count != slab->count ||
         slab->block_size != size_class_sizes[g.class])
+        return false;
+    /* each place in the units has a state: a block's, or the sentinel (geometry_lines) */
+    if ((size_t)(g.count + 1) * slab->block_size <= (size_t)g.units * UNIT_SIZE)
         return false;
     if (!is_shared(slab) && (slab->count != 1 || slab->until_check != 1))
         return false;
