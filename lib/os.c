@@ -1,13 +1,17 @@
 /*
  * The system calls of the library; os.h is the contract.
  *
- * Each function puts errno back before it returns, so that no caller need think of it. Where libc's
- * wrapper is a cancellation point (read, write, open, close, getrandom) or may allocate or lock
- * (abort, raise), the system call is made directly: malloc and free are not cancellation points,
- * and must work while libc is half set up. Owns no state but the cached page size.
+ * They are made without libc (system_call.h). A library loaded before it may have functions of the
+ * same names, which may allocate, and many calls are made under a lock or in a thread's first
+ * allocation. Nor are malloc and free cancellation points, as libc's read and write are, and errno
+ * stays as it is. The clock is read in the vDSO, for the same reasons. Owns what was found out
+ * about the system: the page size and the clock.
  */
 #define _GNU_SOURCE 1
 #include "os.h"
+
+#include "system_call.h"
+#include "vdso.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,14 +24,14 @@
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <time.h>
-#include <unistd.h>
 
 enum {
     SMALLEST_PAGE = 4096,   /* bytes; assumed where the kernel does not tell */
     LOWEST_DUPLICATE = 100, /* descriptors below are the program's: it may count on their numbers */
     STATM_TEXT = 128,       /* bytes; /proc/self/statm is seven numbers */
+    LARGEST_ERROR = 4095,   /* of a system call: its result is the negative of it */
+    PAGES_AT_ONCE = 512,    /* that mincore is asked for */
     ABORTED = 128 + SIGABRT, /* the exit status a shell shows for SIGABRT */
 };
 
@@ -36,29 +40,40 @@ enum {
     NS_PER_MS = 1000 * 1000,
 };
 
+/* An entry of the auxiliary vector, 0 if there is none. Preserves errno. */
+static unsigned long auxiliary(unsigned long type)
+{
+    int saved = errno;
+    unsigned long value = getauxval(type);
+    errno = saved;
+    return value;
+}
+
 size_t os_page_size(void)
 {
     /* bytes, 0 until first asked; relaxed: all writers write the same, and nothing hangs on it */
     static size_t cached;
     size_t size = __atomic_load_n(&cached, __ATOMIC_RELAXED);
     if (UNLIKELY(size == 0)) {
-        int saved = errno;
-        size = getauxval(AT_PAGESZ);
+        size = auxiliary(AT_PAGESZ);
         if (size == 0)
             size = SMALLEST_PAGE;
         __atomic_store_n(&cached, size, __ATOMIC_RELAXED);
-        errno = saved;
     }
     return size;
 }
 
-/* Private anonymous memory of the given protection; NULL instead of MAP_FAILED, errno preserved. */
+/* The address that mmap or mremap gave; NULL if that was an error. */
+static void *address_or_null(long result)
+{
+    return (unsigned long)result >= -(unsigned long)LARGEST_ERROR ? NULL : (void *)result;
+}
+
+/* Private anonymous memory of the given protection, or NULL. */
 static void *map_anonymous(void *address, size_t size, int protection, int flags)
 {
-    int saved = errno;
-    void *result = mmap(address, size, protection, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
-    errno = saved;
-    return result == MAP_FAILED ? NULL : result;
+    return address_or_null(system_call(SYS_mmap, address, size, protection,
+                                       MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0));
 }
 
 void *os_reserve(size_t size)
@@ -94,10 +109,7 @@ bool os_map_at(void *address, size_t size)
 
 bool os_open(void *address, size_t size)
 {
-    int saved = errno;
-    bool done = mprotect(address, size, PROT_READ | PROT_WRITE) == 0;
-    errno = saved;
-    return done;
+    return system_call(SYS_mprotect, address, size, PROT_READ | PROT_WRITE) == 0;
 }
 
 bool os_close(void *address, size_t size)
@@ -105,13 +117,9 @@ bool os_close(void *address, size_t size)
     return map_anonymous(address, size, PROT_NONE, MAP_FIXED) == address;
 }
 
-/* madvise with errno preserved. */
 static bool advise(void *address, size_t size, int advice)
 {
-    int saved = errno;
-    bool done = madvise(address, size, advice) == 0;
-    errno = saved;
-    return done;
+    return system_call(SYS_madvise, address, size, advice) == 0;
 }
 
 bool os_purge(void *address, size_t size)
@@ -121,18 +129,12 @@ bool os_purge(void *address, size_t size)
 
 bool os_unmap(void *address, size_t size)
 {
-    int saved = errno;
-    bool done = munmap(address, size) == 0;
-    errno = saved;
-    return done;
+    return system_call(SYS_munmap, address, size) == 0;
 }
 
 void *os_remap(void *address, size_t old_size, size_t new_size)
 {
-    int saved = errno;
-    void *result = mremap(address, old_size, new_size, MREMAP_MAYMOVE);
-    errno = saved;
-    return result == MAP_FAILED ? NULL : result;
+    return address_or_null(system_call(SYS_mremap, address, old_size, new_size, MREMAP_MAYMOVE));
 }
 
 void os_huge_pages(void *address, size_t size, bool wanted)
@@ -145,27 +147,54 @@ bool os_wipe_on_fork(void *address, size_t size)
     return advise(address, size, MADV_WIPEONFORK);
 }
 
+/* ---- time ---- */
+
+typedef int read_clock(clockid_t clock, struct timespec *now);
+
+static int read_clock_by_call(clockid_t clock, struct timespec *now)
+{
+    return (int)system_call(SYS_clock_gettime, clock, now);
+}
+
+/* Reads a clock, or leaves *now alone. */
+static void read_clock_now(clockid_t clock, struct timespec *now)
+{
+#ifdef __aarch64__
+    static const char name[] = "__kernel_clock_gettime";
+#else
+    static const char name[] = "__vdso_clock_gettime";
+#endif
+    /* any thread, relaxed: all writers write the same, a constant */
+    static read_clock *cached;
+    read_clock *function = __atomic_load_n(&cached, __ATOMIC_RELAXED);
+    if (UNLIKELY(function == NULL)) {
+        function = (read_clock *)(uintptr_t)vdso_find((void *)auxiliary(AT_SYSINFO_EHDR), name);
+        if (function == NULL)
+            function = read_clock_by_call;
+        __atomic_store_n(&cached, function, __ATOMIC_RELAXED);
+    }
+    function(clock, now);
+}
+
 uint64_t os_now_ms(void)
 {
-    int saved = errno;
     struct timespec now = {0};
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    errno = saved;
+    read_clock_now(CLOCK_MONOTONIC_COARSE, &now);
     uint64_t ms = (uint64_t)now.tv_sec * MS_PER_S + (uint64_t)now.tv_nsec / NS_PER_MS;
     return ms != 0 ? ms : 1;
 }
 
+/* ---- what the system says ---- */
+
 /* Reads the begin of a small file, e.g. of /proc; returns bytes, 0 if it cannot be read. */
 static size_t read_file(const char *path, char *text, size_t size)
 {
-    int saved = errno;
     long length = 0;
-    int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+    int fd = (int)system_call(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
     if (fd >= 0) {
-        length = syscall(SYS_read, fd, text, size);
-        syscall(SYS_close, fd);
+        length = system_call(SYS_read, fd, text, size);
+        system_call(SYS_close, fd);
     }
-    errno = saved;
     return length > 0 ? (size_t)length : 0;
 }
 
@@ -184,112 +213,106 @@ size_t os_resident(void)
 
 bool os_counts_commit(void)
 {
-    int saved = errno;
     struct rlimit limit;
-    bool limited = getrlimit(RLIMIT_DATA, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
-    errno = saved;
+    bool limited = system_call(SYS_prlimit64, 0, RLIMIT_DATA, NULL, &limit) == 0 &&
+                   limit.rlim_cur != RLIM_INFINITY;
     char mode;
     bool strict = read_file("/proc/sys/vm/overcommit_memory", &mode, 1) == 1 && mode == '2';
     return limited || strict;
 }
 
+/* ---- which pages have memory ---- */
+
+/* Asks of the first pages of a range which have memory, 1, or none, 0; returns their number. Where
+ * the system does not say, each is said to be `unknown`. */
+static size_t ask_filled_in(void *pages, size_t size, unsigned char filled[PAGES_AT_ONCE],
+                            unsigned char unknown)
+{
+    size_t count = min_size(size / os_page_size(), PAGES_AT_ONCE);
+    bool known = system_call(SYS_mincore, pages, count * os_page_size(), filled) == 0;
+    for (size_t i = 0; i < count; i++)
+        filled[i] = known ? filled[i] & 1 : unknown;
+    return count;
+}
+
 size_t os_filled_in(void *pages, size_t size)
 {
-    enum { PAGES_AT_ONCE = 512 };
-    int saved = errno;
-    unsigned char resident[PAGES_AT_ONCE];
-    size_t page = os_page_size(), filled = 0;
-    for (size_t done = 0; done < size; done += sizeof resident * page) {
-        size_t part = min_size(size - done, sizeof resident * page);
-        if (mincore((char *)pages + done, part, resident) != 0) {
-            filled = 0;
-            break;
-        }
-        for (size_t i = 0; i < part / page; i++)
-            filled += (resident[i] & 1) * page;
+    unsigned char filled[PAGES_AT_ONCE];
+    size_t page = os_page_size(), bytes = 0;
+    for (size_t done = 0, count; done < size; done += count * page) {
+        count = ask_filled_in((char *)pages + done, size - done, filled, 0);
+        for (size_t i = 0; i < count; i++)
+            bytes += filled[i] * page;
     }
-    errno = saved;
-    return filled;
+    return bytes;
 }
+
+/* ---- waiting ---- */
 
 void os_wait(uint32_t *word, uint32_t expected, unsigned timeout_ms)
 {
-    int saved = errno;
     struct timespec timeout = {
         .tv_sec = timeout_ms / MS_PER_S,
         .tv_nsec = (long)(timeout_ms % MS_PER_S) * NS_PER_MS,
     };
-    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, timeout_ms != 0 ? &timeout : NULL, NULL,
-            0);
-    errno = saved;
+    system_call(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, timeout_ms != 0 ? &timeout : NULL);
 }
 
 void os_wake(uint32_t *word, int count)
 {
-    int saved = errno;
-    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, count, NULL, NULL, 0);
-    errno = saved;
+    system_call(SYS_futex, word, FUTEX_WAKE_PRIVATE, count);
 }
+
+/* ---- the process and its files ---- */
 
 size_t os_threads(void)
 {
-    int saved = errno;
     struct stat task;
     /* a directory has a link from its parent, one from itself and one from each below it */
-    size_t threads =
-        stat("/proc/self/task", &task) == 0 && task.st_nlink > 2 ? task.st_nlink - 2 : 0;
-    errno = saved;
-    return threads;
+    bool known = system_call(SYS_newfstatat, AT_FDCWD, "/proc/self/task", &task, 0) == 0;
+    return known && task.st_nlink > 2 ? task.st_nlink - 2 : 0;
 }
 
 int os_process_id(void)
 {
-    return (int)syscall(SYS_getpid);
+    return (int)system_call(SYS_getpid);
 }
 
 bool os_is_main_thread(void)
 {
-    return syscall(SYS_gettid) == os_process_id();
+    return system_call(SYS_gettid) == os_process_id();
 }
 
 void os_name_thread(const char *name)
 {
-    int saved = errno;
-    prctl(PR_SET_NAME, name);
-    errno = saved;
+    system_call(SYS_prctl, PR_SET_NAME, name);
 }
 
 void os_write(int fd, const char *text, size_t size)
 {
-    int saved = errno;
     while (size != 0) {
-        long written = syscall(SYS_write, fd, text, size);
+        long written = system_call(SYS_write, fd, text, size);
         if (written > 0) {
             text += written;
             size -= (size_t)written;
-        } else if (written == 0 || errno != EINTR) {
+        } else if (written != -EINTR) {
             break;
         }
     }
-    errno = saved;
 }
 
 int os_duplicate(int fd)
 {
-    int saved = errno;
-    int copy = fcntl(fd, F_DUPFD_CLOEXEC, LOWEST_DUPLICATE);
-    errno = saved;
-    return copy;
+    long copy = system_call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, LOWEST_DUPLICATE);
+    return copy >= 0 ? (int)copy : -1;
 }
 
 struct os_file os_file_of(int fd)
 {
-    int saved = errno;
     struct stat status;
     struct os_file file = {0};
-    if (fstat(fd, &status) == 0)
+    if (system_call(SYS_newfstatat, fd, "", &status, AT_EMPTY_PATH) == 0)
         file = (struct os_file){status.st_dev, status.st_ino};
-    errno = saved;
     return file;
 }
 
@@ -310,7 +333,7 @@ bool os_in_program_namespace(void)
 {
     int saved = errno;
     /* only the objects of the caller's namespace are visited */
-    void *headers = (void *)getauxval(AT_PHDR);
+    void *headers = (void *)auxiliary(AT_PHDR);
     bool found = headers == NULL || dl_iterate_phdr(is_executable, headers) != 0;
     errno = saved;
     return found;
@@ -318,36 +341,31 @@ bool os_in_program_namespace(void)
 
 bool os_is_secure(void)
 {
-    int saved = errno;
-    bool secure = getauxval(AT_SECURE) != 0;
-    errno = saved;
-    return secure;
+    return auxiliary(AT_SECURE) != 0;
 }
 
 uint64_t os_random(void)
 {
-    int saved = errno;
     uint64_t random = 0;
-    if (syscall(SYS_getrandom, &random, sizeof random, GRND_NONBLOCK) != sizeof random) {
+    if (system_call(SYS_getrandom, &random, sizeof random, GRND_NONBLOCK) != sizeof random) {
         struct timespec now = {0};
-        clock_gettime(CLOCK_MONOTONIC, &now);
+        read_clock_now(CLOCK_MONOTONIC, &now);
         random = (uint64_t)now.tv_nsec ^ (uint64_t)now.tv_sec << 32 ^ (uintptr_t)&now;
         random = (random ^ random >> 30) * 0xbf58476d1ce4e5b9; /* the finisher of splitmix64 */
         random = (random ^ random >> 27) * 0x94d049bb133111eb;
         random ^= random >> 31;
     }
-    errno = saved;
     return random;
 }
+
+/* ---- ending ---- */
 
 /* Unblocks SIGABRT and raises it. */
 static void raise_abort(void)
 {
-    sigset_t abort_only;
-    sigemptyset(&abort_only);
-    sigaddset(&abort_only, SIGABRT);
-    sigprocmask(SIG_UNBLOCK, &abort_only, NULL);
-    syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), SIGABRT);
+    uint64_t abort_only = UINT64_C(1) << (SIGABRT - 1); /* the kernel's set of signals */
+    system_call(SYS_rt_sigprocmask, SIG_UNBLOCK, &abort_only, NULL, sizeof abort_only);
+    system_call(SYS_tgkill, os_process_id(), system_call(SYS_gettid), SIGABRT);
 }
 
 _Noreturn void os_abort(void)
@@ -358,9 +376,10 @@ _Noreturn void os_abort(void)
 
 _Noreturn void os_abort_by_default(void)
 {
-    struct sigaction by_default = {.sa_handler = SIG_DFL};
-    sigaction(SIGABRT, &by_default, NULL);
+    /* the kernel's struct sigaction, which is no larger: SIG_DFL, no flags, no signals */
+    static const uint64_t by_default[4];
+    system_call(SYS_rt_sigaction, SIGABRT, by_default, NULL, sizeof(uint64_t));
     raise_abort();
     for (;;) /* the first process of a container survives its own signals */
-        syscall(SYS_exit_group, ABORTED);
+        system_call(SYS_exit_group, ABORTED);
 }

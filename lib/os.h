@@ -2,6 +2,11 @@
  * The only user of mmap, munmap, mprotect, madvise, mremap, getrandom, futex, clocks and /proc.
  * Every function preserves errno and never allocates; none takes a lock of ours. Addresses and
  * sizes are multiples of os_page_size() unless said otherwise.
+ *
+ * System calls are made, and clocks read, without libc, so that no library between acre and libc
+ * (libfaketime, a memory profiler) runs there: it may allocate, and much of this is called under a
+ * lock, or in a thread's first allocation. Of libc's functions os.c calls getauxval, string
+ * functions, and in os_in_program_namespace dl_iterate_phdr.
  */
 #ifndef ACRE_LIB_OS_H
 #define ACRE_LIB_OS_H
@@ -66,7 +71,8 @@ static inline bool os_is_filled_in(void *page)
  * system cannot. */
 bool os_wipe_on_fork(void *address, size_t size);
 
-/* Milliseconds of a monotonic clock, coarse (a few ms), cheap (vDSO). Never 0. */
+/* Milliseconds of a monotonic clock, coarse (a few ms), cheap (vDSO), the system's own: not one
+ * that a library between acre and libc shows to the program. Never 0. */
 uint64_t os_now_ms(void);
 
 /* Bytes resident in this process (second field of /proc/self/statm); 0 if it cannot be read. */

@@ -11,7 +11,6 @@
 #include "states.h"
 
 #include <acre/acre.h>
-#include <unistd.h>
 
 static_assert(ACRE_STATS_CLASSES >= SIZE_CLASS_COUNT,
               "the public structure has room for all classes");
@@ -83,7 +82,7 @@ void stats_print(struct out *out)
 {
     struct acre_stats stats;
     stats_collect(&stats);
-    out_format(out, "acre %s, process %d\n", ACRE_VERSION_STRING, (int)getpid());
+    out_format(out, "acre %s, process %d\n", ACRE_VERSION_STRING, os_process_id());
     out_format(out, "  %-22s %12s %12s\n", "", "count", "bytes");
     print_row(out, "live TINY and SMALL", stats.small_blocks, stats.small_live);
     print_row(out, "live LARGE", stats.large_blocks, stats.large_live);

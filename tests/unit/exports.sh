@@ -2,6 +2,7 @@
 # The shared library exports what tests/api/exports.txt lists, and nothing else: the malloc family
 # unversioned (a versioned name would not stand in for libc's), the acre_ functions in their node.
 # A debug build (-DACRE_DEBUG in ACRE_CFLAGS) may have names that begin with acre_debug_ besides.
+# And it asks nothing of the system by a function of libc's: lib/os.h says why.
 set -eu
 
 library=../../lib/.libs/libacre.so
@@ -19,5 +20,14 @@ if diff -u "$list" exports.found; then
     echo "$(wc -l <exports.found) names, as listed"
 else
     echo "libacre.so (+) does not export what tests/api/exports.txt lists (-)" >&2
+    exit 1
+fi
+
+calls='mmap|mmap64|munmap|mprotect|madvise|posix_madvise|mremap|mincore|brk|sbrk|syscall'
+calls="$calls|clock_gettime|gettimeofday|time|getrandom|getentropy|getrlimit|prctl|fcntl|dup|dup2"
+calls="$calls|stat|fstat|lstat|fstatat|open|openat|read|write|close|getpid|gettid|getenv"
+calls="$calls|sigaction|signal|sigprocmask|raise|kill|tgkill|abort|exit|_exit|sched_yield|nanosleep"
+if LC_ALL=C nm -D --undefined-only "$library" | sed 's/.* //; s/@.*//' | grep -xE "$calls"; then
+    echo "libacre.so calls these of libc; a library loaded before libc may have its own" >&2
     exit 1
 fi

@@ -22,6 +22,7 @@ static const struct {
     {"states", states_suite},
     {"bits", bits_suite},
     {"list", list_suite},
+    {"vdso", vdso_suite},
     {"os", os_suite},
     {"out", out_suite},
     {"option", option_suite},

@@ -49,5 +49,6 @@ Suite *slab_wide_steps_suite(void);
 Suite *states_suite(void);
 Suite *stats_suite(void);
 Suite *unit_map_suite(void);
+Suite *vdso_suite(void);
 
 #endif
