@@ -34,9 +34,9 @@ struct lock {
 
 /*
  * Takes the lock, waiting if need be. Returns true if its holder was lost in a fork: what it guards
- * must be rebuilt by the caller, which holds it now. Preserves errno. Not recursive: a
- * thread that holds the lock already, which takes a signal handler or a jump out of one, is
- * reported and the process ended (report_deadlock).
+ * must be rebuilt by the caller, which holds it now. Preserves errno. Not recursive: a thread that
+ * holds the lock already is reported and the process ended (report_deadlock). Nothing of others
+ * runs under a lock but signal handlers, so this takes one, or a jump out of one.
  */
 bool lock_acquire(struct lock *lock);
 

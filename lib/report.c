@@ -75,8 +75,9 @@ _Noreturn void report_deadlock(void)
 {
     if (__atomic_exchange_n(&deadlocked, true, __ATOMIC_RELAXED))
         os_abort_by_default();
-    report_warning("deadlock: malloc, free or the like called by a signal handler that interrupted "
-                   "one of them, or after a jump out of such a handler");
+    report_warning(
+        "deadlock: malloc, free or the like called inside such a call of the same thread, "
+        "as by a signal handler, or after a jump out of one");
     os_abort();
 }
 
