@@ -18,9 +18,8 @@ enum {
     PAGES_FROM = 4096,
     /* bytes; smaller blocks are zeroed without asking whether they are zero */
     ZERO_KNOWN_FROM = 4096,
-    /* bytes; from here on dirty pages are exchanged for fresh ones, of which the program pays for
-     * those that it touches */
-    ZERO_BY_PURGE_FROM = 1 << 20,
+    /* bytes; from here on pages that have no memory are left without */
+    ZERO_BY_PAGES_FROM = 1 << 20,
     FEW_BLOCKS = 8,               /* blocks of a class that come from a wider one, see bin_for */
     SHRINK_KEEPS = 2,             /* a block stays while at least 1/2 of it is used */
     SHRINK_ALWAYS_KEPT = 64,      /* bytes; up to here a block stays however little of it is used */
@@ -213,9 +212,9 @@ void *alloc_slow(size_t size)
 /* Zeroes a block of at least `bytes` bytes. */
 static void clear(void *block, size_t bytes)
 {
-    size_t pages = align_up(bytes, os_page_size());
-    bool whole_pages = (uintptr_t)block % os_page_size() == 0;
-    if (bytes < ZERO_BY_PURGE_FROM || !whole_pages || !os_purge(block, pages))
+    if (bytes >= ZERO_BY_PAGES_FROM && (uintptr_t)block % os_page_size() == 0)
+        os_zero(block, align_up(bytes, os_page_size()));
+    else
         memset(block, 0, bytes);
 }
 

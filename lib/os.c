@@ -18,6 +18,7 @@
 #include <link.h>
 #include <linux/futex.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -245,6 +246,24 @@ size_t os_filled_in(void *pages, size_t size)
             bytes += filled[i] * page;
     }
     return bytes;
+}
+
+void os_zero(void *pages, size_t size)
+{
+    unsigned char filled[PAGES_AT_ONCE];
+    size_t page = os_page_size();
+    for (size_t done = 0, count; done < size; done += count * page) {
+        char *part = (char *)pages + done;
+        count = ask_filled_in(part, size - done, filled, 1);
+        for (size_t first = 0, end; first < count; first = end) {
+            for (end = first + 1; end < count && filled[end] == filled[first];)
+                end++;
+            size_t bytes = (end - first) * page;
+            /* what has no memory may still have contents, in the swap space */
+            if (filled[first] || !os_purge(part + first * page, bytes))
+                memset(part + first * page, 0, bytes);
+        }
+    }
 }
 
 /* ---- waiting ---- */

@@ -61,6 +61,9 @@ bool os_counts_commit(void);
  * mapped. 0 where the system does not say. */
 size_t os_filled_in(void *pages, size_t size);
 
+/* Makes open pages zero: those that have memory are written to, the others get none. */
+void os_zero(void *pages, size_t size);
+
 /* True if the page has memory. */
 static inline bool os_is_filled_in(void *page)
 {

@@ -24,6 +24,7 @@ static const struct {
     {"list", list_suite},
     {"vdso", vdso_suite},
     {"os", os_suite},
+    {"os_pages", os_pages_suite},
     {"out", out_suite},
     {"option", option_suite},
     {"report", report_suite},

@@ -36,6 +36,7 @@ Suite *lock_fork_twice_suite(void);
 Suite *meta_suite(void);
 Suite *option_suite(void);
 Suite *os_suite(void);
+Suite *os_pages_suite(void);
 Suite *out_suite(void);
 Suite *remote_suite(void);
 Suite *remote_purge_suite(void);

@@ -138,13 +138,40 @@ END_TEST
 START_TEST(known_zeroes_are_not_touched)
 {
     enum { BYTES = 64 << 20 };
-    const size_t size = (size_t)1 << (16 + _i); /* 64 KiB to 1 MiB: from there on by purging */
+    const size_t size = (size_t)1 << (16 + _i); /* 64 KiB to 1 MiB */
 
     free_block(alloc_block(size));
     size_t before = os_resident();
     for (size_t i = 0; i < BYTES / size; i++)
         ck_assert_ptr_nonnull(alloc_zeroed(1, size));
     ck_assert_uint_lt(os_resident(), before + BYTES / 2);
+}
+END_TEST
+
+/* Pages of a dirty block keep their memory, which a program that uses them would have to fault in
+ * again, and those that have none get none. */
+START_TEST(zeroing_leaves_memory_where_it_is)
+{
+    static const size_t sizes[] = {1 << 20, 1500000, 2 << 20, 3900000, 3 << 20};
+    size_t size = sizes[_i], pages = align_up(size, os_page_size());
+
+    unsigned char *block = alloc_block(size);
+    memset(block, 0xee, pages);
+    free_block(block);
+    ck_assert_ptr_eq(alloc_zeroed(1, size), block);
+    ck_assert_uint_eq(os_filled_in(block, pages), pages);
+    ck_assert(all_bytes(block, size, 0));
+    free_block(block);
+
+    alloc_trim();
+    block = alloc_block(size);
+    memset(block + pages / 4, 0xee, pages / 4);
+    size_t filled = os_filled_in(block, pages);
+    free_block(block);
+    ck_assert_ptr_eq(alloc_zeroed(1, size), block);
+    ck_assert_uint_eq(os_filled_in(block, pages), filled);
+    ck_assert_uint_lt(filled, pages);
+    ck_assert(all_bytes(block, size, 0));
 }
 END_TEST
 
@@ -353,6 +380,7 @@ Suite *alloc_suite(void)
     tcase_add_test(tests, every_alignment_is_kept);
     tcase_add_loop_test(tests, dirty_memory_is_zeroed_again, 0, 8);
     tcase_add_loop_test(tests, known_zeroes_are_not_touched, 0, 5);
+    tcase_add_loop_test(tests, zeroing_leaves_memory_where_it_is, 0, 5);
     tcase_add_loop_test(tests, contents_survive_every_change_of_size, 0, 20);
     tcase_add_test(tests, the_edges_of_resizing);
     tcase_add_test(tests, what_cannot_be_had_is_enomem);

@@ -1,0 +1,37 @@
+/* Systems that lack a system call, or only say that they did what they were asked. */
+#ifndef ACRE_TESTS_API_FAKE_CALL_H
+#define ACRE_TESTS_API_FAKE_CALL_H
+
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
+/* For good, the system call does nothing, and gives that error, 0 for success; the test of its
+ * third argument is that of a jump of a filter. False if the system has no filters. */
+static inline bool fake_call(long number, unsigned short jump, unsigned third, int error)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)number, 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[2])), /* low half */
+        BPF_JUMP((unsigned short)(BPF_JMP | BPF_K | jump), third, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)error),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {.len = sizeof(code) / sizeof(code[0]), .filter = code};
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+           prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+/* The system does not tell which pages have memory. */
+static inline bool fake_no_mincore(void)
+{
+    return fake_call(SYS_mincore, BPF_JGE, 0, ENOSYS);
+}
+
+#endif

@@ -1,0 +1,137 @@
+/*
+ * What the system layer says of pages that have memory, and how it makes them zero: where the
+ * system takes them back, where it cannot, and where it only says that it did.
+ */
+#include "test.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "../api/fake_call.h"
+#include "os.h"
+
+enum { PAGES = 1500 }; /* of the range under test: more than the system is asked for at once */
+
+/* Patterns of the pages that are dirty. */
+static bool none(size_t page)
+{
+    return page > PAGES;
+}
+
+static bool all(size_t page)
+{
+    return !none(page);
+}
+
+static bool every_third(size_t page)
+{
+    return page % 3 == 0;
+}
+
+static bool the_middle(size_t page)
+{
+    return page >= 500 && page < 1030;
+}
+
+static bool (*const patterns[])(size_t page) = {none, all, every_third, the_middle};
+
+enum { PATTERN_COUNT = sizeof patterns / sizeof patterns[0] };
+
+/* The range, without huge pages, those pages of the pattern dirty. */
+static unsigned char *dirty_range(int pattern)
+{
+    size_t page = os_page_size();
+    unsigned char *p = os_map(PAGES * page);
+    ck_assert_ptr_nonnull(p);
+    os_huge_pages(p, PAGES * page, false);
+    for (size_t i = 0; i < PAGES; i++)
+        if (patterns[pattern](i))
+            memset(p + i * page, 0xbb, page);
+    return p;
+}
+
+static bool is_zero(const unsigned char *p)
+{
+    return p[0] == 0 && memcmp(p, p + 1, PAGES * os_page_size() - 1) == 0;
+}
+
+static size_t pages_in(int pattern)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < PAGES; i++)
+        count += patterns[pattern](i);
+    return count;
+}
+
+START_TEST(pages_with_memory_are_zeroed_and_others_get_none)
+{
+    size_t page = os_page_size();
+    unsigned char *p = dirty_range(_i);
+    ck_assert_uint_eq(os_filled_in(p, PAGES * page), pages_in(_i) * page);
+    os_zero(p, PAGES * page);
+    ck_assert_uint_eq(os_filled_in(p, PAGES * page), pages_in(_i) * page);
+    ck_assert(is_zero(p));
+    ck_assert(os_unmap(p, PAGES * page));
+}
+END_TEST
+
+/* Where there is swap space, pages without memory may have contents. */
+START_TEST(what_was_swapped_out_is_zeroed)
+{
+    size_t size = PAGES * os_page_size();
+    unsigned char *p = dirty_range(1);
+    if (madvise(p, size, MADV_PAGEOUT) != 0 || os_filled_in(p, size) == size)
+        printf("not tried: the system swaps nothing out\n");
+    os_zero(p, size);
+    ck_assert(is_zero(p));
+    ck_assert(os_unmap(p, size));
+}
+END_TEST
+
+/* What is locked the system does not take back. */
+START_TEST(locked_pages_are_zeroed)
+{
+    size_t page = os_page_size();
+    unsigned char *p = dirty_range(_i);
+    /* past libc: the sanitizers make mlock a function that does nothing */
+    if (syscall(SYS_mlock, p, 10 * page) != 0)
+        printf("not tried: pages may not be locked here\n");
+    os_zero(p, PAGES * page);
+    ck_assert(is_zero(p));
+    ck_assert(os_unmap(p, PAGES * page));
+}
+END_TEST
+
+/* False, with a word, where the system cannot be made to do so. */
+static bool faked(bool (*fake)(void))
+{
+    bool done = fake();
+    if (!done)
+        printf("not tried: the system has no filters for system calls\n");
+    return done;
+}
+
+START_TEST(without_mincore_all_is_zeroed)
+{
+    unsigned char *p = dirty_range(_i);
+    if (faked(fake_no_mincore))
+        ck_assert_uint_eq(os_filled_in(p, PAGES * os_page_size()), 0);
+    os_zero(p, PAGES * os_page_size());
+    ck_assert(is_zero(p));
+}
+END_TEST
+
+Suite *os_pages_suite(void)
+{
+    Suite *suite = suite_create("os_pages");
+    TCase *tests = tcase_create("os_pages");
+    tcase_add_loop_test(tests, pages_with_memory_are_zeroed_and_others_get_none, 0, PATTERN_COUNT);
+    tcase_add_test(tests, what_was_swapped_out_is_zeroed);
+    tcase_add_loop_test(tests, locked_pages_are_zeroed, 0, PATTERN_COUNT);
+    tcase_add_loop_test(tests, without_mincore_all_is_zeroed, 0, PATTERN_COUNT);
+    suite_add_tcase(suite, tests);
+    return suite;
+}
