@@ -5,7 +5,7 @@
  * same names, which may allocate, and many calls are made under a lock or in a thread's first
  * allocation. Nor are malloc and free cancellation points, as libc's read and write are, and errno
  * stays as it is. The clock is read in the vDSO, for the same reasons. Owns what was found out
- * about the system: the page size and the clock.
+ * about the system: the page size, the clock, whether MADV_DONTNEED works.
  */
 #define _GNU_SOURCE 1
 #include "os.h"
@@ -123,9 +123,29 @@ static bool advise(void *address, size_t size, int advice)
     return system_call(SYS_madvise, address, size, advice) == 0;
 }
 
+/*
+ * False where MADV_DONTNEED succeeds and leaves the contents, as in older emulators, which ignore
+ * advice. Tried once, on a page that is made for it.
+ */
+static bool dontneed_works(void)
+{
+    /* any thread, relaxed: each comes to the same answer */
+    static enum { UNKNOWN, WORKS, FAULTY } state;
+    if (UNLIKELY(__atomic_load_n(&state, __ATOMIC_RELAXED) == UNKNOWN)) {
+        char *page = os_map(os_page_size());
+        if (page == NULL)
+            return true;
+        *page = 1;
+        bool faulty = advise(page, os_page_size(), MADV_DONTNEED) && *page != 0;
+        __atomic_store_n(&state, faulty ? FAULTY : WORKS, __ATOMIC_RELAXED);
+        os_unmap(page, os_page_size());
+    }
+    return __atomic_load_n(&state, __ATOMIC_RELAXED) == WORKS;
+}
+
 bool os_purge(void *address, size_t size)
 {
-    return advise(address, size, MADV_DONTNEED);
+    return dontneed_works() && advise(address, size, MADV_DONTNEED);
 }
 
 bool os_unmap(void *address, size_t size)

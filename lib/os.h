@@ -40,7 +40,7 @@ bool os_open(void *address, size_t size);
 bool os_close(void *address, size_t size);
 
 /* Gives the memory of pages back to the system; they read as zero afterwards. False if the system
- * did not do it (locked pages): the contents are then unknown. */
+ * did not do it (locked pages; an emulator that ignores advice): the contents are then unknown. */
 bool os_purge(void *address, size_t size);
 
 /* Unmaps. False, with nothing changed, if the system refuses (vm.max_map_count). */

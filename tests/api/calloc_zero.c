@@ -1,9 +1,13 @@
 /*
- * calloc zeroes memory that was dirty before, whoever freed it, and does not touch pages that the
- * system just handed out.
+ * calloc zeroes memory that was dirty before, whoever freed it and whether or not it went back to
+ * the system meanwhile, and does not touch pages that the system just handed out. All of it once
+ * more where the system says that memory went back and keeps it.
  */
 #include "check.h"
+#include "fake_call.h"
 #include <malloc.h>
+
+enum reuse { REUSE_OWN, REUSE_REMOTE, REUSE_TRIMMED, REUSES };
 
 static const size_t sizes[] = {1,    16,    17,    48,     128,    500,     1024,    4096,
                                5000, 20000, 65536, 150000, 300000, 1048576, 1048577, 3000000};
@@ -16,7 +20,7 @@ static void *free_all(void *blocks)
 }
 
 /* Dirties and frees blocks of one size, in this thread or another one, and takes them zeroed. */
-static void check_reuse(size_t size, bool remote)
+static void check_reuse(size_t size, enum reuse how)
 {
     enum { MOST = 300 };
     static void *blocks[MOST + 1];
@@ -27,13 +31,15 @@ static void check_reuse(size_t size, bool remote)
         memset(blocks[i], 0xA5, malloc_usable_size(blocks[i]));
     }
     blocks[count] = NULL;
-    if (remote) {
+    if (how == REUSE_REMOTE) {
         pthread_t thread;
         CHECK(pthread_create(&thread, NULL, free_all, blocks) == 0);
         CHECK(pthread_join(thread, NULL) == 0);
     } else {
         free_all(blocks);
     }
+    if (how == REUSE_TRIMMED)
+        malloc_trim(0);
     for (size_t i = 0; i < count; i++) {
         blocks[i] = i % 2 ? calloc(1, size) : calloc(size, 1);
         CHECK(blocks[i] != NULL && is_zero(blocks[i], size));
@@ -67,13 +73,27 @@ static void test_after_growth(void)
     }
 }
 
+static void test_all(void)
+{
+    for (enum reuse how = REUSE_OWN; how < REUSES; how++)
+        for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
+            check_reuse(sizes[i], how);
+    test_untouched_pages();
+    test_after_growth();
+}
+
 int main(void)
 {
     check_begin();
-    for (int round = 0; round < 2; round++)
-        for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
-            check_reuse(sizes[i], round == 1);
-    test_untouched_pages();
-    test_after_growth();
+    pid_t child = fork();
+    if (child == 0) {
+        if (fake_advice())
+            test_all();
+        else
+            printf("not tried: a system that ignores advice\n");
+        exit(0);
+    }
+    check_child(child);
+    test_all();
     return 0;
 }

@@ -28,6 +28,12 @@ static inline bool fake_call(long number, unsigned short jump, unsigned third, i
            prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
 }
 
+/* MADV_DONTNEED succeeds and leaves the contents, as in older emulators, which ignore advice. */
+static inline bool fake_advice(void)
+{
+    return fake_call(SYS_madvise, BPF_JEQ, MADV_DONTNEED, 0);
+}
+
 /* The system does not tell which pages have memory. */
 static inline bool fake_no_mincore(void)
 {

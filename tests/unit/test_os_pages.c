@@ -124,6 +124,17 @@ START_TEST(without_mincore_all_is_zeroed)
 }
 END_TEST
 
+/* No purge is taken for done, and nothing relies on one. */
+START_TEST(advice_that_is_ignored_is_no_purge)
+{
+    unsigned char *p = dirty_range(_i);
+    bool ignored = faked(fake_advice);
+    ck_assert_int_eq(os_purge(p, PAGES * os_page_size()), !ignored);
+    os_zero(p, PAGES * os_page_size());
+    ck_assert(is_zero(p));
+}
+END_TEST
+
 Suite *os_pages_suite(void)
 {
     Suite *suite = suite_create("os_pages");
@@ -132,6 +143,7 @@ Suite *os_pages_suite(void)
     tcase_add_test(tests, what_was_swapped_out_is_zeroed);
     tcase_add_loop_test(tests, locked_pages_are_zeroed, 0, PATTERN_COUNT);
     tcase_add_loop_test(tests, without_mincore_all_is_zeroed, 0, PATTERN_COUNT);
+    tcase_add_loop_test(tests, advice_that_is_ignored_is_no_purge, 0, PATTERN_COUNT);
     suite_add_tcase(suite, tests);
     return suite;
 }
