@@ -50,11 +50,15 @@ EXPORT void acre_options_print(int fd)
 
 EXPORT int acre_option_get(const char *key, char *value, size_t size)
 {
+    if (key == NULL || (value == NULL && size != 0))
+        return EINVAL;
     return option_get_text(key, value, size);
 }
 
 EXPORT int acre_option_set(const char *key, const char *value)
 {
+    if (key == NULL || value == NULL)
+        return EINVAL;
     return option_set_text(key, value);
 }
 

@@ -93,13 +93,13 @@ static void *aligned_or_errno(size_t alignment, size_t size)
     return block;
 }
 
+/* POSIX leaves errno open. As with glibc it is ENOMEM where there is no memory, which programs print,
+ * and as it was where the alignment is wrong. */
 EXPORT int posix_memalign(void **result, size_t alignment, size_t size)
 {
     if (!is_power_of_two(alignment) || alignment % sizeof(void *) != 0)
         return EINVAL;
-    int saved = errno;
-    void *block = alloc_aligned(alignment, size);
-    errno = saved;
+    void *block = aligned_or_errno(alignment, size);
     if (block == NULL)
         return ENOMEM;
     *result = block;

@@ -79,13 +79,14 @@ void acre_stats_print(int fd);
 
 /*
  * Reads option `key` (see acre-run --help-options) as text into value[0..size-1], NUL-terminated.
- * Returns 0, ENOENT if there is no such option, or ERANGE if value is too short.
+ * Returns 0, ENOENT if there is no such option, ERANGE if value is too short, or EINVAL if key is
+ * NULL, or value is and size is not 0.
  */
 int acre_option_get(const char *key, char *value, size_t size);
 
 /*
  * Sets option `key` from text, for what happens from now on. Returns 0, ENOENT if there is no such
- * option, or EINVAL if the value is not allowed.
+ * option, or EINVAL if the value is not allowed, or one of the two is NULL.
  */
 int acre_option_set(const char *key, const char *value);
 

@@ -179,6 +179,12 @@ static void test_options(void)
     CHECK(acre_option_set("huge_pages", "never") == 0);
     CHECK(acre_option_get("huge_pages", value, sizeof(value)) == 0 && strcmp(value, "never") == 0);
     CHECK(acre_option_set("huge_pages", "sometimes") == EINVAL);
+    CHECK(acre_option_set(NULL, "1") == EINVAL && acre_option_set("decay", NULL) == EINVAL);
+    CHECK(acre_option_set(NULL, NULL) == EINVAL && acre_option_set("none", NULL) == EINVAL);
+    CHECK(acre_option_get(NULL, value, sizeof(value)) == EINVAL);
+    CHECK(acre_option_get("decay", NULL, 2) == EINVAL);
+    CHECK(acre_option_get("decay", NULL, 0) == ERANGE);
+    CHECK(acre_option_get("decay", value, sizeof(value)) == 0 && strncmp(value, "250", 3) == 0);
 }
 
 static void test_flush_lets_slabs_go(void)
