@@ -27,6 +27,7 @@ void init_start(char *const *environment)
 {
     lock_on_fork(arena_forked);
     lock_init();
+    report_start();
     if (environment != NULL)
         option_parse_environment(environment);
     if (option_value(OPTION_STATS) != STATS_OFF) {

@@ -2,19 +2,26 @@
  * Messages and the misuse policy; report.h is the contract.
  *
  * A line is put together in a buffer on the stack and written by one write, so that lines of
- * several threads or processes do not mix. Owns one flag. (Options and reports know each other: an
- * option decides what a misuse leads to, and a bad option is reported.)
+ * several threads or processes do not mix. Owns one flag and the program's name. (Options and
+ * reports know each other: an option decides what a misuse leads to, and a bad option is reported.)
  */
+#define _GNU_SOURCE 1
 #include "report.h"
 
+#include <errno.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "option.h"
 #include "os.h"
-#include "out.h"
 
-/* Characters of a line with its newline; what does not fit is cut off. */
-enum { LINE_TEXT = 512 };
+enum {
+    LINE_TEXT = 512, /* characters of a line with its newline; what does not fit is cut off */
+    NAME_TEXT = 32,  /* characters of a program's name with its NUL, likewise */
+};
+
+/* The program's name; empty until report_start has written it, once. */
+static char program_name[NAME_TEXT];
 
 /* The words for each kind of misuse. */
 static const struct {
@@ -27,10 +34,34 @@ static const struct {
     [MISUSE_FOREIGN] = {"foreign pointer", "not a block of this allocator"},
 };
 
+/* Copies a name. Whoever starts a program chooses it: a control character in it becomes a `?`, so
+ * that a line stays one. */
+static void copy_name(char name[NAME_TEXT], const char *from)
+{
+    size_t length = strnlen(from, NAME_TEXT - 1);
+    for (size_t i = 0; i < length; i++)
+        name[i] = (unsigned char)from[i] < ' ' || from[i] == 0x7f ? '?' : from[i];
+    name[length] = '\0';
+}
+
+void report_start(void)
+{
+    copy_name(program_name, program_invocation_short_name);
+}
+
+void report_put_process(struct out *out)
+{
+    char name[NAME_TEXT];
+    copy_name(name, program_name[0] != '\0' ? program_name : program_invocation_short_name);
+    out_format(out, "%s[%d]", name[0] != '\0' ? name : "?", os_process_id());
+}
+
 static void line_begin(struct out *out, char line[LINE_TEXT])
 {
     out_to_memory(out, line, LINE_TEXT);
     out_format(out, "acre: ");
+    report_put_process(out);
+    out_format(out, ": ");
 }
 
 /* Writes the line to standard error. The newline takes the place of the terminating NUL. */

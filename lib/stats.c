@@ -6,6 +6,7 @@
 #include "large.h"
 #include "meta.h"
 #include "os.h"
+#include "report.h"
 #include "size_class.h"
 #include "slab_wide.h"
 #include "states.h"
@@ -82,7 +83,9 @@ void stats_print(struct out *out)
 {
     struct acre_stats stats;
     stats_collect(&stats);
-    out_format(out, "acre %s, process %d\n", ACRE_VERSION_STRING, os_process_id());
+    out_format(out, "acre %s, ", ACRE_VERSION_STRING);
+    report_put_process(out);
+    out_format(out, "\n");
     out_format(out, "  %-22s %12s %12s\n", "", "count", "bytes");
     print_row(out, "live TINY and SMALL", stats.small_blocks, stats.small_live);
     print_row(out, "live LARGE", stats.large_blocks, stats.large_live);

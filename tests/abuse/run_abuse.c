@@ -33,6 +33,7 @@ enum {
 
 /* How a process ended and what it printed. */
 struct outcome {
+    pid_t process;
     int status; /* of waitpid */
     char facts[FACTS];
     char lines[LINES];
@@ -102,6 +103,7 @@ static void run_child(const char *const *words, const char *options, int out, in
         arguments[i] = (char *)(uintptr_t)words[i];
     if (asprintf(&path, "%s/%s", programs, words[0]) < 0)
         _exit(126);
+    arguments[0] = path; /* of which reports name what follows the last slash */
     setrlimit(RLIMIT_CORE, &no_core);
     setenv("ACRE_OPTIONS", options, 1);
     alarm(HANG_SECONDS);
@@ -128,6 +130,7 @@ static void run(const char *const *words, const char *options, struct outcome *o
     read_all(out[0], outcome->facts, FACTS);
     if (waitpid(child, &outcome->status, 0) != child)
         fatal("waitpid");
+    outcome->process = child;
     runs++;
 }
 
@@ -156,9 +159,9 @@ static bool matches(const char *text, const char *pattern)
 }
 
 /*
- * Runs a misuse that must be fatal. The line must be "acre: FAULT: FUNCTION(POINTER): " and then
- * `tail`, in which %b and %s stand for the block and its size; `tail` is an extended regular
- * expression.
+ * Runs a misuse that must be fatal. After "acre: PROGRAM[PID]: " the line must be
+ * "FAULT: FUNCTION(POINTER): " and then `tail`, in which %b and %s stand for the block and its
+ * size; `tail` is an extended regular expression.
  */
 static void expect_abort(const char *const *words, const char *fault, const char *reported,
                          const char *tail)
@@ -173,8 +176,8 @@ static void expect_abort(const char *const *words, const char *fault, const char
     }
     snprintf(block, sizeof(block), "%#jx", block_address);
     snprintf(size, sizeof(size), "%ju", block_size);
-    int used =
-        snprintf(pattern, sizeof(pattern), "^acre: %s: %s\\(%#jx\\): ", fault, reported, pointer);
+    int used = snprintf(pattern, sizeof(pattern), "^acre: %s\\[%d\\]: %s: %s\\(%#jx\\): ", words[0],
+                        (int)outcome.process, fault, reported, pointer);
     for (const char *next = tail; *next != '\0' && used < PATTERN - 40; next++) {
         const char *value = next[0] != '%' ? NULL : next[1] == 'b' ? block : size;
         if (value == NULL) {
@@ -309,13 +312,16 @@ static void test_race(void)
 {
     static const char *const who[] = {"remote", "owner"};
     static struct outcome outcome;
+    char pattern[PATTERN];
     for (size_t s = 0; s < SIZES; s++)
         for (size_t w = 0; w < 2; w++) {
             const char *words[] = {"race", sizes[s].word, who[w], NULL};
             bool all = w == 0 || strcmp(sizes[s].word, "large") == 0;
             run(words, "abort:0", &outcome);
-            int count =
-                count_matching(outcome.lines, "^acre: double free: free\\(0x[0-9a-f]+\\): ");
+            snprintf(
+                pattern, sizeof(pattern),
+                "^acre: race\\[%d\\]: double free: free\\(0x[0-9a-f]+\\): ", (int)outcome.process);
+            int count = count_matching(outcome.lines, pattern);
             if (!WIFEXITED(outcome.status) || WEXITSTATUS(outcome.status) != 0 || count < 0 ||
                 count > RACE_ROUNDS || (all && count != RACE_ROUNDS)) {
                 printf("reports: %d of %d rounds\n", count, RACE_ROUNDS);
@@ -334,8 +340,9 @@ static void test_go_on(void)
             const char *words[] = {"go_on", functions[f].word, sizes[s].word, NULL};
             run(words, "abort:0", &outcome);
             snprintf(pattern, sizeof(pattern),
-                     "^acre: (double free|(interior|misaligned|foreign) pointer): %s\\(0x",
-                     functions[f].reported);
+                     "^acre: go_on\\[%d\\]: (double free|(interior|misaligned|foreign) pointer): "
+                     "%s\\(0x",
+                     (int)outcome.process, functions[f].reported);
             if (!WIFEXITED(outcome.status) || WEXITSTATUS(outcome.status) != 0 ||
                 count_matching(outcome.lines, pattern) != GO_ON_REPORTS)
                 fail(words, &outcome, "four reports and status 0");

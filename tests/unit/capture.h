@@ -1,12 +1,17 @@
 /*
  * Catches what code writes to standard error, and counts the writes: standard error becomes one end
- * of a SOCK_SEQPACKET pair, which keeps each write apart as a message.
+ * of a SOCK_SEQPACKET pair, which keeps each write apart as a message. A report must begin with
+ * "acre: NAME[PID]: ", this program and the process that runs the code; of that the text has
+ * "acre: ".
  */
 #ifndef ACRE_TESTS_UNIT_CAPTURE_H
 #define ACRE_TESTS_UNIT_CAPTURE_H
 
 #include <check.h>
+#include <errno.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -18,14 +23,31 @@ struct capture {
     int status;      /* of the child, as from waitpid; 0 without one */
 };
 
-/* Reads all messages from fd until its other end is closed; closes fd. */
-static inline void capture_read(struct capture *capture, int fd)
+/* Checks the begin of a message, if it is a report, and cuts name and process out of it; returns
+ * its length then. */
+static inline size_t capture_cut(char *message, size_t length, pid_t writer)
+{
+    static const char kept[] = "acre: ";
+    char begin[128];
+    size_t cut = (size_t)snprintf(begin, sizeof begin, "%s[%d]: ", program_invocation_short_name,
+                                  (int)writer);
+    size_t keep = strlen(kept);
+    if (length < keep || memcmp(message, kept, keep) != 0)
+        return length;
+    ck_assert_msg(length >= keep + cut && memcmp(message + keep, begin, cut) == 0,
+                  "no \"%s\" in: %.*s", begin, (int)length, message);
+    memmove(message + keep, message + keep + cut, length - keep - cut);
+    return length - cut;
+}
+
+/* Reads all messages of process `writer` from fd until its other end is closed; closes fd. */
+static inline void capture_read(struct capture *capture, int fd, pid_t writer)
 {
     size_t used = 0;
     ssize_t length;
     capture->writes = 0;
     while ((length = recv(fd, capture->text + used, sizeof capture->text - 1 - used, 0)) > 0) {
-        used += (size_t)length;
+        used += capture_cut(capture->text + used, (size_t)length, writer);
         capture->writes++;
     }
     capture->text[used] = '\0';
@@ -43,7 +65,7 @@ static inline void capture_stderr(struct capture *capture, void (*run)(void *), 
     run(argument);
     dup2(saved, STDERR_FILENO);
     close(saved);
-    capture_read(capture, pair[0]);
+    capture_read(capture, pair[0], getpid());
     capture->status = 0;
 }
 
@@ -63,7 +85,7 @@ static inline void capture_child(struct capture *capture, void (*run)(void *), v
         _exit(0);
     }
     close(pair[1]);
-    capture_read(capture, pair[0]);
+    capture_read(capture, pair[0], child);
     ck_assert_int_eq(waitpid(child, &capture->status, 0), child);
 }
 

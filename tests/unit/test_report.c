@@ -5,8 +5,11 @@
 #include "test.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 #include "capture.h"
 #include "option.h"
@@ -115,6 +118,113 @@ START_TEST(a_long_warning_is_still_one_line)
 }
 END_TEST
 
+/* ---- Which program, and which process ---- */
+
+static char given[] = "/usr/sbin/server"; /* its argv[0] */
+
+static void start_as(const char *name)
+{
+    program_invocation_short_name = (char *)(uintptr_t)name;
+    report_start();
+}
+
+static void tell(void)
+{
+    report_warning("told");
+}
+
+static void *tell_in_thread(void *unused)
+{
+    prctl(PR_SET_NAME, "worker");
+    tell();
+    return unused;
+}
+
+static void before_the_start(void)
+{
+    program_invocation_short_name = given + strlen("/usr/sbin/");
+    tell();
+}
+
+static void before_libc_knows(void)
+{
+    program_invocation_short_name = "";
+    tell();
+}
+
+/* As setproctitle does it. */
+static void with_arguments_overwritten(void)
+{
+    start_as(given + strlen("/usr/sbin/"));
+    memcpy(given, "server: a worker", sizeof given);
+    tell();
+}
+
+static void renamed(void)
+{
+    start_as("server");
+    program_invocation_short_name = NULL;
+    prctl(PR_SET_NAME, "other");
+    tell();
+}
+
+static void by_a_thread(void)
+{
+    pthread_t thread;
+    start_as("server");
+    ck_assert_int_eq(pthread_create(&thread, NULL, tell_in_thread, NULL), 0);
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+}
+
+static void with_control_characters(void)
+{
+    start_as("se\nr\033v\177er");
+    tell();
+}
+
+static void with_a_long_name(void)
+{
+    start_as("a-program-whose-name-is-longer-than-a-line-needs");
+    tell();
+}
+
+static const struct {
+    void (*tell)(void);
+    const char *name;
+} tellers[] = {
+    {before_the_start, "server"},
+    {before_libc_knows, "?"},
+    {with_arguments_overwritten, "server"},
+    {renamed, "server"},
+    {by_a_thread, "server"},
+    {with_control_characters, "se?r?v?er"},
+    {with_a_long_name, "a-program-whose-name-is-longer-"},
+};
+
+enum { TELLERS = sizeof tellers / sizeof tellers[0] };
+
+/* The line is that of a child, so its number is not this process's. */
+START_TEST(a_line_names_the_program_and_the_process)
+{
+    int ends[2];
+    char line[128] = "", wanted[128];
+    ck_assert_int_eq(pipe(ends), 0);
+    pid_t child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0) {
+        dup2(ends[1], STDERR_FILENO);
+        tellers[_i].tell();
+        _exit(0);
+    }
+    close(ends[1]);
+    ck_assert_int_gt(read(ends[0], line, sizeof line - 1), 0);
+    close(ends[0]);
+    snprintf(wanted, sizeof wanted, "acre: %s[%d]: told\n", tellers[_i].name, (int)child);
+    ck_assert_str_eq(line, wanted);
+    ck_assert_int_eq(waitpid(child, NULL, 0), child);
+}
+END_TEST
+
 Suite *report_suite(void)
 {
     Suite *suite = suite_create("report");
@@ -123,6 +233,7 @@ Suite *report_suite(void)
     tcase_add_loop_test(tests, misuse_returns_without_abort, 0, REPORT_COUNT);
     tcase_add_test(tests, warnings_are_one_write_each);
     tcase_add_test(tests, a_long_warning_is_still_one_line);
+    tcase_add_loop_test(tests, a_line_names_the_program_and_the_process, 0, TELLERS);
     suite_add_tcase(suite, tests);
     return suite;
 }

@@ -188,7 +188,8 @@ START_TEST(the_table_shows_the_figures)
         alloc_block(1000);
     alloc_block(3 * MIB);
     capture_stderr(&capture, print, NULL);
-    snprintf(line, sizeof(line), "acre %s, process %d\n", ACRE_VERSION_STRING, (int)getpid());
+    snprintf(line, sizeof(line), "acre %s, %s[%d]\n", ACRE_VERSION_STRING,
+             program_invocation_short_name, (int)getpid());
     ck_assert_msg(strncmp(capture.text, line, strlen(line)) == 0, "%s", capture.text);
     snprintf(line, sizeof(line), "  %-22s %12d ", "live TINY and SMALL", 7);
     ck_assert_msg(strstr(capture.text, line) != NULL, "%s", capture.text);
