@@ -62,6 +62,13 @@ EXPORT int acre_option_set(const char *key, const char *value)
     return option_set_text(key, value);
 }
 
+EXPORT int acre_options_parse(const char *list, const char *source)
+{
+    if (list == NULL || source == NULL || !option_parse(list, source))
+        return EINVAL;
+    return 0;
+}
+
 EXPORT void acre_thread_flush(void)
 {
     struct arena *arena = thread_own_arena();

@@ -15,7 +15,7 @@
 enum option_type {
     TYPE_NAME,         /* one of names[]; the value is its index */
     TYPE_MILLISECONDS, /* a plain number */
-    TYPE_BYTES,        /* a number, K, M or G behind it for powers of 1024 */
+    TYPE_BYTES,        /* a number, then K, M or G for powers of 1024 */
 };
 
 enum {
@@ -87,10 +87,13 @@ static uint64_t suffix_factor(char suffix)
 {
     switch (suffix) {
     case 'K':
+    case 'k':
         return KIB;
     case 'M':
+    case 'm':
         return MIB;
     case 'G':
+    case 'g':
         return GIB;
     default:
         return 0;
@@ -149,8 +152,9 @@ static void format_value(struct out *out, const struct option *option, uint64_t 
     out_format(out, "%llu%.1s", (unsigned long long)(value / factor), suffix);
 }
 
-/* Adds what the option allows: "never|system|always", "0..3600000 ms", "0..64G". */
-static void format_allowed(struct out *out, const struct option *option)
+/* Adds what the option allows: "never|system|always", "0..64G", or "0..3600000" and `ms`, which
+ * tells what they are. */
+static void format_allowed(struct out *out, const struct option *option, const char *ms)
 {
     if (option->type == TYPE_NAME) {
         for (size_t i = 0; option->names[i] != NULL; i++)
@@ -159,7 +163,7 @@ static void format_allowed(struct out *out, const struct option *option)
     }
     out_format(out, "0..");
     format_value(out, option, option->most);
-    out_format(out, "%s", option->type == TYPE_MILLISECONDS ? " ms" : "");
+    out_format(out, "%s", option->type == TYPE_MILLISECONDS ? ms : "");
 }
 
 static void set(struct option *option, uint64_t value)
@@ -167,7 +171,29 @@ static void set(struct option *option, uint64_t value)
     __atomic_store_n(&option->value, value, __ATOMIC_RELAXED);
 }
 
-static void warn_unknown(const char *key, size_t length)
+/* A part of a list. */
+struct text {
+    const char *start;
+    size_t length;
+};
+
+/* For "%.*s": as much of a text as a warning repeats. */
+#define SHOWN(text) (int)min_size((text).length, SHOWN_TEXT), (text).start
+
+/* text[0..length-1] without the blanks at its ends. */
+static struct text trim(const char *text, size_t length)
+{
+    static const char blanks[] = " \t\r\n";
+    while (length != 0 && strchr(blanks, text[0]) != NULL) {
+        text++;
+        length--;
+    }
+    while (length != 0 && strchr(blanks, text[length - 1]) != NULL)
+        length--;
+    return (struct text){text, length};
+}
+
+static void warn_unknown(const char *source, struct text key)
 {
     char known[ALLOWED_TEXT * 2];
     struct out out;
@@ -175,48 +201,62 @@ static void warn_unknown(const char *key, size_t length)
     for (int i = 0; i < OPTION_COUNT; i++)
         out_format(&out, "%s%s", i == 0 ? "" : ", ", options[i].name);
     out_end(&out);
-    report_warning("ACRE_OPTIONS: unknown option \"%.*s\"; there are: %s",
-                   (int)min_size(length, SHOWN_TEXT), key, known);
+    report_warning("%s: unknown option \"%.*s\"; there are: %s", source, SHOWN(key), known);
 }
 
-static void warn_value(const struct option *option, const char *value, size_t length)
+static void warn_value(const char *source, const struct option *option, struct text value)
 {
     char allowed[ALLOWED_TEXT];
     struct out out;
     out_to_memory(&out, allowed, sizeof allowed);
-    format_allowed(&out, option);
+    format_allowed(&out, option, ", in ms"); /* the number alone: "5ms" is none */
     out_end(&out);
-    report_warning("ACRE_OPTIONS: %s cannot be \"%.*s\"; allowed: %s", option->name,
-                   (int)min_size(length, SHOWN_TEXT), value, allowed);
-}
-
-/* Applies one "key:value", which is item[0..length-1]. A missing colon is an empty value. */
-static void parse_item(const char *item, size_t length)
-{
-    const char *colon = memchr(item, ':', length);
-    size_t key_length = colon != NULL ? (size_t)(colon - item) : length;
-    const char *text = colon != NULL ? colon + 1 : item + length;
-    size_t text_length = (size_t)(item + length - text);
-
-    uint64_t value;
-    struct option *option = find(item, key_length);
-    if (option == NULL)
-        warn_unknown(item, key_length);
-    else if (!parse_value(option, text, text_length, &value))
-        warn_value(option, text, text_length);
+    if (value.length == 0)
+        report_warning("%s: %s has no value; allowed: %s", source, option->name, allowed);
     else
-        set(option, value);
+        report_warning(
+            "%s: %s cannot be \"%.*s\"; allowed: %s%s", source, option->name, SHOWN(value), allowed,
+            memchr(value.start, ':', value.length) != NULL ? "; options are separated by commas"
+                                                           : "");
 }
 
-void option_parse(const char *list)
+/* Applies one "key:value". False, after a warning, if it is none. */
+static bool parse_item(struct text item, const char *source)
 {
-    while (*list != '\0') {
+    size_t key_length = 0;
+    while (key_length < item.length && strchr(":=", item.start[key_length]) == NULL)
+        key_length++;
+    size_t used = min_size(key_length + 1, item.length); /* the key and what follows it */
+    struct text key = trim(item.start, key_length);
+    struct text value = trim(item.start + used, item.length - used);
+
+    uint64_t parsed;
+    struct option *option = find(key.start, key.length);
+    if (option == NULL)
+        warn_unknown(source, key);
+    else if (used != key_length && item.start[key_length] == '=')
+        report_warning("%s: \"%.*s\" must be written \"%s:%.*s\"", source, SHOWN(item),
+                       option->name, SHOWN(value));
+    else if (!parse_value(option, value.start, value.length, &parsed))
+        warn_value(source, option, value);
+    else {
+        set(option, parsed);
+        return true;
+    }
+    return false;
+}
+
+bool option_parse(const char *list, const char *source)
+{
+    bool right = true;
+    for (;;) {
         size_t length = strcspn(list, ",");
-        if (length != 0)
-            parse_item(list, length);
-        list += length;
-        if (*list == ',')
-            list++;
+        struct text item = trim(list, length);
+        if (item.length != 0 && !parse_item(item, source))
+            right = false;
+        if (list[length] == '\0')
+            return right;
+        list += length + 1;
     }
 }
 
@@ -227,7 +267,7 @@ void option_parse_environment(char *const *environment)
         return;
     for (; *environment != NULL; environment++) {
         if (strncmp(*environment, prefix, strlen(prefix)) == 0) {
-            option_parse(*environment + strlen(prefix));
+            option_parse(*environment + strlen(prefix), "ACRE_OPTIONS");
             return;
         }
     }
@@ -266,7 +306,7 @@ void option_print_help(struct out *out)
         char standard[VALUE_TEXT];
         struct out cell;
         out_to_memory(&cell, allowed, sizeof allowed);
-        format_allowed(&cell, option);
+        format_allowed(&cell, option, " ms");
         out_end(&cell);
         out_to_memory(&cell, standard, sizeof standard);
         format_value(&cell, option, option->standard);

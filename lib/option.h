@@ -38,10 +38,11 @@ uint64_t option_value(enum option_id id);
 
 /*
  * Parses "key:value,key:value". Each unknown key and each value that is not allowed is one warning
- * line that names it and what is allowed; the rest still applies. Sizes take K, M, G suffixes
- * (powers of 1024).
+ * line that names `source`, where the list is from, the key and what is allowed; the rest still
+ * applies. Blanks around keys and values are skipped. Sizes take K, M, G suffixes, or k, m, g
+ * (powers of 1024). False if there was a warning.
  */
-void option_parse(const char *list);
+bool option_parse(const char *list, const char *source);
 
 /* Finds ACRE_OPTIONS in an environment (NULL-terminated; NULL: none) and parses it. Ignored in
  * set-uid programs. */

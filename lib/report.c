@@ -34,14 +34,21 @@ static const struct {
     [MISUSE_FOREIGN] = {"foreign pointer", "not a block of this allocator"},
 };
 
-/* Copies a name. Whoever starts a program chooses it: a control character in it becomes a `?`, so
- * that a line stays one. */
+/* Turns control characters, which a program's name or an option may have in it, into a `?`: a line
+ * stays one, and does nothing to the terminal. */
+static void make_printable(char *text, size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        if ((unsigned char)text[i] < ' ' || text[i] == 0x7f)
+            text[i] = '?';
+}
+
 static void copy_name(char name[NAME_TEXT], const char *from)
 {
     size_t length = strnlen(from, NAME_TEXT - 1);
-    for (size_t i = 0; i < length; i++)
-        name[i] = (unsigned char)from[i] < ' ' || from[i] == 0x7f ? '?' : from[i];
+    memcpy(name, from, length);
     name[length] = '\0';
+    make_printable(name, length);
 }
 
 void report_start(void)
@@ -68,6 +75,7 @@ static void line_begin(struct out *out, char line[LINE_TEXT])
 static void line_end(struct out *out)
 {
     size_t length = min_size(out_end(out), LINE_TEXT - 1);
+    make_printable(out->buffer, length);
     out->buffer[length] = '\n';
     os_write(STDERR_FILENO, out->buffer, length + 1);
 }

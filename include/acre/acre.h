@@ -90,6 +90,14 @@ int acre_option_get(const char *key, char *value, size_t size);
  */
 int acre_option_set(const char *key, const char *value);
 
+/*
+ * Sets the options of a list in the form of ACRE_OPTIONS, "key:value,key:value", for what happens
+ * from now on. Each mistake is a line on standard error that says what is allowed and that the list
+ * is from `source`, a word such as the name of a file; what is right applies. Returns 0, or EINVAL
+ * if there was a mistake, or one of the two is NULL.
+ */
+int acre_options_parse(const char *list, const char *source);
+
 /* Writes the table of options that `acre-run --help-options` prints to fd. Allocates nothing. */
 void acre_options_print(int fd);
 

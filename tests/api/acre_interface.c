@@ -187,6 +187,19 @@ static void test_options(void)
     CHECK(acre_option_get("decay", value, sizeof(value)) == 0 && strncmp(value, "250", 3) == 0);
 }
 
+static void test_list_of_options(void)
+{
+    char value[64];
+    CHECK(acre_options_parse("decay:111, large_stock:2m", "a test") == 0);
+    CHECK(acre_option_get("decay", value, sizeof(value)) == 0 && strcmp(value, "111") == 0);
+    CHECK(acre_option_get("large_stock", value, sizeof(value)) == 0 && strcmp(value, "2M") == 0);
+    CHECK(acre_options_parse("decay:112,decay=113", "a test, wanted") == EINVAL);
+    CHECK(acre_option_get("decay", value, sizeof(value)) == 0 && strcmp(value, "112") == 0);
+    CHECK(acre_options_parse(NULL, "a test") == EINVAL);
+    CHECK(acre_options_parse("decay:114", NULL) == EINVAL);
+    CHECK(acre_option_get("decay", value, sizeof(value)) == 0 && strcmp(value, "112") == 0);
+}
+
 static void test_flush_lets_slabs_go(void)
 {
     enum { COUNT = 40000, SIZE = 500 };
@@ -235,5 +248,6 @@ int main(void)
     test_flush_lets_slabs_go();
     test_print();
     test_options();
+    test_list_of_options();
     return 0;
 }

@@ -41,6 +41,9 @@ static const struct {
     {"large_stock:0", OPTION_LARGE_STOCK, 0},
     {"large_stock:12345", OPTION_LARGE_STOCK, 12345},
     {"large_stock:3K", OPTION_LARGE_STOCK, 3 * KIB},
+    {"large_stock:3k", OPTION_LARGE_STOCK, 3 * KIB},
+    {"large_stock:3m", OPTION_LARGE_STOCK, 3 * MIB},
+    {"large_stock:3g", OPTION_LARGE_STOCK, 3 * GIB},
     {"dirty_limit:64G", OPTION_DIRTY_LIMIT, 64 * GIB},
     {"dirty_limit:68719476736", OPTION_DIRTY_LIMIT, 64 * GIB},
     {"huge_pages:always", OPTION_HUGE_PAGES, 3},
@@ -50,6 +53,10 @@ static const struct {
     {"decay:5,decay:7", OPTION_DECAY, 7},
     {",,stats:exit,,decay:8,", OPTION_DECAY, 8},
     {"", OPTION_DECAY, 1000},
+    {"abort:0, decay:9", OPTION_DECAY, 9},
+    {"  decay :\t9 \n, abort:0", OPTION_DECAY, 9},
+    {"decay: 9", OPTION_DECAY, 9},
+    {" , ,", OPTION_DECAY, 1000},
 };
 
 /* Each is one warning, exactly this; a valid option behind it still applies. */
@@ -64,11 +71,23 @@ static const struct {
     {":1", "acre: ACRE_OPTIONS: unknown option \"\"; there are: abort, decay, "
            "large_stock, dirty_limit, huge_pages, stats, background_thread\n"},
     {"abort:2", "acre: ACRE_OPTIONS: abort cannot be \"2\"; allowed: 0|1\n"},
-    {"abort", "acre: ACRE_OPTIONS: abort cannot be \"\"; allowed: 0|1\n"},
-    {"decay:3600001", "acre: ACRE_OPTIONS: decay cannot be \"3600001\"; allowed: 0..3600000 ms\n"},
-    {"decay:1K", "acre: ACRE_OPTIONS: decay cannot be \"1K\"; allowed: 0..3600000 ms\n"},
-    {"decay:-1", "acre: ACRE_OPTIONS: decay cannot be \"-1\"; allowed: 0..3600000 ms\n"},
-    {"decay: 1", "acre: ACRE_OPTIONS: decay cannot be \" 1\"; allowed: 0..3600000 ms\n"},
+    {"abort", "acre: ACRE_OPTIONS: abort has no value; allowed: 0|1\n"},
+    {"large_stock: ", "acre: ACRE_OPTIONS: large_stock has no value; allowed: 0..64G\n"},
+    {"decay=5", "acre: ACRE_OPTIONS: \"decay=5\" must be written \"decay:5\"\n"},
+    {"huge_pages = always",
+     "acre: ACRE_OPTIONS: \"huge_pages = always\" must be written \"huge_pages:always\"\n"},
+    {"colour=5", "acre: ACRE_OPTIONS: unknown option \"colour\"; there are: abort, decay, "
+                 "large_stock, dirty_limit, huge_pages, stats, background_thread\n"},
+    {"decay:5 abort:0",
+     "acre: ACRE_OPTIONS: decay cannot be \"5 abort:0\"; allowed: 0..3600000, in "
+     "ms; options are separated by commas\n"},
+    {"decay:5\nx", "acre: ACRE_OPTIONS: decay cannot be \"5?x\"; allowed: 0..3600000, in ms\n"},
+    {"decay:3600001",
+     "acre: ACRE_OPTIONS: decay cannot be \"3600001\"; allowed: 0..3600000, in ms\n"},
+    {"decay:1K", "acre: ACRE_OPTIONS: decay cannot be \"1K\"; allowed: 0..3600000, in ms\n"},
+    {"decay:-1", "acre: ACRE_OPTIONS: decay cannot be \"-1\"; allowed: 0..3600000, in ms\n"},
+    {"decay:1 0", "acre: ACRE_OPTIONS: decay cannot be \"1 0\"; allowed: 0..3600000, in ms\n"},
+    {"decay:5ms", "acre: ACRE_OPTIONS: decay cannot be \"5ms\"; allowed: 0..3600000, in ms\n"},
     {"large_stock:65G", "acre: ACRE_OPTIONS: large_stock cannot be \"65G\"; allowed: 0..64G\n"},
     {"large_stock:K", "acre: ACRE_OPTIONS: large_stock cannot be \"K\"; allowed: 0..64G\n"},
     {"large_stock:1T", "acre: ACRE_OPTIONS: large_stock cannot be \"1T\"; allowed: 0..64G\n"},
@@ -79,7 +98,8 @@ static const struct {
     {"huge_pages:alway",
      "acre: ACRE_OPTIONS: huge_pages cannot be \"alway\"; allowed: never|large|system|always\n"},
     {"huge_pages:always:1",
-     "acre: ACRE_OPTIONS: huge_pages cannot be \"always:1\"; allowed: never|large|system|always\n"},
+     "acre: ACRE_OPTIONS: huge_pages cannot be \"always:1\"; allowed: never|large|system|always; "
+     "options are separated by commas\n"},
     {"stats:on", "acre: ACRE_OPTIONS: stats cannot be \"on\"; allowed: off|exit\n"},
 };
 
@@ -90,7 +110,17 @@ enum {
 
 static void parse(void *list)
 {
-    option_parse(list);
+    ck_assert(option_parse(list, "ACRE_OPTIONS"));
+}
+
+static void parse_wrong(void *list)
+{
+    ck_assert(!option_parse(list, "ACRE_OPTIONS"));
+}
+
+static void parse_from_elsewhere(void *list)
+{
+    ck_assert(!option_parse(list, "settings.conf"));
 }
 
 START_TEST(every_option_starts_at_its_default)
@@ -121,7 +151,7 @@ START_TEST(others_are_one_warning_and_the_rest_applies)
     struct capture capture;
     char list[128];
     snprintf(list, sizeof list, "decay:11,%s,abort:0", rejected[_i].item);
-    capture_stderr(&capture, parse, list);
+    capture_stderr(&capture, parse_wrong, list);
     ck_assert_str_eq(capture.text, rejected[_i].warning);
     ck_assert_uint_eq(capture.writes, 1);
     for (size_t i = 0; i < OPTION_COUNT; i++) {
@@ -142,8 +172,20 @@ START_TEST(each_warning_names_what_is_long_in_short)
     memset(list, 'y', sizeof list - 1);
     memcpy(list, "decay:", strlen("decay:"));
     list[sizeof list - 1] = '\0';
-    capture_stderr(&capture, parse, list);
-    ck_assert_ptr_nonnull(strstr(capture.text, "yyy\"; allowed: 0..3600000 ms\n"));
+    capture_stderr(&capture, parse_wrong, list);
+    ck_assert_ptr_nonnull(strstr(capture.text, "yyy\"; allowed: 0..3600000, in ms\n"));
+}
+END_TEST
+
+START_TEST(each_warning_names_the_source)
+{
+    char list[] = "colour:red,decay:soon,decay=7,stats,abort:0";
+    struct capture capture;
+    capture_stderr(&capture, parse_from_elsewhere, list);
+    ck_assert_uint_eq(capture.writes, 4);
+    for (char *line = strtok(capture.text, "\n"); line != NULL; line = strtok(NULL, "\n"))
+        ck_assert_int_eq(strncmp(line, "acre: settings.conf: ", 21), 0);
+    ck_assert_uint_eq(option_value(OPTION_ABORT), 0);
 }
 END_TEST
 
@@ -231,6 +273,7 @@ Suite *option_suite(void)
     tcase_add_loop_test(tests, allowed_values_are_taken_silently, 0, ACCEPTED_COUNT);
     tcase_add_loop_test(tests, others_are_one_warning_and_the_rest_applies, 0, REJECTED_COUNT);
     tcase_add_test(tests, each_warning_names_what_is_long_in_short);
+    tcase_add_test(tests, each_warning_names_the_source);
     tcase_add_test(tests, the_environment_is_searched);
     tcase_add_test(tests, text_goes_in_and_out);
     tcase_add_test(tests, text_errors_are_told_apart);
