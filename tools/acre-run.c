@@ -74,8 +74,22 @@ static char *library_beside(void)
     return found;
 }
 
-/* The absolute path of libacre.so. Says what is wrong and exits if there is none. */
-static char *find_library(void)
+/* Reads what the library is. Says so and exits if it is another one than acre. */
+static void examine_library(const char *library, struct elf_facts *facts)
+{
+    int fd = open(library, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        err(STATUS_FAILED, "%s", library);
+    if (!elf_read(fd, facts))
+        errx(STATUS_FAILED, "%s is not a shared library", library);
+    if (!facts->is_acre)
+        errx(STATUS_FAILED, "%s is not acre: it has no function acre_version", library);
+    close(fd);
+}
+
+/* The path of libacre.so: the one that the user has chosen, or else the first one found. Says what
+ * is wrong and exits if there is none. */
+static char *locate_library(void)
 {
     const char *chosen = getenv(LIBRARY_VARIABLE);
     if (chosen != NULL && *chosen != '\0') {
@@ -95,15 +109,13 @@ static char *find_library(void)
     return library;
 }
 
-/* Reads the library's ELF header. */
-static void examine_library(const char *library, struct elf_facts *facts)
+/* The absolute path of libacre.so, and what it is. Says what is wrong and exits if none is found.
+ */
+static char *find_library(struct elf_facts *facts)
 {
-    int fd = open(library, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        err(STATUS_FAILED, "%s", library);
-    if (!elf_read(fd, facts))
-        errx(STATUS_FAILED, "%s is not a shared library", library);
-    close(fd);
+    char *library = locate_library();
+    examine_library(library, facts);
+    return library;
 }
 
 /* Sets a variable to two texts joined by a separator, or to one if the other is empty or NULL. */
@@ -139,19 +151,42 @@ static void preload(const char *library)
     set_joined("LD_PRELOAD", library, ':', getenv("LD_PRELOAD"));
 }
 
-/* Lets the library that would be used print its table of options. */
-static void print_options(void)
+/* A function of the library that would be used, loaded into this process. */
+static void *library_function(const char *name)
 {
-    char *library = find_library();
-    unsetenv(OPTIONS_VARIABLE); /* nothing but the table is wanted */
+    struct elf_facts facts;
+    char *library = find_library(&facts);
+    char *options = getenv(OPTIONS_VARIABLE);
+    options = options != NULL ? strdup(options) : NULL;
+    unsetenv(OPTIONS_VARIABLE); /* they are for the command's copy */
     void *handle = dlopen(library, RTLD_NOW | RTLD_LOCAL);
     if (handle == NULL)
         errx(STATUS_FAILED, "%s", dlerror());
-    void (*print)(int) = (void (*)(int))dlsym(handle, "acre_options_print");
-    if (print == NULL)
+    if (options != NULL && setenv(OPTIONS_VARIABLE, options, 1) != 0)
+        err(STATUS_FAILED, NULL);
+    void *function = dlsym(handle, name);
+    if (function == NULL)
         errx(STATUS_FAILED, "%s is of another version than this program: %s", library, dlerror());
-    print(STDOUT_FILENO);
+    free(options);
     free(library);
+    return function;
+}
+
+/* Lets the library print its table of options. */
+static void print_options(void)
+{
+    ((void (*)(int))library_function("acre_options_print"))(STDOUT_FILENO);
+}
+
+/* Adds options of the command line. Exits if there is a mistake in them, which the library tells.
+ */
+static void add_given_options(const char *list)
+{
+    int (*parse)(const char *, const char *) =
+        (int (*)(const char *, const char *))library_function("acre_options_parse");
+    if (parse(list, "--options") != 0)
+        exit(STATUS_FAILED);
+    add_options(list);
 }
 
 /* Acts on the options of the command line. Returns the index of COMMAND. */
@@ -169,7 +204,7 @@ static int read_command_line(int argc, char **argv)
             add_options("stats:exit");
             break;
         case 'o':
-            add_options(optarg);
+            add_given_options(optarg);
             break;
         case 'l':
             print_options();
@@ -196,9 +231,8 @@ static int read_command_line(int argc, char **argv)
 int main(int argc, char **argv)
 {
     char **command = argv + read_command_line(argc, argv);
-    char *library = find_library();
     struct elf_facts facts;
-    examine_library(library, &facts);
+    char *library = find_library(&facts);
     char *path = command_find(command[0]);
     command_check(path, library, &facts);
     preload(library);

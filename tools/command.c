@@ -196,6 +196,14 @@ void command_check(const char *path, const char *library, const struct elf_facts
             refuse(path, program,
                    "runs on the C library musl: acre, which is for the GNU C library, cannot be "
                    "preloaded into it");
+        if (found.sanitizer != NULL) {
+            char reason[REASON_TEXT];
+            snprintf(reason, sizeof reason,
+                     "is built with %s: that has an allocator of its own, which acre cannot "
+                     "replace",
+                     found.sanitizer);
+            refuse(path, program, reason);
+        }
     }
     if (fd >= 0)
         close(fd);

@@ -1,6 +1,6 @@
 /*
- * What acre-run needs to know of an ELF file: for which machine it is, and whether the dynamic
- * linker starts it.
+ * What acre-run needs to know of an ELF file: for which machine it is, whether the dynamic linker
+ * starts it, and what it is made of.
  */
 #ifndef ACRE_TOOLS_ELF_H
 #define ACRE_TOOLS_ELF_H
@@ -9,13 +9,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* From has_interpreter on: only known where class and data are those of this program, else as a
+ * program has it that can be preloaded. */
 struct elf_facts {
-    unsigned char class;  /* ELFCLASS32 or ELFCLASS64 */
-    unsigned char data;   /* byte order: ELFDATA2LSB or ELFDATA2MSB */
-    uint16_t machine;     /* EM_X86_64 and so on */
-    bool has_interpreter; /* names a dynamic linker; only known, else true, where class and data are
-                             those of this program */
-    bool is_of_musl;      /* names that of the C library musl; only known, else false, likewise */
+    unsigned char class;   /* ELFCLASS32 or ELFCLASS64 */
+    unsigned char data;    /* byte order: ELFDATA2LSB or ELFDATA2MSB */
+    uint16_t machine;      /* EM_X86_64 and so on */
+    bool has_interpreter;  /* names a dynamic linker */
+    bool is_of_musl;       /* names that of the C library musl */
+    bool is_acre;          /* exports acre_version */
+    const char *sanitizer; /* one that it contains or needs, and that replaces malloc:
+                              "AddressSanitizer", "a sanitizer"; NULL: none */
 };
 
 /* Reads the facts from a file. False if it is no ELF file. */

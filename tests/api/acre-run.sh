@@ -71,7 +71,20 @@ options() {
     equal "options, untouched" "$(ACRE_OPTIONS=decay:1 seen ACRE_OPTIONS)" "decay:1"
     equal "options with --stats" \
         "$(ACRE_OPTIONS=stats:off seen ACRE_OPTIONS --stats 2>/dev/null)" "stats:off,stats:exit"
-    ends 0 'ACRE_OPTIONS: unknown option "colour"' "$acre_run" --options colour:red true
+    ACRE_OPTIONS=colour:red ends 0 'ACRE_OPTIONS: unknown option "colour"' "$acre_run" true
+
+    # A mistake on the command line is one of acre-run, once, and the command does not start.
+    ends 125 '--options: unknown option "colour"' "$acre_run" --options colour:red echo started
+    equal "standard output after a wrong option" "$(cat "$directory/output")" ""
+    equal "lines about a wrong option" "$(wc -l <"$directory/errors")" 1
+    ends 125 '--options: "decay=5" must be written "decay:5"' "$acre_run" \
+        --options stats:exit,decay=5 true
+    equal "lines about an equals sign" "$(wc -l <"$directory/errors")" 1
+    ends 125 "--options: large_stock has no value" "$acre_run" --options abort:0 \
+        --options large_stock: true
+    ends 0 "" "$acre_run" --options " decay : 5, large_stock:1k" true
+    ACRE_OPTIONS=stats:exit ends 125 "--options: decay cannot be" "$acre_run" \
+        "$acre_run" --options decay:x true
 
     ends 0 "arenas" "$acre_run" --stats echo hello
     equal "standard output with --stats" "$(cat "$directory/output")" "hello"
@@ -197,6 +210,47 @@ other_libcs() {
     ends 0 "" "$acre_run" "$directory/same-libc"
 }
 
+# ends_sanitized NAME COMPILER FLAGS: a program that is built so is refused, and NAME named; stripped,
+# and as an interpreter, too.
+ends_sanitized() {
+    name=$1
+    shift
+    if ! "$@" -o "$directory/sanitized" "$directory/main.c" 2>/dev/null; then
+        skip "$*: the compiler cannot link such a program"
+        return
+    fi
+    ends 126 "$directory/sanitized is built with $name:" "$acre_run" "$directory/sanitized"
+    equal "lines about $*" "$(wc -l <"$directory/errors")" 1
+    strip "$directory/sanitized"
+    ends 126 "$directory/sanitized is built with $name:" "$acre_run" "$directory/sanitized"
+    printf '#!%s\n' "$directory/sanitized" >"$directory/sanitized-script"
+    chmod +x "$directory/sanitized-script"
+    ends 126 "its interpreter $directory/sanitized is built with $name:" \
+        "$acre_run" "$directory/sanitized-script"
+}
+
+# What gcc needs as a library and clang links in, and the other way round. UndefinedBehaviorSanitizer
+# replaces no malloc.
+sanitizers() {
+    for flag in address:AddressSanitizer thread:ThreadSanitizer leak:LeakSanitizer; do
+        ends_sanitized ${flag#*:} gcc -fsanitize=${flag%:*}
+        ends_sanitized ${flag#*:} clang -fsanitize=${flag%:*}
+    done
+    ends_sanitized MemorySanitizer clang -fsanitize=memory
+    ends_sanitized AddressSanitizer clang -fsanitize=address -shared-libasan
+    ends_sanitized ThreadSanitizer clang -fsanitize=thread -shared-libsan
+    ends_sanitized "a sanitizer" gcc -fsanitize=address -static-libasan
+    ends_sanitized "a sanitizer" gcc -fsanitize=thread -static-libtsan
+    for compiler in gcc clang; do
+        if $compiler -fsanitize=undefined -o "$directory/undefined" "$directory/main.c" \
+            2>/dev/null; then
+            ends 0 "" "$acre_run" "$directory/undefined"
+        else
+            skip "$compiler -fsanitize=undefined: the compiler cannot link such a program"
+        fi
+    done
+}
+
 # Bytes of the ELF header: 4 is the class, 18 the machine; 243 is RISC-V.
 other_machines() {
     cp "$(command -v id)" "$directory/narrow"
@@ -222,6 +276,10 @@ libraries() {
     ACRE_LIBRARY=/nonexistent.so ends 125 "ACRE_LIBRARY is /nonexistent.so: No such file" \
         "$acre_run" true
     ACRE_LIBRARY=$directory/main.c ends 125 "is not a shared library" "$acre_run" true
+    libm=$(LD_PRELOAD=libm.so.6 grep -om1 '/.*libm.so.6' /proc/self/maps)
+    ACRE_LIBRARY=$libm ends 125 "$(realpath "$libm") is not acre" "$acre_run" true
+    ACRE_LIBRARY=$libm ends 125 "is not acre" "$acre_run" --help-options
+    ACRE_LIBRARY=$libm ends 125 "is not acre" "$acre_run" --options decay:5 true
     ACRE_LIBRARY="$directory/with space/libacre.so" \
         ends 125 "which LD_PRELOAD cannot express" "$acre_run" true
 
@@ -245,6 +303,7 @@ set_ids
 capabilities
 static_programs
 other_libcs
+sanitizers
 other_machines
 libraries
 
