@@ -3,17 +3,13 @@
 #define ACRE_TESTS_UNIT_VM_FLAGS_H
 
 #include "test.h"
+#include "os.h"
 
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
-
-/* True if the system knows transparent huge pages. */
-static inline bool huge_pages_are_supported(void)
-{
-    return access("/sys/kernel/mm/transparent_hugepage", F_OK) == 0;
-}
 
 /* True if the VmFlags line of the mapping that p lies in has the flag, such as " hg". */
 static inline bool has_vm_flag(const void *p, const char *flag)
@@ -31,6 +27,20 @@ static inline bool has_vm_flag(const void *p, const char *flag)
     }
     fclose(smaps);
     return found;
+}
+
+/* True if the system knows transparent huge pages: a mapping that asks for them shows it. (/sys,
+ * which tells as well, may not be mounted.) */
+static inline bool huge_pages_are_supported(void)
+{
+    size_t size = 3 * os_page_size();
+    char *whole = os_reserve(size); /* with neighbours, so that it is a mapping of its own */
+    ck_assert_ptr_nonnull(whole);
+    char *page = whole + os_page_size();
+    ck_assert(os_open(page, os_page_size()));
+    bool supported = madvise(page, os_page_size(), MADV_HUGEPAGE) == 0 && has_vm_flag(page, " hg");
+    ck_assert(os_unmap(whole, size));
+    return supported;
 }
 
 #endif
