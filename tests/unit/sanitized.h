@@ -5,6 +5,8 @@
 #ifndef ACRE_TESTS_UNIT_SANITIZED_H
 #define ACRE_TESTS_UNIT_SANITIZED_H
 
+#include "test.h"
+
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZED 1
 #elif defined(__has_feature)
@@ -12,5 +14,11 @@
 #define SANITIZED 1
 #endif
 #endif
+
+/* In place of adding the tests of the system's limits. */
+static inline void sanitized_skipped(const char *suite)
+{
+    test_skipped(suite, "limits of the system", "a sanitizer's runtime dies of them");
+}
 
 #endif

@@ -1,11 +1,19 @@
 /*
  * What the unit tests share: the suite of each module, which its test_<module>.c defines and main.c
- * runs.
+ * runs, and how a suite says that it cannot run some of its tests.
  */
 #ifndef ACRE_TESTS_UNIT_TEST_H
 #define ACRE_TESTS_UNIT_TEST_H
 
 #include <check.h>
+#include <stdio.h>
+
+/* Says that tests of a suite are left out, and why: Check itself has no word for it. */
+static inline void test_skipped(const char *suite, const char *tests, const char *reason)
+{
+    printf("skipped: %s: %s: %s\n", suite, tests, reason);
+    fflush(stdout); /* or the processes of the tests would print it, too */
+}
 
 Suite *alloc_suite(void);
 Suite *alloc_steps_suite(void);

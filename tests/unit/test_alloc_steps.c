@@ -126,6 +126,7 @@ static void add_step_tests(TCase *tests)
 static void add_step_tests(TCase *tests)
 {
     (void)tests;
+    step_skipped("alloc_steps");
 }
 
 #endif

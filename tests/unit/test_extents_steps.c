@@ -210,6 +210,7 @@ static void add_step_tests(TCase *tests)
 static void add_step_tests(TCase *tests)
 {
     (void)tests;
+    step_skipped("extents_steps");
 }
 
 #endif

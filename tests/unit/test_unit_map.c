@@ -225,6 +225,8 @@ Suite *unit_map_suite(void)
     tcase_add_test(tests, a_heap_with_its_own_table_is_never_covered);
 #ifndef SANITIZED
     tcase_add_test(tests, a_region_that_cannot_be_reserved_has_no_map);
+#else
+    sanitized_skipped("unit_map");
 #endif
     tcase_add_test(tests, what_is_given_up_is_not_covered_later);
     tcase_add_test(tests, what_a_lost_thread_had_begun_is_done_again);
