@@ -14,17 +14,23 @@
 #include <stdio.h>
 #include <unistd.h>
 
+/* The blocks in slabs that the program does not hold. */
+static size_t count_free(const struct acre_stats *stats)
+{
+    size_t blocks = 0;
+    for (size_t class = 0; class < stats->class_count; class ++)
+        blocks += stats->classes[class].blocks - stats->classes[class].live_blocks;
+    return blocks;
+}
+
 EXPORT struct mallinfo2 mallinfo2(void)
 {
     struct acre_stats stats;
     stats_collect(&stats);
-    size_t blocks = 0;
-    for (size_t class = 0; class < stats.class_count; class ++)
-        blocks += stats.classes[class].blocks;
     size_t heap_bytes = stats.heap_in_slabs + stats.heap_free_dirty;
     return (struct mallinfo2){
         .arena = heap_bytes,
-        .ordblks = blocks - stats.small_blocks,
+        .ordblks = count_free(&stats),
         .hblks = stats.large_blocks,
         .hblkhd = stats.large_live,
         .uordblks = stats.small_live,
@@ -79,7 +85,7 @@ static void put_totals(FILE *stream, const struct acre_stats *stats)
     struct out out;
     size_t heap_bytes = stats->heap_in_slabs + stats->heap_free_dirty;
     out_to_memory(&out, text, sizeof(text));
-    out_format(&out, "<total type=\"rest\" count=\"%zu\" size=\"%zu\"/>\n", stats->small_blocks,
+    out_format(&out, "<total type=\"rest\" count=\"%zu\" size=\"%zu\"/>\n", count_free(stats),
                heap_bytes - stats->small_live);
     out_format(&out, "<total type=\"mmap\" count=\"%zu\" size=\"%zu\"/>\n", stats->large_blocks,
                stats->large_live);
@@ -137,7 +143,7 @@ static void set_number(const char *key, long value)
 EXPORT int mallopt(int parameter, int value)
 {
     enum { CHECK_ACTION_ABORTS = 2 }; /* mallopt(3): bit 1 of M_CHECK_ACTION */
-    if (parameter == M_TRIM_THRESHOLD && value >= 0)
+    if (parameter == M_TRIM_THRESHOLD)
         set_number("dirty_limit", value);
     else if (parameter == M_CHECK_ACTION)
         set_number("abort", (value & CHECK_ACTION_ABORTS) != 0);
