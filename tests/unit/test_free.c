@@ -281,6 +281,26 @@ START_TEST(a_block_of_a_released_slab_was_freed_before)
 }
 END_TEST
 
+/* No block starts at a misaligned address, so it was none that was freed before. */
+START_TEST(a_misaligned_pointer_into_released_units_is_foreign)
+{
+    static const size_t offsets[] = {1, 8, 15, 4096 + 8, (1 << 20) - 1};
+    struct capture capture;
+    char line[128];
+
+    block = alloc_block(1 << 20);
+    free_block(block);
+    for (size_t i = 0; i < sizeof(offsets) / sizeof(offsets[0]); i++) {
+        wild = block + offsets[i];
+        snprintf(line, sizeof(line),
+                 "acre: foreign pointer: free(%p): not a block of this allocator\n", (void *)wild);
+        capture_child(&capture, _i == 0 ? free_wild : free_wild_in_thread, NULL);
+        ck_assert_str_eq(capture.text, line);
+        check_aborted(&capture);
+    }
+}
+END_TEST
+
 /* ---- Going on after a misuse ---- */
 
 static void misuse_and_go_on(void *unused)
@@ -421,6 +441,7 @@ Suite *free_suite(void)
     tcase_add_loop_test(tests, a_misuse_is_named, 0, CASES * KINDS);
     tcase_add_loop_test(tests, a_wild_pointer_is_foreign, 0, 2);
     tcase_add_test(tests, a_block_of_a_released_slab_was_freed_before);
+    tcase_add_loop_test(tests, a_misaligned_pointer_into_released_units_is_foreign, 0, 2);
     tcase_add_loop_test(tests, without_abort_a_misuse_changes_nothing, 0, KINDS);
     tcase_add_loop_test(tests, frees_leave_errno_alone, 0, KINDS);
     tcase_add_test(tests, the_first_call_of_a_thread_may_free_null);

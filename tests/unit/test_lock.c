@@ -10,7 +10,9 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
 
 static struct lock lock = {.rank = LOCK_RANK_HEAP};
 static struct lock second = {.rank = LOCK_RANK_LARGE};
@@ -64,6 +66,72 @@ START_TEST(others_wait_for_a_held_lock)
     ck_assert(view.held);
     ck_assert(!view.orphaned);
     ck_assert(!lock_is_held(&lock));
+}
+END_TEST
+
+/* One of several threads that wait for the lock. */
+struct waiter {
+    pthread_t thread;
+    pid_t id;          /* atomic: its thread id, once it is about to take the lock */
+    bool tells_others; /* holding the lock, it knows that others may sleep */
+};
+
+static void *wait_and_take(void *argument)
+{
+    struct waiter *waiter = argument;
+
+    __atomic_store_n(&waiter->id, (pid_t)syscall(SYS_gettid), __ATOMIC_RELEASE);
+    lock_acquire(&lock);
+    waiter->tells_others = (__atomic_load_n(&lock.word, __ATOMIC_RELAXED) & 1) != 0;
+    lock_release(&lock);
+    return NULL;
+}
+
+/* The state letter of a thread of this process, as proc(5) has it. */
+static char state_of_thread(pid_t id)
+{
+    char path[64], text[256] = "";
+
+    snprintf(path, sizeof(path), "/proc/self/task/%d/stat", (int)id);
+    FILE *file = fopen(path, "re");
+    ck_assert_ptr_nonnull(file);
+    ck_assert_ptr_nonnull(fgets(text, sizeof(text), file));
+    fclose(file);
+    const char *name_end = strrchr(text, ')');
+    return name_end != NULL ? name_end[2] : '?';
+}
+
+/* Until the thread sleeps at several looks in a row: for the lock then, not for a moment in a
+ * sanitizer's runtime. */
+static void wait_until_asleep(const struct waiter *waiter)
+{
+    enum { LOOKS = 10 };
+    pid_t id;
+
+    while ((id = __atomic_load_n(&waiter->id, __ATOMIC_ACQUIRE)) == 0)
+        sched_yield();
+    for (int asleep = 0; asleep < LOOKS; sched_yield())
+        asleep = state_of_thread(id) == 'S' ? asleep + 1 : 0;
+}
+
+/* A release wakes one thread. That one cannot know whether others sleep, so its release has to
+ * wake the next one: else that one sleeps until it looks again by itself. */
+START_TEST(who_has_slept_wakes_the_next)
+{
+    enum { WAITERS = 3 };
+    struct waiter waiters[WAITERS] = {{.id = 0}};
+
+    lock_acquire(&lock);
+    for (int i = 0; i < WAITERS; i++) {
+        ck_assert_int_eq(pthread_create(&waiters[i].thread, NULL, wait_and_take, &waiters[i]), 0);
+        wait_until_asleep(&waiters[i]);
+    }
+    lock_release(&lock);
+    for (int i = 0; i < WAITERS; i++) {
+        ck_assert_int_eq(pthread_join(waiters[i].thread, NULL), 0);
+        ck_assert_msg(waiters[i].tells_others, "waiter %d of %d", i, WAITERS);
+    }
+    ck_assert_uint_eq(lock.word, 0);
 }
 END_TEST
 
@@ -206,6 +274,7 @@ Suite *lock_suite(void)
 
     tcase_add_test(tests, a_lock_knows_its_holder);
     tcase_add_test(tests, others_wait_for_a_held_lock);
+    tcase_add_test(tests, who_has_slept_wakes_the_next);
     tcase_add_test(tests, a_counter_under_contention_is_exact);
     tcase_add_test(tests, ranks_may_be_taken_upwards);
     tcase_add_loop_test(tests, who_waits_for_itself_is_ended, 0,

@@ -105,6 +105,44 @@ START_TEST(slabs_that_were_purged_whole_are_released)
 }
 END_TEST
 
+/* The current slab has PURGED blocks alone: no FREE one says that it is to be listed. */
+START_TEST(a_current_slab_that_was_purged_is_not_lost)
+{
+    char *kept = NULL;
+
+    begin_bin(PURGE_SIZE);
+    ck_assert(bin_make_slab(&bin, &set));
+    struct slab *slab = bin.slab;
+    while (bin.window != 0 || bin_open_window(&bin)) {
+        char *block = take();
+        if (kept == NULL)
+            kept = block;
+        else
+            ck_assert(free_remotely(block));
+    }
+    remote_purge(&set);
+    remote_collect(&set);
+    /* what shares a page with the kept block is REMOTE, and FREE now */
+    while (slab->summary != 0 && bin_open_window(&bin))
+        while (bin.window != 0)
+            take();
+    ck_assert_ptr_eq(bin.slab, slab);
+    ck_assert(slab->purged && slab->summary == 0);
+    ck_assert_uint_eq(states_count(slab->states, slab->count, BLOCK_FREE), 0);
+    size_t purged = states_count(slab->states, slab->count, BLOCK_PURGED), found = 0;
+    ck_assert_uint_gt(purged, 0);
+
+    bin_leave_slab(&bin, &set);
+    ck_assert(bin_is_valid(&bin) && slab->listed);
+    ck_assert(bin_next_slab(&bin));
+    ck_assert_ptr_eq(bin.slab, slab);
+    for (; bin.window != 0 || bin_open_window(&bin); found++)
+        take();
+    ck_assert_uint_eq(found, purged);
+    ck_assert_uint_eq(states_count(slab->states, slab->count, BLOCK_LIVE), slab->count);
+}
+END_TEST
+
 START_TEST(only_pending_slabs_are_purged)
 {
     hold_blocks();
@@ -292,6 +330,86 @@ START_TEST(no_block_is_purged_in_its_next_life)
 }
 END_TEST
 
+/*
+ * The owner that collects and the thread that purges each store a word and load the other's, as in
+ * the litmus test "store buffering" (Sewell et al., "x86-TSO", 2010, 2.1): without the fence in
+ * remote_begin both may load the old value, and a block changes that only the owner may change.
+ * The owner stores to lines that are in no cache first: its next store waits for these, and a load
+ * that is not fenced does not.
+ */
+enum {
+    LITMUS_ROUNDS = 2000000, /* at most, where the two seldom run at once */
+    LITMUS_PURGES = 300000,
+    LITMUS_LOOKS = 1000, /* at the block's state: longer than a purge takes */
+    LITMUS_PAUSES = 64,
+    LITMUS_STORES = 16,
+    LITMUS_BYTES = 32 << 20,
+};
+
+static void pause_at_random(struct random *random)
+{
+    for (uint64_t left = random_below(random, LITMUS_PAUSES); left != 0; left--)
+        __asm__ volatile("" ::: "memory");
+}
+
+static size_t purges; /* relaxed */
+
+static void *purge_in_turn(void *unused)
+{
+    struct random random = random_begin();
+
+    while (!__atomic_load_n(&done, __ATOMIC_ACQUIRE)) {
+        if (remote_purge(&set) != 0)
+            __atomic_fetch_add(&purges, 1, __ATOMIC_RELAXED);
+        pause_at_random(&random);
+    }
+    return unused;
+}
+
+/* True if the state changes while its owner collects, with `buffered` stores before. */
+static bool changes_beside_collection(uint8_t *state, char *const *buffered)
+{
+    bool changed = false;
+
+    state_set(state, BLOCK_REMOTE);
+    for (int i = 0; i < LITMUS_STORES; i++)
+        __atomic_store_n(buffered[i], 1, __ATOMIC_RELAXED);
+    remote_begin(&set);
+    uint8_t first = state_get(state);
+    for (int look = 0; look < LITMUS_LOOKS && !changed; look++)
+        changed = state_get(state) != first;
+    remote_end(&set);
+    return changed;
+}
+
+START_TEST(collecting_and_purging_exclude_each_other)
+{
+    struct random random = random_begin();
+    char *lines = malloc(LITMUS_BYTES), *buffered[LITMUS_STORES];
+    bool changed = false;
+    pthread_t purger;
+
+    begin_bin(os_page_size());
+    char *block = take();
+    ck_assert_ptr_nonnull(lines);
+    memset(lines, 1, LITMUS_BYTES);
+    ck_assert(free_remotely(block)); /* its bits stay set */
+    ck_assert_int_eq(pthread_create(&purger, NULL, purge_in_turn, NULL), 0);
+    for (int round = 0; round < LITMUS_ROUNDS && !changed; round++) {
+        for (int i = 0; i < LITMUS_STORES; i++)
+            buffered[i] = &lines[random_below(&random, LITMUS_BYTES)];
+        pause_at_random(&random);
+        changed = changes_beside_collection(state_of(block), buffered);
+        if (__atomic_load_n(&purges, __ATOMIC_RELAXED) >= LITMUS_PURGES)
+            break;
+    }
+    __atomic_store_n(&done, true, __ATOMIC_RELEASE);
+    ck_assert_int_eq(pthread_join(purger, NULL), 0);
+    free(lines);
+    ck_assert_msg(!changed, "purged while its owner collects; seed %" PRIu64, random.seed);
+}
+END_TEST
+
 #ifdef CAN_STEP
 
 enum outcome { PASSED, PURGED_OVER, ENDED }; /* of a child */
@@ -370,12 +488,14 @@ Suite *remote_purge_suite(void)
     tcase_add_checked_fixture(tests, begin, NULL);
     tcase_add_loop_test(tests, what_is_not_collected_loses_its_pages, 0, 10);
     tcase_add_test(tests, slabs_that_were_purged_whole_are_released);
+    tcase_add_test(tests, a_current_slab_that_was_purged_is_not_lost);
     tcase_add_test(tests, only_pending_slabs_are_purged);
     tcase_add_test(tests, an_owner_that_collects_is_left_alone);
     tcase_add_test(tests, the_owner_waits_for_who_purges);
     tcase_add_test(tests, a_tick_purges_what_was_pending_at_the_last);
     tcase_add_test(tests, purging_beside_an_owner_touches_no_live_block);
     tcase_add_test(tests, no_block_is_purged_in_its_next_life);
+    tcase_add_test(tests, collecting_and_purging_exclude_each_other);
     add_step_tests(tests);
     suite_add_tcase(suite, tests);
     return suite;
