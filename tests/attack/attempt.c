@@ -1,0 +1,103 @@
+/* One attempt: see attempt.h. */
+#include "attempt.h"
+
+#include "check.h"
+#include "choose.h"
+#include "ground.h"
+#include "play.h"
+#include "program.h"
+#include "reports.h"
+#include "threads.h"
+
+#include <acre/acre.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+enum {
+    FIRST_ERROR = 1,    /* exit status: something was found */
+    HANG_SECONDS = 120, /* a sequence that takes so long hangs */
+    STATUS_FAILED = 2,
+};
+
+struct attempt *attempt;
+
+void attempt_found(enum finding finding, const char *format, ...)
+{
+    va_list list;
+    va_start(list, format);
+    vsnprintf(attempt->text, FINDING_TEXT, format, list);
+    va_end(list);
+    attempt->finding = finding;
+    _exit(FIRST_ERROR);
+}
+
+void attempt_failed(const char *what)
+{
+    static const char text[] = "search: failed: ";
+    ssize_t written = write(STDOUT_FILENO, text, sizeof(text) - 1);
+    written += write(STDOUT_FILENO, what, strlen(what));
+    written += write(STDOUT_FILENO, "\n", 1);
+    _exit(written > 0 ? STATUS_FAILED : STATUS_FAILED + 1);
+}
+
+/* Sets the options of "key:value,key:value". */
+static void set_options(const char *list)
+{
+    char text[128], *rest = text, *item;
+    snprintf(text, sizeof(text), "%s", list);
+    while ((item = strsep(&rest, ",")) != NULL && *item != '\0') {
+        char *value = strchr(item, ':');
+        *value++ = '\0';
+        if (acre_option_set(item, value) != 0)
+            attempt_failed("an option is not known");
+    }
+}
+
+static void limit_address_space(size_t bytes)
+{
+    struct rlimit limit = {bytes, bytes}, no_core = {0, 0};
+    setrlimit(RLIMIT_CORE, &no_core);
+    if (bytes != 0 && setrlimit(RLIMIT_AS, &limit) != 0)
+        attempt_failed("setrlimit");
+}
+
+static void play(struct step *step)
+{
+    if (!play_is_possible(step))
+        return;
+    program_step(step);
+    play_step(step);
+    check_between_steps();
+}
+
+static void play_all(void)
+{
+    unsigned steps = attempt->mode == MODE_CHOOSE ? choose_temper() : attempt->count;
+    threads_begin();
+    program_begin();
+    for (attempt->playing = 0; attempt->playing < steps; attempt->playing++) {
+        unsigned number = attempt->playing;
+        if (attempt->mode == MODE_CHOOSE) {
+            attempt->steps[number] = choose_step(number);
+            attempt->count = number + 1;
+        }
+        play(&attempt->steps[number]);
+    }
+}
+
+void attempt_play(void)
+{
+    alarm(HANG_SECONDS);
+    reports_begin();
+    set_options("abort:0");
+    set_options(attempt->set->options);
+    limit_address_space(attempt->set->address_space);
+    play_all();
+    check_all();
+    play_free_rest();
+    check_nothing_lost();
+    _exit(0);
+}

@@ -1,0 +1,131 @@
+/* What must hold: see check.h. */
+#include "check.h"
+
+#include "attempt.h"
+#include "ground.h"
+#include "libc_blocks.h"
+#include "reports.h"
+#include "threads.h"
+
+#include <acre/acre.h>
+#include <malloc.h>
+
+enum {
+    BLOCKS_BETWEEN_STEPS = 64, /* more live ones are looked at in turn */
+    FIGURES_EVERY = 4,         /* steps */
+    STRUCTURES_EVERY = 8,
+    GONE_LOOKED_AT = 64, /* of the blocks made last */
+};
+
+/* The library's check of all its structures, in debug builds. Other threads must be quiet. */
+int acre_debug_validate(void) __attribute__((weak));
+
+void check_block(const struct block *block)
+{
+    size_t usable = malloc_usable_size(block->start);
+    if (usable != block->usable)
+        attempt_found(FOUND_SIZE, "block %p of %zu usable bytes has %zu", (void *)block->start,
+                      block->usable, usable);
+    if (!model_is_intact(block, block->start, block->usable))
+        attempt_found(FOUND_CONTENTS, "block %p of %zu bytes has changed", (void *)block->start,
+                      block->usable);
+}
+
+static struct acre_stats stats_now(void)
+{
+    struct acre_stats stats;
+    acre_stats(&stats, sizeof(stats));
+    return stats;
+}
+
+static void check_figures(void)
+{
+    struct model_totals held = model_totals(), theirs = libc_blocks_totals();
+    struct acre_stats stats = stats_now();
+    size_t in_classes = 0;
+    size_t blocks = held.blocks + theirs.blocks, bytes = held.bytes + theirs.bytes;
+    for (size_t i = 0; i < stats.class_count; i++)
+        in_classes += stats.classes[i].live_blocks * stats.classes[i].block_size;
+    if (stats.small_blocks + stats.large_blocks != blocks || stats.live != bytes)
+        attempt_found(FOUND_FIGURES, "%zu + %zu blocks of %zu bytes, the program has %zu of %zu",
+                      stats.small_blocks, stats.large_blocks, stats.live, blocks, bytes);
+    if (in_classes != stats.small_live || stats.live != stats.small_live + stats.large_live)
+        attempt_found(FOUND_FIGURES, "%zu bytes live, %zu TINY and SMALL, %zu in classes",
+                      stats.live, stats.small_live, in_classes);
+}
+
+static bool has_background_thread(void)
+{
+    char value[8];
+    return acre_option_get("background_thread", value, sizeof(value)) == 0 && value[0] == '1';
+}
+
+/* The background thread is never quiet for sure. */
+static void check_structures(void)
+{
+    if (acre_debug_validate != NULL && !has_background_thread() && !acre_debug_validate())
+        attempt_found(FOUND_INVALID, "acre_debug_validate");
+}
+
+/* Notes which of the blocks made last have lost their memory, or part of it. */
+static void note_gone(void)
+{
+    size_t count = model_block_count();
+    for (size_t i = count > GONE_LOOKED_AT ? count - GONE_LOOKED_AT : 0; i < count; i++) {
+        struct block *block = model_block(i);
+        if (!block->live && !block->gone)
+            block->gone = !ground_is_mapped(block->start, block->usable);
+    }
+}
+
+void check_between_steps(void)
+{
+    static size_t next;
+    size_t count = model_live_count();
+    size_t looked_at = count < BLOCKS_BETWEEN_STEPS ? count : BLOCKS_BETWEEN_STEPS;
+    for (size_t i = 0; i < looked_at; i++)
+        check_block(model_live(next++ % count));
+    if (attempt->playing % FIGURES_EVERY == 0)
+        check_figures();
+    if (attempt->playing % STRUCTURES_EVERY == 0)
+        check_structures();
+    note_gone();
+    reports_expect(0);
+}
+
+void check_all(void)
+{
+    for (size_t i = 0; i < model_live_count(); i++)
+        check_block(model_live(i));
+    check_figures();
+    check_structures();
+    reports_expect(0);
+}
+
+static void flush(void *unused)
+{
+    (void)unused;
+    acre_thread_flush();
+}
+
+/*
+ * A class keeps no more than its current slab in each arena that has a thread, and slabs with
+ * blocks of the C library's.
+ */
+void check_nothing_lost(void)
+{
+    for (unsigned i = 0; i < attempt->threads; i++)
+        threads_call(i, flush, NULL);
+    malloc_trim(0);
+    check_all();
+    struct acre_stats stats = stats_now();
+    size_t kept = stats.arenas - stats.arenas_pooled + libc_blocks_totals().blocks;
+    for (size_t i = 0; i < stats.class_count; i++)
+        if (stats.classes[i].slabs > kept)
+            attempt_found(FOUND_LOST, "%zu slabs of %zu bytes in %zu arenas, %zu of them pooled",
+                          stats.classes[i].slabs, stats.classes[i].block_size, stats.arenas,
+                          stats.arenas_pooled);
+    if (stats.large_stock != 0 || stats.heap_free_dirty != 0)
+        attempt_found(FOUND_LOST, "%zu bytes in the stock, %zu of units after malloc_trim",
+                      stats.large_stock, stats.heap_free_dirty);
+}

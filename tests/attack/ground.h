@@ -1,0 +1,36 @@
+/*
+ * The ground that the attacker stands on: the memory that the program had before acre mapped any,
+ * places in it for him to pass as blocks, and writes that stop where memory is not writable or is
+ * the program's own.
+ */
+#ifndef ACRE_TESTS_ATTACK_GROUND_H
+#define ACRE_TESTS_ATTACK_GROUND_H
+
+#include "step.h"
+
+/* In the driver, once, when it has mapped all that it will. */
+void ground_prepare(void);
+
+/* The address that offsets of a place of this kind count from. Not for places at blocks. */
+uintptr_t ground_base(enum place_kind kind);
+
+/* True if a byte of [start, end) was mapped before acre mapped any. */
+bool ground_is_own(uintptr_t start, uintptr_t end);
+
+/* True if all pages of [start, start + size) are mapped now. */
+bool ground_is_mapped(const char *start, size_t size);
+
+/*
+ * Writes `size` bytes, at most WRITE_MOST, of that value from `at` upwards, as far as memory is
+ * writable, not the program's own and not a block of the C library's. Returns the bytes written.
+ */
+size_t ground_write(char *at, size_t size, unsigned char byte);
+
+/*
+ * Remembers that the attacker has written there, so that what was known to be zero may not be.
+ * ground_is_dirtied says whether he has written any of [start, end).
+ */
+void ground_dirtied(uintptr_t start, uintptr_t end);
+bool ground_is_dirtied(uintptr_t start, uintptr_t end);
+
+#endif

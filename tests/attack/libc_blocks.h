@@ -1,0 +1,33 @@
+/*
+ * The blocks that the C library and the loader take: the thread-local storage of threads is in one
+ * each, and calloc is all that they call. They are live, though no step has made them, and the
+ * attacker leaves them alone.
+ */
+#ifndef ACRE_TESTS_ATTACK_LIBC_BLOCKS_H
+#define ACRE_TESTS_ATTACK_LIBC_BLOCKS_H
+
+#include "model.h"
+
+/* acre's calloc, under the name that the program's own has hidden. */
+extern void *(*libc_blocks_calloc)(size_t count, size_t size);
+
+/* In the driver, once. */
+void libc_blocks_prepare(void);
+
+/* What they are: so many, and so many usable bytes. */
+struct model_totals libc_blocks_totals(void);
+
+/* True if one of them starts there. */
+bool libc_blocks_starting(uintptr_t start);
+
+/* True if one of them has a byte of [start, end). */
+bool libc_blocks_overlapping(uintptr_t start, uintptr_t end);
+
+/* The end of what lies in front of them, of [start, end): `start` where they begin at once. */
+uintptr_t libc_blocks_bound(uintptr_t start, uintptr_t end);
+
+/* The place of the next one, for libc_blocks_gone, which says that it was freed. */
+unsigned libc_blocks_next(void);
+void libc_blocks_gone(unsigned place);
+
+#endif

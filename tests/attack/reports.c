@@ -1,0 +1,96 @@
+/* Reports: see reports.h. */
+#include "reports.h"
+
+#include "attempt.h"
+#include "ground.h"
+#include "model.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum {
+    BLOCK_ALIGNMENT = 16,
+    LINES = 4096, /* characters that are read of them */
+    PAGE = 4096,
+};
+
+static char lines[LINES];
+
+void reports_begin(void)
+{
+    int fd = memfd_create("reports", MFD_CLOEXEC);
+    if (fd < 0 || dup2(fd, STDERR_FILENO) != STDERR_FILENO)
+        attempt_failed("memfd_create");
+    close(fd);
+}
+
+/* Takes the lines since the last call into lines[], as far as they fit; returns their number. */
+static unsigned take_lines(void)
+{
+    off_t size = lseek(STDERR_FILENO, 0, SEEK_CUR);
+    unsigned count = 0;
+    lines[0] = '\0';
+    if (size == 0)
+        return 0;
+    for (off_t at = 0; at < size; at += LINES - 1) {
+        size_t bytes = size - at < LINES - 1 ? (size_t)(size - at) : LINES - 1;
+        if (pread(STDERR_FILENO, lines, bytes, at) != (ssize_t)bytes)
+            attempt_failed("pread");
+        lines[bytes] = '\0';
+        for (const char *next = lines; (next = strchr(next, '\n')) != NULL; next++)
+            count++;
+    }
+    if (lseek(STDERR_FILENO, 0, SEEK_SET) != 0 || ftruncate(STDERR_FILENO, 0) != 0)
+        attempt_failed("ftruncate");
+    return count;
+}
+
+void reports_expect(unsigned count)
+{
+    unsigned found = take_lines();
+    if (found < count)
+        attempt_found(FOUND_UNREPORTED, "%u reports, %u were due: %s", found, count, lines);
+    if (found > count)
+        attempt_found(FOUND_REPORTED, "%u reports, %u were due: %s", found, count, lines);
+}
+
+/* True if the report has these words. */
+static bool has(const char *words)
+{
+    return strstr(lines, words) != NULL;
+}
+
+/* True if the report says what is wrong with p, as far as the program can know. */
+static bool is_well_named(uintptr_t p)
+{
+    const struct block *inside = model_overlapping(p, p + 1);
+    bool aligned = p % BLOCK_ALIGNMENT == 0;
+    char block[80];
+    if (inside != NULL) {
+        snprintf(block, sizeof(block), "block %p of %zu bytes", (void *)inside->start,
+                 inside->usable);
+        return has(aligned ? "interior pointer: " : "misaligned pointer: ") && has(block);
+    }
+    if (p < PAGE || ground_is_own(p, p + 1))
+        return has("foreign pointer: ");
+    if (!aligned)
+        return has("misaligned pointer: ") || has("foreign pointer: ");
+    return has("double free: ") || has("interior pointer: ") || has("foreign pointer: ");
+}
+
+void reports_expect_misuse(const char *function, uintptr_t p)
+{
+    char call[64];
+    unsigned found = take_lines();
+    if (found == 0)
+        attempt_found(FOUND_UNREPORTED, "%s(%#lx) was not reported, and no live block starts there",
+                      function, p);
+    if (found > 1)
+        attempt_found(FOUND_REPORTED, "%s(%#lx) was reported %u times: %s", function, p, found,
+                      lines);
+    snprintf(call, sizeof(call), "%s(%#lx)", function, p);
+    if (!has(call) || !is_well_named(p))
+        attempt_found(FOUND_MISNAMED, "%s(%#lx) was reported as: %s", function, p, lines);
+}
