@@ -73,13 +73,13 @@ static void take(const struct step *step, char *start, size_t alignment)
     uintptr_t address = (uintptr_t)start;
     if (address % BLOCK_ALIGNMENT != 0 || address % alignment != 0)
         attempt_found(FOUND_MISALIGNED, "block %p is not aligned to %zu", (void *)start, alignment);
+    if (ground_is_own(address, address + step->size + 1))
+        attempt_found(FOUND_OUTSIDE, "block %p of %zu bytes is in the program's own memory",
+                      (void *)start, step->size);
     size_t usable = malloc_usable_size(start);
     if (usable < step->size || usable == 0)
         attempt_found(FOUND_SIZE, "block %p of %zu bytes has %zu usable ones", (void *)start,
                       step->size, usable);
-    if (ground_is_own(address, address + usable))
-        attempt_found(FOUND_OUTSIDE, "block %p of %zu bytes is in the program's own memory",
-                      (void *)start, usable);
     if (libc_blocks_overlapping(address, address + usable))
         attempt_found(FOUND_OVERLAP, "block %p of %zu bytes overlaps one of the C library's",
                       (void *)start, usable);

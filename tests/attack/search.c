@@ -6,11 +6,12 @@
  * one, two live blocks that overlap, a block that is lost or whose contents change, figures that
  * are not the program's, memory that stays for ever, a crash. attempt.h has all of it.
  *
- *   search [--seconds N | --count N] [--seed N] [--first N] [--set NAME]
+ *   search [--seconds N | --count N] [--seed N] [--first N] [--set NAME] [--brief]
  *
  * Each sequence runs in a process of its own, under each option set in turn or the one that is
  * named. A finding is printed with the seed and the sequence's number, made short, and written as a
- * C program; the same seed, --first and --set repeat it. The exit status is 1 if there was any.
+ * C program; the same seed, --first and --set repeat it. --brief ends at the first finding and
+ * leaves it as it is. The exit status is 1 if there was any.
  */
 #include "attempt.h"
 #include "ground.h"
@@ -78,6 +79,7 @@ static struct {
     uint64_t count, first; /* sequences: how many, and the first one's number */
     uint64_t seed;
     const struct option_set *set; /* NULL: each in turn */
+    bool brief;
 } wanted = {.count = SEQUENCES, .seed = 1};
 
 /* Prints without allocating: the driver must have no block of acre's. */
@@ -138,6 +140,8 @@ static void say_finding(bool repeated)
 static void report(void)
 {
     say_finding(true);
+    if (wanted.brief)
+        return;
     attempt->mode = MODE_REPLAY;
     bool repeated = shrink();
     attempt->mode = MODE_WRITE;
@@ -157,9 +161,13 @@ static void report(void)
 static void read_arguments(int count, char **arguments)
 {
     static const struct option options[] = {
-        {"seconds", required_argument, NULL, 's'}, {"count", required_argument, NULL, 'c'},
-        {"seed", required_argument, NULL, 'r'},    {"first", required_argument, NULL, 'f'},
-        {"set", required_argument, NULL, 'o'},     {NULL, 0, NULL, 0},
+        {"seconds", required_argument, NULL, 's'},
+        {"count", required_argument, NULL, 'c'},
+        {"seed", required_argument, NULL, 'r'},
+        {"first", required_argument, NULL, 'f'},
+        {"set", required_argument, NULL, 'o'},
+        {"brief", no_argument, NULL, 'b'},
+        {NULL, 0, NULL, 0},
     };
     int option;
     while ((option = getopt_long(count, arguments, "", options, NULL)) != -1) {
@@ -172,6 +180,8 @@ static void read_arguments(int count, char **arguments)
             wanted.seed = strtoull(optarg, NULL, 10);
         } else if (option == 'f') {
             wanted.first = strtoull(optarg, NULL, 10);
+        } else if (option == 'b') {
+            wanted.brief = true;
         } else if (option == 'o') {
             for (unsigned i = 0; i < SETS; i++)
                 if (strcmp(sets[i].name, optarg) == 0)
@@ -212,7 +222,7 @@ int main(int count, char **arguments)
     read_arguments(count, arguments);
     say("search: seed %llu, from sequence %llu on\n", (unsigned long long)wanted.seed,
         (unsigned long long)wanted.first);
-    while (played < wanted.count && findings < FINDINGS_MOST &&
+    while (played < wanted.count && findings < (wanted.brief ? 1 : FINDINGS_MOST) &&
            (wanted.seconds == 0 || time(NULL) - begin < (time_t)wanted.seconds)) {
         attempt->seed = wanted.seed;
         attempt->sequence = wanted.first + played;
