@@ -76,7 +76,7 @@ static void count_idle(struct arena *arena, size_t idle, size_t slabs)
 
 static void set_status(struct arena *arena, enum arena_status status)
 {
-    set_status_in(arena, status, lock_generation());
+    set_status_in(arena, status, fork_generation());
 }
 
 /* Takes an arena that is in nobody's hands for the calling thread. Needs the pool's lock. */
@@ -93,7 +93,7 @@ static void hold(struct arena *arena, enum arena_status status)
 
 void arena_forked(void)
 {
-    lock_keep_survivor(thread_held);
+    fork_keep_held(thread_held);
 }
 
 /* True if the arena is one of those in `held`, what the thread that forked held. */
@@ -118,10 +118,10 @@ static bool is_older_than(const struct arena *arena, uint32_t generation)
  */
 static void pool_rebuild(void)
 {
-    uint32_t generation = lock_generation();
+    uint32_t generation = fork_generation();
     void *held;
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
-    pool.complete = lock_find_survivor(&held);
+    pool.complete = fork_find_held(&held);
     list_init(&pool.list);
     pool.made = 0;
     pool.idle = pool.slabs = 0;
@@ -152,8 +152,8 @@ static void pool_lock(void)
 {
     void *held;
     bool lost = lock_acquire(&pool.lock);
-    if (UNLIKELY(lost || !pool.ready || pool.generation != lock_generation() ||
-                 (!pool.complete && lock_find_survivor(&held))))
+    if (UNLIKELY(lost || !pool.ready || pool.generation != fork_generation() ||
+                 (!pool.complete && fork_find_held(&held))))
         pool_rebuild();
 }
 
@@ -439,7 +439,7 @@ static void drain_pooled(struct arena *arena)
 
 void arena_count_pooled(struct arena *arena, size_t bytes)
 {
-    if (arena_status(arena) != ARENA_POOLED && is_older_than(arena, lock_generation())) {
+    if (arena_status(arena) != ARENA_POOLED && is_older_than(arena, fork_generation())) {
         /* in a child: it becomes known whose it is */
         pool_lock();
         pool_unlock();

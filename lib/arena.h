@@ -18,6 +18,7 @@
 #define ACRE_LIB_ARENA_H
 
 #include "base.h"
+#include "fork.h"
 #include "heap.h"
 #include "list.h"
 #include "lock.h"
@@ -151,7 +152,7 @@ static inline uint64_t arena_status_word(enum arena_status status, uint32_t gene
 static inline bool arena_is_owned(const struct arena *arena)
 {
     return __atomic_load_n(&arena->status, __ATOMIC_RELAXED) ==
-           arena_status_word(ARENA_OWNED, lock_generation());
+           arena_status_word(ARENA_OWNED, fork_generation());
 }
 
 /* To be called in the child of a fork, by the thread that forked: its arena stays its own. */

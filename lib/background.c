@@ -8,6 +8,7 @@
 #define _GNU_SOURCE 1
 #include "background.h"
 
+#include "fork.h"
 #include "lock.h"
 #include "os.h"
 
@@ -63,7 +64,7 @@ static bool work(void)
 
 static bool main_has_ended(void)
 {
-    return flag_load(&background.main_ended) == lock_generation() + 1;
+    return flag_load(&background.main_ended) == fork_generation() + 1;
 }
 
 /* True if the process would have ended without this thread. */
@@ -153,8 +154,8 @@ static void start(void)
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &mask);
     uint32_t started = __atomic_load_n(&background.started, __ATOMIC_ACQUIRE);
-    if (started != lock_generation() + 1 && !flag_load(&background.ended) &&
-        __atomic_compare_exchange_n(&background.started, &started, lock_generation() + 1, false,
+    if (started != fork_generation() + 1 && !flag_load(&background.ended) &&
+        __atomic_compare_exchange_n(&background.started, &started, fork_generation() + 1, false,
                                     __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
         background.mask = mask;
         flag_store(&background.bell, BELL_QUIET);
@@ -172,7 +173,7 @@ void background_start(void)
 void background_ring_now(void)
 {
     int saved = errno;
-    if (UNLIKELY(flag_load(&background.started) != lock_generation() + 1))
+    if (UNLIKELY(flag_load(&background.started) != fork_generation() + 1))
         start();
     /* what has become idle is seen before the bell is */
     fence_full();
@@ -186,7 +187,7 @@ void background_thread_ends(void)
 {
     if (option_value(OPTION_BACKGROUND_THREAD) == 0 || !os_is_main_thread())
         return;
-    flag_store(&background.main_ended, lock_generation() + 1);
+    flag_store(&background.main_ended, fork_generation() + 1);
     background_ring_now();
     os_wake(&background.ended, 1);
 }
@@ -194,7 +195,7 @@ void background_thread_ends(void)
 void background_stop(void)
 {
     flag_store(&background.ended, 1);
-    if (flag_load(&background.started) != lock_generation() + 1)
+    if (flag_load(&background.started) != fork_generation() + 1)
         return;
     lock_acquire(&background.lock);
     lock_release(&background.lock);

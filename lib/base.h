@@ -69,6 +69,16 @@ static inline unsigned highest_bit(uint64_t x)
     return 63u - (unsigned)__builtin_clzll(x);
 }
 
+/* Tells the processor that this is a spinning loop. */
+static inline void pause_processor(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
 #if defined(__SANITIZE_THREAD__)
 #define ACRE_TSAN 1
 #elif defined(__has_feature)

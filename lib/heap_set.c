@@ -4,6 +4,7 @@
  */
 #include "heap_set.h"
 
+#include "fork.h"
 #include "heap.h"
 #include "option.h"
 #include "os.h"
@@ -16,7 +17,7 @@ void heap_set_init(struct heap_set *set, struct arena *arena)
 {
     set->lock.rank = LOCK_RANK_HEAP;
     set->arena = arena;
-    set->generation = lock_generation();
+    set->generation = fork_generation();
     list_init(&set->roomy);
 }
 

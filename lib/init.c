@@ -4,7 +4,6 @@
 #include "arena.h"
 #include "background.h"
 #include "fork.h"
-#include "lock.h"
 #include "option.h"
 #include "os.h"
 #include "out.h"
@@ -12,6 +11,7 @@
 #include "stats.h"
 #include "thread.h"
 
+#include <pthread.h>
 #include <unistd.h>
 
 /*
@@ -25,8 +25,7 @@ static struct os_file stats_file;
 
 void init_start(char *const *environment)
 {
-    lock_on_fork(arena_forked);
-    lock_init();
+    fork_begin(arena_forked);
     report_start();
     if (environment != NULL)
         option_parse_environment(environment);
@@ -34,7 +33,8 @@ void init_start(char *const *environment)
         stats_fd = os_duplicate(STDERR_FILENO);
         stats_file = os_file_of(STDERR_FILENO);
     }
-    fork_install();
+    /* where it fails (no memory) the page that is wiped on fork still tells */
+    (void)pthread_atfork(NULL, NULL, fork_child);
     if (!os_in_program_namespace()) {
         /* our libc is not the program's, but the place where threads keep the values of keys is: a
          * key of ours would stand in the place of one of the program's */

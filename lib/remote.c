@@ -87,8 +87,8 @@ size_t remote_collect(struct heap_set *set)
     __atomic_exchange_n(&set->pending_classes, 0, __ATOMIC_SEQ_CST);
     uint64_t heaps = __atomic_exchange_n(&set->pending, 0, __ATOMIC_SEQ_CST);
     remote_begin(set); /* has the fence */
-    if (UNLIKELY(set->generation != lock_generation())) {
-        set->generation = lock_generation();
+    if (UNLIKELY(set->generation != fork_generation())) {
+        set->generation = fork_generation();
         heap_set_for_each_slab(set, collect_slab, &blocks);
     }
     blocks += collect_heaps(set, heaps, ALL_CLASSES);
@@ -98,7 +98,7 @@ size_t remote_collect(struct heap_set *set)
 
 size_t remote_collect_class(struct heap_set *set, unsigned class)
 {
-    if (UNLIKELY(set->generation != lock_generation()))
+    if (UNLIKELY(set->generation != fork_generation()))
         return remote_collect(set);
     __atomic_fetch_and(&set->pending_classes, ~(UINT64_C(1) << class), __ATOMIC_SEQ_CST);
     remote_begin(set);

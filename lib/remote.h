@@ -23,6 +23,7 @@
 #define ACRE_LIB_REMOTE_H
 
 #include "base.h"
+#include "fork.h"
 #include "heap.h"
 
 /*
@@ -39,7 +40,7 @@ bool remote_free(struct slab *slab, unsigned class, uint8_t *state, uint8_t held
 static inline bool remote_pending(const struct heap_set *set)
 {
     return __atomic_load_n(&set->pending, __ATOMIC_RELAXED) != 0 ||
-           set->generation != lock_generation();
+           set->generation != fork_generation();
 }
 
 /* The owner (or who has taken the arena from the pool) turns what others freed FREE; returns the
@@ -50,7 +51,7 @@ size_t remote_collect(struct heap_set *set);
 static inline bool remote_pending_class(const struct heap_set *set, unsigned class)
 {
     uint64_t classes = __atomic_load_n(&set->pending_classes, __ATOMIC_RELAXED);
-    return (classes >> class & 1) != 0 || set->generation != lock_generation();
+    return (classes >> class & 1) != 0 || set->generation != fork_generation();
 }
 
 /* As remote_collect, for the slabs of one class; the others stay pending. In a forked child it is

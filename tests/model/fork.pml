@@ -14,7 +14,7 @@
  * beforehand, has one heap, and that has one unit: a slab of class 1 has two blocks of one cell, one
  * of class 2 has one block of both cells. Its magazine has one place. The three levels of pending
  * bits are one. Steps that only the thread itself can see the effects of, and that a rebuild
- * forgets, are taken together. No two processes have the same id.
+ * forgets, are taken together.
  *
  * Defines:
  *   ARENAS   1 or 2
@@ -52,7 +52,7 @@
 #define OWNED    2
 #define BORROWED 3
 
-/* enum alive */
+/* enum fork_page */
 #define WIPED  0
 #define ARMING 1
 #define ARMED  2
@@ -61,15 +61,13 @@
 
 /* ---- memory ---- */
 
-/* struct fork_state */
+/* struct fork_state. The first two are the word `forks`: they change together. */
 byte generation;
+bit survivor_missing;
 byte survivor = NONE;
 byte survivor_birth;
 byte survivor_held = NONE; /* an arena, where the chain of what it held begins */
-bit survivor_missing;
-bit armed = 1;
-byte counted_in;    /* the number of forks stands for the process's id */
-byte alive = ARMED; /* the page that is wiped on fork */
+byte page = ARMED;
 
 /* struct lock: the two parts of the word. The arenas' heap locks, and the pool's. */
 #define POOL ARENAS
@@ -134,7 +132,7 @@ bit final;                 /* nothing more begins: all that is free is taken */
 
 /* ---- locks ---- */
 
-/* lib/lock.c: note_survivor, birth_in; lib/arena.c: arena_forked. */
+/* lib/fork.c: note_survivor; lib/arena.c: arena_forked. */
 #ifdef BUG_BORN_BEFORE
 #define BORN_IN(in) generation
 #else
@@ -149,83 +147,84 @@ inline note_survivor(in)
         survivor_birth = birth[t] - 1;
         survivor = t
     }
-    survivor_missing = 0
 }
 
-/* lib/lock.c: begin_generation. */
-inline begin_generation()
+#define FORKS_WORD (2 * generation + survivor_missing)
+
+/* lib/fork.c: count. Nothing is counted if `before` is not the word any more. */
+inline count()
 {
-    process = forks;
     if
-    :: first -> note_survivor(generation + 1)
-    :: !first -> survivor = NONE; survivor_missing = 1
+    :: first -> note_survivor(before / 2 + 1)
+    :: !first
     fi;
-    generation++;
-    d_step { counted_in = process; process = 0 }
-    armed = 0
+    d_step {
+        if
+        :: FORKS_WORD == before -> generation = before / 2 + 1; survivor_missing = !first
+        :: else
+        fi
+    }
 }
 
-/* lib/lock.c: is_counted. */
-#ifdef BUG_UNCOUNTED
-#define IS_COUNTED (!armed)
-#else
-#define IS_COUNTED (!armed && counted_in == forks && !(first && survivor != t))
-#endif
-
-/* lib/lock.c: arm. A fork while it waits for another thread's: it begins again. */
-inline arm()
+/* lib/fork.c: fork_count, arm, is_missing_survivor. A fork while it waits for another
+ * thread's count: it begins again. */
+inline fork_count()
 {
     do
-    :: first = (main_thread == t); /* os_is_main_thread */
-        if
-        :: d_step { alive == WIPED -> alive = ARMING }
-            if
-            :: !IS_COUNTED -> begin_generation()
-            :: IS_COUNTED
-            fi;
-            armed = 1;
-#ifdef BUG_ARMS_BLINDLY
-            alive = ARMED;
-            break
-#else
-            if
-            :: d_step { alive == ARMING -> alive = ARMED } break
-            :: alive != ARMING
-            fi
+    ::
+#ifdef BUG_READS_FIRST
+        before = FORKS_WORD;
 #endif
-        :: alive == ARMED ->
+        if
+        :: d_step { page == WIPED -> page = ARMING }
+#ifndef BUG_READS_FIRST
+            before = FORKS_WORD;
+#endif
+            first = (main_thread == t); /* os_is_main_thread */
+            count();
             if
-            :: first && survivor_missing -> note_survivor(generation)
-            :: else
-            fi;
-            break
+            :: d_step { page == ARMING -> page = ARMED } break
+            :: page != ARMING
+            fi
+        :: page == ARMED -> break
 #ifdef BUG_ARMS_ONCE
-        :: alive == ARMING -> alive != ARMING; break
+        :: page == ARMING -> page != ARMING; break
 #else
-        :: alive == ARMING -> alive != ARMING
+        :: page == ARMING -> page != ARMING
 #endif
         fi
     od;
-    first = 0
+    before = FORKS_WORD;
+    if
+    :: before % 2 == 1 && main_thread == t && birth[t] != before / 2 + 1 ->
+        note_survivor(before / 2);
+        d_step {
+            if :: FORKS_WORD == before -> survivor_missing = 0 :: else fi
+        }
+    :: else
+    fi;
+    d_step { first = 0; before = 0 }
 }
 
-/* lib/lock.c: is_lost. Generations do not repeat here. */
+/* lib/fork.c: fork_lost. Generations do not repeat here. */
 #ifdef BUG_NEVER_LOST
 #define IS_LOST(l) false
 #elif defined(BUG_SURVIVOR_LOST)
 #define IS_LOST(l) (taken_in[l] != generation)
 #elif defined(BUG_NO_BIRTH)
-#define IS_LOST(l) (taken_in[l] != generation && holder[l] != survivor)
+#define IS_LOST(l)                                                                              \
+    (taken_in[l] != generation && (survivor_missing || holder[l] != survivor))
 #else
 #define IS_LOST(l)                                                                              \
-    (taken_in[l] != generation && (holder[l] != survivor || taken_in[l] < survivor_birth))
+    (taken_in[l] != generation &&                                                               \
+     (survivor_missing || holder[l] != survivor || taken_in[l] < survivor_birth))
 #endif
 
-/* lib/lock.c: notice_fork. */
+/* lib/fork.h: fork_notice. */
 #ifdef BUG_NOT_NOTICED
 #define NOTICES false
 #else
-#define NOTICES (alive != ARMED || survivor_missing)
+#define NOTICES (page != ARMED || survivor_missing)
 #endif
 
 /* lib/lock.c: word_of_self. The word is made before the lock is looked at. */
@@ -240,7 +239,7 @@ inline make_word()
 inline lock_acquire(l)
 {
     if
-    :: NOTICES -> arm(); d_step { make_word() }
+    :: NOTICES -> fork_count(); d_step { make_word() }
     :: d_step { !NOTICES -> make_word() }
     fi;
     do
@@ -253,7 +252,7 @@ inline lock_acquire(l)
        }
        break
     :: holder[l] != NONE && !IS_LOST(l) && NOTICES ->
-        arm();
+        fork_count();
         d_step { make_word() }
     od
 }
@@ -310,7 +309,7 @@ inline rebuild_listing(a)
     listed[a] = (status[a] == POOLED)
 }
 
-/* lib/arena.c: pool_lock, pool_rebuild; lib/lock.c: lock_find_survivor. */
+/* lib/arena.c: pool_lock, pool_rebuild; lib/fork.c: fork_find_held. */
 inline pool_lock()
 {
     lock_acquire(POOL);
@@ -961,8 +960,8 @@ proctype thread(byte t)
     byte made;     /* make_slab: the class */
     byte missing;
     bit was_lost;  /* lock_acquire: the holder */
-    byte process;  /* begin_generation */
-    bit first;     /* arm: this is the process's first thread */
+    byte before;   /* fork_count: the word */
+    bit first;     /* fork_count: this is the process's first thread */
     bit looks;     /* collect: something may be REMOTE */
     bit got;       /* arena_borrow */
 
@@ -1019,7 +1018,7 @@ end_outside:
 
         :: atomic {
                BEGINS(t) && forks > 0 && !busy[1 - t] &&
-                   (main_thread == t || (alive == ARMED && !survivor_missing)) ->
+                   (main_thread == t || (page == ARMED && !survivor_missing)) ->
                busy[t] = 1;
                final = 1;
                take_everything();
@@ -1030,7 +1029,7 @@ end_outside:
 
     d_step {
         a = 0; x = 0; self = 0; known_held = 0; known_generation = 0; made = 0; missing = 0;
-        was_lost = 0; process = 0; first = 0; looks = 0; got = 0;
+        was_lost = 0; before = 0; first = 0; looks = 0; got = 0;
         birth[t] = 0; own[t] = NONE; held[t] = NONE; busy[t] = 0
     }
     /* The survivor starts a thread, which it cannot do from a signal handler. */
@@ -1040,9 +1039,8 @@ end_gone:
     od
 }
 
-/* In the child, by the thread that forked. lib/lock.c: lock_forked, begin_generation, which nobody
- * interrupts. */
-inline lock_forked()
+/* In the child, by the thread that forked. lib/fork.c: fork_child, which nobody interrupts. */
+inline fork_child()
 {
     survivor_held = held[t];
     if :: birth[t] == 0 -> birth[t] = BORN_IN(generation + 1) + 1 :: else fi;
@@ -1050,8 +1048,7 @@ inline lock_forked()
     survivor = t;
     survivor_missing = 0;
     generation++;
-    counted_in = forks;
-    armed = 0
+    page = ARMED
 }
 
 /* An arena whose status it had yet to store is as it was. */
@@ -1094,9 +1091,9 @@ end_forks:
     do
     :: atomic {
            !final && forks < FORKS && !dead[0] ->
-           d_step { main_thread = 0; alive = WIPED; forks++; lose(1) }
+           d_step { main_thread = 0; page = WIPED; forks++; lose(1) }
            if
-           :: d_step { lock_forked() }
+           :: d_step { fork_child() }
            :: true
            fi
        }
@@ -1104,9 +1101,9 @@ end_forks:
     :: atomic {
            !final && forks > 0 && forks < FORKS && !dead[1] ->
            t = 1;
-           d_step { main_thread = 1; alive = WIPED; forks++; lose(0) }
+           d_step { main_thread = 1; page = WIPED; forks++; lose(0) }
            if
-           :: d_step { lock_forked() }
+           :: d_step { fork_child() }
            :: true
            fi;
            t = 0

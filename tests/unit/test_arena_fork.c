@@ -5,7 +5,7 @@
 #include "test.h"
 #include "arena.h"
 #include "child.h"
-#include "lock.h"
+#include "fork.h"
 #include "os.h"
 
 #include <pthread.h>
@@ -17,8 +17,7 @@ static struct arena *mine, *lost;
 
 static void begin(void)
 {
-    lock_init();
-    lock_on_fork(arena_forked);
+    fork_begin(arena_forked);
     mine = arena_adopt();
 }
 
@@ -45,8 +44,8 @@ static int go_on_and_start_thread(void)
     pthread_t thread;
     int result = NOT_EXITED;
 
-    lock_forked();
-    __atomic_store_n(&mine->status, arena_status_word(ARENA_OWNED, lock_generation()),
+    fork_child();
+    __atomic_store_n(&mine->status, arena_status_word(ARENA_OWNED, fork_generation()),
                      __ATOMIC_RELEASE);
     if (pthread_create(&thread, NULL, fork_again, &result) != 0 || pthread_join(thread, NULL) != 0)
         return NOT_EXITED;
@@ -55,7 +54,6 @@ static int go_on_and_start_thread(void)
 
 START_TEST(an_arena_held_before_any_lock_is_taken_is_adopted)
 {
-    lock_about_to_fork();
     ck_assert_int_eq(result_in_child(go_on_and_start_thread), 0);
 }
 END_TEST
@@ -87,11 +85,10 @@ static void fork_at_access(int signal_number)
     (void)signal_number;
     if (mprotect(page_of(&mine->status), os_page_size(), PROT_READ | PROT_WRITE) != 0)
         _exit(NOT_EXITED);
-    lock_about_to_fork();
     pid_t child = fork_limited();
     in_child = child == 0;
     if (in_child)
-        lock_forked();
+        fork_child();
     else
         handler_result = result_of(child);
 }

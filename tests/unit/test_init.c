@@ -50,11 +50,11 @@ static void count_generations(void *argument)
 {
     struct arena *arena = argument;
 
-    if (lock_generation() != 1 || thread_own_arena() != arena)
+    if (fork_generation() != 1 || thread_own_arena() != arena)
         _exit(1);
     pid_t child = fork();
     if (child == 0)
-        _exit(lock_generation() == 2 && arena_adopt() != arena ? 0 : 1);
+        _exit(fork_generation() == 2 && arena_adopt() != arena ? 0 : 1);
     int status;
     if (waitpid(child, &status, 0) != child || status != 0)
         _exit(2);
@@ -68,7 +68,7 @@ START_TEST(each_fork_is_a_generation)
     ck_assert_ptr_nonnull(alloc_block(1));
     capture_child(&capture, count_generations, thread_own_arena());
     ck_assert_int_eq(capture.status, 0);
-    ck_assert_uint_eq(lock_generation(), 0);
+    ck_assert_uint_eq(fork_generation(), 0);
 }
 END_TEST
 

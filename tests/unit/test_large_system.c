@@ -11,7 +11,7 @@
 #include "large.h"
 #include "large_list.h"
 
-#include "lock.h"
+#include "fork.h"
 #include "option.h"
 #include "os.h"
 
@@ -489,10 +489,9 @@ START_TEST(children_of_fork_use_the_list)
     start_churners(churners, &stop);
     for (int i = 0; i < FORKS; i++) {
         lost += _i == INSIDE && stop_one(churners);
-        lock_about_to_fork();
         pid_t child = fork_limited();
         if (child == 0) {
-            lock_forked();
+            fork_child();
             _exit(use_list_in_child(kept));
         }
         let_go_on();

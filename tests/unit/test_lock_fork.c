@@ -17,7 +17,7 @@ static struct lock second = {.rank = LOCK_RANK_LARGE};
 /* The ways by which a child learns that it is one. */
 static const struct way {
     bool page;     /* the page that is wiped on fork */
-    bool handlers; /* the handlers of pthread_atfork */
+    bool handlers; /* the handler of pthread_atfork */
     pid_t (*fork)(void);
 } ways[] = {
     {true, true, fork},
@@ -41,11 +41,11 @@ static void count_fork(void)
 static void begin_way(int number)
 {
     way = &ways[number];
-    lock_on_fork(count_fork);
-    if (way->page)
-        lock_init();
+    fork_begin(count_fork);
+    if (!way->page)
+        fork_state.page = NULL;
     if (way->handlers)
-        fork_install();
+        pthread_atfork(NULL, NULL, fork_child);
 }
 
 /* Forks; the child exits with what check returns, which is 0 if all is well. */
@@ -110,7 +110,7 @@ static int check_orphan(void)
         return 1;
     if (!lock_acquire(&lock))
         return 2;
-    if (lock_generation() != 1 || !lock_is_held(&lock))
+    if (fork_generation() != 1 || !lock_is_held(&lock))
         return 3;
     lock_release(&lock);
     if (lock_acquire(&lock))
@@ -127,7 +127,7 @@ START_TEST(a_child_is_told_once_that_the_holder_is_lost)
     holder_begin(&holder);
     check_in_child(check_orphan);
     check_in_child(check_orphan); /* the parent's lock is as it was */
-    ck_assert_uint_eq(lock_generation(), 0);
+    ck_assert_uint_eq(fork_generation(), 0);
     holder_end(&holder);
     ck_assert(!lock_acquire(&lock));
 }
@@ -167,7 +167,7 @@ static int check_grandchild_of_holder(void)
     lock_release(&lock);
     if (lock_acquire(&lock) || lock_acquire(&second))
         return 12;
-    return lock_generation() == 2 ? 0 : 13;
+    return fork_generation() == 2 ? 0 : 13;
 }
 
 static int check_own(void)
@@ -184,7 +184,7 @@ static int check_own(void)
     lock_release(&lock);
     if (lock_acquire(&lock))
         return 3;
-    return lock_generation() == 1 ? 0 : 4;
+    return fork_generation() == 1 ? 0 : 4;
 }
 
 START_TEST(a_lock_of_the_forking_thread_stays_its_own)
@@ -232,7 +232,7 @@ static int check_orphan_of_grandparent(void)
 {
     if (!lock_acquire(&lock))
         return 11;
-    if (lock_generation() != 2)
+    if (fork_generation() != 2)
         return 12;
     lock_release(&lock);
     return lock_acquire(&lock) ? 13 : 0;
@@ -290,10 +290,10 @@ static int count_forks(void)
     lock_release(&second);
     lock_release(&lock);
     if (!way->handlers)
-        lock_forked(); /* a handler that comes late */
+        fork_child(); /* a handler that comes late */
     if (way->page && on_fork_calls != 1)
         return 1;
-    if (lock_generation() != (uint32_t)on_fork_calls)
+    if (fork_generation() != (uint32_t)on_fork_calls)
         return 2;
     return way->page ? check_in_grandchild(count_second_fork) : 0;
 }
@@ -301,8 +301,6 @@ static int count_forks(void)
 START_TEST(each_fork_is_noticed_once)
 {
     begin_way(_i);
-    if (!way->handlers)
-        lock_about_to_fork();
     check_in_child(count_forks);
     ck_assert_int_eq(on_fork_calls, 0);
 }

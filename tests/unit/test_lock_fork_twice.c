@@ -5,10 +5,10 @@
  */
 #include "test.h"
 #include "child.h"
+#include "fork.h"
 #include "lock.h"
 #include "sanitized.h"
 #include "step.h"
-#include "../api/clone.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -48,7 +48,7 @@ static int result_in_thread(int (*check)(void))
 static int take_and_count(void)
 {
     lock_acquire(&lock);
-    return (int)lock_generation();
+    return (int)fork_generation();
 }
 
 #ifndef ACRE_TSAN /* it lets no thread begin in a child of several threads */
@@ -82,18 +82,17 @@ static int take_in_child(void)
 
 static int take_in_child_of_thread(void)
 {
-    lock_forked();
+    fork_child();
     return result_in_thread(take_in_child);
 }
 
-/* The handler has counted, and left the page as it was. */
+/* The handler has counted, and no lock was taken since. */
 START_TEST(a_fork_before_a_lock_is_taken_is_counted)
 {
     taker = takers[_i];
-    lock_init();
-    lock_about_to_fork();
+    fork_begin(NULL);
     ck_assert_int_eq(result_in_child(take_in_child_of_thread), 2);
-    ck_assert_uint_eq(lock_generation(), 0);
+    ck_assert_uint_eq(fork_generation(), 0);
 }
 END_TEST
 
@@ -101,26 +100,18 @@ END_TEST
 
 static struct lock other = {.rank = LOCK_RANK_LARGE};
 
-static bool is_seen; /* the thread that calls vfork has taken a lock in its process */
-
-static void *take_and_give(void *unused)
+static void take_and_give(void)
 {
     lock_acquire(&lock);
     lock_release(&lock);
-    return unused;
 }
 
-/* By another thread than the one that forked, which has not been seen yet. */
+/* By another thread than the one that forked, which has taken no lock yet. */
 static int take_in_vfork(void)
 {
-    pthread_t thread;
     void *held;
-    if (is_seen)
-        take_and_give(NULL);
-    else if (pthread_create(&thread, NULL, take_and_give, NULL) != 0 ||
-             pthread_join(thread, NULL) != 0)
-        return NOT_EXITED;
-    if (lock_find_survivor(&held)) /* nobody knows what the first thread holds */
+    take_and_give();
+    if (fork_find_held(&held)) /* nobody knows what the first thread holds */
         return 1;
     pid_t child = vfork();
     if (child == 0) {
@@ -129,7 +120,7 @@ static int take_in_vfork(void)
     }
     if (result_of(child) != 0 || !lock_is_held(&lock))
         return 2;
-    return lock_find_survivor(&held) ? 3 : 0;
+    return fork_find_held(&held) ? 3 : 0;
 }
 
 static int take_in_vfork_of_thread(void)
@@ -139,105 +130,20 @@ static int take_in_vfork_of_thread(void)
     if (result != 0)
         return result;
     lock_acquire(&other);
-    return lock_find_survivor(&held) ? 0 : 4;
+    return fork_find_held(&held) ? 0 : 4;
 }
 
 /* By vfork a thread becomes the first one of a process, but not of that whose memory it is. */
 START_TEST(a_vfork_is_not_taken_for_the_fork_before_it)
 {
-    is_seen = _i != 0;
-    lock_init();
+    fork_begin(NULL);
     ck_assert_int_eq(result_in_child(take_in_vfork_of_thread), 0);
 }
 END_TEST
 
-static int result_in_namespace(int (*check)(void))
-{
-    pid_t child = child_limited(clone_into_namespace());
-    if (child == 0)
-        _exit(getpid() == 1 ? check() : NOT_EXITED);
-    return result_of(child);
-}
-
-static int take_in_namespace(void)
-{
-    return result_in_namespace(taker);
-}
-
-static int take_in_namespace_of_thread(void)
-{
-    lock_forked();
-    return result_in_thread(take_in_namespace);
-}
-
-/* The same where both children have the id 1, so that it tells nothing. */
-START_TEST(a_fork_into_a_namespace_is_counted)
-{
-    taker = takers[_i];
-    lock_init();
-    lock_about_to_fork();
-    ck_assert_int_eq(result_in_namespace(take_in_namespace_of_thread), 2);
-    ck_assert_uint_eq(lock_generation(), 0);
-}
-END_TEST
-
-/* The id that was noted is made this process's own, as it is by chance in a namespace of others. */
-static int take_with_same_id(void)
-{
-    lock_fork_state.counted_in = getpid();
-    return take_and_count();
-}
-
-START_TEST(a_fork_to_the_same_id_is_counted_by_its_first_thread)
-{
-    taker = take_with_same_id;
-    lock_init();
-    lock_about_to_fork();
-    ck_assert_int_eq(result_in_child(take_in_child_of_thread), 2);
-}
-END_TEST
-
-static int handle_with_same_id(void)
-{
-    void *held;
-
-    lock_fork_state.counted_in = getpid();
-    lock_forked();
-    return lock_generation() == 1 && lock_find_survivor(&held) ? 0 : 1;
-}
-
-/* It may not take the count of its parent for its own. */
-START_TEST(a_handler_counts_a_fork_to_the_same_id)
-{
-    lock_init();
-    lock_about_to_fork();
-    ck_assert_int_eq(result_in_child(handle_with_same_id), 0);
-}
-END_TEST
-
-static int begin_nested_namespace(void)
-{
-    pid_t child = child_limited(clone_into_namespace());
-    if (child == 0)
-        _exit(0);
-    return result_of(child);
-}
-
-static bool may_make_namespaces(void)
-{
-    return result_in_namespace(begin_nested_namespace) == 0;
-}
-
 static void add_untraced_tests(TCase *forks)
 {
-    tcase_add_loop_test(forks, a_vfork_is_not_taken_for_the_fork_before_it, 0, 2);
-    tcase_add_test(forks, a_fork_to_the_same_id_is_counted_by_its_first_thread);
-    tcase_add_test(forks, a_handler_counts_a_fork_to_the_same_id);
-    if (may_make_namespaces())
-        tcase_add_loop_test(forks, a_fork_into_a_namespace_is_counted, 0, TAKERS);
-    else
-        test_skipped("lock_fork_twice", "a_fork_into_a_namespace_is_counted",
-                     "this process may not make namespaces");
+    tcase_add_test(forks, a_vfork_is_not_taken_for_the_fork_before_it);
 }
 
 #else
@@ -273,7 +179,7 @@ static int fork_by_namesake(void)
  * forks. */
 START_TEST(a_lost_lock_is_not_that_of_a_namesake)
 {
-    lock_init();
+    fork_begin(NULL);
     ck_assert_int_eq(result_in_thread(take_and_count), 0); /* it ends with the lock: nobody knows */
     ck_assert_int_eq(result_in_child(fork_by_namesake), 0);
 }
@@ -307,8 +213,7 @@ static int take_while_forking(void)
 /* note_survivor, which calls this, stands for all of it. */
 START_TEST(a_fork_while_the_page_is_armed_is_counted)
 {
-    lock_init();
-    lock_on_fork(fork_once);
+    fork_begin(fork_once);
     ck_assert_int_eq(result_in_child(take_while_forking), 2);
 }
 END_TEST
@@ -322,16 +227,16 @@ static unsigned failures;
 static uint32_t forked_in; /* generation, in a child of the handler */
 
 /* Where forks came: before the first fork was counted and after it, by what the page held. */
-static bool forked_at[2][ALIVE_ARMED + 1];
+static bool forked_at[2][FORK_ARMED + 1];
 
 static void fork_at_step(void)
 {
-    forked_at[lock_generation() != 0][*lock_fork_state.alive] = true;
+    forked_at[fork_generation() != 0][*fork_state.page] = true;
     pid_t child = fork_limited();
     in_child = child == 0;
     if (in_child) {
         step_end();
-        forked_in = lock_generation();
+        forked_in = fork_generation();
     } else if (result_of(child) != 0) {
         failures++;
     }
@@ -340,17 +245,15 @@ static void fork_at_step(void)
 static void count_and_take(void)
 {
     if (by_handler)
-        lock_forked();
+        fork_child();
     lock_acquire(&lock);
 }
 
-/* True if forks came at all that there is: the handler counts before the page is looked at, who
- * takes a lock while it sets the page. */
+/* True if forks came at all that there is. */
 static bool has_forked_everywhere(void)
 {
-    bool around_count = by_handler ? forked_at[true][ALIVE_WIPED] : forked_at[false][ALIVE_ARMING];
-    return forked_at[false][ALIVE_WIPED] && around_count && forked_at[true][ALIVE_ARMING] &&
-           forked_at[true][ALIVE_ARMED];
+    return forked_at[false][FORK_WIPED] && forked_at[false][FORK_ARMING] &&
+           forked_at[true][FORK_ARMING] && forked_at[true][FORK_ARMED];
 }
 
 /* Each child of the handler goes on with what was interrupted, and has counted its own fork when it
@@ -361,16 +264,15 @@ static int take_in_steps(void)
     if (in_child) {
         lock_release(&lock);
         lock_acquire(&lock);
-        _exit(lock_generation() > forked_in ? 0 : 1);
+        _exit(fork_generation() > forked_in ? 0 : 1);
     }
-    return has_forked_everywhere() && lock_generation() == 1 && failures == 0 ? 0 : 1;
+    return has_forked_everywhere() && fork_generation() == 1 && failures == 0 ? 0 : 1;
 }
 
 START_TEST(a_fork_at_each_instruction_is_counted)
 {
     by_handler = _i != 0;
-    lock_init();
-    lock_about_to_fork();
+    fork_begin(NULL);
     ck_assert_int_eq(result_in_child(take_in_steps), 0);
 }
 END_TEST
@@ -384,19 +286,19 @@ static void fork_in_wait(void)
     if (pauses == 1)
         fork_at_step();
     else if (pauses == 2)
-        __atomic_store_n(lock_fork_state.alive, ALIVE_ARMED, __ATOMIC_RELEASE);
+        __atomic_store_n(fork_state.page, FORK_ARMED, __ATOMIC_RELEASE);
 }
 
 START_TEST(a_fork_while_another_thread_arms_the_page_is_counted)
 {
-    lock_init();
-    __atomic_store_n(lock_fork_state.alive, ALIVE_ARMING, __ATOMIC_RELAXED);
+    fork_begin(NULL);
+    __atomic_store_n(fork_state.page, FORK_ARMING, __ATOMIC_RELAXED);
     step_through(count_and_take, fork_in_wait);
     if (in_child)
-        _exit(lock_generation() == 1 ? 0 : 1);
+        _exit(fork_generation() == 1 ? 0 : 1);
     ck_assert_int_eq(pauses, 2);
     ck_assert_uint_eq(failures, 0);
-    ck_assert_uint_eq(lock_generation(), 0);
+    ck_assert_uint_eq(fork_generation(), 0);
 }
 END_TEST
 
@@ -410,7 +312,7 @@ static struct lock own = {.rank = LOCK_RANK_INIT};
 static struct lock lost[NEWER_COUNTS + 1] = {
     {.rank = LOCK_RANK_BACKGROUND}, {.rank = LOCK_RANK_POOL}, {.rank = LOCK_RANK_HEAP}};
 
-static bool newer_by_handler; /* the forks of the signal handler are counted by lock_forked */
+static bool newer_by_handler; /* the forks of the signal handler are counted by fork_child */
 static int taken;             /* how many of `lost` are */
 static uint32_t seen;         /* generation, when the last of them was */
 static unsigned began;        /* instructions with the survivor noted and nothing counted */
@@ -427,7 +329,7 @@ static bool take_lost(void)
 {
     bool orphaned = lock_acquire(&lost[taken]);
     taken++;
-    seen = lock_generation();
+    seen = fork_generation();
     return orphaned;
 }
 
@@ -437,10 +339,8 @@ static void count_twice_at_step(void)
 {
     if (lock_is_held(&lock))
         return; /* it comes after `lost` in rank */
-    began += lock_fork_state.survivor != 0 && lock_generation() == 0;
+    began += fork_state.survivor != 0 && fork_generation() == 0;
     while (taken < NEWER_COUNTS) {
-        if (newer_by_handler)
-            lock_about_to_fork();
         pid_t child = fork_limited();
         if (child != 0) {
             failures += result_of(child) != 0;
@@ -449,7 +349,7 @@ static void count_twice_at_step(void)
         in_child = true;
         step_end();
         if (newer_by_handler)
-            lock_forked();
+            fork_child();
         failures += !take_lost();
     }
 }
@@ -458,8 +358,8 @@ static void count_twice_at_step(void)
 static bool newer_count_stands(void)
 {
     void *held;
-    if (lock_generation() < seen || !lock_find_survivor(&held) ||
-        lock_fork_state.survivor != (lock.word & HOLDER_MASK))
+    if (fork_generation() < seen || !fork_find_held(&held) ||
+        fork_state.survivor != (lock.word & HOLDER_MASK))
         return false;
     for (int i = 0; i < taken; i++)
         if (!lock_is_held(&lost[i]))
@@ -470,7 +370,7 @@ static bool newer_count_stands(void)
 static int take_lost_in_steps(void)
 {
     step_through(count_and_take, count_twice_at_step);
-    if (!in_child && (began == 0 || lock_generation() != 1))
+    if (!in_child && (began == 0 || fork_generation() != 1))
         return 1;
     if (!newer_count_stands())
         return 2;
@@ -484,10 +384,9 @@ START_TEST(an_older_count_does_not_undo_a_newer_one)
 {
     by_handler = (_i & 1) != 0;
     newer_by_handler = (_i & 2) != 0;
-    lock_init();
+    fork_begin(NULL);
     lock_acquire(&own);
     ck_assert_int_eq(result_in_thread(take_all_to_lose), 0);
-    lock_about_to_fork();
     ck_assert_int_eq(result_in_child(take_lost_in_steps), 0);
 }
 END_TEST
