@@ -21,6 +21,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/resource.h>
@@ -35,6 +36,8 @@ enum {
     PAGES_AT_ONCE = 512,    /* that mincore is asked for */
     ABORTED = 128 + SIGABRT, /* the exit status a shell shows for SIGABRT */
 };
+/* asks for the persona and changes nothing: personality(2) */
+#define PERSONA_ASKED 0xffffffffUL
 
 enum {
     MS_PER_S = 1000,
@@ -77,9 +80,24 @@ static void *map_anonymous(void *address, size_t size, int protection, int flags
                                        MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0));
 }
 
+static bool advise(void *address, size_t size, int advice)
+{
+    return system_call(SYS_madvise, address, size, advice) == 0;
+}
+
+/* Leaves address space out of cores, by the kernel and by debuggers: these copy what cannot be
+ * read, too. A hint. */
+static void keep_out_of_cores(void *address, size_t size)
+{
+    advise(address, size, MADV_DONTDUMP);
+}
+
 void *os_reserve(size_t size)
 {
-    return map_anonymous(NULL, size, PROT_NONE, 0);
+    void *pages = map_anonymous(NULL, size, PROT_NONE, 0);
+    if (pages != NULL)
+        keep_out_of_cores(pages, size);
+    return pages;
 }
 
 /* The same at exactly `address`. False, with nothing mapped, if that is not free. */
@@ -95,7 +113,10 @@ static bool map_anonymous_at(void *address, size_t size, int protection)
 
 bool os_reserve_at(void *address, size_t size)
 {
-    return map_anonymous_at(address, size, PROT_NONE);
+    if (!map_anonymous_at(address, size, PROT_NONE))
+        return false;
+    keep_out_of_cores(address, size);
+    return true;
 }
 
 void *os_map(size_t size)
@@ -108,44 +129,61 @@ bool os_map_at(void *address, size_t size)
     return map_anonymous_at(address, size, PROT_READ | PROT_WRITE);
 }
 
-bool os_open(void *address, size_t size)
+bool os_can_map(size_t size)
+{
+    void *pages = os_map(size);
+    return pages != NULL && os_unmap(pages, size);
+}
+
+/* Makes pages readable and writable. */
+static bool allow_access(void *address, size_t size)
 {
     return system_call(SYS_mprotect, address, size, PROT_READ | PROT_WRITE) == 0;
 }
 
+void *os_map_guarded(size_t size)
+{
+    size_t page = os_page_size();
+    char *guard = map_anonymous(NULL, page + size + page, PROT_NONE, 0);
+    if (guard == NULL)
+        return NULL;
+    if (allow_access(guard + page, size))
+        return guard + page;
+    os_unmap(guard, page + size + page);
+    return NULL;
+}
+
+bool os_open(void *address, size_t size)
+{
+    if (!allow_access(address, size))
+        return false;
+    advise(address, size, MADV_DODUMP);
+    return true;
+}
+
 bool os_close(void *address, size_t size)
 {
-    return map_anonymous(address, size, PROT_NONE, MAP_FIXED) == address;
+    if (map_anonymous(address, size, PROT_NONE, MAP_FIXED) == NULL)
+        return false;
+    keep_out_of_cores(address, size);
+    return true;
 }
 
-static bool advise(void *address, size_t size, int advice)
-{
-    return system_call(SYS_madvise, address, size, advice) == 0;
-}
+/* MADV_DONTNEED succeeds and leaves the contents, as in older emulators, which ignore advice.
+ * Written once, before threads exist. */
+static bool purge_does_nothing;
 
-/*
- * False where MADV_DONTNEED succeeds and leaves the contents, as in older emulators, which ignore
- * advice. Tried once, on a page that is made for it.
- */
-static bool dontneed_works(void)
+void os_try_purge(void *page)
 {
-    /* any thread, relaxed: each comes to the same answer */
-    static enum { UNKNOWN, WORKS, FAULTY } state;
-    if (UNLIKELY(__atomic_load_n(&state, __ATOMIC_RELAXED) == UNKNOWN)) {
-        char *page = os_map(os_page_size());
-        if (page == NULL)
-            return true;
-        *page = 1;
-        bool faulty = advise(page, os_page_size(), MADV_DONTNEED) && *page != 0;
-        __atomic_store_n(&state, faulty ? FAULTY : WORKS, __ATOMIC_RELAXED);
-        os_unmap(page, os_page_size());
-    }
-    return __atomic_load_n(&state, __ATOMIC_RELAXED) == WORKS;
+    volatile char *byte = page;
+    *byte = 1;
+    purge_does_nothing = advise(page, os_page_size(), MADV_DONTNEED) && *byte != 0;
+    *byte = 0;
 }
 
 bool os_purge(void *address, size_t size)
 {
-    return dontneed_works() && advise(address, size, MADV_DONTNEED);
+    return !purge_does_nothing && advise(address, size, MADV_DONTNEED);
 }
 
 bool os_unmap(void *address, size_t size)
@@ -374,6 +412,14 @@ bool os_in_program_namespace(void)
     /* only the objects of the caller's namespace are visited */
     void *headers = (void *)auxiliary(AT_PHDR);
     bool found = headers == NULL || dl_iterate_phdr(is_executable, headers) != 0;
+    bool os_addresses_are_random(void)
+    {
+        int saved = errno;
+        int persona = personality(PERSONA_ASKED);
+        errno = saved;
+        return persona < 0 || (persona & ADDR_NO_RANDOMIZE) == 0;
+    }
+
     errno = saved;
     return found;
 }

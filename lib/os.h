@@ -16,7 +16,8 @@
 /* The page size in bytes, 4096 to 65536. Works before any constructor has run (getauxval). */
 size_t os_page_size(void);
 
-/* `size` bytes of address space without access (PROT_NONE, not counted as commit), or NULL. */
+/* `size` bytes of address space without access (PROT_NONE, not counted as commit), in no core, or
+ * NULL. */
 void *os_reserve(size_t size);
 
 /*
@@ -28,11 +29,17 @@ bool os_reserve_at(void *address, size_t size);
 /* `size` readable, writable, zero bytes, or NULL. */
 void *os_map(size_t size);
 
-/* The same at exactly `address`, as os_reserve_at. */
+/* The same with a page without access in front of it and one that follows it, both mapped. */
+void *os_map_guarded(size_t size);
+
+/* True if os_map(size) would work now. */
+bool os_can_map(size_t size);
+
+/* As os_map at exactly `address`, as os_reserve_at. */
 bool os_map_at(void *address, size_t size);
 
-/* Makes reserved pages readable and writable. False if the system refuses (commit limit, number of
- * mappings): then they are as they were. */
+/* Makes reserved pages readable and writable, and part of a core. False if the system refuses
+ * (commit limit, number of mappings): then they are as they were. */
 bool os_open(void *address, size_t size);
 
 /* Gives back the contents of pages and makes them inaccessible again (and not committed): mmap
@@ -42,6 +49,10 @@ bool os_close(void *address, size_t size);
 /* Gives the memory of pages back to the system; they read as zero afterwards. False if the system
  * did not do it (locked pages; an emulator that ignores advice): the contents are then unknown. */
 bool os_purge(void *address, size_t size);
+
+/* Looks whether os_purge can work, on a page without contents, and leaves it so. Called once, before
+ * threads exist; until then it is taken for granted. */
+void os_try_purge(void *page);
 
 /* Unmaps. False, with nothing changed, if the system refuses (vm.max_map_count). */
 bool os_unmap(void *address, size_t size);
@@ -124,6 +135,10 @@ bool os_is_of(int fd, struct os_file file);
 /* True if the library is in the program's own namespace, as it is unless dlmopen has loaded it. To
  * be called by a constructor: takes the dynamic linker's lock. */
 bool os_in_program_namespace(void);
+/* False if the process was started without address space randomisation, as debuggers do
+ * (ADDR_NO_RANDOMIZE). */
+bool os_addresses_are_random(void);
+
 
 /* True in set-user-ID, set-group-ID and file-capability programs (AT_SECURE). */
 bool os_is_secure(void);

@@ -6,12 +6,11 @@
 #define ACRE_TESTS_UNIT_HEAP_RUNS_H
 
 #include "test.h"
+#include "accessible.h"
 #include "heap.h"
 #include "option.h"
 
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #define FOREVER "3600000" /* ms of decay: nothing falls due by itself */
 
@@ -67,18 +66,6 @@ static inline struct slab *take(unsigned units)
 
     ck_assert_ptr_nonnull(slab);
     return slab;
-}
-
-/* True if the page at an address can be read: asked of the kernel, so nothing is hurt. */
-static inline bool is_accessible(const void *address)
-{
-    int pipes[2];
-
-    ck_assert_int_eq(pipe(pipes), 0);
-    bool accessible = syscall(SYS_write, pipes[1], address, (size_t)1) == 1;
-    close(pipes[0]);
-    close(pipes[1]);
-    return accessible;
 }
 
 static inline bool is_zero(const char *memory, size_t size)

@@ -3,6 +3,8 @@
  */
 #define _GNU_SOURCE 1
 #include "test.h"
+#include "accessible.h"
+#include "child.h"
 #include "vm_flags.h"
 
 #include <errno.h>
@@ -14,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/personality.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -202,6 +205,52 @@ START_TEST(huge_pages_are_asked_for_and_declined)
     ck_assert(!has_vm_flag(p, " hg"));
     ck_assert_int_eq(has_vm_flag(p, " nh"), supported);
     ck_assert(os_unmap(whole, 3 * size));
+}
+END_TEST
+
+START_TEST(guarded_pages_have_guards)
+{
+    size_t size = range_size(), page = os_page_size();
+    unsigned char *p = os_map_guarded(size);
+    ck_assert_ptr_nonnull(p);
+    ck_assert(is_filled(p, size, 0));
+    memset(p, 1, size);
+    ck_assert(is_guard(p - page));
+    ck_assert(is_guard(p + size));
+    ck_assert(os_unmap(p - page, page + size + page));
+    ck_assert_ptr_null(os_map_guarded(TOO_LARGE));
+}
+END_TEST
+
+START_TEST(what_can_be_mapped_is_not_mapped)
+{
+    ck_assert(os_can_map(range_size()));
+    ck_assert(!os_can_map(TOO_LARGE));
+    size_t before = os_resident();
+    for (int i = 0; i < 100; i++)
+        ck_assert(os_can_map(GIB));
+    ck_assert_uint_lt(os_resident(), before + MIB);
+}
+END_TEST
+
+static int ask_without_random_addresses(void)
+{
+    if (personality(ADDR_NO_RANDOMIZE) < 0)
+        return 2;
+    errno = ERANGE;
+    return os_addresses_are_random() || errno != ERANGE;
+}
+
+static int ask_with_random_addresses(void)
+{
+    return personality(0) < 0 ? 2 : !os_addresses_are_random();
+}
+
+/* Seen by the process's flag, which a filter may forbid to change. */
+START_TEST(fixed_addresses_are_recognised)
+{
+    ck_assert_int_ne(result_in_child(ask_without_random_addresses), 1);
+    ck_assert_int_ne(result_in_child(ask_with_random_addresses), 1);
 }
 END_TEST
 
@@ -516,6 +565,9 @@ Suite *os_suite(void)
     tcase_add_test(tests, what_cannot_be_had_is_null);
     tcase_add_test(tests, remapping_keeps_the_contents);
     tcase_add_test(tests, huge_pages_are_asked_for_and_declined);
+    tcase_add_test(tests, guarded_pages_have_guards);
+    tcase_add_test(tests, what_can_be_mapped_is_not_mapped);
+    tcase_add_test(tests, fixed_addresses_are_recognised);
     tcase_add_test(tests, a_child_sees_wiped_pages);
     tcase_add_test(tests, the_clock_is_the_coarse_monotonic_one);
     tcase_add_test(tests, resident_memory_follows_use);
