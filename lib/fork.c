@@ -12,13 +12,15 @@ static __thread uint32_t thread_birth_plus_1 __attribute__((tls_model("initial-e
 static uint32_t *make_page(void)
 {
     size_t size = os_page_size();
-    uint32_t *page = os_map(size);
-    if (page != NULL && !os_wipe_on_fork(page, size)) {
-        os_unmap(page, size);
-        page = NULL;
+    uint32_t *page = os_map_guarded(size);
+    if (page == NULL)
+        return NULL;
+    os_try_purge(page);
+    if (!os_wipe_on_fork(page, size)) {
+        os_unmap((char *)page - size, 3 * size); /* with its guards */
+        return NULL;
     }
-    if (page != NULL)
-        *page = FORK_ARMED;
+    *page = FORK_ARMED;
     return page;
 }
 

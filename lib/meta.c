@@ -16,6 +16,7 @@
 
 enum {
     META_CHUNK = 256 * 1024,           /* bytes; a mapping that pieces are cut from */
+    META_CHUNK_LATER = 4 * META_CHUNK, /* once as much is mapped: each costs two mappings */
     META_PIECE_LIMIT = META_CHUNK / 4, /* bytes; larger pieces have a mapping of their own, so that
                                           at most a quarter of a chunk is left over */
     META_ALIGNMENT_LIMIT = 64 * 1024,  /* bytes; as meta.h says */
@@ -23,6 +24,7 @@ enum {
 
 /* Stands at the start of each chunk. */
 struct meta_chunk {
+    size_t size; /* bytes; constant */
     size_t used; /* bytes from the chunk's start, this header included; lock */
 };
 
@@ -35,10 +37,10 @@ static struct {
     size_t mapped;              /* bytes; atomic, relaxed */
 } meta = {.lock = {.rank = LOCK_RANK_META}};
 
-/* Maps `size` bytes, counted. */
+/* Maps `size` bytes between guards, counted. */
 static void *map_counted(size_t size)
 {
-    void *pages = os_map(size);
+    void *pages = os_map_guarded(size);
     if (pages != NULL)
         __atomic_fetch_add(&meta.mapped, size, __ATOMIC_RELAXED);
     return pages;
@@ -63,7 +65,7 @@ static void *cut_piece(size_t size, size_t alignment)
         return NULL;
     uintptr_t start = (uintptr_t)chunk;
     uintptr_t piece = align_up(start + chunk->used, alignment);
-    if (piece + size > start + META_CHUNK)
+    if (piece + size > start + chunk->size)
         return NULL;
     __atomic_store_n(&chunk->used, piece + size - start, __ATOMIC_RELAXED);
     return (void *)piece;
@@ -72,9 +74,11 @@ static void *cut_piece(size_t size, size_t alignment)
 /* Makes a new chunk the current one. False if there is no memory. */
 static bool begin_chunk(void)
 {
-    struct meta_chunk *chunk = map_counted(META_CHUNK);
+    size_t size = meta_mapped() < META_CHUNK_LATER ? META_CHUNK : META_CHUNK_LATER;
+    struct meta_chunk *chunk = map_counted(size);
     if (chunk == NULL)
         return false;
+    chunk->size = size;
     chunk->used = sizeof(*chunk);
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     __atomic_store_n(&meta.current, chunk, __ATOMIC_RELAXED);

@@ -24,16 +24,19 @@ static struct lock map_lock = {.rank = LOCK_RANK_UNITS};
 static size_t reserved; /* units that the range has entries for; lowered before they are unmapped */
 static size_t capacity; /* units that may be covered, at most `reserved` */
 
-/* Reserves the range and lets the region begin at the first heap. Tried once: a heap that was made
- * before must not be covered later. */
+/* Reserves the range between its guards and lets the region begin at the first heap. Tried once: a
+ * heap that was made before must not be covered later. */
 static void begin(const void *heap)
 {
     size_t entries = (size_t)MAP_HEAPS * HEAP_ENTRIES;
-    struct slab **slabs = os_reserve(entries * sizeof(struct slab *));
-    __atomic_store_n(&unit_map.slabs, slabs, __ATOMIC_RELAXED);
-    __atomic_store_n(&unit_map.base, (uintptr_t)heap, __ATOMIC_RELAXED);
-    if (slabs != NULL)
+    size_t guard = os_page_size();
+    char *range = os_reserve(guard + entries * sizeof(struct slab *) + guard);
+    if (range != NULL) {
+        __atomic_store_n(&unit_map.slabs, (struct slab **)(void *)(range + guard),
+                         __ATOMIC_RELAXED);
         reserved = capacity = entries;
+    }
+    __atomic_store_n(&unit_map.base, (uintptr_t)heap, __ATOMIC_RELAXED);
 }
 
 /* Opens and fills in the entries below `limit`; covered says so when it is done. */
@@ -83,7 +86,7 @@ size_t unit_map_trim(void)
         capacity = min_size(capacity, kept);
         __atomic_store_n(&reserved, kept, __ATOMIC_RELAXED);
         __atomic_signal_fence(__ATOMIC_SEQ_CST);
-        if (!os_unmap(&unit_map.slabs[kept], bytes))
+        if (!os_unmap((char *)&unit_map.slabs[kept] + os_page_size(), bytes)) /* after a guard */
             bytes = 0;
     }
     lock_release(&map_lock);

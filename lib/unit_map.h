@@ -6,9 +6,9 @@
  * (heap_map.h) leads to it; the map ends in front of such a heap, so that no entry says nobody's of
  * a unit that is in a slab.
  *
- * The map is a reserved range, of which one entry for each unit is opened and filled in as heaps
- * are made. A unit that is in no slab has the entry that the caller of unit_map_cover names, never
- * NULL.
+ * The map is a reserved range between two pages without access, of which one entry for each unit is
+ * opened and filled in as heaps are made. A unit that is in no slab has the entry that the caller
+ * of unit_map_cover names, never NULL.
  *
  * Lock: LOCK_RANK_UNITS for opening and for giving up. What lies below `covered` stays for the life
  * of the process; entries are written under the heap lock, or by the owner for its own slabs. The

@@ -2,6 +2,7 @@
  * Locks in one process: who holds them, exclusion under contention, ranks. Forks: test_lock_fork.c.
  */
 #include "test.h"
+#include "accessible.h"
 #include "capture.h"
 #include "child.h"
 #include "lock.h"
@@ -267,11 +268,25 @@ START_TEST(ranks_may_be_taken_upwards)
 }
 END_TEST
 
+/* What a child of fork learns from is nobody's to overwrite. */
+START_TEST(the_page_that_is_wiped_has_guards)
+{
+    lock_init();
+    const char *page = (const char *)lock_fork_state.alive;
+    if (page != NULL) {
+        ck_assert(is_accessible(page));
+        ck_assert(is_guard(page - os_page_size()));
+        ck_assert(is_guard(page + os_page_size()));
+    }
+}
+END_TEST
+
 Suite *lock_suite(void)
 {
     Suite *suite = suite_create("lock");
     TCase *tests = tcase_create("lock");
 
+    tcase_add_test(tests, the_page_that_is_wiped_has_guards);
     tcase_add_test(tests, a_lock_knows_its_holder);
     tcase_add_test(tests, others_wait_for_a_held_lock);
     tcase_add_test(tests, who_has_slept_wakes_the_next);

@@ -2,6 +2,7 @@
  * The allocator's own memory: alignment, zeroes, no two pieces that overlap, from several threads.
  */
 #include "test.h"
+#include "accessible.h"
 #include "random.h"
 #include "meta.h"
 
@@ -73,7 +74,29 @@ START_TEST(little_is_wasted)
     for (int i = 0; i < PIECES; i++, asked += 1000)
         ck_assert_ptr_nonnull(meta_alloc(1000, 8));
     ck_assert_uint_ge(meta_mapped() - before + 256 * KIB, asked);
-    ck_assert_uint_le(meta_mapped() - before, asked + asked / 4 + 256 * KIB);
+    ck_assert_uint_le(meta_mapped() - before, asked + asked / 4 + MIB);
+}
+END_TEST
+
+/* Whatever the system puts next to the mapping that a piece is of: a page without access is between
+ * them. */
+START_TEST(mappings_have_guards)
+{
+    enum { MOST = 2 << 20 }; /* bytes: of a chunk and of the larger piece */
+    size_t page = os_page_size();
+
+    for (size_t size = 100; size < MIB; size = size == 100 ? 200 * KIB : size + 300 * KIB) {
+        char *piece = meta_alloc(size, 16);
+        ck_assert_ptr_nonnull(piece);
+        char *start = (char *)align_down((uintptr_t)piece, page), *end = start;
+        while (is_accessible(start) && piece - start < MOST)
+            start -= page;
+        while (is_accessible(end) && end - piece < MOST)
+            end += page;
+        ck_assert(is_guard(start));
+        ck_assert(is_guard(end));
+        ck_assert(end >= piece + size);
+    }
 }
 END_TEST
 
@@ -135,6 +158,7 @@ Suite *meta_suite(void)
     tcase_add_test(tests, large_pieces_work);
     tcase_add_test(tests, impossible_sizes_fail);
     tcase_add_test(tests, little_is_wasted);
+    tcase_add_test(tests, mappings_have_guards);
     tcase_add_test(tests, threads_get_pieces_of_their_own);
     suite_add_tcase(suite, tests);
     return suite;

@@ -3,6 +3,7 @@
  * thread leaves behind.
  */
 #include "test.h"
+#include "accessible.h"
 #include "heap_map.h"
 #include "sanitized.h"
 #include "unit_map.h"
@@ -82,6 +83,8 @@ START_TEST(a_heap_is_covered_from_end_to_end)
     ck_assert_ptr_eq(find(heap_at(1) - 1), nobody);
     ck_assert(!is_covered(heap_at(0) - 1));
     ck_assert(!is_covered(heap_at(1)));
+    ck_assert(is_guard((char *)entry - os_page_size()));
+    ck_assert(is_guard((char *)align_up((uintptr_t)(entry + HEAP_UNITS), os_page_size())));
     assert_wild_addresses_are_not_covered();
     /* once more, by somebody else who has a heap there: as it is */
     ck_assert_ptr_eq(cover(0), entry);
@@ -113,6 +116,7 @@ START_TEST(heaps_far_away_are_not_covered)
     ck_assert_ptr_null(cover(REACH));
     ck_assert(is_covered(heap_at(REACH) - 1));
     ck_assert(!is_covered(heap_at(REACH)));
+    ck_assert(is_guard(&unit_map.slabs[(size_t)REACH * HEAP_UNITS]));
 }
 END_TEST
 
