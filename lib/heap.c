@@ -9,8 +9,8 @@
 
 enum {
     HEAP_MIN_SIZE = 256 << 10, /* bytes: below it a heap would be little but its header */
-    GUARDED_HEAPS = 64, /* later heaps are opened whole: steps and guards cost four mappings each,
-                           which fork copies, and a process has 65530 */
+    GUARDED_HEAPS = 256,       /* later ones have no guard in front of their units: a heap takes two
+                                  mappings then, not four, which fork copies, and a process has 65530 */
 };
 
 struct slab heap_nobody;
@@ -74,30 +74,24 @@ static struct heap *heap_begin(struct heap_set *set, char *base, size_t size)
     struct heap *heap = (struct heap *)(void *)base;
     size_t header = align_up(sizeof(struct heap), os_page_size());
     size_t states = size / HEAP_BYTES_OF_STATE;
-    size_t first_states = min_size(HEAP_OPEN_STATES, states);
-    bool whole = __atomic_fetch_add(&heaps_made, 1, __ATOMIC_RELAXED) >= GUARDED_HEAPS &&
-                 heap_pages_open_whole(base, size);
-    if (!whole && !os_open(base, header + first_states))
+    size_t first_states = min_size(align_up(HEAP_FIRST_STATES, os_page_size()), states);
+    /* a page at least stands between the lines and the first unit */
+    size_t before_units = align_up(header + states + os_page_size(), UNIT_SIZE);
+    bool guarded = __atomic_load_n(&heaps_made, __ATOMIC_RELAXED) < GUARDED_HEAPS;
+    if (!os_open(base, guarded ? header + first_states : before_units))
         return NULL;
     heap->set = set;
     heap->size = size;
     heap->states = (uint8_t *)base + header;
-    heap->states_opened = first_states;
+    heap->states_opened = guarded ? first_states : states;
     heap->slab_of = begin_slab_of(heap);
     heap->index = set->count;
     heap->pending_bit = UINT64_C(1) << (set->count % HEAP_CHAINS);
-    /* a guard page at least stands between the lines and the first unit */
-    size_t before_units = header + states + os_page_size();
-    heap->first_unit = (uint16_t)(align_up(before_units, UNIT_SIZE) / UNIT_SIZE);
-    heap->unit_limit = (uint16_t)(size / UNIT_SIZE);
+    heap->first_unit = (uint16_t)(before_units / UNIT_SIZE);
+    heap->unit_limit = (uint16_t)(size / UNIT_SIZE - HEAP_GUARD_UNITS);
     heap->opened_limit = heap->first_unit;
     heap_pages_begin(heap);
     free_everything(heap);
-    if (whole) {
-        heap->states_opened = states;
-        heap->opened_limit = heap->used_limit = heap->unit_limit;
-        heap->huge_pages_asked = true;
-    }
     return heap;
 }
 
@@ -109,9 +103,11 @@ struct heap *heap_create(struct heap_set *set, size_t units)
             continue;
         struct heap *heap = heap_begin(set, base, size);
         if (heap != NULL && heap_unit_count(heap) >= units &&
-            heap_pages_open_units(heap, heap->first_unit + units) && heap_map_publish(heap))
+            heap_pages_open_units(heap, heap->first_unit + units) && heap_map_publish(heap)) {
+            __atomic_fetch_add(&heaps_made, 1, __ATOMIC_RELAXED);
             return heap;
-        os_unmap(base, size);
+        }
+        heap_pages_release(base, size);
         return NULL;
     }
     return NULL;
@@ -345,7 +341,8 @@ size_t heap_unmap_units(struct heap *heap)
 bool heap_remap_units(struct heap *heap, size_t units)
 {
     size_t first = heap->unit_limit;
-    for (size_t more = heap->size / UNIT_SIZE - first; more >= units; more /= 2) {
+    for (size_t more = heap->size / UNIT_SIZE - HEAP_GUARD_UNITS - first; more >= units;
+         more /= 2) {
         if (!os_reserve_at(heap_unit_address(heap, first), more * UNIT_SIZE))
             continue;
         heap->huge_pages_asked = false; /* not for these units */

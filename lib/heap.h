@@ -1,19 +1,22 @@
 /*
  * Heaps: regions of up to 32 MiB of address space, aligned to 32 MiB, each owned by one arena for
- * the life of the process. A heap is a header, the states, a guard, and units of 64 KiB of which
- * slabs take runs, lowest fit first.
+ * the life of the process. A heap is a guard, a header, the states, another guard, and units of 64
+ * KiB of which slabs take runs, lowest fit first.
  *
+ *   guard       a unit below the heap's address that is never opened: what would be the last unit
+ *               of the heap before
  *   header      struct heap, at offset 0; bitmaps and the slabs' descriptors
  *   states      one byte for each 64 bytes of the heap; slabs take them in lines of 64. A heap of
  *               smaller blocks throughout runs out of them before it runs out of units
- *   guard       a page at least that is not opened
- *   units       first_unit .. unit_limit-1, opened from the bottom up; behind the last one opened
+ *   guard       a page at least that is not opened; from the 257th heap on it is
+ *   units       first_unit .. unit_limit-1, opened from the bottom up; above the last one opened
  *               nothing is accessible
  *
- * All of it begins without access (PROT_NONE, no commit) and is opened in steps; from the 65th heap
- * on at once, guards and all, where nothing speaks against it: heaps side by side are one mapping
- * then, and a thousand threads do not make fork slow or use the process's mappings up. Where
- * address space is short a heap maps less than its 32 MiB. A heap whose units are all free gives
+ * All of it begins without access (PROT_NONE, no commit) and is opened in steps, so that what was
+ * never handed out is in no core. That takes four mappings for each heap. From the 257th heap on
+ * header, states and the guard that follows them are opened at once, which leaves two: so many
+ * heaps would make fork slow and use the process's mappings up. Where address space is short a heap
+ * maps less than its 32 MiB. A heap whose units are all free gives
  * them back to the system, contents and commit, if its arena has another one that is empty; its
  * address and its header stay the arena's.
  *
@@ -99,8 +102,8 @@ struct heap {
      * Entries: heap lock, or the owner for units of its own slabs: release; read by any thread,
      * relaxed. */
     struct slab **slab_of;
-    size_t size;         /* bytes of the heap as it was made, 256 KiB .. 32 MiB */
-    uint32_t index;      /* number among its arena's heaps, from 0 */
+    size_t size;    /* bytes of the heap as it was made, its guard included: 256 KiB .. 32 MiB */
+    uint32_t index; /* number among its arena's heaps, from 0 */
     uint16_t first_unit; /* the lowest unit that slabs may take */
 
     /* Heap lock; read by any thread, relaxed. Units from here on are not mapped, or not ours. */

@@ -36,19 +36,22 @@ static uintptr_t choose_region(void)
 #endif
 }
 
-/* Reserves `size` bytes at an aligned address by mapping too much and trimming. */
+/* Bytes of the guard in front of a heap. */
+#define GUARD ((size_t)HEAP_GUARD_UNITS * UNIT_SIZE)
+
+/* Reserves a heap by mapping too much and trimming. */
 static char *reserve_by_trimming(size_t size)
 {
     char *wide = os_reserve(size + HEAP_SIZE);
     if (wide == NULL)
         return NULL;
-    char *base = (char *)align_up((uintptr_t)wide, HEAP_SIZE);
-    size_t before = (size_t)(base - wide);
+    char *guard = (char *)align_up((uintptr_t)wide + GUARD, HEAP_SIZE) - GUARD;
+    size_t before = (size_t)(guard - wide);
     if (before != 0)
         os_unmap(wide, before);
     if (before != HEAP_SIZE)
-        os_unmap(base + size, HEAP_SIZE - before);
-    return base;
+        os_unmap(guard + size, HEAP_SIZE - before);
+    return guard + GUARD;
 }
 
 char *heap_pages_reserve(size_t size)
@@ -60,7 +63,7 @@ char *heap_pages_reserve(size_t size)
                                         __ATOMIC_RELAXED, __ATOMIC_RELAXED);
         for (unsigned attempt = 0; attempt < PLACE_TRIES; attempt++) {
             uintptr_t place = __atomic_fetch_add(&next_place, HEAP_SIZE, __ATOMIC_RELAXED);
-            if (place >= LOWEST_PLACE && os_reserve_at((void *)place, size))
+            if (place >= LOWEST_PLACE && os_reserve_at((void *)(place - GUARD), size))
                 return (char *)place;
         }
         __atomic_store_n(&next_place, 0, __ATOMIC_RELAXED);
@@ -68,30 +71,20 @@ char *heap_pages_reserve(size_t size)
     return reserve_by_trimming(size);
 }
 
+void heap_pages_release(char *base, size_t size)
+{
+    os_unmap(base - GUARD, size);
+}
+
 /* ---- opening ---- */
 
-/* Says for pages of a heap what the option wants. */
-static void ask_huge_pages(char *from, size_t size)
+/* Says for a heap of `units` units what the option wants; for its guard, too, so that what is
+ * without access is one mapping with that of the heap before. */
+static void ask_huge_pages(char *base, size_t units)
 {
     uint64_t wanted = option_value(OPTION_HUGE_PAGES);
     if (wanted != HUGE_PAGES_SYSTEM)
-        os_huge_pages(from, size, wanted == HUGE_PAGES_ALWAYS);
-}
-
-bool heap_pages_open_whole(char *base, size_t size)
-{
-    /* any thread, relaxed: each comes to the same answer */
-    static enum { UNKNOWN, WHOLE, IN_STEPS } how;
-    if (__atomic_load_n(&how, __ATOMIC_RELAXED) == UNKNOWN)
-        __atomic_store_n(&how, os_counts_commit() ? IN_STEPS : WHOLE, __ATOMIC_RELAXED);
-    if (__atomic_load_n(&how, __ATOMIC_RELAXED) == IN_STEPS || !os_open(base, size))
-        return false;
-    if (os_is_filled_in(base + size - os_page_size()) && os_close(base, size)) {
-        __atomic_store_n(&how, IN_STEPS, __ATOMIC_RELAXED);
-        return false;
-    }
-    ask_huge_pages(base, size);
-    return true;
+        os_huge_pages(base - GUARD, GUARD + units * UNIT_SIZE, wanted == HUGE_PAGES_ALWAYS);
 }
 
 bool heap_pages_open_lines(struct heap *heap, size_t limit)
@@ -127,18 +120,19 @@ bool heap_pages_open_units(struct heap *heap, size_t limit)
     size_t opened = heap->opened_limit;
     if (limit <= opened)
         return true;
-    size_t step = wants_huge_pages(heap, opened) ? HEAP_HUGE_UNITS : HEAP_OPEN_STEP;
+    size_t step = opened == heap->first_unit ? HEAP_OPEN_FIRST : HEAP_OPEN_STEP;
+    if (wants_huge_pages(heap, opened))
+        step = HEAP_HUGE_UNITS;
     size_t wanted = min_size(align_up(limit, step), heap->unit_limit);
     if (!os_open(heap_unit_address(heap, opened), (wanted - opened) * UNIT_SIZE)) {
         wanted = limit;
         if (!os_open(heap_unit_address(heap, opened), (wanted - opened) * UNIT_SIZE))
             return false;
     }
-    /* a first step is too short for a huge page, and many heaps never see another */
-    if ((step == HEAP_HUGE_UNITS || opened != heap->first_unit) && !heap->huge_pages_asked) {
+    /* the first steps are too short for a huge page, and many heaps never see another */
+    if ((step == HEAP_HUGE_UNITS || wanted > HEAP_OPEN_STEP) && !heap->huge_pages_asked) {
         heap->huge_pages_asked = true;
-        ask_huge_pages(heap_unit_address(heap, heap->first_unit),
-                       heap_unit_count(heap) * UNIT_SIZE);
+        ask_huge_pages((char *)heap, heap->unit_limit);
     }
     heap->opened_limit = (uint16_t)wanted;
     /* relaxed: who reports a misuse looks at it, for one of a block that it got before */

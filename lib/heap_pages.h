@@ -11,7 +11,7 @@
  * else happens: the system must not make huge pages of what was given back (khugepaged does where
  * they are asked for).
  *
- * Lock: the heap lock, but for heap_pages_reserve and heap_pages_open_whole.
+ * Lock: the heap lock, but for heap_pages_reserve and heap_pages_release.
  */
 #ifndef ACRE_LIB_HEAP_PAGES_H
 #define ACRE_LIB_HEAP_PAGES_H
@@ -19,10 +19,15 @@
 #include "heap.h"
 
 enum {
-    HEAP_OPEN_STEP = 16,                  /* units made accessible at once: 1 MiB */
-    HEAP_HUGE_UNITS = 32,                 /* units of a huge page: 2 MiB */
+    HEAP_GUARD_UNITS = 1, /* in front of a heap's header, without access; where heaps lie side by
+                             side, what would be the last unit of the one before */
+    HEAP_OPEN_FIRST = 2,  /* units made accessible at first: 128 KiB; a thread may use no more */
+    HEAP_OPEN_STEP = 16,  /* and then: 1 MiB */
+    HEAP_HUGE_UNITS = 32, /* units of a huge page: 2 MiB */
     HEAP_HUGE_FROM = 4 * HEAP_HUGE_UNITS, /* units of an arena's first heap without huge pages */
-    /* bytes of states made accessible at once: those of 1 MiB of 16-byte blocks */
+    /* bytes of states made accessible with the header: those of 512 KiB of 64-byte blocks */
+    HEAP_FIRST_STATES = 8 << 10,
+    /* and then: those of 1 MiB of 16-byte blocks */
     HEAP_OPEN_STATES = 64 << 10,
 };
 
@@ -52,15 +57,14 @@ static inline size_t heap_unit_count(const struct heap *heap)
     return (size_t)(heap->unit_limit - heap->first_unit);
 }
 
-/* Reserves `size` bytes at a heap-aligned address. NULL if there is no address space. */
+/*
+ * Reserves `size` bytes for a heap, its guard included: from HEAP_GUARD_UNITS below a heap-aligned
+ * address on, which is returned. NULL if there is no address space.
+ */
 char *heap_pages_reserve(size_t size);
 
-/*
- * Opens a reserved heap at once. Not where what is open counts, used or not: against a limit, or
- * since the program locks all its memory (mlockall), which the system shows by filling pages in.
- * False then.
- */
-bool heap_pages_open_whole(char *base, size_t size);
+/* Unmaps what heap_pages_reserve has returned. */
+void heap_pages_release(char *base, size_t size);
 
 /* Makes lines 0 .. limit-1 accessible. */
 bool heap_pages_open_lines(struct heap *heap, size_t limit);

@@ -6,6 +6,7 @@
 
 #include "fork.h"
 #include "heap.h"
+#include "heap_pages.h"
 #include "option.h"
 #include "os.h"
 
@@ -266,7 +267,7 @@ void heap_set_totals(struct heap_set *set, struct heap_totals *totals)
     heap_set_lock(set);
     *totals = (struct heap_totals){.heaps = set->count, .free_dirty = set->dirty * UNIT_SIZE};
     for (struct heap *heap = first_heap(set); heap != NULL; heap = next_heap(heap)) {
-        totals->mapped += (size_t)heap->unit_limit * UNIT_SIZE;
+        totals->mapped += (size_t)(HEAP_GUARD_UNITS + heap->unit_limit) * UNIT_SIZE;
         totals->in_slabs += (size_t)heap->used_units * UNIT_SIZE;
     }
     heap_set_unlock(set);

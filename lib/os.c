@@ -24,7 +24,6 @@
 #include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -36,6 +35,7 @@ enum {
     PAGES_AT_ONCE = 512,    /* that mincore is asked for */
     ABORTED = 128 + SIGABRT, /* the exit status a shell shows for SIGABRT */
 };
+
 /* asks for the persona and changes nothing: personality(2) */
 #define PERSONA_ASKED 0xffffffffUL
 
@@ -270,16 +270,6 @@ size_t os_resident(void)
     return pages * os_page_size();
 }
 
-bool os_counts_commit(void)
-{
-    struct rlimit limit;
-    bool limited = system_call(SYS_prlimit64, 0, RLIMIT_DATA, NULL, &limit) == 0 &&
-                   limit.rlim_cur != RLIM_INFINITY;
-    char mode;
-    bool strict = read_file("/proc/sys/vm/overcommit_memory", &mode, 1) == 1 && mode == '2';
-    return limited || strict;
-}
-
 /* ---- which pages have memory ---- */
 
 /* Asks of the first pages of a range which have memory, 1, or none, 0; returns their number. Where
@@ -412,14 +402,6 @@ bool os_in_program_namespace(void)
     /* only the objects of the caller's namespace are visited */
     void *headers = (void *)auxiliary(AT_PHDR);
     bool found = headers == NULL || dl_iterate_phdr(is_executable, headers) != 0;
-    bool os_addresses_are_random(void)
-    {
-        int saved = errno;
-        int persona = personality(PERSONA_ASKED);
-        errno = saved;
-        return persona < 0 || (persona & ADDR_NO_RANDOMIZE) == 0;
-    }
-
     errno = saved;
     return found;
 }
@@ -427,6 +409,12 @@ bool os_in_program_namespace(void)
 bool os_is_secure(void)
 {
     return auxiliary(AT_SECURE) != 0;
+}
+
+bool os_addresses_are_random(void)
+{
+    long persona = system_call(SYS_personality, PERSONA_ASKED);
+    return persona < 0 || (persona & ADDR_NO_RANDOMIZE) == 0;
 }
 
 uint64_t os_random(void)

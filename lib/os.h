@@ -64,10 +64,6 @@ void *os_remap(void *address, size_t old_size, size_t new_size);
 /* Asks that the range be (or not be) backed by transparent huge pages. A hint; no result. */
 void os_huge_pages(void *address, size_t size, bool wanted);
 
-/* True if memory that is open but unused counts: the system commits strictly (vm.overcommit_memory
- * 2), or RLIMIT_DATA is set. */
-bool os_counts_commit(void);
-
 /* Bytes of `size` bytes of whole pages that have memory (mincore); accessible or not, all of it is
  * mapped. 0 where the system does not say. */
 size_t os_filled_in(void *pages, size_t size);
@@ -135,13 +131,13 @@ bool os_is_of(int fd, struct os_file file);
 /* True if the library is in the program's own namespace, as it is unless dlmopen has loaded it. To
  * be called by a constructor: takes the dynamic linker's lock. */
 bool os_in_program_namespace(void);
-/* False if the process was started without address space randomisation, as debuggers do
- * (ADDR_NO_RANDOMIZE). */
-bool os_addresses_are_random(void);
-
 
 /* True in set-user-ID, set-group-ID and file-capability programs (AT_SECURE). */
 bool os_is_secure(void);
+
+/* False if the process was started without address space randomisation, as debuggers do
+ * (ADDR_NO_RANDOMIZE). */
+bool os_addresses_are_random(void);
 
 /* 64 random bits (getrandom without blocking; mixed clock and address where it has none). */
 uint64_t os_random(void);

@@ -13,6 +13,7 @@
 struct smap {
     uintptr_t start, end;
     const char *name;     /* the path, "[stack]" ..., or "": anonymous; valid during the visit */
+    bool dumped;          /* by debuggers, readable or not: VmFlags has no "dd" */
     size_t resident;      /* of it, in memory */
     size_t private_dirty; /* of it, written to since it was mapped, and mapped by nobody else */
 };
@@ -69,12 +70,14 @@ static inline void smaps_for_each(pid_t process, void (*visit)(void *, const str
         if (sscanf(line, "%lx-%lx %*s %*s %*s %*s %n", &start, &end, &name_at) == 2) {
             if (map.end != 0)
                 visit(context, &map);
-            map = (struct smap){.start = start, .end = end, .name = name};
+            map = (struct smap){.start = start, .end = end, .name = name, .dumped = true};
             strcpy(name, line + name_at);
         } else if (sscanf(line, "Rss: %lu kB", &size) == 1) {
             map.resident = size * CHECK_KIB;
         } else if (sscanf(line, "Private_Dirty: %lu kB", &size) == 1) {
             map.private_dirty = size * CHECK_KIB;
+        } else if (strncmp(line, "VmFlags:", strlen("VmFlags:")) == 0) {
+            map.dumped = strstr(line, " dd") == NULL;
         }
     }
     if (map.end != 0)

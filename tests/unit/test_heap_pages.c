@@ -1,5 +1,6 @@
 /* What is accessible of a heap, and which of its units are backed by huge pages. */
 #include "test.h"
+#include "bits.h"
 #include "heap_pages.h"
 #include "heap_runs.h"
 #include "os.h"
@@ -11,13 +12,124 @@ START_TEST(only_what_is_opened_is_accessible)
     struct heap *heap = slab_heap(slab);
 
     ck_assert(is_accessible(slab->base));
-    ck_assert(!is_accessible(slab->base - os_page_size()));
-    ck_assert(!is_accessible(heap->states + heap->size / HEAP_BYTES_OF_STATE));
-    ck_assert(!is_accessible((char *)heap + (size_t)heap->opened_limit * UNIT_SIZE));
-    ck_assert(!is_accessible((char *)heap + heap->size - 1));
+    ck_assert(is_guard(slab->base - os_page_size()));
+    ck_assert(is_guard(heap->states + heap->states_opened));
+    ck_assert(is_guard(heap->states + heap->size / HEAP_BYTES_OF_STATE));
+    ck_assert(is_guard((char *)heap + (size_t)heap->opened_limit * UNIT_SIZE));
+    ck_assert(is_guard((char *)heap + (size_t)heap->unit_limit * UNIT_SIZE - os_page_size()));
+    ck_assert(is_guard((char *)heap - os_page_size()));
     ck_assert_ptr_null(slab->owner);
     ck_assert_ptr_null(heap_nobody.owner);
     ck_assert_uint_eq(heap_nobody.geometry, 0);
+}
+END_TEST
+
+/* What the header and its lines have accessible counts for a core of the process, as what the units
+ * have does: both begin small. */
+START_TEST(a_heap_begins_with_little_that_is_accessible)
+{
+    struct heap *heap = slab_heap(take(1));
+
+    ck_assert_uint_eq(heap->states_opened, align_up(8 * KIB, os_page_size()));
+    ck_assert_uint_le((heap->opened_limit - heap->first_unit) * UNIT_SIZE, 128 * KIB);
+}
+END_TEST
+
+/* The heap that the set has made after `heap`. */
+static struct heap *heap_after(const struct heap *heap)
+{
+    struct slab *slab;
+    do
+        slab = take(1);
+    while (slab_heap(slab) == heap);
+    return slab_heap(slab);
+}
+
+START_TEST(a_full_heap_ends_at_a_guard)
+{
+    struct heap *heap = slab_heap(take(1));
+    struct heap *next = heap_after(heap);
+
+    ck_assert_uint_eq(heap->opened_limit, heap->unit_limit);
+    ck_assert_uint_eq(bits_count(heap->free_units, 0, HEAP_UNITS), 0);
+    char *end = heap_unit_address(heap, heap->unit_limit);
+    ck_assert(is_accessible(end - 1));
+    ck_assert(!is_accessible(end));
+    ck_assert(is_guard((char *)next - os_page_size()));
+    /* side by side the two guards are one */
+    if ((char *)next == (char *)heap + HEAP_SIZE)
+        ck_assert_ptr_eq(end, (char *)next - HEAP_GUARD_UNITS * UNIT_SIZE);
+}
+END_TEST
+
+/* Mappings of this process. */
+static size_t count_mappings(void)
+{
+    FILE *maps = fopen("/proc/self/maps", "r");
+    ck_assert_ptr_nonnull(maps);
+    size_t mappings = 0;
+    for (int c = getc(maps); c != EOF; c = getc(maps))
+        mappings += c == '\n';
+    fclose(maps);
+    return mappings;
+}
+
+/* Makes heaps that the set does not know; returns the last one. */
+static struct heap *make_heaps(size_t count)
+{
+    struct heap *heap = NULL;
+    heap_set_lock(&set);
+    while (count-- > 0) {
+        heap = heap_create(&set, 1);
+        ck_assert_ptr_nonnull(heap);
+    }
+    heap_set_unlock(&set);
+    return heap;
+}
+
+/* They are many: each has fewer mappings, and no guard in front of its units. */
+START_TEST(heaps_from_the_257th_on_take_two_mappings)
+{
+    enum { GUARDED = 256, SOME = 100, SLACK = 8 };
+    size_t page = os_page_size(), before = count_mappings();
+    struct heap *heap = make_heaps(SOME);
+
+    ck_assert_uint_le(count_mappings() - before, 4 * SOME + SLACK);
+    ck_assert(is_guard(heap_unit_address(heap, heap->first_unit) - page));
+
+    heap = make_heaps(GUARDED - SOME);
+    ck_assert(is_guard(heap_unit_address(heap, heap->first_unit) - page));
+    before = count_mappings();
+    heap = make_heaps(SOME);
+    ck_assert_uint_le(count_mappings() - before, 2 * SOME + SLACK);
+    ck_assert(is_accessible(heap_unit_address(heap, heap->first_unit) - page));
+    ck_assert_uint_eq(heap->states_opened, heap_states_size(heap));
+    ck_assert(is_guard((char *)heap - page));
+    ck_assert(is_guard(heap_unit_address(heap, heap->opened_limit)));
+}
+END_TEST
+
+/* A set uses such a heap as any other: its units are closed and unmapped and come back. */
+START_TEST(a_heap_without_inner_guard_is_used_as_any_other)
+{
+    enum { GUARDED = 256 };
+    make_heaps(GUARDED);
+    char *base = take(SLAB_MAX_UNITS)->base;
+    struct slab *slab = take(SLAB_MAX_UNITS);
+    struct heap *heap = slab_heap(slab);
+
+    ck_assert(is_accessible(heap_unit_address(heap, heap->first_unit) - 1));
+    memset(base, 1, 2 * SLAB_MAX_UNITS * UNIT_SIZE);
+    heap_set_give(&set, slab);
+    heap_set_give(&set, heap_slab_of(heap, base));
+    ck_assert(heap_set_is_valid(&set));
+    ck_assert_uint_eq(heap_set_unmap_empty(&set),
+                      (size_t)(HEAP_UNITS - HEAP_GUARD_UNITS - heap->first_unit) * UNIT_SIZE);
+    ck_assert(!is_accessible(base));
+    ck_assert(is_accessible(base - 1));
+    ck_assert_ptr_eq(take(SLAB_MAX_UNITS)->base, base);
+    ck_assert(is_zero(base, SLAB_MAX_UNITS * UNIT_SIZE));
+    ck_assert(heap_set_is_valid(&set));
 }
 END_TEST
 
@@ -82,11 +194,11 @@ START_TEST(what_is_mapped_again_later_declines_huge_pages)
 
     heap_set_give(&set, slab);
     heap_set_unmap_empty(&set);
-    ck_assert(os_reserve_at((char *)heap + heap->size - page, page));
+    ck_assert(os_reserve_at(heap_unit_address(heap, HEAP_UNITS - HEAP_GUARD_UNITS) - page, page));
     slab = take(SLAB_MAX_UNITS);
     ck_assert_ptr_eq(slab_heap(slab), heap);
     size_t limit = heap->unit_limit;
-    ck_assert_uint_lt(limit, heap->size / UNIT_SIZE);
+    ck_assert_uint_lt(limit, HEAP_UNITS - HEAP_GUARD_UNITS);
     while (slab->base < heap_unit_address(heap, limit)) {
         slab = take(SLAB_MAX_UNITS);
         ck_assert_ptr_eq(slab_heap(slab), heap);
@@ -288,6 +400,10 @@ Suite *heap_pages_suite(void)
 
     tcase_add_checked_fixture(tests, begin, NULL);
     tcase_add_test(tests, only_what_is_opened_is_accessible);
+    tcase_add_test(tests, a_heap_begins_with_little_that_is_accessible);
+    tcase_add_test(tests, a_full_heap_ends_at_a_guard);
+    tcase_add_test(tests, heaps_from_the_257th_on_take_two_mappings);
+    tcase_add_test(tests, a_heap_without_inner_guard_is_used_as_any_other);
     tcase_add_test(tests, a_huge_page_is_opened_at_once);
     tcase_add_test(tests, a_small_heap_declines_huge_pages);
     tcase_add_test(tests, what_is_mapped_again_later_declines_huge_pages);

@@ -378,77 +378,9 @@ START_TEST(little_address_space_gives_small_heaps)
 }
 END_TEST
 
-enum { GUARDED_HEAPS = 64, MOST_HEAPS_SLABS = 40 * (GUARDED_HEAPS + 2) };
-
-/* Takes slabs until there is a heap after the guarded ones, before which `prepare` is called. */
-static struct heap *heap_after_the_guarded_ones(void (*prepare)(void))
-{
-    struct heap *heap = NULL;
-
-    for (int i = 0; i < MOST_HEAPS_SLABS; i++) {
-        if (totals().heaps == GUARDED_HEAPS && prepare != NULL) {
-            prepare();
-            prepare = NULL;
-        }
-        size_t before = totals().heaps;
-        heap = slab_heap(take(SLAB_MAX_UNITS));
-        if (totals().heaps > GUARDED_HEAPS)
-            return heap;
-        if (totals().heaps != before)
-            ck_assert_uint_lt(heap->opened_limit, heap->unit_limit);
-    }
-    ck_abort_msg("%zu heaps", totals().heaps);
-    return NULL;
-}
-
-static void lock_later_memory(void)
-{
-    ck_assert_int_eq(mlockall(MCL_FUTURE), 0);
-}
-
-static void limit_data(void)
-{
-    const struct rlimit limit = {(rlim_t)1 << 40, (rlim_t)1 << 40};
-    ck_assert_int_eq(setrlimit(RLIMIT_DATA, &limit), 0);
-}
-
-START_TEST(later_heaps_are_opened_whole)
-{
-    struct heap *heap = heap_after_the_guarded_ones(NULL);
-    char *end = (char *)heap + heap->size;
-
-    ck_assert_uint_eq(heap->opened_limit, heap->unit_limit);
-    ck_assert_uint_eq(heap->states_opened, heap->size / HEAP_BYTES_OF_STATE);
-    ck_assert(!os_is_filled_in(end - os_page_size()));
-    ck_assert(is_accessible(end - 1));
-    ck_assert(heap_set_is_valid(&set));
-}
-END_TEST
-
-START_TEST(heaps_are_opened_in_steps_where_that_counts)
-{
-    struct heap *heap = heap_after_the_guarded_ones(_i == 0 ? limit_data : lock_later_memory);
-
-    ck_assert_uint_lt(heap->opened_limit, heap->unit_limit);
-    ck_assert(!is_accessible((char *)heap + heap->size - 1));
-    ck_assert(heap_set_is_valid(&set));
-}
-END_TEST
-
-/* True if mlockall may be called here. */
-static bool may_lock_memory(void)
-{
-    bool may = mlockall(MCL_FUTURE) == 0;
-    munlockall();
-    return may;
-}
-
 static void add_limit_tests(TCase *tests)
 {
     tcase_add_test(tests, little_address_space_gives_small_heaps);
-    tcase_add_test(tests, later_heaps_are_opened_whole);
-    tcase_add_loop_test(tests, heaps_are_opened_in_steps_where_that_counts, 0,
-                        may_lock_memory() ? 2 : 1);
 }
 
 #else
