@@ -20,9 +20,21 @@ static uintptr_t next_place;
 
 /* ---- placing ---- */
 
+/* 64 random bits; 0 if the process has no random addresses. The system is asked at the first heap,
+ * before the program can forbid itself such calls. */
+static uint64_t random_place(void)
+{
+    /* any thread, relaxed: each comes to the same answer */
+    static enum { UNKNOWN, RANDOM, FIXED } addresses;
+    if (__atomic_load_n(&addresses, __ATOMIC_RELAXED) == UNKNOWN)
+        __atomic_store_n(&addresses, os_addresses_are_random() ? RANDOM : FIXED, __ATOMIC_RELAXED);
+    return __atomic_load_n(&addresses, __ATOMIC_RELAXED) == RANDOM ? os_random() : 0;
+}
+
 /*
  * An aligned address far from where the kernel puts mappings (about half way down from the stack,
- * at random), so that heaps lie side by side and seldom meet a mapping of somebody else.
+ * at random), so that heaps lie side by side and seldom meet a mapping of somebody else. The same
+ * in each run of a program that is started without random addresses.
  */
 static uintptr_t choose_region(void)
 {
@@ -32,7 +44,7 @@ static uintptr_t choose_region(void)
     return align_down(stack - 64 * GIB, HEAP_SIZE);
 #else
     uintptr_t half = stack / 2;
-    return align_down(half + os_random() % (half / 8), HEAP_SIZE);
+    return align_down(half + random_place() % (half / 8), HEAP_SIZE);
 #endif
 }
 
