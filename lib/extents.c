@@ -315,12 +315,13 @@ bool extents_is_valid(const struct extents *table)
 {
     struct extents totals = {0};
     size_t indexed, unused;
-    size_t listed = 0;
+    size_t listed = 0, pieces = 0;
     uintptr_t end = 0; /* of the entries seen so far */
 
     for (const struct extent *node = extents_first(table); node; node = extents_next(node)) {
         if (!extents_index_is_valid_at(table, node) || node->base < end)
             return false;
+        pieces += node->base != end;
         end = extent_end(node);
         count_in(&totals, node);
     }
@@ -331,7 +332,8 @@ bool extents_is_valid(const struct extents *table)
     }
     count_entries(table, &indexed, &unused);
     return indexed == totals.live_blocks + totals.stock_extents && unused == listed &&
-           listed == table->spare && totals.live_bytes == table->live_bytes &&
-           totals.live_blocks == table->live_blocks && totals.stock_bytes == table->stock_bytes &&
+           listed == table->spare && pieces == extents_pieces(table) &&
+           totals.live_bytes == table->live_bytes && totals.live_blocks == table->live_blocks &&
+           totals.stock_bytes == table->stock_bytes &&
            totals.stock_extents == table->stock_extents && totals.dirty_bytes == table->dirty_bytes;
 }

@@ -12,8 +12,8 @@
  * known of its contents; together they are a run, and a block is carved from a run wherever their
  * borders are. Each node of the index knows where its subtree begins and ends, the runs at its two
  * ends and the largest within (the summary of the "largest sum of a segment" tree: Bentley,
- * "Programming Pearls", column 8), and the earliest stamp. That makes searches for room and for
- * what is due O(log n), expected. Nothing here recurses.
+ * "Programming Pearls", column 8), the earliest stamp, and the number of its pieces. That makes
+ * searches for room and for what is due O(log n), expected. Nothing here recurses.
  *
  * Changes are published by one store each, of a state or of a size, relaxed and fenced against the
  * compiler, such that any prefix of them is sound after a rebuild: entries that are LIVE or STOCK
@@ -53,6 +53,7 @@ struct extent_summary {
     size_t head, tail;   /* bytes of the runs that begin at `base` and end at `end`, 0 if none */
     size_t largest;      /* bytes of the largest run */
     uint64_t oldest;     /* the earliest stamp of a STOCK extent, EXTENT_KEPT if none */
+    size_t pieces;       /* ranges that do not touch each other */
 };
 
 /* STOCK extents that touch, as many as do. */
@@ -76,7 +77,7 @@ struct extent {
     struct extent_summary below; /* of this entry and all below it in the index */
 };
 
-enum { EXTENTS_PER_CHUNK = 256 }; /* a piece of some 27 KiB */
+enum { EXTENTS_PER_CHUNK = 256 }; /* a piece of some 28 KiB */
 
 /* A piece of the table; all zero when it is added. */
 struct extent_chunk {
@@ -166,6 +167,15 @@ static inline uint64_t extents_oldest_stamp(const struct extents *table)
 {
     return table->root != NULL ? table->root->below.oldest : EXTENT_KEPT;
 }
+
+/* How many ranges that do not touch each other the LIVE and STOCK entries make up. */
+static inline size_t extents_pieces(const struct extents *table)
+{
+    return table->root != NULL ? table->root->below.pieces : 0;
+}
+
+/* True if an entry that is not in the index touches one on each side: to unmap it leaves a hole. */
+bool extents_is_between(const struct extents *table, const struct extent *entry);
 
 /* A STOCK extent with the earliest stamp; NULL if nothing falls due. */
 struct extent *extents_oldest(const struct extents *table);

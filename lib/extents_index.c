@@ -28,6 +28,7 @@ static struct extent_summary summary_of(const struct extent *entry)
         .tail = run,
         .largest = run,
         .oldest = stock ? entry->stamp : EXTENT_KEPT,
+        .pieces = 1,
     };
 }
 
@@ -48,13 +49,14 @@ static struct extent_summary add(const struct extent_summary *a, const struct ex
         .tail = touch && is_run(b) ? a->tail + b->tail : b->tail,
         .largest = max_size(touch ? a->tail + b->head : 0, max_size(a->largest, b->largest)),
         .oldest = extent_earlier(a->oldest, b->oldest),
+        .pieces = a->pieces + b->pieces - touch,
     };
 }
 
 static bool equal(const struct extent_summary *a, const struct extent_summary *b)
 {
     return a->base == b->base && a->end == b->end && a->head == b->head && a->tail == b->tail &&
-           a->largest == b->largest && a->oldest == b->oldest;
+           a->largest == b->largest && a->oldest == b->oldest && a->pieces == b->pieces;
 }
 
 /* Sums up a node and its children. False if that changed nothing. */
@@ -174,6 +176,12 @@ struct extent *extents_at(const struct extents *table, uintptr_t address)
         }
     }
     return below != NULL && address - below->base < below->size ? below : NULL;
+}
+
+bool extents_is_between(const struct extents *table, const struct extent *entry)
+{
+    return extents_at(table, entry->base - 1) != NULL &&
+           extents_at(table, extent_end(entry)) != NULL;
 }
 
 struct extent *extents_stock_before(const struct extents *table, const struct extent *entry)

@@ -20,6 +20,7 @@
 enum {
     SPARE_ENTRIES = 2,  /* unused entries that carving needs at most */
     HEADROOM_SHARE = 4, /* a block that mremap grows gets 1/4 of its size in reserve behind it */
+    LARGE_ALIGNMENT_KEPT = 16 << 20, /* bytes; what a larger alignment leaves over goes back */
 };
 
 /* LARGE lock: the lower edge of the list below which it could not be extended; 0 if none. */
@@ -68,39 +69,58 @@ static void *alloc_from_stock(size_t size, size_t alignment, bool *zero)
     return result;
 }
 
-/* The run at the lower edge of the list, if it is free, too small for `size` bytes, and not known
- * to have a stranger below it. Needs the lock. */
-static bool run_at_edge(size_t size, struct extent_run *run)
+/* True if what an alignment leaves over is kept, for a decay. */
+static bool keeps_left_over(size_t alignment)
 {
-    const struct extent *first = extents_first(&large_list.table);
-    return first != NULL && first->state == EXTENT_STOCK && first->base != blocked_base &&
-           extents_run_from(&large_list.table, first->base, 1, run) && run->base == first->base &&
-           run->size < size && run->base > size;
+    return alignment <= LARGE_ALIGNMENT_KEPT && option_value(OPTION_LARGE_STOCK) != 0;
 }
 
 /*
- * A block for which the stock has no room, made by mapping only what is missing, below the run at
- * the list's lower edge (which is the way the system lays out mappings). NULL if that cannot be. So
- * what is free there is used first, and the list stays in one piece.
+ * How many bytes are to be mapped below the list's lower edge so that a block fits between there
+ * and the end of the run at the edge; 0 if that cannot be. Without an alignment only where there is
+ * such a run: else the system chooses. Needs the lock.
  */
-static void *alloc_by_extending(size_t size, bool *zero)
+static size_t missing_at_edge(size_t size, size_t alignment)
 {
-    struct extent_run run;
+    const struct extent *first = extents_first(&large_list.table);
+    struct extent_run run = {0};
+    if (first == NULL || first->base == blocked_base)
+        return 0;
+    if (alignment != 1 && !keeps_left_over(alignment))
+        return 0;
+    if (first->state == EXTENT_STOCK)
+        extents_run_from(&large_list.table, first->base, 1, &run);
+    else if (alignment == 1)
+        return 0;
+    if (first->base <= size + alignment) /* there is no address so low */
+        return 0;
+    uintptr_t start = align_down(first->base + run.size - size, alignment);
+    return start < first->base ? first->base - start : 0;
+}
+
+/*
+ * A block for which the stock has no room, made by mapping only what is missing, below the list's
+ * lower edge (which is the way the system lays out mappings). NULL if that cannot be. So what is
+ * free there is used first, and the list stays in one piece. What an alignment leaves over stays in
+ * the stock.
+ */
+static void *alloc_by_extending(size_t size, size_t alignment, bool *zero)
+{
     void *result = NULL;
 
     if (!large_list_acquire_with(1))
         return NULL;
-    bool extends = run_at_edge(size, &run);
-    struct extent *entry = extends ? extents_take_entry(&large_list.table) : NULL;
+    size_t missing = missing_at_edge(size, alignment);
+    struct extent *entry = missing != 0 ? extents_take_entry(&large_list.table) : NULL;
+    uintptr_t edge = missing != 0 ? extents_first(&large_list.table)->base : 0;
     large_list_release();
-    if (!extends)
+    if (entry == NULL)
         return NULL;
 
-    size_t missing = size - run.size;
-    bool mapped = os_map_at((void *)(run.base - missing), missing);
+    bool mapped = os_map_at((void *)(edge - missing), missing);
     if (mapped) {
-        ask_huge_pages((void *)(run.base - missing), missing, size);
-        entry->base = run.base - missing;
+        ask_huge_pages((void *)(edge - missing), missing, size);
+        entry->base = edge - missing;
         entry->size = missing;
         entry->stamp = os_now_ms();
         entry->zero = true;
@@ -109,11 +129,11 @@ static void *alloc_by_extending(size_t size, bool *zero)
     if (!ready)
         large_list_acquire();
     if (!mapped) {
-        blocked_base = run.base;
+        blocked_base = edge;
         extents_recycle(&large_list.table, entry);
     } else {
         extents_publish(&large_list.table, entry, EXTENT_STOCK);
-        result = ready ? carve_room(size, 1, zero) : NULL;
+        result = ready ? carve_room(size, alignment, zero) : NULL;
     }
     large_list_release();
     return result;
@@ -138,8 +158,8 @@ static void cut_to_alignment(struct extent *range, size_t size, size_t alignment
         range->size -= behind;
 }
 
-/* A newly mapped block, or NULL. What was mapped in excess to align it goes back at once; what of
- * it the system keeps goes into the stock. */
+/* A newly mapped block, or NULL. What was mapped in excess to align it goes into the stock, or back
+ * at once; what stays mapped then, goes into the stock, too. */
 static void *alloc_by_mapping(size_t size, size_t alignment)
 {
     size_t page = os_page_size();
@@ -148,6 +168,7 @@ static void *alloc_by_mapping(size_t size, size_t alignment)
     if (!large_list_acquire_with(1))
         return NULL;
     struct extent *range = extents_take_entry(&large_list.table);
+    bool cuts = extents_pieces(&large_list.table) <= LARGE_PIECES_MOST;
     large_list_release();
     uintptr_t base = (uintptr_t)os_map(mapped);
     if (base == 0) {
@@ -162,7 +183,10 @@ static void *alloc_by_mapping(size_t size, size_t alignment)
     range->size = mapped;
     range->stamp = EXTENT_KEPT;
     range->zero = true;
-    cut_to_alignment(range, size, alignment);
+    if (keeps_left_over(alignment))
+        range->stamp = os_now_ms();
+    else if (cuts)
+        cut_to_alignment(range, size, alignment);
     if (!large_list_acquire_with(SPARE_ENTRIES)) {
         large_stock_give_back(range);
         return NULL;
@@ -187,8 +211,8 @@ static bool round_size(size_t *size)
 static void *find_block(size_t size, size_t alignment, bool *zero)
 {
     void *block = alloc_from_stock(size, alignment, zero);
-    if (block == NULL && alignment == 1)
-        block = alloc_by_extending(size, zero);
+    if (block == NULL)
+        block = alloc_by_extending(size, alignment, zero);
     if (block == NULL) {
         block = alloc_by_mapping(size, alignment);
         *zero = true;
@@ -349,9 +373,9 @@ size_t large_purge(bool all)
 
 void large_tick(uint64_t now)
 {
-    /* in batches; what the system refuses does not fall due again */
-    while (large_stock_purge_due(now) != 0)
-        continue;
+    /* in batches; what is not unmapped does not fall due again */
+    while (large_stock_is_due(now))
+        large_stock_purge_due(now);
 }
 
 bool large_is_aging(void)

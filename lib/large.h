@@ -41,9 +41,12 @@
  * page fault then serves 2 MiB. Smaller ones ask not to have any, so that a byte touched in each of
  * many does not cost 2 MiB.
  *
- * What the system refuses to unmap (vm.max_map_count) is purged instead and stays beyond the bound,
- * and a block that grows by mremap gets a quarter of its size behind it as an untouched extent, so
- * that the next steps cost no system call; such a reserve decays like all else.
+ * What an alignment leaves over stays in the stock, untouched: less than the alignment for each
+ * block, of 16 MiB at most. It serves other requests, decays like all else, and keeps neighbours
+ * one mapping. What the system refuses to unmap (vm.max_map_count), and what lies between two
+ * entries where the list has LARGE_PIECES_MOST pieces, is purged instead and stays beyond the
+ * bound. A block that grows by mremap gets a quarter of its size behind it as an untouched extent,
+ * so that the next steps cost no system call; such a reserve decays like all else.
  */
 #ifndef ACRE_LIB_LARGE_H
 #define ACRE_LIB_LARGE_H

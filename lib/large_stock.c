@@ -95,10 +95,20 @@ struct extent *large_stock_put(struct extent *block, uint64_t now)
 
 /* ---- back to the system ---- */
 
+/* True if a LEAVING extent may be unmapped. Must not hold the lock. */
+static bool may_unmap(const struct extent *extent)
+{
+    large_list_acquire();
+    bool may = extents_pieces(&large_list.table) <= LARGE_PIECES_MOST ||
+               !extents_is_between(&large_list.table, extent);
+    large_list_release();
+    return may;
+}
+
 size_t large_stock_give_back(struct extent *extent)
 {
     size_t size = extent->size;
-    bool unmapped = os_unmap((void *)extent->base, size);
+    bool unmapped = may_unmap(extent) && os_unmap((void *)extent->base, size);
     bool purged = !unmapped && !extent->zero && os_purge((void *)extent->base, size);
 
     large_list_acquire();
@@ -131,11 +141,16 @@ static struct extent *take_due(uint64_t now)
     return extent;
 }
 
+bool large_stock_is_due(uint64_t now)
+{
+    return is_due(__atomic_load_n(&large_list.oldest, __ATOMIC_RELAXED), now);
+}
+
 size_t large_stock_purge_due(uint64_t now)
 {
     size_t bytes = 0;
 
-    if (LIKELY(!is_due(__atomic_load_n(&large_list.oldest, __ATOMIC_RELAXED), now)))
+    if (LIKELY(!large_stock_is_due(now)))
         return 0;
     for (int purged = 0; purged < LARGE_PURGED_AT_ONCE; purged++) {
         struct extent *extent = take_due(now);

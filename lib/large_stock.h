@@ -18,6 +18,9 @@ enum {
     LARGE_HUGE_FROM = 4 << 20,
     /* bytes; where the system's are of another size, nothing more is lost than their use */
     LARGE_HUGE_PAGE = 2 << 20,
+    /* pieces of the list up to which what lies between blocks is unmapped: each hole costs a
+     * mapping, of which a process has 65530, and which fork copies */
+    LARGE_PIECES_MOST = 1024,
 };
 
 /* Keeps the peaks of what is LIVE up to date: to be called before anything ceases to be. Needs the
@@ -42,11 +45,15 @@ struct extent *large_stock_put(struct extent *block, uint64_t now);
 void large_stock_settle(struct extent *leaving, bool surplus, uint64_t now);
 
 /*
- * Unmaps a LEAVING extent. Where the system refuses that (each hole costs a mapping) the contents
- * go back and the extent into the stock, whatever that has in it. Returns the bytes that went back
- * to the system. Must not hold the lock.
+ * Unmaps a LEAVING extent. Where the system refuses that, or the list has more than
+ * LARGE_PIECES_MOST pieces and this would make one more, the contents go back and the extent into
+ * the stock, whatever that has in it. Returns the bytes that went back to the system. Must not hold
+ * the lock.
  */
 size_t large_stock_give_back(struct extent *extent);
+
+/* True if an extent is due at `now`: cheap, without the lock. */
+bool large_stock_is_due(uint64_t now);
 
 /* Gives back extents that are due, LARGE_PURGED_AT_ONCE at most. Bytes returned to the system. Must
  * not hold the lock. */

@@ -10,6 +10,7 @@
 #include "vm_flags.h"
 #include "large.h"
 #include "large_list.h"
+#include "large_stock.h"
 
 #include "fork.h"
 #include "option.h"
@@ -24,7 +25,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -276,25 +276,100 @@ START_TEST(large_blocks_ask_for_huge_pages)
 }
 END_TEST
 
-/* Where address space is short, the stock goes before a request fails. */
-START_TEST(stock_goes_back_before_a_request_fails)
-{
-    void *block = alloc(24 * MIB);
-    struct rlimit limit;
+/* ---- What an alignment leaves over ---- */
 
-    ck_assert_int_eq(getrlimit(RLIMIT_AS, &limit), 0);
-    large_free(block);
-    ck_assert_uint_eq(totals().stock_bytes, 24 * MIB);
-    FILE *statm = fopen("/proc/self/statm", "r");
-    ck_assert_ptr_nonnull(statm);
-    size_t pages = 0;
-    ck_assert_int_eq(fscanf(statm, "%zu", &pages), 1);
-    fclose(statm);
-    limit.rlim_cur = pages * os_page_size() + 16 * MIB;
-    ck_assert_int_eq(setrlimit(RLIMIT_AS, &limit), 0);
-    ck_assert_ptr_null(large_alloc(128 * MIB, 16, NULL));
+enum { SLOT = 128 << 10 }; /* bytes: the alignment below */
+
+/* Blocks of a page, each at a multiple of SLOT. */
+static void alloc_aligned_pages(unsigned char **blocks, int count)
+{
+    bool done = true;
+
+    for (int i = 0; i < count; i++) {
+        bool zero = false;
+        blocks[i] = large_alloc(1, SLOT, &zero);
+        done = done && blocks[i] != NULL && (uintptr_t)blocks[i] % SLOT == 0 && zero;
+    }
+    ck_assert(done);
+    ck_assert(large_is_valid());
+}
+
+/* It lies between the blocks, so that they are few pieces, and serves other requests. */
+START_TEST(what_an_alignment_leaves_over_serves_again)
+{
+    enum { BLOCKS = 2000, SMALL = 48 << 10 };
+    static unsigned char *blocks[BLOCKS];
+
+    alloc_aligned_pages(blocks, BLOCKS);
+    size_t stock = totals().stock_bytes;
+    ck_assert_uint_le(stock, (size_t)BLOCKS * SLOT);
+    ck_assert_uint_eq(totals().stock_dirty, 0);
+    /* metadata may be mapped at the edge of the list */
+    ck_assert_uint_le(extents_pieces(&large_list.table), 8);
+    for (int i = 0; i < BLOCKS; i++) {
+        bool zero = false;
+        unsigned char *other = large_alloc(SMALL, 1, &zero);
+        ck_assert(other != NULL && zero);
+        other[0] = other[SMALL - 1] = 1;
+    }
+    ck_assert_uint_eq(totals().stock_bytes, stock - (size_t)BLOCKS * SMALL);
+    ck_assert(large_is_valid());
+}
+END_TEST
+
+/* It goes as all else does, but leaves no more holes than the list may have. */
+START_TEST(what_an_alignment_leaves_over_decays)
+{
+    enum { BLOCKS = 3000 };
+    static unsigned char *blocks[BLOCKS];
+    int count = _i == 0 ? 500 : BLOCKS;
+
+    alloc_aligned_pages(blocks, count);
+    large_tick(os_now_ms() + 3600000);
+    ck_assert(large_is_valid());
+    ck_assert(!large_is_aging());
+    size_t pieces = extents_pieces(&large_list.table);
+    if (_i == 0) {
+        ck_assert_uint_eq(totals().stock_bytes, 0);
+        ck_assert_uint_eq(pieces, count);
+    } else {
+        ck_assert_uint_ge(pieces, LARGE_PIECES_MOST);
+        ck_assert_uint_le(pieces, LARGE_PIECES_MOST + 8);
+        ck_assert_uint_gt(totals().stock_bytes, 0);
+    }
+    /* what was kept goes with the blocks around it */
+    for (int i = 0; i < count; i++)
+        ck_assert_int_eq(large_free(blocks[i]), 0);
+    large_purge(true);
     ck_assert_uint_eq(totals().stock_bytes, 0);
-    ck_assert_ptr_nonnull(large_alloc(32 * MIB, 16, NULL));
+    ck_assert_uint_eq(extents_pieces(&large_list.table), 0);
+}
+END_TEST
+
+/* Freed blocks between live ones lose their contents at least. */
+START_TEST(many_holes_are_not_unmapped_but_purged)
+{
+    enum { BLOCKS = 4000 };
+    static unsigned char *blocks[BLOCKS];
+
+    for (int i = 0; i < BLOCKS; i++) {
+        blocks[i] = alloc(64 * KIB);
+        blocks[i][0] = 1;
+    }
+    for (int i = 0; i < BLOCKS; i += 2)
+        large_free(blocks[i]);
+    size_t stock = totals().stock_bytes;
+    ck_assert_uint_eq(stock, totals().stock_dirty);
+    ck_assert_uint_eq(large_purge(true), stock);
+    ck_assert_uint_le(extents_pieces(&large_list.table), LARGE_PIECES_MOST + 8);
+    ck_assert_uint_gt(totals().stock_bytes, 0);
+    ck_assert_uint_eq(totals().stock_dirty, 0);
+    for (int i = 0; i < BLOCKS; i += 2) {
+        bool zero = false;
+        unsigned char *block = large_alloc(64 * KIB, 16, &zero);
+        ck_assert(block != NULL && zero && block[0] == 0);
+    }
+    ck_assert_uint_eq(totals().stock_bytes, 0);
     ck_assert(large_is_valid());
 }
 END_TEST
@@ -309,7 +384,9 @@ static void add_limit_tests(TCase *tests)
         test_skipped("large_system", "what_stays_around_an_aligned_block_is_stock",
                      "this process may not filter system calls");
     tcase_add_test(tests, a_hundred_thousand_blocks);
-    tcase_add_test(tests, stock_goes_back_before_a_request_fails);
+    tcase_add_test(tests, what_an_alignment_leaves_over_serves_again);
+    tcase_add_loop_test(tests, what_an_alignment_leaves_over_decays, 0, 2);
+    tcase_add_test(tests, many_holes_are_not_unmapped_but_purged);
     tcase_add_loop_test(tests, large_blocks_ask_for_huge_pages, 0, HUGE_PAGES_VALUES);
 }
 
