@@ -34,10 +34,33 @@ static void *no_memory(void)
     return NULL;
 }
 
-/* Gives all that is idle back, address space too; returns bytes. */
-static size_t give_everything_back(struct arena *arena)
+/*
+ * True if `idle` bytes of address space, given back, may let a request of `size` bytes succeed:
+ * what would be missing then is there. Where a limit counts bytes this is exact.
+ */
+static bool could_help(size_t idle, size_t size)
 {
-    return large_purge(true) + arena_trim(arena, true) + unit_map_trim();
+    return idle != 0 && (size <= idle || os_can_map(align_up(size - idle, os_page_size())));
+}
+
+/*
+ * The system has refused a request of about `size` bytes, at most PTRDIFF_MAX: gives idle address
+ * space back, and what is committed with it, if that could help; true if so. Contents alone would
+ * not: no limit that the system refuses a mapping for counts them.
+ */
+static bool give_up_idle(struct arena *arena, size_t size)
+{
+    struct large_totals large;
+    large_totals(&large);
+    /* what the map has would not help a larger request, and without it later frees are slower */
+    size_t apart = large.stock_bytes + (size <= MAP_TRIMMED_UP_TO ? unit_map_unused() : 0);
+    if (!could_help(apart + heap_bytes_reserved(), size) || /* spares going over the arenas */
+        !could_help(apart + arena_gather_empty(arena), size))
+        return false;
+    size_t bytes = large_purge(true) + arena_unmap_empty();
+    if (size <= MAP_TRIMMED_UP_TO)
+        bytes += unit_map_trim();
+    return bytes != 0;
 }
 
 /* Opens a window in the bin's current slab, or else in the first partial one that has any. */
@@ -93,11 +116,13 @@ static bool refill_from_new(struct arena *arena, struct bin *bin)
     arena_grow(arena, bin_next_slab_bytes(bin));
     if (bin_make_slab(bin, &arena->heaps))
         return bin_open_window(bin);
-    /* memory is short: all that is idle goes back, then once more */
-    give_everything_back(arena);
-    if (open_some_window(bin))
+    /* memory is short: what the arena holds idle in other classes serves this one, ... */
+    arena_flush(arena);
+    if (open_some_window(bin) || (bin_make_slab(bin, &arena->heaps) && bin_open_window(bin)))
         return true;
-    return bin_make_slab(bin, &arena->heaps) && bin_open_window(bin);
+    /* ... or else what is idle goes back to the system */
+    return give_up_idle(arena, bin_next_slab_bytes(bin)) && bin_make_slab(bin, &arena->heaps) &&
+           bin_open_window(bin);
 }
 
 /*
@@ -152,8 +177,8 @@ static void *alloc_class(unsigned class, bool wide, bool *zero)
     bool borrowed;
     struct arena *arena = thread_get_arena(&borrowed);
     if (arena == NULL) {
-        give_everything_back(NULL);
-        arena = thread_get_arena(&borrowed);
+        if (give_up_idle(NULL, 1)) /* whatever is there may help: little is asked for */
+            arena = thread_get_arena(&borrowed);
         if (arena == NULL)
             return NULL;
     }
@@ -169,13 +194,9 @@ static void *alloc_large(size_t size, size_t alignment, bool *zero)
 {
     void *block = large_alloc(size, alignment, zero);
     arena_tick(os_now_ms());
-    if (block != NULL)
-        return block;
-    size_t bytes = arena_trim(thread_own_arena(), true);
-    /* what the map has would not help a larger request, and without it later frees are slower */
-    if (size <= MAP_TRIMMED_UP_TO)
-        bytes += unit_map_trim();
-    return bytes != 0 ? large_alloc(size, alignment, zero) : NULL;
+    if (block == NULL && give_up_idle(thread_own_arena(), size))
+        block = large_alloc(size, alignment, zero);
+    return block;
 }
 
 /* Any size up to PTRDIFF_MAX; NULL if there is no memory. */
@@ -355,5 +376,5 @@ size_t alloc_good_size(size_t size)
 
 size_t alloc_trim(void)
 {
-    return large_purge(true) + arena_trim(thread_own_arena(), false);
+    return large_purge(true) + arena_trim(thread_own_arena());
 }

@@ -453,7 +453,7 @@ void arena_count_pooled(struct arena *arena, size_t bytes)
     drain_pooled(arena);
 }
 
-size_t arena_trim(struct arena *own, bool unmap)
+size_t arena_trim(struct arena *own)
 {
     size_t bytes = 0;
     if (own != NULL)
@@ -467,11 +467,34 @@ size_t arena_trim(struct arena *own, bool unmap)
         else
             bytes += remote_purge(&arena->heaps);
         bytes += heap_set_purge(&arena->heaps);
-        if (unmap)
-            bytes += heap_set_unmap_empty(&arena->heaps);
         if (borrowed)
             arena_retire(arena);
     }
+    return bytes;
+}
+
+size_t arena_gather_empty(struct arena *own)
+{
+    size_t bytes = 0;
+    if (own != NULL)
+        arena_flush(own);
+    for (struct arena *arena = arena_first(); arena != NULL; arena = arena_next(arena)) {
+        if (arena != own && arena_borrow(arena)) {
+            arena_flush(arena);
+            arena_retire(arena);
+        }
+        struct heap_totals totals;
+        heap_set_totals(&arena->heaps, &totals);
+        bytes += totals.in_empty;
+    }
+    return bytes;
+}
+
+size_t arena_unmap_empty(void)
+{
+    size_t bytes = 0;
+    for (struct arena *arena = arena_first(); arena != NULL; arena = arena_next(arena))
+        bytes += heap_set_unmap_empty(&arena->heaps);
     return bytes;
 }
 

@@ -109,10 +109,18 @@ void arena_count_pooled(struct arena *arena, size_t bytes);
 
 /*
  * Gives all idle memory back to the system: flushes the caller's own arena (NULL: it has none) and
- * every pooled one, and purges the free units of all. `unmap`: also address space of empty heaps,
- * for when memory is short. Returns bytes given back.
+ * every pooled one, and purges the free units of all. Returns bytes given back.
  */
-size_t arena_trim(struct arena *own, bool unmap);
+size_t arena_trim(struct arena *own);
+
+/*
+ * Where memory is short: flushes the caller's own arena (NULL: it has none) and every pooled one.
+ * Returns the bytes of address space that heaps without slabs have then, in all arenas.
+ */
+size_t arena_gather_empty(struct arena *own);
+
+/* Gives that address space back. Returns bytes unmapped. */
+size_t arena_unmap_empty(void);
 
 /*
  * Once in OPTION_DECAY, for the whole process, by whichever thread comes by: gives the free units

@@ -27,6 +27,11 @@ size_t heap_bytes_in_slabs(void)
     return __atomic_load_n(&units_in_slabs, __ATOMIC_RELAXED) * UNIT_SIZE;
 }
 
+size_t heap_bytes_reserved(void)
+{
+    return __atomic_load_n(&heaps_made, __ATOMIC_RELAXED) * HEAP_SIZE;
+}
+
 /* Counts units that slabs have taken, or, negative, given back. Needs the heap lock. */
 static void count_used(struct heap *heap, long units)
 {

@@ -232,6 +232,9 @@ void heap_show_slab(struct slab *slab);
 /* Bytes of units that are in slabs, of all arenas, roughly. Any thread, no lock. */
 size_t heap_bytes_in_slabs(void);
 
+/* At least the bytes of address space that all heaps have. Any thread, no lock. */
+size_t heap_bytes_reserved(void);
+
 /* ---- the life of one heap ---- */
 
 /*

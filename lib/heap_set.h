@@ -122,6 +122,7 @@ struct heap_totals {
     size_t mapped;     /* bytes of address space, headers included */
     size_t in_slabs;   /* bytes of units in slabs */
     size_t free_dirty; /* bytes of free units that may have pages */
+    size_t in_empty;   /* bytes of units of heaps without slabs: heap_set_unmap_empty unmaps them */
 };
 
 /* Totals for statistics. */

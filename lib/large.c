@@ -229,8 +229,6 @@ void *large_alloc(size_t size, size_t alignment, bool *zero)
     if (alignment <= os_page_size())
         alignment = 1;
     void *block = find_block(size, alignment, &known_zero);
-    if (block == NULL && large_stock_purge_all() != 0)
-        block = find_block(size, alignment, &known_zero);
     if (zero != NULL)
         *zero = known_zero;
     large_purge(false);

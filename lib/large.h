@@ -81,8 +81,8 @@ struct large_totals {
  * A block of at least `size` bytes (rounded up to pages; size is not 0 and at most PTRDIFF_MAX) at
  * a multiple of `alignment`, a power of two. From the stock, by address the tightest of the first
  * few places that fit, else by mmap. *zero tells whether its contents are known to be zero; zero
- * may be NULL. NULL if there is no memory: then the stock has been given back and the mapping tried
- * once more. Preserves errno.
+ * may be NULL. NULL if there is no memory: the caller gives back what is idle, if that could help
+ * (alloc.c). Preserves errno.
  */
 void *large_alloc(size_t size, size_t alignment, bool *zero);
 

@@ -75,11 +75,25 @@ struct slab **unit_map_cover(const void *heap, struct slab *nobody)
     return entry;
 }
 
+/* Entries that stay when all that no heap has are given up. Needs the lock. */
+static size_t entries_kept(void)
+{
+    size_t page_entries = os_page_size() / sizeof(struct slab *);
+    return min_size(reserved, align_up(unit_map.covered, max_size(page_entries, HEAP_ENTRIES)));
+}
+
+size_t unit_map_unused(void)
+{
+    (void)lock_acquire(&map_lock);
+    size_t bytes = (reserved - entries_kept()) * sizeof(struct slab *);
+    lock_release(&map_lock);
+    return bytes;
+}
+
 size_t unit_map_trim(void)
 {
     (void)lock_acquire(&map_lock);
-    size_t page_entries = os_page_size() / sizeof(struct slab *);
-    size_t kept = align_up(unit_map.covered, max_size(page_entries, HEAP_ENTRIES));
+    size_t kept = entries_kept();
     size_t bytes = 0;
     if (kept < reserved) {
         bytes = (reserved - kept) * sizeof(struct slab *);

@@ -54,6 +54,9 @@ static ALWAYS_INLINE bool unit_map_find(const void *p, struct slab **slab)
  */
 struct slab **unit_map_cover(const void *heap, struct slab *nobody);
 
+/* Bytes of address space that unit_map_trim would unmap. */
+size_t unit_map_unused(void);
+
 /* Under memory pressure: gives up the address space of entries that no heap has yet; heaps made
  * later may not be covered. Returns bytes unmapped. */
 size_t unit_map_trim(void);

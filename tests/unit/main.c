@@ -56,6 +56,7 @@ static const struct {
     {"arena_steps", arena_steps_suite},
     {"background", background_suite},
     {"alloc", alloc_suite},
+    {"alloc_short", alloc_short_suite},
     {"alloc_steps", alloc_steps_suite},
     {"alloc_trace", alloc_trace_suite},
     {"alloc_wide", alloc_wide_suite},

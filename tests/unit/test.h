@@ -16,6 +16,7 @@ static inline void test_skipped(const char *suite, const char *tests, const char
 }
 
 Suite *alloc_suite(void);
+Suite *alloc_short_suite(void);
 Suite *alloc_steps_suite(void);
 Suite *alloc_trace_suite(void);
 Suite *alloc_wide_suite(void);

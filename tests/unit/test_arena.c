@@ -252,14 +252,14 @@ START_TEST(trimming_empties_every_arena)
         free_block(left.blocks[i]);
     for (int i = 0; i < LEFT_BLOCKS; i++)
         free_block(own[i]);
-    ck_assert_uint_ge(arena_trim(thread_own_arena(), false), LEFT_BLOCKS * (size_t)LEFT_SIZE);
+    ck_assert_uint_ge(arena_trim(thread_own_arena()), LEFT_BLOCKS * (size_t)LEFT_SIZE);
     ck_assert_uint_eq(totals_of(thread_own_arena()).in_slabs, 0);
     ck_assert_uint_eq(totals_of(thread_own_arena()).free_dirty, 0);
     ck_assert_uint_eq(blocks_in_state(left.arena, BLOCK_LIVE), LEFT_BLOCKS - LEFT_BLOCKS / 16);
     ck_assert_uint_eq(blocks_in_state(left.arena, BLOCK_REMOTE), 0);
     ck_assert_uint_eq(totals_of(left.arena).free_dirty, 0);
-    ck_assert_uint_eq(arena_trim(thread_own_arena(), false), 0);
-    ck_assert_uint_gt(arena_trim(thread_own_arena(), true), 0); /* now address space */
+    ck_assert_uint_eq(arena_trim(thread_own_arena()), 0);
+    ck_assert_uint_gt(arena_gather_empty(thread_own_arena()), 0); /* now address space */
     ck_assert_ptr_nonnull(alloc_block(LEFT_SIZE));
     ck_assert(arena_is_valid(thread_own_arena()));
     ck_assert(arena_is_valid(left.arena));
@@ -429,7 +429,7 @@ static void *churn(void *number)
             free_block(*slot);
         *slot = *slot != NULL ? NULL : alloc_block((size_t)1 << random_below(&random, 18));
         if (random_below(&random, 500) == 0)
-            arena_trim(thread_own_arena(), false);
+            arena_trim(thread_own_arena());
     }
     for (int i = 0; i < HELD; i++)
         free_block(held[i]);

@@ -157,9 +157,16 @@ END_TEST
 START_TEST(what_is_given_up_is_not_covered_later)
 {
     struct slab **entry = cover(0);
+    size_t unused = unit_map_unused();
     size_t bytes = unit_map_trim();
     ck_assert_uint_gt(bytes, (size_t)(REACH - 32) * HEAP_UNITS * sizeof(struct slab *));
+    ck_assert_uint_eq(bytes, unused);
+    ck_assert_uint_eq(unit_map_unused(), 0);
     ck_assert_uint_eq(unit_map_trim(), 0);
+    /* whatever is mapped next to what stays */
+    char *guard = (char *)entry + (size_t)REACH * HEAP_UNITS * sizeof(struct slab *) - bytes;
+    ck_assert(is_guard(guard));
+    ck_assert(os_map_at(guard + os_page_size(), bytes));
     ck_assert_ptr_eq(find(heap_at(0)), nobody);
     ck_assert_ptr_eq(cover(0), entry);
     /* a page of the map may have had room for more */

@@ -1,0 +1,186 @@
+/*
+ * When the system refuses memory: what is idle goes back if that could help, and stays if not.
+ */
+#include "test.h"
+#include "alloc.h"
+#include "free.h"
+#include "init.h"
+#include "large.h"
+#include "option.h"
+#include "os.h"
+#include "sanitized.h"
+#include "thread.h"
+#include "unit_map.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#ifndef SANITIZED
+
+static void begin(void)
+{
+    init_start(NULL);
+}
+
+enum { SMALL = 1000 }; /* bytes */
+
+/* Blocks in this thread's magazine. */
+static size_t cached_blocks(void)
+{
+    const struct bin *bin = &thread_arena->bins[size_class_of(SMALL)];
+    return (size_t)(bin->top - bin->bottom);
+}
+
+/* What is idle in the arena of this thread and in the stock. */
+struct idle {
+    struct heap_totals heaps;
+    struct large_totals large;
+};
+
+static struct idle idle_now(void)
+{
+    struct idle idle;
+    heap_set_totals(&thread_arena->heaps, &idle.heaps);
+    large_totals(&idle.large);
+    return idle;
+}
+
+static void *held; /* the one block that leave_idle_memory does not free */
+
+/* Leaves blocks in magazines, free units and an extent in the stock. */
+static void leave_idle_memory(size_t stock)
+{
+    enum { BLOCKS = 3000 };
+    static void *blocks[BLOCKS];
+
+    ck_assert_int_eq(option_set_text("decay", "3600000"), 0);
+    ck_assert_int_eq(option_set_text("large_stock", "64M"), 0);
+    for (int i = 0; i < BLOCKS; i++)
+        blocks[i] = alloc_block(SMALL);
+    for (int i = 1; i < BLOCKS; i++)
+        free_block(blocks[i]);
+    void *large = alloc_block(stock);
+    ck_assert_ptr_nonnull(large);
+    memset(large, 1, stock);
+    free_block(large);
+    struct idle idle = idle_now();
+    ck_assert_uint_gt(idle.heaps.free_dirty, 0);
+    ck_assert_uint_eq(idle.large.stock_dirty, stock);
+    held = blocks[0];
+}
+
+START_TEST(a_request_that_can_never_be_met_leaves_idle_memory_as_it_is)
+{
+    leave_idle_memory(8 * MIB);
+    struct idle before = idle_now();
+    size_t unused = unit_map_unused(), resident = os_resident(), cached = cached_blocks();
+    ck_assert_uint_gt(cached, 0);
+
+    for (int i = 0; i < 10; i++) {
+        errno = 0;
+        ck_assert_ptr_null(alloc_block((size_t)1 << 50));
+        ck_assert_int_eq(errno, ENOMEM);
+        ck_assert_ptr_null(alloc_aligned(1 << 20, (size_t)1 << 46));
+        ck_assert_ptr_null(alloc_resize(held, (size_t)1 << 50, "realloc"));
+    }
+    struct idle after = idle_now();
+    ck_assert_mem_eq(&before, &after, sizeof(before));
+    ck_assert_uint_eq(unit_map_unused(), unused);
+    ck_assert_uint_ge(os_resident() + MIB, resident);
+    ck_assert_uint_eq(cached_blocks(), cached);
+}
+END_TEST
+
+/* Leaves the process so much address space beyond what it has. */
+static void leave_address_space(size_t room)
+{
+    size_t pages = 0;
+    FILE *statm = fopen("/proc/self/statm", "r");
+    ck_assert_ptr_nonnull(statm);
+    ck_assert_int_eq(fscanf(statm, "%zu", &pages), 1);
+    fclose(statm);
+    rlim_t most = pages * os_page_size() + room;
+    ck_assert_int_eq(setrlimit(RLIMIT_AS, &(struct rlimit){most, most}), 0);
+}
+
+/* What the stock and empty heaps come to together decides; unit_map.h's rest stays where it could
+ * not help. */
+START_TEST(idle_memory_goes_back_where_that_makes_room)
+{
+    enum { ROOM = 16 << 20, STOCK = 24 << 20 };
+    leave_idle_memory(STOCK);
+    leave_address_space(ROOM);
+    struct idle before = idle_now();
+    ck_assert_uint_eq(before.heaps.in_empty, 0);
+
+    ck_assert_ptr_null(alloc_block(ROOM + STOCK + 16 * MIB));
+    struct idle after = idle_now();
+    ck_assert_uint_eq(after.large.stock_bytes, before.large.stock_bytes);
+    void *block = alloc_block(ROOM + STOCK - 4 * MIB);
+    ck_assert_ptr_nonnull(block);
+    ck_assert_uint_eq(idle_now().large.stock_bytes, 0);
+    free_block(block);
+    ck_assert(arena_is_valid(thread_own_arena()));
+}
+END_TEST
+
+/* Fills heaps, and leaves one empty beside one in use. */
+static void leave_an_empty_heap(void)
+{
+    enum { SIZE = 1 << 20, MOST = 100 };
+    static void *blocks[MOST];
+    int count = 0;
+
+    while (idle_now().heaps.heaps < 3)
+        blocks[count++] = alloc_block(SIZE);
+    for (int i = 0; i < count; i++)
+        if (i % 2 == 0 || (uintptr_t)blocks[i] / HEAP_SIZE != (uintptr_t)blocks[0] / HEAP_SIZE)
+            free_block(blocks[i]);
+    ck_assert_uint_gt(idle_now().heaps.in_empty, 0);
+}
+
+START_TEST(empty_heaps_go_back_where_that_makes_room)
+{
+    enum { ROOM = 40 << 20 }; /* more than unit_map.h would help with */
+    ck_assert_int_eq(option_set_text("decay", "3600000"), 0);
+    leave_an_empty_heap();
+    leave_address_space(ROOM);
+    size_t empty = idle_now().heaps.in_empty;
+
+    ck_assert_ptr_null(alloc_block(ROOM + empty + 16 * MIB));
+    ck_assert_uint_eq(idle_now().heaps.in_empty, empty);
+    ck_assert_ptr_nonnull(alloc_block(ROOM + empty - 4 * MIB));
+    ck_assert_uint_eq(idle_now().heaps.in_empty, 0);
+    ck_assert(arena_is_valid(thread_own_arena()));
+}
+END_TEST
+
+static void add_tests(TCase *tests)
+{
+    tcase_add_checked_fixture(tests, begin, NULL);
+    tcase_add_test(tests, a_request_that_can_never_be_met_leaves_idle_memory_as_it_is);
+    tcase_add_test(tests, idle_memory_goes_back_where_that_makes_room);
+    tcase_add_test(tests, empty_heaps_go_back_where_that_makes_room);
+}
+
+#else
+
+/* The sanitizers' runtimes need address space of their own, and die without. */
+static void add_tests(TCase *tests)
+{
+    (void)tests;
+}
+
+#endif
+
+Suite *alloc_short_suite(void)
+{
+    Suite *suite = suite_create("alloc_short");
+    TCase *tests = tcase_create("alloc_short");
+
+    add_tests(tests);
+    suite_add_tcase(suite, tests);
+    return suite;
+}
