@@ -1,0 +1,36 @@
+#!/bin/sh
+# make uninstall leaves nothing of what make install put there, no directory either, but for those that
+# a system has anyway; and it leaves alone what others have there. The directories come from the
+# environment, as configured.
+set -eu
+
+directory=$(mktemp -d)
+trap 'rm -rf "$directory"' EXIT
+root=$directory/root
+unset MAKEFLAGS MFLAGS MAKELEVEL
+
+# In the build tree, quietly unless it fails.
+make_target() {
+    make -s -C ../.. "$1" DESTDIR="$root" >"$directory/output" 2>&1 || {
+        cat "$directory/output" >&2
+        exit 1
+    }
+}
+
+contents() { (cd "$root" && find . | LC_ALL=C sort); }
+
+mkdir -p "$root$bindir" "$root$includedir" "$root$libdir" "$root$datarootdir" "$root$mandir"
+contents >"$directory/before"
+make_target install
+[ -x "$root$bindir/acre-run" ] || {
+    echo "make install did not install acre-run" >&2
+    exit 1
+}
+make_target uninstall
+contents >"$directory/after"
+diff -u "$directory/before" "$directory/after"
+
+make_target install
+touch "$root$includedir/acre/other.h" "$root$mandir/man3/other.3"
+make_target uninstall
+[ -f "$root$includedir/acre/other.h" ] && [ -f "$root$mandir/man3/other.3" ]
