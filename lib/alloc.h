@@ -81,8 +81,9 @@ void *alloc_aligned(size_t alignment, size_t size);
 /*
  * realloc(p, size) for any p and size, with `function` the exported function's name for reports:
  * NULL allocates, size 0 frees and returns NULL. A block stays where it is if it fits and at least
- * half of it is used. One of the calling thread's above SLAB_SHARED_LIMIT, and a LARGE one, are
- * resized where they are if that can be; else the contents are copied.
+ * half of it is used, or it has no more than 64 bytes. One of the calling thread's above
+ * SLAB_SHARED_LIMIT, and a LARGE one, are resized where they are if that can be; else the contents
+ * are copied.
  */
 void *alloc_resize(void *p, size_t size, const char *function);
 

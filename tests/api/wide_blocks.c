@@ -89,6 +89,21 @@ static void the_pieces_serve(void)
     CHECK(after.heap_in_slabs - before.heap_in_slabs < MEDIUM * MEDIUM_SIZE / 2);
 }
 
+/* Wide ones, too, have at most twice what was asked for, so they grow where they are. */
+static void they_grow_in_place(void)
+{
+    for (size_t i = 0; i < MEDIUM; i++) {
+        uintptr_t address = (uintptr_t)medium[i];
+        size_t usable = malloc_usable_size(medium[i]);
+        medium[i] = realloc(hide(medium[i]), (MEDIUM_SIZE + usable) / 2);
+        CHECK((uintptr_t)medium[i] == address);
+        medium[i] = realloc(hide(medium[i]), usable);
+        CHECK((uintptr_t)medium[i] == address && malloc_usable_size(medium[i]) == usable);
+        medium[i] = realloc(hide(medium[i]), MEDIUM_SIZE);
+        CHECK((uintptr_t)medium[i] == address);
+    }
+}
+
 static void functions_know_them(void)
 {
     for (size_t i = 0; i < MEDIUM; i += 7) {
@@ -198,6 +213,7 @@ int main(void)
 {
     check_begin();
     the_pieces_serve();
+    they_grow_in_place();
     functions_know_them();
     another_thread_frees_them();
     children_lose_nothing();
