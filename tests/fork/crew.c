@@ -62,7 +62,8 @@ static bool is_at_its_place(const char *id)
     snprintf(path, sizeof(path), "/proc/self/task/%s/syscall", id);
     int file = open(path, O_RDONLY | O_CLOEXEC);
     if (file < 0) {
-        CHECK(errno == ENOENT);
+        /* a thread that ends has no memory, and its files are root's */
+        CHECK(errno == ENOENT || errno == EACCES);
         return true;
     }
     ssize_t length = read(file, text, sizeof(text) - 1);
