@@ -17,7 +17,6 @@
 /* In the order in which they may be taken; checked in debug builds: a thread takes only higher
  * ranks. */
 enum lock_rank {
-    LOCK_RANK_INIT,       /* process start-up */
     LOCK_RANK_BACKGROUND, /* the background thread's work */
     LOCK_RANK_POOL,       /* the arena pool */
     LOCK_RANK_HEAP,       /* an arena's heaps: runs of units, purge */

@@ -2,16 +2,17 @@
 #include "thread.h"
 
 #include "background.h"
-#include "lock.h"
 
+#include <assert.h>
 #include <pthread.h>
 
+static_assert(sizeof(pthread_key_t) <= sizeof(uint32_t), "a key and 1 fit into key_plus_1");
+
 static struct {
-    struct lock lock; /* guards making the key */
-    bool made;        /* atomic: release after key is written */
-    bool avoided;     /* see thread_avoid_keys; constant once threads exist */
-    pthread_key_t key;
-} hook = {.lock = {.rank = LOCK_RANK_INIT}};
+    uint64_t key_plus_1; /* the pthread key, 0: none made yet; any thread, relaxed: all of it is
+                            here */
+    bool avoided;        /* see thread_avoid_keys; constant once threads exist */
+} hook;
 
 /* The exit hook has run in this thread. */
 static __thread bool thread_ended __attribute__((tls_model("initial-exec")));
@@ -28,20 +29,20 @@ static void thread_end(void *value)
     background_thread_ends();
 }
 
-/* Makes the key once. False if there is none left: threads' arenas are not reused then, and all
+/* The key, made at the first call, under no lock, since pthread_key_create may be somebody else's
+ * version that allocates. False if there is none left: threads' arenas are not reused then, and all
  * else works. */
-static bool hook_make(void)
+static bool find_key(pthread_key_t *key)
 {
-    if (__atomic_load_n(&hook.made, __ATOMIC_ACQUIRE))
-        return true;
-    if (hook.avoided)
-        return false;
-    lock_acquire(&hook.lock);
-    bool made = hook.made || pthread_key_create(&hook.key, thread_end) == 0;
-    /* release: who sees it made sees the key */
-    __atomic_store_n(&hook.made, made, __ATOMIC_RELEASE);
-    lock_release(&hook.lock);
-    return made;
+    uint64_t known = __atomic_load_n(&hook.key_plus_1, __ATOMIC_RELAXED);
+    if (known == 0 && !hook.avoided && pthread_key_create(key, thread_end) == 0) {
+        if (__atomic_compare_exchange_n(&hook.key_plus_1, &known, (uint64_t)*key + 1, false,
+                                        __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+            return true;
+        pthread_key_delete(*key); /* another thread was faster */
+    }
+    *key = (pthread_key_t)(known - 1);
+    return known != 0;
 }
 
 void thread_avoid_keys(void)
@@ -59,9 +60,10 @@ struct arena *thread_get_arena(bool *borrowed)
         *borrowed = arena != NULL;
         return arena;
     }
-    /* before pthread_setspecific, which may allocate and must then find an arena */
+    /* before the functions of pthread, which may allocate and must then find an arena */
     thread_arena = arena;
-    if (hook_make())
-        pthread_setspecific(hook.key, arena);
+    pthread_key_t key;
+    if (find_key(&key))
+        pthread_setspecific(key, arena);
     return arena;
 }

@@ -47,8 +47,29 @@ INTERPOSE(1, int, stat, (const char *a, struct stat *b), (a, b))
 INTERPOSE(1, int, fstat, (int a, struct stat *b), (a, b))
 INTERPOSE(1, ssize_t, write, (int a, const void *b, size_t c), (a, b, c))
 INTERPOSE(1, pid_t, getpid, (void), ())
-INTERPOSE(0, int, pthread_key_create, (pthread_key_t * a, void (*b)(void *)), (a, b))
 INTERPOSE(0, int, pthread_setspecific, (pthread_key_t a, const void *b), (a, b))
+
+static void *allocate_there(void *unused)
+{
+    allocate_and_free();
+    return unused;
+}
+
+/* Waits for another thread that allocates, the first time. */
+int pthread_key_create(pthread_key_t *a, void (*b)(void *))
+{
+    static bool called;
+    int (*next)(pthread_key_t *, void (*)(void *)) =
+        (int (*)(pthread_key_t *, void (*)(void *)))dlsym(RTLD_NEXT, "pthread_key_create");
+    pthread_t thread;
+    alarm(CHECK_HANG_SECONDS); /* this may be before main */
+    allocate_and_free();
+    if (!__atomic_exchange_n(&called, true, __ATOMIC_RELAXED)) {
+        CHECK(pthread_create(&thread, NULL, allocate_there, NULL) == 0);
+        CHECK(pthread_join(thread, NULL) == 0);
+    }
+    return next(a, b);
+}
 
 /* These have an ellipsis: all that a call may pass goes on. */
 

@@ -308,7 +308,7 @@ enum { NEWER_COUNTS = 2 }; /* by the handler; the second one is ahead of what it
 
 /* Held by the thread that steps since before the first fork, and by one that was lost in it: the
  * handler takes one of these for each of its forks, the last one is taken afterwards. */
-static struct lock own = {.rank = LOCK_RANK_INIT};
+static struct lock own = {.rank = LOCK_RANK_BACKGROUND};
 static struct lock lost[NEWER_COUNTS + 1] = {
     {.rank = LOCK_RANK_BACKGROUND}, {.rank = LOCK_RANK_POOL}, {.rank = LOCK_RANK_HEAP}};
 
