@@ -5,6 +5,7 @@
 #include "accessible.h"
 #include "capture.h"
 #include "child.h"
+#include "fork.h"
 #include "lock.h"
 
 #include <errno.h>
@@ -271,8 +272,8 @@ END_TEST
 /* What a child of fork learns from is nobody's to overwrite. */
 START_TEST(the_page_that_is_wiped_has_guards)
 {
-    lock_init();
-    const char *page = (const char *)lock_fork_state.alive;
+    fork_begin(NULL);
+    const char *page = (const char *)fork_state.page;
     if (page != NULL) {
         ck_assert(is_accessible(page));
         ck_assert(is_guard(page - os_page_size()));
