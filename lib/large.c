@@ -47,13 +47,23 @@ static void ask_huge_pages(void *from, size_t size, size_t block_size)
 
 /* ---- Blocks ---- */
 
+/* Makes the block of `size` bytes at `start`, where the stock has room. Needs the lock and
+ * SPARE_ENTRIES. */
+static struct extent *carve(uintptr_t start, size_t size)
+{
+    size_t dirty = large_list.table.dirty_bytes;
+    struct extent *block = extents_carve(&large_list.table, start, size);
+    large_stock_note_lack(size - (dirty - large_list.table.dirty_bytes));
+    return block;
+}
+
 /* Makes a block of what is in the stock; NULL if there is no room. The alignment is 1 if any place
  * will do. Needs the lock and SPARE_ENTRIES. */
 static void *carve_room(size_t size, size_t alignment, bool *zero)
 {
     uintptr_t start = extents_find_room(&large_list.table, size, alignment);
     if (start != 0)
-        *zero = extents_carve(&large_list.table, start, size)->zero;
+        *zero = carve(start, size)->zero;
     return (void *)start;
 }
 
@@ -192,7 +202,7 @@ static void *alloc_by_mapping(size_t size, size_t alignment)
         return NULL;
     }
     extents_publish(&large_list.table, range, EXTENT_STOCK);
-    base = extents_carve(&large_list.table, align_up(base, alignment), size)->base;
+    base = carve(align_up(base, alignment), size)->base;
     large_list_release();
     return (void *)base;
 }

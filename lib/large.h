@@ -27,15 +27,18 @@
  * The stock decays, and it is bounded. The bound is for the extents that may have contents (dirty
  * bytes):
  *
- *   OPTION_LARGE_STOCK + min(2 x live, 5/4 x peak - live)
+ *   OPTION_LARGE_STOCK + max(again, min(2 x live, 5/4 x peak - live))
  *
  * (min: 0 where live is above 5/4 of the peak) where live is the bytes that are LIVE and peak the
  * most that were in the last one to two periods of OPTION_DECAY, as seen at each free. What was in
  * use a moment ago may be needed again, but no more than that and a quarter for fragmentation, and
  * a program that holds little keeps little; OPTION_LARGE_STOCK is the part that does not depend on
- * that. Beyond the bound the extents that have been free for longest lose their contents, or, while
- * the stock's address space is more than twice the bound, are unmapped. What has been free for
- * OPTION_DECAY is unmapped. An OPTION_LARGE_STOCK of 0 keeps nothing.
+ * that. `again` is the most that one block, in those periods, lacked of what had just gone beyond
+ * the bound: 0 until a program shows that it goes on with what it frees, so that a loop over one
+ * large block does not fill it in each time. Beyond the bound the extents that have been free for
+ * longest lose their contents, or, while the stock's address space is more than twice the bound,
+ * are unmapped. What has been free for OPTION_DECAY is unmapped. An OPTION_LARGE_STOCK of 0 keeps
+ * nothing.
  *
  * Blocks of LARGE_HUGE_FROM bytes (4 MiB) or more ask for transparent huge pages, by default: a
  * page fault then serves 2 MiB. Smaller ones ask not to have any, so that a byte touched in each of

@@ -1,6 +1,6 @@
 /*
- * The stock of free LARGE extents: see large_stock.h. Owns the peaks of what was live, from which
- * the bound on the stock follows.
+ * The stock of free LARGE extents: see large_stock.h. Owns the peaks of what was live and of what
+ * was asked for again, from which the bound on the stock follows.
  */
 #include "large_stock.h"
 
@@ -14,11 +14,18 @@ enum {
     ADDRESS_TIMES = 2, /* the stock may have 2 times its limit in address space */
 };
 
-/* LARGE lock. The most bytes that were LIVE, as seen whenever something is freed. */
+/* LARGE lock. Bytes of a period of OPTION_DECAY. */
+struct period {
+    size_t live;    /* the most that were LIVE, as seen whenever something is freed */
+    size_t surplus; /* that had contents and went because the stock had too many */
+    size_t again;   /* the most of that number that one block lacked later */
+};
+
+/* LARGE lock. */
 static struct {
-    size_t recent;  /* since `since` */
-    size_t before;  /* in the period of OPTION_DECAY before that; 0 if nothing was freed in it */
-    uint64_t since; /* ms */
+    struct period now;    /* since `since` */
+    struct period before; /* the one before that; all 0 if nothing was freed in it */
+    uint64_t since;       /* ms */
 } peaks;
 
 /* ---- what the stock may have ---- */
@@ -27,11 +34,17 @@ void large_stock_note_peak(uint64_t now)
 {
     uint64_t passed = now > peaks.since ? now - peaks.since : 0;
     if (passed >= option_value(OPTION_DECAY)) {
-        peaks.before = passed / 2 >= option_value(OPTION_DECAY) ? 0 : peaks.recent;
-        peaks.recent = 0;
+        bool follows = passed / 2 < option_value(OPTION_DECAY);
+        peaks.before = follows ? peaks.now : (struct period){0};
+        peaks.now = (struct period){0};
         peaks.since = now;
     }
-    peaks.recent = max_size(peaks.recent, large_list.table.live_bytes);
+    peaks.now.live = max_size(peaks.now.live, large_list.table.live_bytes);
+}
+
+void large_stock_note_lack(size_t bytes)
+{
+    peaks.now.again = max_size(peaks.now.again, min_size(bytes, peaks.now.surplus));
 }
 
 /* The most dirty bytes that the stock may have, as large.h explains. Needs the lock. */
@@ -39,11 +52,12 @@ static size_t stock_limit(void)
 {
     size_t limit = option_value(OPTION_LARGE_STOCK);
     size_t live = large_list.table.live_bytes;
-    size_t peak = max_size(peaks.recent, peaks.before);
+    size_t peak = max_size(peaks.now.live, peaks.before.live);
     if (limit == 0)
         return 0;
     peak += peak / PEAK_SHARE;
-    return limit + min_size(LIVE_TIMES * live, peak > live ? peak - live : 0);
+    size_t above_live = min_size(LIVE_TIMES * live, peak > live ? peak - live : 0);
+    return limit + max_size(above_live, max_size(peaks.now.again, peaks.before.again));
 }
 
 bool large_stock_has_surplus(void)
@@ -212,6 +226,8 @@ static struct extent *take_surplus(void)
         if (kept != 0)
             extent = extents_split(&large_list.table, extent, kept);
     }
+    if (!extent->zero)
+        peaks.now.surplus += extent->size;
     extents_withdraw(&large_list.table, extent);
     return extent;
 }

@@ -27,6 +27,11 @@ enum {
  * lock. */
 void large_stock_note_peak(uint64_t now);
 
+/* Notes that a new block has this many bytes without contents: if as many have just gone from the
+ * stock, they were one surplus too little, and the stock may have that much more for a while. Needs
+ * the lock. */
+void large_stock_note_lack(size_t bytes);
+
 /* True if the stock has more dirty bytes than it may. Needs the lock. */
 bool large_stock_has_surplus(void);
 

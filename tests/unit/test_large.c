@@ -7,6 +7,8 @@
 #include "random.h"
 #include "large.h"
 
+#include "large_list.h"
+#include "large_stock.h"
 #include "option.h"
 #include "os.h"
 
@@ -177,6 +179,16 @@ static size_t bound(size_t limit, size_t live, size_t peak)
     return limit + (2 * live < above_live ? 2 * live : above_live);
 }
 
+/* As if two decays had passed. */
+static void forget_what_was(void)
+{
+    static uint64_t passed; /* ms */
+    passed += 2 * option_value(OPTION_DECAY) + 1000;
+    large_list_acquire();
+    large_stock_note_peak(os_now_ms() + passed);
+    large_list_release();
+}
+
 START_TEST(stock_is_bounded)
 {
     enum { BLOCKS = 100 };
@@ -185,9 +197,11 @@ START_TEST(stock_is_bounded)
     large_free(alloc(2 * STOCK));
     ck_assert_uint_eq(totals().stock_dirty, STOCK);
     ck_assert_uint_eq(totals().stock_bytes, 2 * STOCK); /* the rest is only an address */
+    forget_what_was();
     large_free(alloc(4 * STOCK));
     ck_assert_uint_eq(totals().stock_dirty, STOCK);
     ck_assert_uint_le(totals().stock_bytes, 2 * STOCK);
+    forget_what_was();
     large_purge(true);
 
     for (int i = 0; i < BLOCKS; i++)
@@ -236,14 +250,35 @@ START_TEST(stock_follows_what_is_live)
 }
 END_TEST
 
+/* What went beyond the bound, and one block then lacked, is kept the next time, for a while. */
+START_TEST(what_is_asked_for_again_stays)
+{
+    set_options("8M", FOREVER);
+    large_free(alloc(32 * MIB));
+    ck_assert_uint_eq(totals().stock_dirty, 8 * MIB);
+    large_free(alloc(4 * MIB)); /* lacks nothing */
+    ck_assert_uint_eq(totals().stock_dirty, 8 * MIB);
+    for (int i = 0; i < 3; i++) {
+        large_free(alloc(28 * MIB));
+        ck_assert_uint_eq(totals().stock_dirty, 28 * MIB);
+    }
+    large_free(alloc(96 * MIB)); /* 24 MiB have gone: no more may come for it */
+    ck_assert_uint_eq(totals().stock_dirty, (8 + 24) * MIB);
+    forget_what_was();
+    large_free(alloc(MIB));
+    ck_assert_uint_eq(totals().stock_dirty, 8 * MIB);
+    ck_assert(large_is_valid());
+}
+END_TEST
+
 /* Beyond the bound the oldest contents go, and no more than must. */
 START_TEST(oldest_contents_go_first)
 {
     unsigned char *block = alloc(12 * MIB);
     bool zero = true;
 
-    set_options("8M", FOREVER);
     large_free(block);
+    set_options("8M", FOREVER);
     ck_assert_ptr_eq(alloc(6 * MIB), block);
     ck_assert_ptr_eq(alloc(6 * MIB), block + 6 * MIB);
     memset(block, 1, 6 * MIB);
@@ -530,6 +565,7 @@ Suite *large_suite(void)
     tcase_add_test(tests, extents_are_split_and_used_across_borders);
     tcase_add_test(tests, stock_is_bounded);
     tcase_add_test(tests, stock_follows_what_is_live);
+    tcase_add_test(tests, what_is_asked_for_again_stays);
     tcase_add_test(tests, oldest_contents_go_first);
     tcase_add_test(tests, list_is_extended_at_its_edge);
     tcase_add_test(tests, list_is_not_extended_over_a_stranger);
