@@ -73,7 +73,7 @@ options() {
         "$(ACRE_OPTIONS=stats:off seen ACRE_OPTIONS --stats 2>/dev/null)" "stats:off,stats:exit"
     ACRE_OPTIONS=colour:red ends 0 'ACRE_OPTIONS: unknown option "colour"' "$acre_run" true
 
-    # A mistake on the command line is one of acre-run, once, and the command does not start.
+    # acre-run tells of a mistake on its command line, once, and does not start the command.
     ends 125 '--options: unknown option "colour"' "$acre_run" --options colour:red echo started
     equal "standard output after a wrong option" "$(cat "$directory/output")" ""
     equal "lines about a wrong option" "$(wc -l <"$directory/errors")" 1
