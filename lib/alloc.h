@@ -60,13 +60,20 @@ static ALWAYS_INLINE struct bin *alloc_bin_of(size_t size)
     return (struct bin *)(void *)(bins + size_class_table[(size + 15) / 16]);
 }
 
-/* A block of at least `size` bytes. Source of the path: doc/design.md, "Blocks". */
-static ALWAYS_INLINE void *alloc_block(size_t size)
+/* A block of at least `size` bytes; false if that takes alloc_slow. Source of the path:
+ * doc/design.md, "Blocks". */
+static ALWAYS_INLINE bool alloc_at_hand(size_t size, void **block)
 {
     if (UNLIKELY(size > SIZE_CLASS_TABLE_LIMIT))
-        return alloc_slow(size);
+        return false;
+    return LIKELY(alloc_from_bin(alloc_bin_of(size), block));
+}
+
+/* A block of at least `size` bytes. */
+static ALWAYS_INLINE void *alloc_block(size_t size)
+{
     void *block;
-    return LIKELY(alloc_from_bin(alloc_bin_of(size), &block)) ? block : alloc_slow(size);
+    return LIKELY(alloc_at_hand(size, &block)) ? block : alloc_slow(size);
 }
 
 /* count x size bytes, all zero; also fails if that overflows. */

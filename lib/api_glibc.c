@@ -120,6 +120,8 @@ EXPORT int malloc_info(int options, FILE *stream)
     return 0;
 }
 
+OWN_ALIAS(malloc_info) int own_malloc_info(int options, FILE *stream) __THROW;
+
 EXPORT int malloc_trim(size_t pad)
 {
     (void)pad; /* glibc: bytes to leave at the top of the heap; there is no such top here */

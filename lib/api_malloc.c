@@ -42,22 +42,31 @@ EXPORT CACHE_ALIGNED void free(void *p)
     free_block(p);
 }
 
+/* free under another name: it ends in the program's, if the program has one. */
+static ALWAYS_INLINE void end_in_free(void *p, const char *function)
+{
+    if (LIKELY(api_own.family))
+        free_block_named(p, function);
+    else
+        api_free(p, function);
+}
+
 EXPORT void cfree(void *p)
 {
-    free_block_named(p, "cfree");
+    end_in_free(p, "cfree");
 }
 
 EXPORT void free_sized(void *p, size_t size)
 {
     (void)size;
-    free_block_named(p, "free_sized");
+    end_in_free(p, "free_sized");
 }
 
 EXPORT void free_aligned_sized(void *p, size_t alignment, size_t size)
 {
     (void)alignment;
     (void)size;
-    free_block_named(p, "free_aligned_sized");
+    end_in_free(p, "free_aligned_sized");
 }
 
 EXPORT void *calloc(size_t count, size_t size)
@@ -77,7 +86,8 @@ EXPORT void *reallocarray(void *p, size_t count, size_t size)
         errno = ENOMEM;
         return NULL;
     }
-    return alloc_resize(p, bytes, "reallocarray");
+    return LIKELY(api_own.family) ? alloc_resize(p, bytes, "reallocarray")
+                                  : api_realloc(p, bytes, "reallocarray");
 }
 
 /* Aligned memory with errno set on failure: EINVAL for an alignment that is none, else ENOMEM. */
@@ -136,6 +146,14 @@ EXPORT size_t malloc_usable_size(void *p)
     struct own_block own;
     return p == NULL ? 0 : free_find_usable_size(p, &own, "malloc_usable_size");
 }
+
+/* ---- what api.c compares with the definitions that the program uses ---- */
+
+OWN_ALIAS(malloc) void *own_malloc(size_t size);
+OWN_ALIAS(free) void own_free(void *p);
+OWN_ALIAS(realloc) void *own_realloc(void *p, size_t size);
+OWN_ALIAS(aligned_alloc) void *own_aligned_alloc(size_t alignment, size_t size);
+OWN_ALIAS(__libc_pvalloc) void *own_pvalloc(size_t size);
 
 /* ---- the names by which glibc's own family can be reached beside the public ones ---- */
 

@@ -10,6 +10,12 @@ static void *(*acre_malloc)(size_t);
 static void *(*acre_realloc)(void *, size_t);
 static void (*acre_free)(void *);
 
+/* Those that end in another one, where that is the program's. */
+static void *(*acre_reallocarray)(void *, size_t, size_t);
+static void (*acre_free_sized)(void *, size_t);
+static void *(*acre_new)(size_t);
+static void (*acre_delete_sized)(void *, size_t);
+
 static pthread_barrier_t loaded;
 
 static void use_both(void)
@@ -32,6 +38,18 @@ static void use_both(void)
         acre_free(ours[i]);
         free(theirs[i]);
     }
+}
+
+/* A block of acre's goes to acre, by whichever function. */
+static void use_derived(void)
+{
+    char *block = acre_new(100);
+    fill(block, 100, 1);
+    block = acre_reallocarray(block, 20, 100);
+    CHECK(block != NULL && is_filled(block, 100, 1));
+    acre_free_sized(block, 2000);
+    acre_free(acre_new(100));
+    acre_delete_sized(acre_malloc(100), 100);
 }
 
 static void *run_late_thread(void *unused)
@@ -66,7 +84,14 @@ int main(void)
     CHECK(version != NULL && strchr(version(), '.') != NULL);
     CHECK(acre_malloc != NULL && acre_realloc != NULL && acre_free != NULL);
     CHECK(acre_malloc != malloc);
+    acre_reallocarray = (void *(*)(void *, size_t, size_t))dlsym(library, "reallocarray");
+    acre_free_sized = (void (*)(void *, size_t))dlsym(library, "free_sized");
+    acre_new = (void *(*)(size_t))dlsym(library, "_Znwm");
+    acre_delete_sized = (void (*)(void *, size_t))dlsym(library, "_ZdlPvm");
+    CHECK(acre_reallocarray != NULL && acre_free_sized != NULL);
+    CHECK(acre_new != NULL && acre_delete_sized != NULL);
     use_both();
+    use_derived();
     pthread_barrier_wait(&loaded);
     CHECK(pthread_join(before, NULL) == 0);
     CHECK(pthread_create(&after, NULL, run_late_thread, NULL) == 0);
