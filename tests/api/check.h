@@ -140,15 +140,30 @@ static inline unsigned next_random(uint64_t *state)
     return (unsigned)(*state >> 33);
 }
 
-/* Resident bytes of this process, from /proc/self/statm. */
-static inline size_t resident_bytes(void)
+/* Bytes of this process, from /proc/self/statm: its address space, and what of it is resident. */
+static inline void process_bytes(size_t *mapped, size_t *resident)
 {
-    unsigned long total = 0, resident = 0;
+    unsigned long mapped_pages = 0, resident_pages = 0;
     FILE *statm = fopen("/proc/self/statm", "re");
     CHECK(statm != NULL);
-    CHECK(fscanf(statm, "%lu %lu", &total, &resident) == 2);
+    CHECK(fscanf(statm, "%lu %lu", &mapped_pages, &resident_pages) == 2);
     fclose(statm);
-    return resident * (size_t)sysconf(_SC_PAGESIZE);
+    *mapped = mapped_pages * (size_t)sysconf(_SC_PAGESIZE);
+    *resident = resident_pages * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+static inline size_t mapped_bytes(void)
+{
+    size_t mapped, resident;
+    process_bytes(&mapped, &resident);
+    return mapped;
+}
+
+static inline size_t resident_bytes(void)
+{
+    size_t mapped, resident;
+    process_bytes(&mapped, &resident);
+    return resident;
 }
 
 #ifndef __cplusplus

@@ -5,6 +5,7 @@
 #include "check.h"
 #include <malloc.h>
 #include <new>
+#include <sys/resource.h>
 #include <vector>
 
 /* Compilers without sized deallocation by default do not declare these. */
@@ -196,6 +197,90 @@ static void test_new_handler()
     std::set_new_handler(nullptr);
 }
 
+/* An alignment that is none cannot be had. */
+static void test_bad_alignment()
+{
+    for (size_t alignment : {0, 3, 48, 4097})
+        for (int form = 0; form < 2; form++)
+            try {
+                std::align_val_t bad = std::align_val_t(hide_size(alignment));
+                void *block = hide(form == 0 ? operator new(8, bad) : operator new[](8, bad));
+                CHECK(block == nullptr);
+            } catch (const std::bad_alloc &) {
+                continue;
+            }
+}
+
+static const size_t reserve_size = 512 * CHECK_MIB;
+static void *reserve;
+
+/* What a program does that keeps memory for the time when there is none. */
+static void free_reserve()
+{
+    handler_calls++;
+    free(reserve);
+    reserve = nullptr;
+    std::set_new_handler(nullptr);
+}
+
+/* Allocates by one of eight forms, and frees. */
+static bool can_allocate(int form, size_t size)
+{
+    void *block = nullptr;
+    switch (form) {
+    case 0:
+        operator delete(block = hide(operator new(size)));
+        break;
+    case 1:
+        operator delete[](block = hide(operator new[](size)));
+        break;
+    case 2:
+        operator delete(block = hide(operator new(size, page)), page);
+        break;
+    case 3:
+        operator delete[](block = hide(operator new[](size, page)), page);
+        break;
+    case 4:
+        operator delete(block = hide(operator new(size, std::nothrow)), std::nothrow);
+        break;
+    case 5:
+        operator delete[](block = hide(operator new[](size, std::nothrow)), std::nothrow);
+        break;
+    case 6:
+        operator delete(block = hide(operator new(size, page, std::nothrow)), page, std::nothrow);
+        break;
+    default:
+        operator delete[](block = hide(operator new[](size, page, std::nothrow)), page,
+                          std::nothrow);
+        break;
+    }
+    return block != nullptr;
+}
+
+/* A handler that frees memory: what failed is tried again, and succeeds. */
+static void test_handler_that_frees()
+{
+    struct rlimit old_limit, limit;
+    CHECK(getrlimit(RLIMIT_AS, &old_limit) == 0);
+    for (int form = 0; form < 8; form++) {
+        malloc_trim(0);
+        reserve = malloc(reserve_size);
+        CHECK(reserve != nullptr);
+        limit = old_limit;
+        limit.rlim_cur = mapped_bytes() + reserve_size / 8;
+        CHECK(setrlimit(RLIMIT_AS, &limit) == 0);
+        handler_calls = 0;
+        std::set_new_handler(free_reserve);
+        bool allocated = false;
+        try {
+            allocated = can_allocate(form, reserve_size / 2);
+        } catch (const std::bad_alloc &) {
+        }
+        CHECK(setrlimit(RLIMIT_AS, &old_limit) == 0);
+        CHECK(allocated && handler_calls == 1 && reserve == nullptr);
+    }
+}
+
 /* The nothrow forms swallow what the handler throws. */
 static void test_nothrow_with_throwing_handler()
 {
@@ -239,7 +324,9 @@ int main()
     test_all_forms();
     test_delete_of_null();
     test_bad_alloc();
+    test_bad_alignment();
     test_new_handler();
+    test_handler_that_frees();
     test_nothrow_with_throwing_handler();
     test_expressions();
     return 0;
