@@ -219,6 +219,28 @@ static void test_flush_lets_slabs_go(void)
     free(block);
 }
 
+/* Without it, blocks in the magazine and an empty current slab stay. */
+static void test_flush_leaves_nothing(void)
+{
+    enum { COUNT = 50, SIZE = 777 }; /* of a class that nothing else here uses */
+    void *blocks[COUNT];
+    struct acre_stats stats;
+    size_t class = 0;
+    for (size_t i = 0; i < COUNT; i++)
+        blocks[i] = malloc(SIZE);
+    get_stats(&stats);
+    while (stats.classes[class].block_size < SIZE)
+        class ++;
+    CHECK(stats.classes[class].live_blocks >= COUNT - 8); /* the first few come from a wider one */
+    for (size_t i = 0; i < COUNT; i++)
+        free(blocks[i]);
+    get_stats(&stats);
+    CHECK(stats.classes[class].live_blocks == 0 && stats.classes[class].slabs == 1);
+    acre_thread_flush();
+    get_stats(&stats);
+    CHECK(stats.classes[class].slabs == 0);
+}
+
 static void test_print(void)
 {
     char text[16384];
@@ -246,6 +268,7 @@ int main(void)
     test_stats_of_older_caller();
     test_stats_of_newer_caller();
     test_flush_lets_slabs_go();
+    test_flush_leaves_nothing();
     test_print();
     test_options();
     test_list_of_options();

@@ -50,6 +50,23 @@ static void test_aligned_functions(void)
         }
 }
 
+/* operator new(size_t, align_val_t), whose size need not be a multiple of the alignment. */
+static void test_aligned_new(void)
+{
+    void *(*new_aligned)(size_t, size_t);
+    void (*delete_aligned)(void *, size_t);
+    *(void **)&new_aligned = dlsym(RTLD_DEFAULT, "_ZnwmSt11align_val_t");
+    *(void **)&delete_aligned = dlsym(RTLD_DEFAULT, "_ZdlPvSt11align_val_t");
+    CHECK(new_aligned != NULL && delete_aligned != NULL);
+    for (size_t alignment = 32; alignment <= 65536; alignment *= 2)
+        for (size_t size = 1; size < 5000; size = size * 3 + 1) {
+            void *first = new_aligned(size, alignment), *second = new_aligned(size, alignment);
+            CHECK(is_aligned(first, alignment) && is_aligned(second, alignment));
+            delete_aligned(first, alignment);
+            delete_aligned(second, alignment);
+        }
+}
+
 static void test_page_functions(void)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
@@ -84,6 +101,7 @@ int main(void)
     check_begin();
     test_every_size();
     test_aligned_functions();
+    test_aligned_new();
     test_page_functions();
     test_many_aligned_blocks();
     return 0;

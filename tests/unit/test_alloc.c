@@ -353,8 +353,41 @@ START_TEST(little_address_space_is_used_and_used_again)
 }
 END_TEST
 
+/* Uses 128 MiB of address space up in small blocks beside a LARGE one. When that is freed, what it
+ * had serves small blocks too, although the stock would keep it. */
+static void run_out_beside_stock(void *unused)
+{
+    enum { ROOM = 128 << 20, LARGE = 24 << 20, SIZE = 1024, WANTED = 16 << 20 };
+    size_t more = 0;
+
+    (void)unused;
+    if (setrlimit(RLIMIT_AS, &(struct rlimit){ROOM, ROOM}) != 0 ||
+        option_set_text("large_stock", "64M") != 0)
+        _exit(1);
+    void *large = alloc_block(LARGE);
+    if (large == NULL)
+        _exit(2);
+    while (alloc_block(SIZE) != NULL)
+        continue;
+    free_block(large);
+    while (alloc_block(SIZE) != NULL)
+        more++;
+    if (more * SIZE < WANTED)
+        _exit(3);
+}
+
+START_TEST(idle_memory_goes_back_before_malloc_fails)
+{
+    struct capture capture;
+
+    capture_child(&capture, run_out_beside_stock, NULL);
+    ck_assert_msg(capture.status == 0, "status %#x", (unsigned)capture.status);
+}
+END_TEST
+
 static void add_limit_tests(TCase *tests)
 {
+    tcase_add_test(tests, idle_memory_goes_back_before_malloc_fails);
     tcase_add_loop_test(tests, little_address_space_is_used_and_used_again, 0, 5);
 }
 

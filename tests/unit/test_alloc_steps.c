@@ -1,11 +1,13 @@
 /*
  * realloc moves a block that another thread frees meanwhile, at each instruction or at some: a
- * misuse, which may or may not be seen, but no other block suffers.
+ * misuse, which may or may not be seen, but no other block suffers. When the block was freed before
+ * the new one was taken, it is seen.
  */
 #include "test.h"
 #include "alloc.h"
 #include "child.h"
 #include "free.h"
+#include "in_thread.h"
 #include "init.h"
 #include "option.h"
 #include "random.h"
@@ -13,6 +15,7 @@
 #include "sanitized.h"
 #include "step.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <unistd.h>
@@ -116,9 +119,77 @@ START_TEST(a_free_by_another_thread_hurts_no_block)
 }
 END_TEST
 
+/* ---- At the instant at which the new block is taken ---- */
+
+enum {
+    FEW = 100,
+    MORE = 500,
+    TAKEN = 20
+}; /* bytes, bytes, blocks: no longer served as the first
+      few of their class are */
+
+static uint8_t *next_state; /* of the block that realloc will take: in the magazine */
+
+static void free_as_next_is_taken(void)
+{
+    if (state_get(next_state) != BLOCK_LIVE)
+        return;
+    step_end();
+    struct slab *slab = heap_slab_of(heap_containing(block), block);
+    size_t number = (size_t)(block - slab->base) / slab->block_size;
+    freed = remote_free(slab, slab->class, slab->states + number, BLOCK_LIVE);
+}
+
+static void resize_to_more(void)
+{
+    resized = alloc_resize(block, MORE, "realloc");
+}
+
+/* Runs in a child; an enum outcome. */
+static int resize_as_it_is_freed(void)
+{
+    int null = open("/dev/null", O_WRONLY);
+    if (null < 0 || dup2(null, STDERR_FILENO) < 0 || option_set_text("abort", "0") != 0)
+        return WRONG;
+    errno = 0;
+    step_through(resize_to_more, free_as_next_is_taken);
+    if (!freed)
+        return NOT_FREED;
+    return resized == NULL && errno == ENOMEM && state_get(next_state) != BLOCK_LIVE ? SEEN
+                                                                                     : NOT_SEEN;
+}
+
+static void *take_block(void *unused)
+{
+    for (int i = 0; i < TAKEN; i++)
+        block = alloc_block(FEW);
+    return unused;
+}
+
+/* The calling thread's block, or another one's. */
+START_TEST(a_block_that_is_freed_meanwhile_is_not_copied)
+{
+    char *next = NULL;
+
+    init_start(NULL);
+    if (_i == 0)
+        take_block(NULL);
+    else
+        run_thread(take_block, NULL);
+    for (int i = 0; i < TAKEN; i++) /* of its arena, or one of its own */
+        next = alloc_block(MORE);
+    struct slab *slab = heap_slab_of(heap_containing(next), next);
+    next_state = slab->states + (size_t)(next - slab->base) / slab->block_size;
+    free_block(next);
+    ck_assert_uint_eq(state_get(next_state), BLOCK_CACHED);
+    ck_assert_int_eq(result_in_child(resize_as_it_is_freed), SEEN);
+}
+END_TEST
+
 static void add_step_tests(TCase *tests)
 {
     tcase_add_test(tests, a_free_by_another_thread_hurts_no_block);
+    tcase_add_loop_test(tests, a_block_that_is_freed_meanwhile_is_not_copied, 0, 2);
 }
 
 #else

@@ -15,6 +15,7 @@
 #include <inttypes.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <string.h>
 
 enum { CHILD_SECONDS = 30 }; /* after which a child that hangs is ended */
 
@@ -112,6 +113,27 @@ START_TEST(only_a_pooled_arena_can_be_borrowed)
     arena_retire(other);
     arena_retire(arena);
     ck_assert_ptr_eq(arena_adopt(), arena);
+}
+END_TEST
+
+/* Pages of partly used slabs that hold no live block pay for what another class needs. */
+START_TEST(idle_pages_go_back_as_an_arena_grows)
+{
+    enum { BLOCKS = 16 << 10, SIZE = 1024, KEPT = 16, OTHERS = 16 << 10, OTHER_SIZE = 512 };
+    static char *blocks[BLOCKS];
+
+    for (int i = 0; i < BLOCKS; i++)
+        memset(blocks[i] = alloc_block(SIZE), 1, SIZE);
+    for (int i = 0; i < BLOCKS; i++)
+        if (i % KEPT != 0)
+            free_block(blocks[i]);
+    ck_assert_uint_eq(blocks_in_state(thread_arena, BLOCK_PURGED), 0);
+    for (int i = 0; i < OTHERS; i++)
+        ck_assert_ptr_nonnull(alloc_block(OTHER_SIZE));
+    ck_assert_uint_gt(blocks_in_state(thread_arena, BLOCK_PURGED), BLOCKS / 2);
+    for (int i = 0; i < BLOCKS; i += KEPT)
+        ck_assert_int_eq(blocks[i][0] + blocks[i][SIZE - 1], 2);
+    ck_assert(arena_is_valid(thread_arena));
 }
 END_TEST
 
@@ -495,6 +517,7 @@ Suite *arena_suite(void)
     tcase_add_test(tests, arenas_are_made_when_the_pool_is_empty);
     tcase_add_test(tests, the_warmest_arena_is_adopted_first);
     tcase_add_test(tests, only_a_pooled_arena_can_be_borrowed);
+    tcase_add_test(tests, idle_pages_go_back_as_an_arena_grows);
     tcase_add_test(tests, a_threads_arena_outlives_it_whole);
     tcase_add_test(tests, a_thread_without_an_arena_owns_nothing);
     tcase_add_test(tests, a_thread_may_allocate_after_its_exit_hook);

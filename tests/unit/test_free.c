@@ -260,6 +260,28 @@ START_TEST(a_wild_pointer_is_foreign)
 }
 END_TEST
 
+/* Where a slab's run is longer than its blocks: what stands after its states are other slabs',
+ * here those of LIVE blocks. */
+START_TEST(no_other_thread_frees_what_follows_the_last_block)
+{
+    enum { OTHERS = 300 };
+    struct capture capture;
+
+    block = alloc_block(64);
+    struct slab *slab = heap_slab_of(heap_containing(block), block);
+    for (int i = 0; i < OTHERS; i++)
+        ck_assert_ptr_nonnull(alloc_block(1024));
+    size_t places = (size_t)geometry_unpack(slab->geometry).units * UNIT_SIZE / slab->block_size;
+    for (size_t number = slab->count; number < places; number += 7) {
+        wild = slab->base + number * slab->block_size;
+        capture_child(&capture, free_wild_in_thread, NULL);
+        ck_assert_msg(strncmp(capture.text, "acre: foreign pointer: ", 23) == 0, "%zu: %s", number,
+                      capture.text);
+        check_aborted(&capture);
+    }
+}
+END_TEST
+
 static void free_released(void *unused)
 {
     (void)unused;
@@ -440,6 +462,7 @@ Suite *free_suite(void)
     tcase_add_checked_fixture(tests, begin, NULL);
     tcase_add_loop_test(tests, a_misuse_is_named, 0, CASES * KINDS);
     tcase_add_loop_test(tests, a_wild_pointer_is_foreign, 0, 2);
+    tcase_add_test(tests, no_other_thread_frees_what_follows_the_last_block);
     tcase_add_test(tests, a_block_of_a_released_slab_was_freed_before);
     tcase_add_loop_test(tests, a_misaligned_pointer_into_released_units_is_foreign, 0, 2);
     tcase_add_loop_test(tests, without_abort_a_misuse_changes_nothing, 0, KINDS);

@@ -308,6 +308,25 @@ START_TEST(units_in_use_do_not_decay)
 }
 END_TEST
 
+/* Units that were taken and given back in between have not been free for all that time. */
+START_TEST(units_used_meanwhile_age_anew)
+{
+    dirty_a_run(2);
+    uint64_t due = set.next_tick;
+    set.idle_from = due - 1; /* another slab was given back meanwhile */
+    heap_set_tick(&set, due);
+    heap_set_give(&set, take(2));
+    due = set.next_tick;
+    set.idle_from = due - 1;
+    heap_set_tick(&set, due);
+    ck_assert_uint_eq(totals().free_dirty, 2 * UNIT_SIZE);
+    due = set.next_tick;
+    set.idle_from = due - 1;
+    heap_set_tick(&set, due);
+    ck_assert_uint_eq(totals().free_dirty, 0);
+}
+END_TEST
+
 START_TEST(empty_heaps_give_address_space_back)
 {
     struct slab *slab = take(SLAB_MAX_UNITS);
@@ -411,6 +430,7 @@ Suite *heap_system_suite(void)
     tcase_add_test(tests, what_the_system_does_not_purge_is_not_tried_again_at_each_free);
     tcase_add_test(tests, free_units_decay);
     tcase_add_test(tests, units_in_use_do_not_decay);
+    tcase_add_test(tests, units_used_meanwhile_age_anew);
     tcase_add_test(tests, empty_heaps_give_address_space_back);
     add_limit_tests(tests);
     suite_add_tcase(suite, tests);

@@ -17,6 +17,7 @@
 #include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #define STOCK (64 * MIB)
 #define FOREVER "3600000" /* ms of decay: nothing falls due by itself */
@@ -371,6 +372,52 @@ START_TEST(stock_decays)
 }
 END_TEST
 
+/* By the clock that a tick is told: not a moment earlier, and no later. */
+START_TEST(what_was_freed_goes_back_after_a_decay)
+{
+    enum { DECAY = 3600000, BLOCKS = 40 }; /* more than one batch */
+    void *blocks[BLOCKS];
+
+    for (int i = 0; i < BLOCKS; i++)
+        blocks[i] = alloc(MIB);
+    uint64_t before = os_now_ms();
+    for (int i = 0; i < BLOCKS; i += 2)
+        large_free(blocks[i]);
+    uint64_t after = os_now_ms();
+    large_tick(before + DECAY - 1);
+    ck_assert_uint_eq(totals().stock_bytes, BLOCKS / 2 * MIB);
+    ck_assert(large_is_aging());
+    large_tick(after + DECAY);
+    ck_assert_uint_eq(totals().stock_bytes, 0);
+    ck_assert(!large_is_aging());
+    ck_assert(large_is_valid());
+}
+END_TEST
+
+/* What was live two decays ago and more allows the stock nothing now. If this test is slow, more of
+ * the stock goes back than it checks. */
+START_TEST(an_old_peak_is_forgotten)
+{
+    enum { DECAY = 300, KEPT = 20, ROUNDS = 3 }; /* ms, MiB */
+    size_t most = KEPT * MIB;
+
+    void *peak = alloc(1000 * MIB);
+    large_free(peak);
+    large_purge(true);
+    char *kept = alloc(KEPT * MIB);
+    set_options("1M", "300");
+    usleep(DECAY * 2 * 1000 + 50000);
+    large_free(alloc(MIB)); /* notes that nothing was live for long */
+    for (size_t i = 1; i <= ROUNDS; i++) {
+        void *block = alloc(i * 10 * MIB);
+        most = KEPT * MIB + i * 10 * MIB;
+        large_free(block);
+        ck_assert_uint_le(totals().stock_dirty, bound(MIB, KEPT * MIB, most));
+    }
+    large_free(kept);
+}
+END_TEST
+
 /* A block said to be zero is, through reuse, splitting, joining and resizing. */
 START_TEST(known_zero_is_zero)
 {
@@ -570,6 +617,8 @@ Suite *large_suite(void)
     tcase_add_test(tests, list_is_extended_at_its_edge);
     tcase_add_test(tests, list_is_not_extended_over_a_stranger);
     tcase_add_test(tests, stock_decays);
+    tcase_add_test(tests, what_was_freed_goes_back_after_a_decay);
+    tcase_add_test(tests, an_old_peak_is_forgotten);
     tcase_add_test(tests, known_zero_is_zero);
     tcase_add_test(tests, places_are_told_apart);
     tcase_add_test(tests, freed_blocks_stay_known);

@@ -7,6 +7,7 @@
 #include "child.h"
 #include "fork.h"
 #include "lock.h"
+#include "os.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -71,7 +72,7 @@ START_TEST(others_wait_for_a_held_lock)
 }
 END_TEST
 
-/* One of several threads that wait for the lock. */
+/* A thread that waits for the lock. */
 struct waiter {
     pthread_t thread;
     pid_t id;          /* atomic: its thread id, once it is about to take the lock */
@@ -134,6 +135,33 @@ START_TEST(who_has_slept_wakes_the_next)
         ck_assert_msg(waiters[i].tells_others, "waiter %d of %d", i, WAITERS);
     }
     ck_assert_uint_eq(lock.word, 0);
+}
+END_TEST
+
+/* Sleeps on the lock's word as a waiter does, but until it is woken. */
+static void *sleep_without_limit(void *argument)
+{
+    struct waiter *waiter = argument;
+    uint32_t *halves = (uint32_t *)(void *)&lock.word;
+    uint32_t *low = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? &halves[0] : &halves[1];
+    uint32_t held = __atomic_load_n(low, __ATOMIC_RELAXED);
+
+    __atomic_store_n(&waiter->id, (pid_t)syscall(SYS_gettid), __ATOMIC_RELEASE);
+    while (__atomic_load_n(low, __ATOMIC_RELAXED) == held)
+        os_wait(low, held, 0);
+    return NULL;
+}
+
+START_TEST(a_release_wakes_a_waiter)
+{
+    struct waiter waiter = {.id = 0};
+
+    lock_acquire(&lock);
+    __atomic_fetch_or(&lock.word, 1, __ATOMIC_RELAXED); /* somebody waits */
+    ck_assert_int_eq(pthread_create(&waiter.thread, NULL, sleep_without_limit, &waiter), 0);
+    wait_until_asleep(&waiter);
+    lock_release(&lock);
+    ck_assert_int_eq(pthread_join(waiter.thread, NULL), 0); /* or never */
 }
 END_TEST
 
@@ -290,6 +318,7 @@ Suite *lock_suite(void)
     tcase_add_test(tests, the_page_that_is_wiped_has_guards);
     tcase_add_test(tests, a_lock_knows_its_holder);
     tcase_add_test(tests, others_wait_for_a_held_lock);
+    tcase_add_test(tests, a_release_wakes_a_waiter);
     tcase_add_test(tests, who_has_slept_wakes_the_next);
     tcase_add_test(tests, a_counter_under_contention_is_exact);
     tcase_add_test(tests, ranks_may_be_taken_upwards);

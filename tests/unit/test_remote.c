@@ -5,6 +5,7 @@
 #include "test.h"
 #include "random.h"
 #include "remote_blocks.h"
+#include "step.h"
 
 #include <inttypes.h>
 #include <sched.h>
@@ -104,6 +105,26 @@ START_TEST(every_pending_slab_of_every_heap_is_collected)
     }
     bin_leave_slab(&bin, &set);
     ck_assert_uint_eq(bytes_in_slabs(), 0);
+}
+END_TEST
+
+/* More heaps than chains: some stand after another one in theirs. */
+START_TEST(heaps_that_share_a_chain_are_collected)
+{
+    enum { HEAPS = HEAP_CHAINS + 2 };
+    static char *first[HEAPS];
+    size_t freed = 0;
+
+    begin_bin(SIZE_CLASS_LIMIT);
+    while (set.count < HEAPS) {
+        char *block = take();
+        uint32_t heap = slab_heap(slab_of(block))->index;
+        first[heap] = first[heap] == NULL ? block : first[heap];
+    }
+    for (size_t i = 0; i < HEAPS; i++)
+        freed += free_remotely(first[i]);
+    ck_assert_uint_eq(freed, HEAPS);
+    ck_assert_uint_eq(remote_collect(&set), HEAPS);
 }
 END_TEST
 
@@ -218,6 +239,136 @@ START_TEST(of_two_that_free_the_same_block_one_wins)
 }
 END_TEST
 
+/* ---- At every instruction ---- */
+
+#ifdef CAN_STEP
+
+static char *stepped, *other; /* LIVE blocks */
+static bool stepped_freed, other_freed;
+static int act_at; /* the instruction after which the other thread acts */
+
+static void free_stepped(void)
+{
+    stepped_freed = free_remotely(stepped);
+}
+
+static void collect_all(void)
+{
+    remote_collect(&set);
+}
+
+static void collect_class(void)
+{
+    remote_collect_class(&set, bin.class);
+}
+
+static void free_other_at_step(void)
+{
+    if (steps != act_at)
+        return;
+    step_end();
+    other_freed = free_remotely(other);
+}
+
+static void collect_all_at_step(void)
+{
+    if (steps != act_at)
+        return;
+    step_end();
+    remote_collect(&set);
+}
+
+static void collect_class_at_step(void)
+{
+    if (steps != act_at)
+        return;
+    step_end();
+    remote_collect_class(&set, bin.class);
+}
+
+/*
+ * What one thread does, an instruction at a time, and what another one does after each of them. It
+ * runs on the same processor, so this is about the order of steps; that of memory is in
+ * tests/model/remote.pml.
+ */
+static const struct {
+    void (*run)(void), (*act)(void);
+    bool frees; /* `run` frees `stepped`; else that was freed before */
+} meetings[] = {
+    {collect_all, free_other_at_step, false},  {collect_class, free_other_at_step, false},
+    {free_stepped, collect_all_at_step, true}, {free_stepped, collect_class_at_step, true},
+    {free_stepped, free_other_at_step, true},
+};
+
+enum { MEETINGS = sizeof(meetings) / sizeof(meetings[0]) };
+
+/* Whatever the instant, a block that was freed is FREE after the next collection. */
+START_TEST(no_instant_loses_a_block)
+{
+    struct random random = random_begin();
+    int last;
+
+    begin_bin(48);
+    ck_assert_ptr_nonnull(take()); /* the slab stays */
+    act_at = 0;
+    do {
+        /* a collection has a thousand instructions or so */
+        act_at += meetings[_i].frees ? 1 : 1 + (int)random_below(&random, 8);
+        stepped = take();
+        other = take();
+        if (!meetings[_i].frees)
+            free_stepped();
+        last = step_through(meetings[_i].run, meetings[_i].act);
+        if (meetings[_i].act != free_other_at_step || last < act_at)
+            free_remotely(other); /* so that every round has both */
+        if (_i % 2 != 0)
+            remote_collect_class(&set, bin.class);
+        else
+            remote_collect(&set);
+        ck_assert_uint_eq(*state_of(stepped), BLOCK_FREE);
+        ck_assert_uint_eq(*state_of(other), BLOCK_FREE);
+    } while (last >= act_at);
+    ck_assert_int_gt(act_at, 10);
+    ck_assert(bin_is_valid(&bin));
+}
+END_TEST
+
+/* Of two threads that free a block, at whatever instant of the first one, one succeeds. */
+START_TEST(no_instant_lets_two_free_a_block)
+{
+    int last;
+
+    begin_bin(48);
+    ck_assert_ptr_nonnull(take());
+    act_at = 0;
+    do {
+        act_at++;
+        stepped = other = take();
+        other_freed = false;
+        last = step_through(free_stepped, free_other_at_step);
+        ck_assert_int_eq(stepped_freed + other_freed, 1);
+        remote_collect(&set);
+        ck_assert_uint_eq(*state_of(stepped), BLOCK_FREE);
+    } while (last >= act_at);
+    ck_assert_int_gt(act_at, 10);
+}
+END_TEST
+
+static void add_step_tests(TCase *tests)
+{
+    tcase_add_loop_test(tests, no_instant_loses_a_block, 0, MEETINGS);
+    tcase_add_test(tests, no_instant_lets_two_free_a_block);
+}
+
+#else
+
+static void add_step_tests(TCase *tests)
+{
+    (void)tests;
+}
+
+#endif
+
 Suite *remote_suite(void)
 {
     Suite *suite = suite_create("remote");
@@ -229,9 +380,11 @@ Suite *remote_suite(void)
     tcase_add_test(tests, each_class_is_collected_by_itself);
     tcase_add_test(tests, only_a_live_block_is_freed);
     tcase_add_test(tests, every_pending_slab_of_every_heap_is_collected);
+    tcase_add_test(tests, heaps_that_share_a_chain_are_collected);
     tcase_add_test(tests, a_late_notice_of_a_released_slab_is_harmless);
     tcase_add_loop_test(tests, nothing_is_lost_between_threads, 0, 6);
     tcase_add_test(tests, of_two_that_free_the_same_block_one_wins);
+    add_step_tests(tests);
     suite_add_tcase(suite, tests);
     return suite;
 }

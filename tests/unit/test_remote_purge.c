@@ -338,7 +338,7 @@ END_TEST
  * that is not fenced does not.
  */
 enum {
-    LITMUS_ROUNDS = 2000000, /* at most, where the two seldom run at once */
+    LITMUS_ROUNDS = 1000000, /* at most, where the two seldom run at once */
     LITMUS_PURGES = 300000,
     LITMUS_LOOKS = 1000, /* at the block's state: longer than a purge takes */
     LITMUS_PAUSES = 64,
