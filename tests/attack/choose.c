@@ -90,7 +90,8 @@ unsigned choose_temper(void)
     temper.writes = one_in(2) ? (unsigned)random_below(20) : 0;
     temper.forks = one_in(8);
     temper.leaves_pieces = one_in(10);
-    attempt->threads = one_in(3) ? (unsigned)(2 + random_below(THREADS - 1)) : 1;
+    attempt->threads =
+        one_in(temper.leaves_pieces ? 2 : 3) ? (unsigned)(2 + random_below(THREADS - 1)) : 1;
     return 8 + (unsigned)random_small(STEPS_MOST - 8);
 }
 
@@ -315,12 +316,13 @@ static void choose_other(struct step *step)
     }
 }
 
-/* The steps that leave pieces: many blocks, few of them kept, and larger ones from then on. */
+/* The steps that leave pieces: many blocks, few of them kept, and larger ones from then on, which
+ * any thread frees and makes again. */
 static bool choose_piece_step(struct step *step)
 {
     static const size_t smaller[] = {64, 200, 500, 1000, 2000, 4000};
     static size_t size;
-    step->thread = 0;
+    step->thread = step->number < 16 ? 0 : (unsigned)random_below(attempt->threads);
     if (step->number == 0) {
         size = smaller[random_below(6)];
         temper.sizes[0] = size;
@@ -335,12 +337,15 @@ static bool choose_piece_step(struct step *step)
         step->call = CALL_FREE_MANY;
         step->place = (struct place){.kind = PLACE_BLOCK, .step = step->number - 6};
         step->keep = 5 + (unsigned)random_below(16);
-    } else if (step->number < 16) {
+    } else if (step->number < 16 || step->number >= 20) {
         step->call = CALL_MALLOC;
         step->size = temper.sizes[1 + random_below(2)];
         step->count = 50 + (unsigned)random_below(300);
+    } else {
+        choose_free_many(step);
+        step->place.step = step->number - 4;
     }
-    return step->number < 16;
+    return step->number < 24;
 }
 
 struct step choose_step(unsigned number)

@@ -21,7 +21,8 @@ static struct {
         size_t first; /* index of the step's first block */
         unsigned made;
     } steps[STEPS_MOST];
-    struct block *live[BLOCKS_MOST]; /* by address */
+    struct block *root;
+    struct block *live[BLOCKS_MOST]; /* in no order */
     size_t live_count;
     size_t live_bytes;
 } model;
@@ -56,14 +57,15 @@ static uint64_t pattern(uint64_t key, size_t offset)
     return key + offset * UINT64_C(0x9e3779b97f4a7c15);
 }
 
+/* A word of a block, whatever else lies there. */
+typedef uint64_t __attribute__((may_alias)) block_word;
+
 void model_fill(const struct block *block)
 {
     for (unsigned i = 0; i < parts_of(block->usable); i++) {
         struct part part = part_of(block->usable, i);
-        for (size_t at = part.begin; at < part.end; at += WORD) {
-            uint64_t word = pattern(block->key, at);
-            memcpy(block->start + at, &word, WORD);
-        }
+        for (size_t at = part.begin; at < part.end; at += WORD)
+            *(block_word *)(void *)(block->start + at) = pattern(block->key, at);
     }
 }
 
@@ -71,71 +73,96 @@ bool model_is_intact(const struct block *block, const char *at, size_t size)
 {
     for (unsigned i = 0; i < parts_of(block->usable); i++) {
         struct part part = part_of(block->usable, i);
-        for (size_t offset = part.begin; offset < part.end && offset < size; offset += WORD) {
-            uint64_t word = pattern(block->key, offset);
-            size_t bytes = size - offset < WORD ? size - offset : WORD;
-            if (memcmp(at + offset, &word, bytes) != 0)
+        size_t offset = part.begin;
+        for (; offset < part.end && offset + WORD <= size; offset += WORD)
+            if (*(const block_word *)(const void *)(at + offset) != pattern(block->key, offset))
                 return false;
-        }
+        uint64_t word = pattern(block->key, offset);
+        if (offset < part.end && offset < size && memcmp(at + offset, &word, size - offset) != 0)
+            return false;
     }
     return true;
 }
 
 /* ---- the live ones ---- */
 
-/* The index of the first live block that starts at or above the address. */
-static size_t first_from(uintptr_t address)
+/* Splits a treap into the blocks below the address and the others. */
+static void split(struct block *root, const char *start, struct block **below, struct block **rest)
 {
-    size_t low = 0, high = model.live_count;
-    while (low < high) {
-        size_t middle = (low + high) / 2;
-        if ((uintptr_t)model.live[middle]->start < address)
-            low = middle + 1;
-        else
-            high = middle;
+    if (root == NULL) {
+        *below = *rest = NULL;
+    } else if (root->start < start) {
+        *below = root;
+        split(root->right, start, &root->right, rest);
+    } else {
+        *rest = root;
+        split(root->left, start, below, &root->left);
     }
-    return low;
+}
+
+/* Joins two treaps, all of one being below all of the other. */
+static struct block *join(struct block *below, struct block *above)
+{
+    if (below == NULL || above == NULL)
+        return below != NULL ? below : above;
+    if (below->key > above->key) {
+        below->right = join(below->right, above);
+        return below;
+    }
+    above->left = join(below, above->left);
+    return above;
 }
 
 static void insert(struct block *block)
 {
-    size_t index = first_from((uintptr_t)block->start);
-    memmove(&model.live[index + 1], &model.live[index],
-            (model.live_count - index) * sizeof(model.live[0]));
-    model.live[index] = block;
-    model.live_count++;
+    struct block *below, *above;
+    split(model.root, block->start, &below, &above);
+    model.root = join(join(below, block), above);
+    block->index = model.live_count++;
+    model.live[block->index] = block;
     model.live_bytes += block->usable;
     block->live = true;
 }
 
 void model_remove(struct block *block)
 {
-    size_t index = first_from((uintptr_t)block->start);
-    model.live_count--;
-    memmove(&model.live[index], &model.live[index + 1],
-            (model.live_count - index) * sizeof(model.live[0]));
+    struct block **link = &model.root;
+    while (*link != block)
+        link = (*link)->start < block->start ? &(*link)->right : &(*link)->left;
+    *link = join(block->left, block->right);
+    block->left = block->right = NULL;
+    struct block *last = model.live[--model.live_count];
+    model.live[block->index] = last;
+    last->index = block->index;
     model.live_bytes -= block->usable;
     block->live = false;
 }
 
+/* Of the live blocks that start below the address, the last one; NULL if there is none. */
+static struct block *last_below(uintptr_t address)
+{
+    struct block *found = NULL;
+    for (struct block *block = model.root; block != NULL;) {
+        if ((uintptr_t)block->start < address) {
+            found = block;
+            block = block->right;
+        } else {
+            block = block->left;
+        }
+    }
+    return found;
+}
+
 struct block *model_overlapping(uintptr_t start, uintptr_t end)
 {
-    size_t index = first_from(start);
-    if (index > 0) {
-        struct block *below = model.live[index - 1];
-        if ((uintptr_t)below->start + below->usable > start)
-            return below;
-    }
-    if (index < model.live_count && (uintptr_t)model.live[index]->start < end)
-        return model.live[index];
-    return NULL;
+    struct block *block = last_below(end);
+    return block != NULL && (uintptr_t)block->start + block->usable > start ? block : NULL;
 }
 
 struct block *model_starting(uintptr_t start)
 {
-    size_t index = first_from(start);
-    bool found = index < model.live_count && (uintptr_t)model.live[index]->start == start;
-    return found ? model.live[index] : NULL;
+    struct block *block = last_below(start + 1);
+    return block != NULL && (uintptr_t)block->start == start ? block : NULL;
 }
 
 struct block *model_live(size_t index)

@@ -1,7 +1,7 @@
 /*
- * The program's own knowledge of what is live: every block that the sequence has made, and which of
- * them are live, ordered by address. Live blocks are filled with a pattern. Nothing here is
- * allocated, and one thread at a time calls.
+ * The program's own knowledge of what is live: every block that the sequence has made, and the live
+ * ones in a treap by address (Seidel, Aragon, "Randomized search trees", 1996). Live blocks are
+ * filled with a pattern. Nothing here is allocated, and one thread at a time calls.
  */
 #ifndef ACRE_TESTS_ATTACK_MODEL_H
 #define ACRE_TESTS_ATTACK_MODEL_H
@@ -16,6 +16,8 @@ struct block {
     uint64_t key;          /* of the pattern */
     unsigned step, number; /* that it is named by */
     bool live;
+    size_t index;               /* among the live ones */
+    struct block *left, *right; /* in the treap; the heap's order is that of `key` */
     bool gone; /* dead, and part of it was seen unmapped: what is there later is anybody's */
 };
 
@@ -39,13 +41,13 @@ struct block *model_named(unsigned step, unsigned number);
 /* How many blocks the step has made. */
 unsigned model_made(unsigned step);
 
-/* The lowest live block that has a byte of [start, end), or NULL. */
+/* The highest live block that has a byte of [start, end), or NULL. */
 struct block *model_overlapping(uintptr_t start, uintptr_t end);
 
 /* The live block that starts there, or NULL. */
 struct block *model_starting(uintptr_t start);
 
-/* Live blocks, by address. */
+/* Live blocks, in no order. */
 struct block *model_live(size_t index);
 size_t model_live_count(void);
 

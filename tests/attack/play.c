@@ -355,9 +355,9 @@ static void write_bytes(struct step *step)
     uintptr_t end = address + step->size;
     ground_dirtied(address, end);
     const struct block *reached;
-    while (address < end && (reached = model_overlapping(address, end)) != NULL) {
+    while ((reached = model_overlapping(address, end)) != NULL) {
         model_fill(reached);
-        address = (uintptr_t)reached->start + reached->usable;
+        end = (uintptr_t)reached->start;
     }
 }
 
