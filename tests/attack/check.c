@@ -78,13 +78,28 @@ static void note_gone(void)
     }
 }
 
-void check_between_steps(void)
+/* Some blocks, in turn. */
+static void check_some(void *unused)
 {
     static size_t next;
+    (void)unused;
     size_t count = model_live_count();
     size_t looked_at = count < BLOCKS_BETWEEN_STEPS ? count : BLOCKS_BETWEEN_STEPS;
     for (size_t i = 0; i < looked_at; i++)
         check_block(model_live(next++ % count));
+}
+
+static void check_every(void *unused)
+{
+    (void)unused;
+    for (size_t i = 0; i < model_live_count(); i++)
+        check_block(model_live(i));
+}
+
+void check_between_steps(void)
+{
+    /* by each thread, since a thread finds its own blocks by another way than those of others */
+    threads_call(attempt->playing % attempt->threads, check_some, NULL);
     if (attempt->playing % FIGURES_EVERY == 0)
         check_figures();
     if (attempt->playing % STRUCTURES_EVERY == 0)
@@ -95,8 +110,8 @@ void check_between_steps(void)
 
 void check_all(void)
 {
-    for (size_t i = 0; i < model_live_count(); i++)
-        check_block(model_live(i));
+    for (unsigned i = 0; i < attempt->threads; i++)
+        threads_call(i, check_every, NULL);
     check_figures();
     check_structures();
     reports_expect(0);
