@@ -18,7 +18,7 @@
 
 enum {
     FIRST_ERROR = 1,    /* exit status: something was found */
-    HANG_SECONDS = 120, /* a sequence that takes so long hangs */
+    HANG_SECONDS = 120, /* a sequence that takes that long hangs */
     STATUS_FAILED = 2,
 };
 

@@ -60,7 +60,7 @@ struct attempt {
     unsigned playing; /* the step that is being played, its place in steps[]; count: the end */
     enum finding finding;
     char text[FINDING_TEXT];
-    size_t wide_blocks, misuses, calls; /* what was tried */
+    size_t calls, misuses, refusals, wide_blocks; /* what was tried, summed up */
 
     size_t program_length;
     char program[PROGRAM_TEXT]; /* the steps as C, in MODE_WRITE */

@@ -9,7 +9,7 @@
 enum {
     SIZES = 4,             /* that a sequence asks for, mostly */
     BYTES_MOST = 96 << 20, /* live bytes from which on blocks are freed rather than made */
-    RECENT = 64,           /* dead blocks are chosen among so many made last, mostly */
+    RECENT = 64, /* dead blocks are chosen among the blocks made last, this many, mostly */
     PERCENT = 100,
 };
 

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { RARE = 50 }; /* one call in so many is wrong */
+enum { RARE = 50 }; /* one call in 50 is wrong */
 
 /* acre's own, by their other names. */
 void *__libc_malloc(size_t size);

@@ -1,6 +1,6 @@
 /*
  * The ground that the attacker stands on: the memory that the program had before acre mapped any,
- * places in it for him to pass as blocks, and writes that stop where memory is not writable or is
+ * places in it that are passed as blocks, and writes that stop where memory is not writable or is
  * the program's own.
  */
 #ifndef ACRE_TESTS_ATTACK_GROUND_H
@@ -28,7 +28,7 @@ size_t ground_write(char *at, size_t size, unsigned char byte);
 
 /*
  * Remembers that the attacker has written there, so that what was known to be zero may not be.
- * ground_is_dirtied says whether he has written any of [start, end).
+ * ground_is_dirtied says whether any of [start, end) was.
  */
 void ground_dirtied(uintptr_t start, uintptr_t end);
 bool ground_is_dirtied(uintptr_t start, uintptr_t end);

@@ -14,7 +14,7 @@ extern void *(*libc_blocks_calloc)(size_t count, size_t size);
 /* In the driver, once. */
 void libc_blocks_prepare(void);
 
-/* What they are: so many, and so many usable bytes. */
+/* Their number and their usable bytes. */
 struct model_totals libc_blocks_totals(void);
 
 /* True if one of them starts there. */

@@ -21,7 +21,7 @@
 enum {
     BLOCK_ALIGNMENT = 16,
     ERRNO_BEFORE = ERANGE, /* what errno is before each call */
-    HANG_SECONDS = 120,    /* a sequence that takes so long hangs */
+    HANG_SECONDS = 120,    /* a sequence that takes that long hangs */
 };
 
 #define UNIT_SIZE ((uintptr_t)64 << 10)
@@ -73,7 +73,7 @@ static void take(const struct step *step, char *start, size_t alignment)
     uintptr_t address = (uintptr_t)start;
     if (address % BLOCK_ALIGNMENT != 0 || address % alignment != 0)
         attempt_found(FOUND_MISALIGNED, "block %p is not aligned to %zu", (void *)start, alignment);
-    if (ground_is_own(address, address + step->size + 1))
+    if (ground_is_own(address, address + (step->size != 0 ? step->size : 1)))
         attempt_found(FOUND_OUTSIDE, "block %p of %zu bytes is in the program's own memory",
                       (void *)start, step->size);
     size_t usable = malloc_usable_size(start);
@@ -113,6 +113,7 @@ static void check_refused(const struct step *step, int error)
 {
     if (error != ENOMEM)
         attempt_found(FOUND_ERRNO, "errno is %d where %zu bytes were refused", error, step->size);
+    attempt->refusals++;
     if (step->size < IMPOSSIBLE_FROM && attempt->set->address_space == 0)
         attempt_found(FOUND_REFUSED, "%zu bytes aligned to %zu were refused", step->size,
                       step->alignment);
@@ -342,7 +343,8 @@ static void run_race(const struct step *step)
 
 /* ---- other steps ---- */
 
-/* The attacker's write. Live blocks that it reached are his own to repair. */
+/* The attacker's write. Live blocks that it reached are filled again: that is no fault of acre's.
+ */
 static void write_bytes(struct step *step)
 {
     uintptr_t address;

@@ -15,7 +15,7 @@ void program_step(const struct step *step);
 /* A free of a block that is left at the end. */
 void program_free_rest(const struct block *block);
 
-/* What stands behind the last step, which is the one that failed. */
+/* What stands after the last step, which is the one that failed. */
 void program_end(void);
 
 #endif

@@ -49,7 +49,7 @@ static const struct option_set sets[] = {
     {"huge-system", "huge_pages:system", 0},
     {"huge-always", "huge_pages:always", 0},
     {"background", "background_thread:1,decay:1", 0},
-    {"short", "", (size_t)224 << 20},
+    {"short", "", (size_t)70 << 20},
 };
 enum { SETS = sizeof(sets) / sizeof(sets[0]) };
 
@@ -235,8 +235,9 @@ int main(int count, char **arguments)
             report();
         }
     }
-    say("%llu sequences in %ld s: %zu calls, %zu misuses, %zu wide blocks; %u findings\n",
+    say("%llu sequences in %ld s: %zu calls, %zu misuses, %zu refusals, %zu wide blocks; %u "
+        "findings\n",
         (unsigned long long)played, (long)(time(NULL) - begin), attempt->calls, attempt->misuses,
-        attempt->wide_blocks, findings);
+        attempt->refusals, attempt->wide_blocks, findings);
     return findings != 0 ? STATUS_FOUND : 0;
 }

@@ -8,7 +8,7 @@
 #include <time.h>
 
 enum {
-    TRIES = 5,        /* a sequence that depends on chance is played so often */
+    TRIES = 5,        /* times that a sequence is played which may depend on chance */
     SECONDS_MOST = 60 /* that it may take */
 };
 

@@ -1,7 +1,7 @@
 /*
- * A step of the attacker: one call of the malloc family, or something that he does to memory or
- * threads. A step names blocks by the step that made them, never by address, so that a sequence can
- * be played again, and with steps left out.
+ * A step of the attacker: one call of the malloc family, or something done to memory or threads. A
+ * step names blocks by the step that made them, never by address, so that a sequence can be played
+ * again, and with steps left out.
  */
 #ifndef ACRE_TESTS_ATTACK_STEP_H
 #define ACRE_TESTS_ATTACK_STEP_H

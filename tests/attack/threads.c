@@ -1,5 +1,5 @@
-/* The threads that make steps: see threads.h. Their stacks are static, so that no mapping of theirs
- * is between acre's. */
+/* The threads that make steps: see threads.h. Their stacks are static, so that they are
+ * not mapped between acre's memory. */
 #include "threads.h"
 
 #include "attempt.h"
