@@ -53,6 +53,8 @@ bool play_is_possible(const struct step *step)
     case CALL_REALLOC:
     case CALL_FREE:
     case CALL_USABLE_SIZE:
+        if (model_room() == 0)
+            return false;
         return play_address(&step->place, &address) && !libc_blocks_starting(address);
     case CALL_WRITE:
         return step->place.kind == PLACE_BLOCK && play_address(&step->place, &address);
