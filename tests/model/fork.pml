@@ -132,7 +132,7 @@ bit final;                 /* nothing more begins: all that is free is taken */
 
 /* ---- locks ---- */
 
-/* lib/fork.c: note_survivor; lib/arena.c: arena_forked. */
+/* lib/base/fork.c: note_survivor; lib/arena/arena.c: arena_forked. */
 #ifdef BUG_BORN_BEFORE
 #define BORN_IN(in) generation
 #else
@@ -151,7 +151,7 @@ inline note_survivor(in)
 
 #define FORKS_WORD (2 * generation + survivor_missing)
 
-/* lib/fork.c: count. Nothing is counted if `before` is not the word any more. */
+/* lib/base/fork.c: count. Nothing is counted if `before` is not the word any more. */
 inline count()
 {
     if
@@ -166,7 +166,7 @@ inline count()
     }
 }
 
-/* lib/fork.c: fork_count, arm, is_missing_survivor. A fork while it waits for another
+/* lib/base/fork.c: fork_count, arm, is_missing_survivor. A fork while it waits for another
  * thread's count: it begins again. */
 inline fork_count()
 {
@@ -206,7 +206,7 @@ inline fork_count()
     d_step { first = 0; before = 0 }
 }
 
-/* lib/fork.c: fork_lost. Generations do not repeat here. */
+/* lib/base/fork.c: fork_lost. Generations do not repeat here. */
 #ifdef BUG_NEVER_LOST
 #define IS_LOST(l) false
 #elif defined(BUG_SURVIVOR_LOST)
@@ -220,21 +220,21 @@ inline fork_count()
      (survivor_missing || holder[l] != survivor || taken_in[l] < survivor_birth))
 #endif
 
-/* lib/fork.h: fork_notice. */
+/* lib/base/fork.h: fork_notice. */
 #ifdef BUG_NOT_NOTICED
 #define NOTICES false
 #else
 #define NOTICES (page != ARMED || survivor_missing)
 #endif
 
-/* lib/lock.c: word_of_self. The word is made before the lock is looked at. */
+/* lib/base/lock.c: word_of_self. The word is made before the lock is looked at. */
 inline make_word()
 {
     if :: birth[t] == 0 -> birth[t] = generation + 1 :: else fi;
     self = generation
 }
 
-/* lib/lock.c: lock_acquire, take_if_possible, wait_for_holder. A waiter looks for a fork now and
+/* lib/base/lock.c: lock_acquire, take_if_possible, wait_for_holder. A waiter looks for a fork now and
  * then. */
 inline lock_acquire(l)
 {
@@ -257,7 +257,7 @@ inline lock_acquire(l)
     od
 }
 
-/* lib/lock.c: lock_release. */
+/* lib/base/lock.c: lock_release. */
 inline lock_release(l)
 {
     d_step {
@@ -269,20 +269,20 @@ inline lock_release(l)
 
 /* ---- the pool ---- */
 
-/* lib/arena.c: is_held. */
+/* lib/arena/arena.c: is_held. */
 #if ARENAS == 2
 #define IS_HELD(a) (known_held == (a) || (known_held != NONE && held_before[known_held] == (a)))
 #else
 #define IS_HELD(a) (known_held == (a))
 #endif
 
-/* lib/arena.c: set_status. */
+/* lib/arena/arena.c: set_status. */
 inline set_status(a, as)
 {
     d_step { status[a] = as; status_generation[a] = generation }
 }
 
-/* lib/arena.c: pool_rebuild, for one arena. What it goes by is of the generation in which it began. */
+/* lib/arena/arena.c: pool_rebuild, for one arena. What it goes by is of the generation in which it began. */
 #ifdef BUG_REBUILDS_FOR_NOW
 #define KNOWN_GENERATION generation
 #else
@@ -309,7 +309,7 @@ inline rebuild_listing(a)
     listed[a] = (status[a] == POOLED)
 }
 
-/* lib/arena.c: pool_lock, pool_rebuild; lib/fork.c: fork_find_held. */
+/* lib/arena/arena.c: pool_lock, pool_rebuild; lib/base/fork.c: fork_find_held. */
 inline pool_lock()
 {
     lock_acquire(POOL);
@@ -338,7 +338,7 @@ inline pool_unlock()
     lock_release(POOL)
 }
 
-/* lib/arena.c: hold. */
+/* lib/arena/arena.c: hold. */
 inline hold(a, as)
 {
 #ifdef BUG_HOLD_LAST
@@ -357,7 +357,7 @@ inline hold(a, as)
 
 /* ---- heaps ---- */
 
-/* lib/heap.c: heap_rebuild, claim_slab. */
+/* lib/heap/heap.c: heap_rebuild, claim_slab. */
 inline heap_rebuild(a)
 {
 #ifdef BUG_REBUILD_HIDES
@@ -370,7 +370,7 @@ inline heap_rebuild(a)
     fi
 }
 
-/* lib/heap_set.c: heap_set_lock, heap_set_rebuild_locked. */
+/* lib/heap/heap_set.c: heap_set_lock, heap_set_rebuild_locked. */
 inline heap_lock(a)
 {
     lock_acquire(a);
@@ -400,7 +400,7 @@ inline heap_unlock(a)
 
 #define HAS_NO_LIVE(a) (state[2 * (a)] != LIVE && state[2 * (a) + 1] != LIVE)
 
-/* lib/heap_set.c: heap_set_give; lib/heap.c: heap_give. */
+/* lib/heap/heap_set.c: heap_set_give; lib/heap/heap.c: heap_give. */
 inline heap_set_give(a)
 {
     heap_lock(a);
@@ -410,7 +410,7 @@ inline heap_set_give(a)
     heap_unlock(a)
 }
 
-/* lib/slab.c: take_remote, for one state. */
+/* lib/slab/slab.c: take_remote, for one state. */
 inline take_remote(a, i)
 {
     if
@@ -419,7 +419,7 @@ inline take_remote(a, i)
     fi
 }
 
-/* lib/slab.c: slab_gave_back, is_empty, release. */
+/* lib/slab/slab.c: slab_gave_back, is_empty, release. */
 inline gave_back(a)
 {
     if
@@ -439,7 +439,7 @@ inline gave_back(a)
 }
 
 #ifdef PURGE
-/* lib/remote.c: remote_begin, remote_end. */
+/* lib/arena/remote.c: remote_begin, remote_end. */
 inline remote_begin(a)
 {
     collecting[a] = 1;
@@ -460,7 +460,7 @@ inline remote_end(a)
 #define remote_end(a)
 #endif
 
-/* lib/remote.c: remote_collect, collect_heap; lib/slab.c: slab_collect. */
+/* lib/arena/remote.c: remote_collect, collect_heap; lib/slab/slab.c: slab_collect. */
 inline collect(a)
 {
     if
@@ -500,7 +500,7 @@ inline collect(a)
     fi
 }
 
-/* lib/slab.c: bin_open_window, take_back_purged. */
+/* lib/slab/slab.c: bin_open_window, take_back_purged. */
 inline open_window(a)
 {
 #ifdef PURGE
@@ -524,7 +524,7 @@ inline open_window(a)
     }
 }
 
-/* lib/slab.c: bin_make_slab; lib/heap_set.c: heap_set_take; lib/heap.c: heap_take. */
+/* lib/slab/slab.c: bin_make_slab; lib/heap/heap_set.c: heap_set_take; lib/heap/heap.c: heap_take. */
 inline make_slab(a)
 {
     heap_lock(a);
@@ -580,7 +580,7 @@ inline hand_out(a, i)
     moving[t] = 2 * (a) + i
 }
 
-/* lib/alloc.c: take_block, alloc_refill; lib/alloc.h: alloc_from_bin. */
+/* lib/paths/alloc.c: take_block, alloc_refill; lib/paths/alloc.h: alloc_from_bin. */
 inline take_block(a)
 {
     if
@@ -613,7 +613,7 @@ inline take_block(a)
 
 /* ---- giving back ---- */
 
-/* lib/free.h: free_own_block, of block `x`. */
+/* lib/paths/free.h: free_own_block, of block `x`. */
 inline free_own(a)
 {
     assert(state[x] == LIVE);
@@ -628,7 +628,7 @@ inline free_own(a)
     fi
 }
 
-/* lib/free.c: free_other; lib/remote.c: remote_free. Nothing of a live block is hidden or gone. */
+/* lib/paths/free.c: free_other; lib/arena/remote.c: remote_free. Nothing of a live block is hidden or gone. */
 inline free_other(a)
 {
     assert(shown[a] && geometry[a] != 0);
@@ -636,7 +636,7 @@ inline free_other(a)
     pending[a] = 1 /* L1 and L2 */
 }
 
-/* lib/arena.c: arena_flush; lib/slab.c: bin_flush, bin_leave_slab. */
+/* lib/arena/arena.c: arena_flush; lib/slab/slab.c: bin_flush, bin_leave_slab. */
 inline arena_flush(a)
 {
     if
@@ -664,7 +664,7 @@ inline arena_flush(a)
 
 /* ---- rebuilding an orphan ---- */
 
-/* lib/slab.c: slab_rebuild, for one state. */
+/* lib/slab/slab.c: slab_rebuild, for one state. */
 #ifdef BUG_KEEPS_CACHED
 #define IS_LEFT(value) ((value) == LIVE || (value) == END || (value) == CACHED)
 #elif defined(BUG_KEEPS_PURGED)
@@ -685,7 +685,7 @@ inline rebuild_state(a, i)
     }
 }
 
-/* lib/arena.c: arena_rebuild, rebuild_slab; lib/slab.c: slab_rebuild. */
+/* lib/arena/arena.c: arena_rebuild, rebuild_slab; lib/slab/slab.c: slab_rebuild. */
 inline arena_rebuild(a)
 {
     lock_acquire(a);
@@ -736,7 +736,7 @@ inline rebuild_orphan(a)
 
 /* ---- arenas change hands ---- */
 
-/* lib/thread.c: thread_get_arena; lib/arena.c: arena_adopt. Any that is listed. */
+/* lib/arena/thread.c: thread_get_arena; lib/arena/arena.c: arena_adopt. Any that is listed. */
 inline arena_adopt()
 {
     pool_lock();
@@ -759,7 +759,7 @@ inline arena_adopt()
     a = 0
 }
 
-/* lib/arena.c: arena_retire, retire. */
+/* lib/arena/arena.c: arena_retire, retire. */
 inline arena_retire(a)
 {
     pool_lock();
@@ -774,7 +774,7 @@ inline arena_retire(a)
     pool_unlock()
 }
 
-/* lib/arena.c: arena_borrow. */
+/* lib/arena/arena.c: arena_borrow. */
 inline arena_borrow(a)
 {
     pool_lock();
@@ -790,7 +790,7 @@ inline arena_borrow(a)
 }
 
 #ifdef PURGE
-/* lib/slab.c: purge_blocks, for one block: the system call, the note, the state. */
+/* lib/slab/slab.c: purge_blocks, for one block: the system call, the note, the state. */
 inline purge_block(a, i, from)
 {
     if
@@ -802,7 +802,7 @@ inline purge_block(a, i, from)
     fi
 }
 
-/* lib/remote.c: remote_purge, purge_slab; lib/slab.c: slab_purge_for_owner. */
+/* lib/arena/remote.c: remote_purge, purge_slab; lib/slab/slab.c: slab_purge_for_owner. */
 inline remote_purge(a)
 {
     if
@@ -825,7 +825,7 @@ inline remote_purge(a)
     fi
 }
 
-/* lib/slab.c: bin_purge, slab_purge. */
+/* lib/slab/slab.c: bin_purge, slab_purge. */
 inline purge_slabs(a)
 {
     if
@@ -838,7 +838,7 @@ inline purge_slabs(a)
 }
 #endif
 
-/* lib/heap_set.c: heap_set_unmap_empty; lib/heap.c: heap_unmap_units. */
+/* lib/heap/heap_set.c: heap_set_unmap_empty; lib/heap/heap.c: heap_unmap_units. */
 inline unmap_empty(a)
 {
     heap_lock(a);
@@ -852,7 +852,7 @@ inline unmap_empty(a)
     heap_unlock(a)
 }
 
-/* lib/arena.c: arena_trim, for one arena. */
+/* lib/arena/arena.c: arena_trim, for one arena. */
 inline arena_trim(a)
 {
     if
@@ -969,7 +969,7 @@ end_begin:
     {
 end_outside:
         do
-        /* malloc. lib/alloc.c: alloc_class */
+        /* malloc. lib/paths/alloc.c: alloc_class */
         :: d_step { BEGINS(t) -> busy[t] = 1 }
             if
             :: own[t] == NONE -> arena_adopt()
@@ -993,7 +993,7 @@ end_outside:
 #endif
 
 #ifdef PURGE
-        /* lib/arena.c: arena_trim and arena_tick, without the locks and pooled arenas of TRIM */
+        /* lib/arena/arena.c: arena_trim and arena_tick, without the locks and pooled arenas of TRIM */
         :: d_step { BEGINS(t) -> busy[t] = 1 }
             if
             :: own[t] == 0 -> arena_flush(0); purge_slabs(0)
@@ -1010,7 +1010,7 @@ end_outside:
 #endif
 
 #ifdef EXIT
-        /* lib/thread.c: thread_end; another thread begins in its place */
+        /* lib/arena/thread.c: thread_end; another thread begins in its place */
         :: d_step { BEGINS(t) && own[t] != NONE -> busy[t] = 1; a = own[t]; own[t] = NONE }
             arena_retire(a);
             returns()
@@ -1039,7 +1039,7 @@ end_gone:
     od
 }
 
-/* In the child, by the thread that forked. lib/fork.c: fork_child, which nobody interrupts. */
+/* In the child, by the thread that forked. lib/base/fork.c: fork_child, which nobody interrupts. */
 inline fork_child()
 {
     survivor_held = held[t];

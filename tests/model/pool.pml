@@ -92,7 +92,7 @@ bit busy[THREADS];          /* inside malloc, free or the exit hook */
 
 /* ---- the lock and the pool ---- */
 
-/* lib/lock.c: lock_acquire; lib/arena.c: pool_lock. */
+/* lib/base/lock.c: lock_acquire; lib/arena/arena.c: pool_lock. */
 inline pool_lock()
 {
     d_step { lock == NONE -> lock = t }
@@ -100,7 +100,7 @@ inline pool_lock()
 
 #define LIST_AGREES(t, a) (listed[a] == (READ_STATUS(t, a) == POOLED))
 
-/* lib/arena.c: pool_unlock; lib/lock.c: lock_release, release. The list agrees with the status. */
+/* lib/arena/arena.c: pool_unlock; lib/base/lock.c: lock_release, release. The list agrees with the status. */
 inline pool_unlock()
 {
     atomic {
@@ -112,7 +112,7 @@ inline pool_unlock()
     }
 }
 
-/* lib/arena.c: hold, set_status. */
+/* lib/arena/arena.c: hold, set_status. */
 inline hold(a, as)
 {
     d_step {
@@ -125,7 +125,7 @@ inline hold(a, as)
 #define IS_NOT_LISTED(t, a) (!listed[a])
 #define IS_MADE(t, a)       (READ_STATUS(t, a) != 0)
 
-/* lib/arena.c: arena_adopt, arena_make. The arena that came last is taken first there; any here. */
+/* lib/arena/arena.c: arena_adopt, arena_make. The arena that came last is taken first there; any here. */
 inline arena_adopt(result)
 {
     pool_lock();
@@ -147,7 +147,7 @@ inline arena_adopt(result)
     pool_unlock()
 }
 
-/* lib/arena.c: arena_retire. */
+/* lib/arena/arena.c: arena_retire. */
 inline arena_retire(a)
 {
     pool_lock();
@@ -163,11 +163,11 @@ inline arena_retire(a)
 
 /* ---- what the holder of an arena does ---- */
 
-/* lib/remote.c: remote_collect, collect_heap; lib/slab.c: take_remote. */
+/* lib/arena/remote.c: remote_collect, collect_heap; lib/slab/slab.c: take_remote. */
 inline collect(a)
 {
     if
-    :: !pending[a] /* lib/remote.h: remote_pending */
+    :: !pending[a] /* lib/arena/remote.h: remote_pending */
     :: pending[a] ->
         d_step { ARRIVED(t) -> pending[a] = 0 } /* the exchange and its fence: see remote.pml */
         if
@@ -177,7 +177,7 @@ inline collect(a)
     fi
 }
 
-/* lib/arena.c: arena_flush; lib/slab.c: bin_flush. */
+/* lib/arena/arena.c: arena_flush; lib/slab/slab.c: bin_flush. */
 inline arena_flush(a)
 {
     assert(hands[a] == t);
@@ -200,7 +200,7 @@ inline hand_out(a)
     put_state[AT(t, a)] = LIVE
 }
 
-/* lib/alloc.c: take_block, alloc_refill; lib/alloc.h: alloc_from_bin. */
+/* lib/paths/alloc.c: take_block, alloc_refill; lib/paths/alloc.h: alloc_from_bin. */
 inline take_block(a)
 {
     assert(hands[a] == t);
@@ -214,7 +214,7 @@ inline take_block(a)
     fi
 }
 
-/* lib/free.h: free_finds_own, free_own_block. */
+/* lib/paths/free.h: free_finds_own, free_own_block. */
 inline free_own(a)
 {
     d_step {
@@ -227,7 +227,7 @@ inline free_own(a)
 
 /* ---- what any thread does ---- */
 
-/* lib/arena.c: arena_borrow. */
+/* lib/arena/arena.c: arena_borrow. */
 inline arena_borrow(a)
 {
     pool_lock();
@@ -252,7 +252,7 @@ inline arena_borrow(a)
     pool_unlock()
 }
 
-/* lib/arena.c: arena_count_pooled over the bound, or arena_trim for one arena. */
+/* lib/arena/arena.c: arena_count_pooled over the bound, or arena_trim for one arena. */
 inline drain(a)
 {
     arena_borrow(a);
@@ -263,7 +263,7 @@ inline drain(a)
     got = 0
 }
 
-/* lib/free.c: free_other; lib/remote.c: remote_free; lib/arena.c: arena_count_pooled. */
+/* lib/paths/free.c: free_other; lib/arena/remote.c: remote_free; lib/arena/arena.c: arena_count_pooled. */
 inline free_other(a)
 {
     atomic { ARRIVED(t) -> assert(state[a] == LIVE); state[a] = REMOTE } /* S */
@@ -318,7 +318,7 @@ end:
     :: free_block(1)
 #endif
 
-    /* malloc. lib/alloc.c: alloc_class; lib/thread.c: thread_get_arena */
+    /* malloc. lib/paths/alloc.c: alloc_class; lib/arena/thread.c: thread_get_arena */
     :: own[t] != NONE -> busy[t] = 1; take_block(own[t]); busy[t] = 0
     :: own[t] == NONE && !ended ->
         busy[t] = 1;
@@ -343,13 +343,13 @@ end:
         a = 0;
         busy[t] = 0
 
-    /* lib/arena.c: arena_trim, of the others' arenas */
+    /* lib/arena/arena.c: arena_trim, of the others' arenas */
     :: busy[t] = 1; drain(0); busy[t] = 0
 #if ARENAS == 2
     :: busy[t] = 1; drain(1); busy[t] = 0
 #endif
 
-    /* lib/thread.c: thread_end */
+    /* lib/arena/thread.c: thread_end */
     :: own[t] != NONE && !ended ->
         busy[t] = 1;
         ended = 1;

@@ -122,7 +122,7 @@ bit shared_is_live;   /* neither free has begun */
 #define CELLS(n) (((1 << size[n]) - 1) << (n))
 #define LIVE_CELLS UNION(CELLS)
 
-/* lib/slab_wide.h: slab_wide_places. In one step, where nobody changes any of them. */
+/* lib/slab/slab_wide.h: slab_wide_places. In one step, where nobody changes any of them. */
 #if PLACES == 4
 #define BEHIND_2(reads, n) ((n) < PLACES - 1 && reads((n) + 1) == REST -> 2 : 1)
 #define BEHIND_1(reads, n)                                                                  \
@@ -185,7 +185,7 @@ inline lose_block(n)
     fi
 }
 
-/* lib/slab.c: slab_rebuild, for one state. */
+/* lib/slab/slab.c: slab_rebuild, for one state. */
 #ifdef BUG_REBUILD_KEEPS_REST
 #define IN_WIDE(n) (state[n] == WIDE || state[n] == REST)
 #else
@@ -260,7 +260,7 @@ active proctype sender() STEPS
     {
 end:
         do
-        /* S. lib/free.c: free_other, free_other_wide; lib/remote.c: remote_free, the
+        /* S. lib/paths/free.c: free_other, free_other_wide; lib/arena/remote.c: remote_free, the
          * compare-and-swap. Nobody but who frees it changes a block that the program holds. */
         :: d_step {
                inbox != NONE && SENDER_ARRIVED ->
@@ -287,7 +287,7 @@ end:
 #endif
                inbox = NONE
            }
-           /* L1 to L3. lib/remote.c: set_pending. The load waits for S. */
+           /* L1 to L3. lib/arena/remote.c: set_pending. The load waits for S. */
            if
            :: !sender_is_busy
            :: sender_is_busy && sets_remote == NONE && pending
@@ -301,14 +301,14 @@ end:
 
 /* ---- the helper ---- */
 
-/* lib/slab_purge.c: continues. */
+/* lib/slab/slab_purge.c: continues. */
 #ifdef BUG_RUNS_OVER_PURGED
 #define CONTINUES(n) (state[n] == REMOTE || state[n] == REST || state[n] == PURGED)
 #else
 #define CONTINUES(n) (state[n] == REMOTE || state[n] == REST)
 #endif
 
-/* lib/slab_purge.c: set_purged, a compare-and-swap of each place from lowest on, a release. */
+/* lib/slab/slab_purge.c: set_purged, a compare-and-swap of each place from lowest on, a release. */
 #ifdef BUG_PURGED_OVER_REST
 #define IS_SWAPPED(n) (state[n] == REMOTE || state[n] == REST)
 #else
@@ -344,7 +344,7 @@ inline give_pages_back()
     d_step { HELPER_ARRIVED -> helper_pages = (1 << limit) - (1 << lowest) }
 }
 
-/* lib/slab_purge.c: purge_blocks, of places first .. end_of_run-1. */
+/* lib/slab/slab_purge.c: purge_blocks, of places first .. end_of_run-1. */
 inline purge_blocks()
 {
     atomic { /* align_up, align_down */
@@ -385,7 +385,7 @@ inline purge_blocks()
     atomic { lowest = 0; limit = 0 }
 }
 
-/* lib/slab_purge.c: slab_purge_for_owner, purge_runs. */
+/* lib/slab/slab_purge.c: slab_purge_for_owner, purge_runs. */
 inline purge_runs()
 {
     first = 0;
@@ -413,7 +413,7 @@ active proctype helper() STEPS
     {
 end:
         do
-        /* lib/remote.c: purge_heap, purge_slab */
+        /* lib/arena/remote.c: purge_heap, purge_slab */
         :: pending -> /* relaxed load */
             d_step { !locked -> locked = 1; helper_is_busy = 1; helper_purging = 1 }
 #ifndef BUG_HELPER_HAS_NO_FENCE
@@ -465,7 +465,7 @@ inline hand_out(i, places)
 #endif
 }
 
-/* lib/alloc.h: alloc_from_bin, the window. */
+/* lib/paths/alloc.h: alloc_from_bin, the window. */
 inline malloc_place(i)
 {
     d_step {
@@ -475,7 +475,7 @@ inline malloc_place(i)
     }
 }
 
-/* lib/slab_wide.c: take_in_slab, make_wide. */
+/* lib/slab/slab_wide.c: take_in_slab, make_wide. */
 inline malloc_wide_2(i)
 {
     d_step {
@@ -497,7 +497,7 @@ inline malloc_wide_3(i)
     }
 }
 
-/* lib/free.h: free_own_block; lib/free.c: free_own_wide; lib/slab_wide.c: slab_free_wide,
+/* lib/paths/free.h: free_own_block; lib/paths/free.c: free_own_wide; lib/slab/slab_wide.c: slab_free_wide,
  * slab_free_rest. */
 inline free_own(i)
 {
@@ -562,7 +562,7 @@ inline send(i)
     }
 }
 
-/* lib/slab_purge.c: slab_purge, for one place, whose pages only the owner gives back. */
+/* lib/slab/slab_purge.c: slab_purge, for one place, whose pages only the owner gives back. */
 inline purge_own(i)
 {
     d_step {
@@ -574,10 +574,10 @@ inline purge_own(i)
 
 inline fence()
 {
-    OWNER_ARRIVED /* lib/base.h: fence_full */
+    OWNER_ARRIVED /* lib/base/base.h: fence_full */
 }
 
-/* lib/slab.c: free_place for each place in `from`, lowest first. What slab_free_rest would read
+/* lib/slab/slab.c: free_place for each place in `from`, lowest first. What slab_free_rest would read
  * after a place comes next here as well. */
 #ifdef BUG_REST_STAYS
 #define IS_BEHIND(i) false
@@ -607,14 +607,14 @@ inline free_all(from)
     behind = 0
 }
 
-/* lib/slab.c: bin_open_window, take_back_purged. Here also while there are FREE places. */
+/* lib/slab/slab.c: bin_open_window, take_back_purged. Here also while there are FREE places. */
 inline take_back_purged()
 {
     d_step { purged -> purged = 0 }
     free_all(PURGED)
 }
 
-/* lib/heap_set.c: heap_set_lock, heap_set_rebuild_locked. */
+/* lib/heap/heap_set.c: heap_set_lock, heap_set_rebuild_locked. */
 #ifdef FORK
 #define MAY_LOCK (!locked || forked)
 #else
@@ -628,7 +628,7 @@ inline take_lost_lock()
     fi
 }
 
-/* lib/remote.c: remote_begin. */
+/* lib/arena/remote.c: remote_begin. */
 inline remote_begin()
 {
     d_step { owner_collecting == NONE -> owner_collecting = 1 }
@@ -643,7 +643,7 @@ inline remote_begin()
     fi
 }
 
-/* lib/remote.c: remote_end. */
+/* lib/arena/remote.c: remote_end. */
 inline remote_end()
 {
 #ifdef BUG_COLLECTIONS_RELAXED
@@ -653,7 +653,7 @@ inline remote_end()
 #endif
 }
 
-/* lib/slab.c: slab_collect, take_remote. */
+/* lib/slab/slab.c: slab_collect, take_remote. */
 inline slab_collect()
 {
     free_all(REMOTE);
@@ -663,7 +663,7 @@ inline slab_collect()
     fi
 }
 
-/* lib/remote.c: remote_collect, collect_heap. */
+/* lib/arena/remote.c: remote_collect, collect_heap. */
 inline collect()
 {
     pending || other_generation;
@@ -699,8 +699,8 @@ inline fork()
 #ifdef RELEASE
 #define IS_EMPTY_PLACE(n) (OWNER_READS(n) != LIVE && OWNER_READS(n) != WIDE)
 
-/* lib/slab.c: is_empty, release; lib/heap_set.c: heap_set_give. Then lib/heap_set.c: heap_set_take,
- * lib/states.c: states_reset, lib/slab.c: slab_fill. */
+/* lib/slab/slab.c: is_empty, release; lib/heap/heap_set.c: heap_set_give. Then lib/heap/heap_set.c: heap_set_take,
+ * lib/base/states.c: states_reset, lib/slab/slab.c: slab_fill. */
 inline release()
 {
     d_step { made && EVERY(IS_EMPTY_PLACE) -> releasing = 1 }

@@ -167,7 +167,7 @@ bit released[2];        /* wrong: the slab was released, which the thread's look
 
 /* ---- a thread that frees ---- */
 
-/* L3. lib/remote.c: set_pending for heap_set->pending_classes */
+/* L3. lib/arena/remote.c: set_pending for heap_set->pending_classes */
 #ifdef BUG_CLASS_BIT_FIRST
 #define L3_WAITS (sets_remote[t] == NONE)
 #else
@@ -183,7 +183,7 @@ inline set_class()
     fi
 }
 
-/* wrong: lib/free.c: free_slow, misuse report it. */
+/* wrong: lib/paths/free.c: free_slow, misuse report it. */
 proctype sender(byte t)
 {
     byte number; /* of the state */
@@ -224,7 +224,7 @@ end:
 #endif
     od;
 
-    /* lib/free.c: free_other, the load of slab->geometry (acquire) and what is derived from it */
+    /* lib/paths/free.c: free_other, the load of slab->geometry (acquire) and what is derived from it */
     atomic {
         released[t] = wrong[t] && owner_geometry[slab] != NONE; /* it reads what is not true any more */
         if
@@ -245,7 +245,7 @@ end:
     classes = classes | bit_of_class;
 #endif
 
-    /* S. lib/remote.c: remote_free, the compare-and-swap, which is also a release. Two things are
+    /* S. lib/arena/remote.c: remote_free, the compare-and-swap, which is also a release. Two things are
      * not followed: freeing a block that was handed out again, and the race at the end of "Misuse"
      * in doc/remote.md. */
 end_s:
@@ -291,7 +291,7 @@ end_s:
 #else
 #define L1_WAITS sets_remote[t] == NONE && /* sequentially consistent: the load waits for S */
 #endif
-    /* L1. lib/remote.c: set_pending for heap->pending */
+    /* L1. lib/arena/remote.c: set_pending for heap->pending */
     if
     :: L1_WAITS slab_pending[slab]
     :: L1_WAITS !slab_pending[slab] ->
@@ -299,7 +299,7 @@ end_s:
                  sets_slab[t] = slab }
     fi;
 
-    /* L2. lib/remote.c: set_pending for heap_set->pending. The load waits for the fetch-or. */
+    /* L2. lib/arena/remote.c: set_pending for heap_set->pending. The load waits for the fetch-or. */
     if
     :: sets_slab[t] == NONE && heap_pending
     :: sets_slab[t] == NONE && !heap_pending ->
@@ -358,7 +358,7 @@ inline hand_out(i)
     address = 0
 }
 
-/* lib/alloc.h: alloc_from_bin, the magazine. */
+/* lib/paths/alloc.h: alloc_from_bin, the magazine. */
 inline malloc_from_magazine()
 {
     d_step {
@@ -370,7 +370,7 @@ inline malloc_from_magazine()
     }
 }
 
-/* lib/alloc.h: alloc_from_bin, the window. Lowest first there; any block here. */
+/* lib/paths/alloc.h: alloc_from_bin, the window. Lowest first there; any block here. */
 inline malloc_from_window(i)
 {
     d_step {
@@ -380,7 +380,7 @@ inline malloc_from_window(i)
     }
 }
 
-/* lib/slab.c: bin_open_window. One step, since nobody but the owner changes a FREE state. */
+/* lib/slab/slab.c: bin_open_window. One step, since nobody but the owner changes a FREE state. */
 inline open_window()
 {
     d_step {
@@ -390,7 +390,7 @@ inline open_window()
     }
 }
 
-/* lib/free.h: free_own_block. */
+/* lib/paths/free.h: free_own_block. */
 inline give_own(i)
 {
     if
@@ -399,7 +399,7 @@ inline give_own(i)
     fi
 }
 
-/* lib/free.h: free_in_slab, free_finds_own, free_own_block for a block that it holds. One step,
+/* lib/paths/free.h: free_in_slab, free_finds_own, free_own_block for a block that it holds. One step,
  * since nobody else frees it. */
 inline free_own(i)
 {
@@ -418,7 +418,7 @@ inline free_own(i)
     }
 }
 
-/* lib/free.h: the same for an address that was freed before; free_finds_own must say no. */
+/* lib/paths/free.h: the same for an address that was freed before; free_finds_own must say no. */
 inline free_own_again()
 {
     d_step {
@@ -428,7 +428,7 @@ inline free_own_again()
     }
 }
 
-/* lib/free.h: the same for a block that another thread frees in the same instant: the test and the
+/* lib/paths/free.h: the same for a block that another thread frees in the same instant: the test and the
  * store are two steps. */
 inline free_own_shared()
 {
@@ -500,10 +500,10 @@ inline send_and_free(i, t)
 
 inline fence()
 {
-    OWNER_ARRIVED /* lib/base.h: fence_full */
+    OWNER_ARRIVED /* lib/base/base.h: fence_full */
 }
 
-/* lib/slab.c: take_remote, for one state. */
+/* lib/slab/slab.c: take_remote, for one state. */
 inline take_remote(i)
 {
     if
@@ -524,26 +524,26 @@ inline take_remote_of(s)
     fi
 }
 
-/* X1. lib/remote.c: collect_heap, the fetch-and. */
+/* X1. lib/arena/remote.c: collect_heap, the fetch-and. */
 inline clear_slab(s)
 {
     d_step { OWNER_ARRIVED && sets_slab[0] != s && sets_slab[1] != s -> owner_clears_slab[s] = 1 }
 }
 
-/* X2. lib/remote.c: remote_collect, the exchange. */
+/* X2. lib/arena/remote.c: remote_collect, the exchange. */
 inline clear_heap()
 {
     d_step { OWNER_ARRIVED && !sets_heap[0] && !sets_heap[1] -> owner_clears_heap = 1 }
 }
 
-/* X3. lib/remote.c: remote_collect, the exchange; remote_collect_class, the fetch-and. */
+/* X3. lib/arena/remote.c: remote_collect, the exchange; remote_collect_class, the fetch-and. */
 inline clear_classes(bits)
 {
     d_step { OWNER_ARRIVED && sets_class[0] == 0 && sets_class[1] == 0 ->
              owner_clears_classes = bits }
 }
 
-/* lib/remote.c: collect_heap, for the bit of one slab; lib/slab.c: slab_collect. */
+/* lib/arena/remote.c: collect_heap, for the bit of one slab; lib/slab/slab.c: slab_collect. */
 inline collect_slab(s)
 {
     if
@@ -566,10 +566,10 @@ inline collect_slab(s)
     fi
 }
 
-/* lib/remote.c: remote_collect. */
+/* lib/arena/remote.c: remote_collect. */
 inline collect()
 {
-    heap_pending; /* lib/remote.h: remote_pending */
+    heap_pending; /* lib/arena/remote.h: remote_pending */
     clear_classes(ALL_CLASSES);
 #ifndef BUG_HEAP_BIT_LAST
     clear_heap();
@@ -587,7 +587,7 @@ inline collect()
     fence()
 }
 
-/* lib/remote.c: slabs_of_class. */
+/* lib/arena/remote.c: slabs_of_class. */
 inline collect_slab_of(s, c)
 {
     if
@@ -596,10 +596,10 @@ inline collect_slab_of(s, c)
     fi
 }
 
-/* lib/remote.c: remote_collect_class. The heaps' bits stay. */
+/* lib/arena/remote.c: remote_collect_class. The heaps' bits stay. */
 inline collect_class(c)
 {
-    classes & BIT(c); /* lib/remote.h: remote_pending_class */
+    classes & BIT(c); /* lib/arena/remote.h: remote_pending_class */
 #ifndef BUG_CLASS_BIT_LAST
     clear_classes(BIT(c));
 #ifndef BUG_CLASS_UNORDERED
@@ -631,7 +631,7 @@ inline note_release()
     if :: wrong[1] && busy[1] -> released[1] = 1 :: else fi
 }
 
-/* lib/slab.c: bin_leave_slab, is_empty, release; lib/heap.c: heap_give. */
+/* lib/slab/slab.c: bin_leave_slab, is_empty, release; lib/heap/heap.c: heap_give. */
 inline release_slab(s)
 {
     d_step { /* bin_leave_slab */
@@ -661,7 +661,7 @@ inline release_slab(s)
     fi
 }
 
-/* lib/states.c: states_reset, called by lib/heap.c: heap_take. */
+/* lib/base/states.c: states_reset, called by lib/heap/heap.c: heap_take. */
 inline reset_state(s, i)
 {
     if
@@ -670,7 +670,7 @@ inline reset_state(s, i)
     fi
 }
 
-/* lib/heap.c: heap_take; lib/slab.c: bin_make_slab. For any class: first fit puts another class's
+/* lib/heap/heap.c: heap_take; lib/slab/slab.c: bin_make_slab. For any class: first fit puts another class's
  * slab on the same units and lines. */
 inline make_slab(s)
 {
@@ -685,7 +685,7 @@ inline make_slab(s)
     fi
 }
 
-/* lib/slab.c: bin_is_valid. */
+/* lib/slab/slab.c: bin_is_valid. */
 #define OWNER_IS_VALID                                                                          \
     ((magazine == NONE || OWNER_READS(magazine) == CACHED) &&                                   \
      (!(window & 1) || OWNER_READS(0) == FREE) && (!(window & 2) || OWNER_READS(1) == FREE))

@@ -104,7 +104,7 @@ end_watch:
      LEADS_WELL(1) && LEADS_WELL(2))
 #define IS_SHOWN(unit) (slab_of[unit] != NOBODY || IS_FREE(unit))
 
-/* lib/heap.c: point_units. */
+/* lib/heap/heap.c: point_units. */
 inline point_units(first, limit, s)
 {
     unit = first;
@@ -115,7 +115,7 @@ inline point_units(first, limit, s)
     unit = 0
 }
 
-/* lib/heap.c: claim_slab. */
+/* lib/heap/heap.c: claim_slab. */
 inline claim_slab(s)
 {
     from = geometry[s];
@@ -134,7 +134,7 @@ inline hide(u)
     }
 }
 
-/* lib/heap.c: heap_rebuild. */
+/* lib/heap/heap.c: heap_rebuild. */
 inline heap_rebuild()
 {
 #ifndef BUG_NOT_REBUILT
@@ -154,7 +154,7 @@ inline heap_rebuild()
     assert(AGREES)
 }
 
-/* lib/heap_set.c: heap_set_lock, heap_set_rebuild_locked. */
+/* lib/heap/heap_set.c: heap_set_lock, heap_set_rebuild_locked. */
 inline heap_lock()
 {
     if
@@ -164,7 +164,7 @@ inline heap_lock()
     fi
 }
 
-/* lib/arena.c: arena_rebuild. */
+/* lib/arena/arena.c: arena_rebuild. */
 inline lock_and_rebuild()
 {
     d_step { holder == NONE || holder == GONE -> holder = t }
@@ -178,14 +178,14 @@ inline heap_unlock()
 
 /* ---- slabs ---- */
 
-/* lib/heap.c: give_units, which give back units first to limit-1. */
+/* lib/heap/heap.c: give_units, which give back units first to limit-1. */
 inline give_units(first, limit)
 {
     point_units(first, limit, NOBODY);
     free_units = free_units | RUN(first, limit)
 }
 
-/* lib/heap_set.c: heap_set_give; lib/heap.c: heap_give. */
+/* lib/heap/heap_set.c: heap_set_give; lib/heap/heap.c: heap_give. */
 inline heap_set_give(s)
 {
     heap_lock();
@@ -196,7 +196,7 @@ inline heap_set_give(s)
     heap_unlock()
 }
 
-/* lib/slab.c: release. */
+/* lib/slab/slab.c: release. */
 inline release(s)
 {
     if
@@ -206,7 +206,7 @@ inline release(s)
     heap_set_give(s)
 }
 
-/* lib/heap.c: take_units, for units that are free. */
+/* lib/heap/heap.c: take_units, for units that are free. */
 inline take_units(first, limit)
 {
     d_step {
@@ -220,7 +220,7 @@ inline take_units(first, limit)
     ((first) + (count) <= 3 &&                                                                  \
      (free_units & RUN(first, (first) + (count))) == RUN(first, (first) + (count)))
 
-/* lib/alloc.c: alloc_class; lib/slab.c: bin_make_slab; lib/heap.c: heap_take. `units`: the size. */
+/* lib/paths/alloc.c: alloc_class; lib/slab/slab.c: bin_make_slab; lib/heap/heap.c: heap_take. `units`: the size. */
 inline allocate()
 {
     heap_lock();
@@ -244,7 +244,7 @@ inline allocate()
     fi
 }
 
-/* lib/alloc.c: alloc_resize, resize_in_place; lib/slab.c: slab_resize; lib/heap.c: heap_resize. The
+/* lib/paths/alloc.c: alloc_resize, resize_in_place; lib/slab/slab.c: slab_resize; lib/heap/heap.c: heap_resize. The
  * block at unit `first` is to have `units`. */
 inline resize()
 {
@@ -303,7 +303,7 @@ inline resize()
     }
 }
 
-/* lib/free.h: free_own_block; lib/free.c: free_gave_back. The block at unit `first`. */
+/* lib/paths/free.h: free_own_block; lib/paths/free.c: free_gave_back. The block at unit `first`. */
 inline free_own()
 {
     s = slab_of[first];
@@ -313,7 +313,7 @@ inline free_own()
     release(s)
 }
 
-/* lib/remote.c: remote_free; lib/free.c: free_other. The geometry may be another one by the time at
+/* lib/arena/remote.c: remote_free; lib/paths/free.c: free_other. The geometry may be another one by the time at
  * which the state is changed. */
 inline free_other()
 {
@@ -335,7 +335,7 @@ inline free_other()
     from = 0
 }
 
-/* lib/remote.c: collect_heap; lib/slab.c: slab_collect, slab_gave_back. */
+/* lib/arena/remote.c: collect_heap; lib/slab/slab.c: slab_collect, slab_gave_back. */
 inline collect_slab(s)
 {
     if
@@ -344,7 +344,7 @@ inline collect_slab(s)
     fi
 }
 
-/* lib/remote.c: remote_collect_class, for class `units`. */
+/* lib/arena/remote.c: remote_collect_class, for class `units`. */
 inline collect_pending(s)
 {
     if
@@ -360,7 +360,7 @@ inline collect_class()
     collect_pending(1)
 }
 
-/* lib/remote.c: remote_collect. What was freed and not announced by a lost thread is found where it
+/* lib/arena/remote.c: remote_collect. What was freed and not announced by a lost thread is found where it
  * looks at each slab once in a generation. */
 inline collect_all()
 {
@@ -375,7 +375,7 @@ inline collect_all()
     fi
 }
 
-/* lib/arena.c: arena_trim; lib/heap_set.c: heap_set_purge; lib/heap.c: heap_purge. Of an arena that
+/* lib/arena/arena.c: arena_trim; lib/heap/heap_set.c: heap_set_purge; lib/heap/heap.c: heap_purge. Of an arena that
  * another thread has. */
 inline purge()
 {
@@ -385,7 +385,7 @@ inline purge()
     heap_unlock()
 }
 
-/* lib/arena.c: rebuild_slab; lib/slab.c: slab_rebuild, slab_fill. */
+/* lib/arena/arena.c: rebuild_slab; lib/slab/slab.c: slab_rebuild, slab_fill. */
 #ifdef BUG_KEEPS_CLASS
 #define REBUILT_UNITS(s) class[s]
 #else
@@ -406,7 +406,7 @@ inline rebuild_slab(s)
     fi
 }
 
-/* lib/arena.c: arena_adopt, arena_rebuild. */
+/* lib/arena/arena.c: arena_adopt, arena_rebuild. */
 inline adopt()
 {
     lock_and_rebuild();

@@ -3,7 +3,7 @@
 #define ACRE_TESTS_UNIT_ACCESSIBLE_H
 
 #include "test.h"
-#include "os.h"
+#include "base/os.h"
 
 #include <stdbool.h>
 #include <sys/syscall.h>

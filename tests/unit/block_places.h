@@ -3,8 +3,8 @@
 #define ACRE_TESTS_UNIT_BLOCK_PLACES_H
 
 #include "test.h"
-#include "heap.h"
-#include "slab.h"
+#include "heap/heap.h"
+#include "slab/slab.h"
 
 static inline struct slab *slab_of(const void *block)
 {

@@ -2,7 +2,7 @@
 # The shared library exports what tests/api/exports.txt lists, and nothing else: the malloc family
 # unversioned (a versioned name would not stand in for libc's), the acre_ functions in their node.
 # A debug build (-DACRE_DEBUG in ACRE_CFLAGS) may have names that begin with acre_debug_ besides.
-# And it asks nothing of the system by a function of libc's: lib/os.h says why.
+# And it asks nothing of the system by a function of libc's: lib/base/os.h says why.
 set -eu
 
 library=../../lib/.libs/libacre.so

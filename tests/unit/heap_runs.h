@@ -7,8 +7,8 @@
 
 #include "test.h"
 #include "accessible.h"
-#include "heap.h"
-#include "option.h"
+#include "heap/heap.h"
+#include "base/option.h"
 
 #include <string.h>
 

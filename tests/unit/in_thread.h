@@ -2,7 +2,7 @@
 #ifndef ACRE_TESTS_UNIT_IN_THREAD_H
 #define ACRE_TESTS_UNIT_IN_THREAD_H
 
-#include "free.h"
+#include "paths/free.h"
 
 #include <pthread.h>
 #include <unistd.h>

@@ -1,7 +1,8 @@
 #!/bin/sh
-# Checks lib/ against the table of layers in lib/README.md. Fails, with a line for each fault, if a
-# file includes a header of a higher layer, or of its own layer without a "+" in its row; if a file
-# is not in the table; or if the table names a module that has no file.
+# Checks lib/ against the table of folders and layers in lib/README.md. Fails, with a line for each
+# fault, if a file includes a header of a higher layer or of a later folder, or of its own layer
+# without a "+" in its row; if a file is not in the table or not in its folder; or if the table names
+# a module that has no file.
 set -eu
 
 cd "${srcdir:-$(dirname "$0")}/../.."
@@ -19,6 +20,13 @@ function module_of(path) {
     return path
 }
 
+# The folder in lib/ that a file stands in.
+function folder_of(path) {
+    sub(/^lib\//, "", path)
+    sub(/\/[^\/]*$/, "", path)
+    return path
+}
+
 function trim(text) {
     gsub(/^[ \t`]+|[ \t`]+$/, "", text)
     return text
@@ -28,19 +36,29 @@ BEGIN {
     FS = "|"
     table = ARGV[1]
     for (i = 2; i < ARGC; i++)
-        has_file[module_of(ARGV[i])] = 1
+        has_file[module_of(ARGV[i])] = folder_of(ARGV[i])
 }
 
-# A row of the table: | layer | module, module ... | own |
-FILENAME == table && trim($2) ~ /^[0-9]+[+]?$/ {
-    count = split($3, names, ",")
+# A row of the table: | folder | layer | module, module ... | own |
+FILENAME == table && trim($3) ~ /^[0-9]+[+]?$/ {
+    folder = trim($2)
+    if (folder != last_folder) {
+        if (folder in order)
+            fail(table ":" FNR ": the rows of " folder " do not stand together")
+        order[folder] = ++folders
+        last_folder = folder
+    }
+    count = split($4, names, ",")
     for (i = 1; i <= count; i++) {
         module = trim(names[i])
         if (module in layer)
             fail(table ":" FNR ": " module " stands in the table twice")
-        layer[module] = trim($2)
+        layer[module] = trim($3)
+        home[module] = folder
         if (!(module in has_file))
             fail(table ":" FNR ": " module " has no file in lib/")
+        else if (has_file[module] != folder)
+            fail(table ":" FNR ": " module " stands in lib/" has_file[module])
     }
 }
 
@@ -49,13 +67,17 @@ FILENAME != table && /^[ \t]*#[ \t]*include[ \t]*["<]/ {
     header = $0
     sub(/^[^"<]*["<]/, "", header)
     sub(/[">].*/, "", header)
-    sub(/^(\.\/|(\.\.\/)*lib\/)/, "", header)
     from = module_of(FILENAME)
-    to = header
-    sub(/\.[ch]$/, "", to)
-    if (to == from || !(from in layer) || !(to in layer))
+    to = module_of(header)
+    if (!(from in layer) || !(to in layer) || header !~ /^[a-z]+\//)
+        next
+    if (header != home[to] "/" to ".h")
+        fail(FILENAME ":" FNR ": " header " is " home[to] "/" to ".h")
+    if (to == from)
         next
     includes++
+    if (order[home[to]] > order[home[from]])
+        fail(FILENAME ":" FNR ": " from " of " home[from] " includes " header)
     if (layer[to] + 0 > layer[from] + 0 || (layer[to] + 0 == layer[from] + 0 && layer[from] !~ /[+]/))
         fail(FILENAME ":" FNR ": " from " of layer " layer[from] " includes " header \
              " of layer " layer[to])
@@ -71,4 +93,4 @@ END {
         exit 1
     print includes " includes, all as the table allows"
 }
-' lib/README.md lib/*.[ch]
+' lib/README.md lib/*/*.[ch]

@@ -4,7 +4,7 @@
 #define ACRE_TESTS_UNIT_ONE_BIN_H
 
 #include "one_set.h"
-#include "size_class.h"
+#include "base/size_class.h"
 
 static struct bin bin;
 static struct magazine_entry entries[MAGAZINE_MOST];

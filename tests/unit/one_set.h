@@ -3,8 +3,8 @@
 #define ACRE_TESTS_UNIT_ONE_SET_H
 
 #include "test.h"
-#include "option.h"
-#include "slab.h"
+#include "base/option.h"
+#include "slab/slab.h"
 
 static struct heap_set set;
 

@@ -7,7 +7,7 @@
 
 #include "block_places.h"
 #include "one_bin.h"
-#include "remote.h"
+#include "arena/remote.h"
 
 #include <pthread.h>
 #include <sched.h>

@@ -1,5 +1,5 @@
 /*
- * Compiles lib/states.c under other names and as if the machine had neither SSE2 nor NEON; see
+ * Compiles lib/base/states.c under other names and as if the machine had neither SSE2 nor NEON; see
  * states_portable.h.
  */
 #include "states_portable.h"
@@ -12,4 +12,4 @@
 #define states_find portable_states_find
 #define states_summary portable_states_summary
 
-#include "../../lib/states.c"
+#include "base/states.c"

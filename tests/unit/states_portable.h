@@ -1,6 +1,7 @@
 /*
- * The scans of lib/states.c once more, compiled without the vector instructions of the machine, so
- * that the portable fallback is tested on every machine. The contracts are those of lib/states.h.
+ * The scans of lib/base/states.c once more, compiled without the vector instructions of the
+ * machine, so that the portable fallback is tested on every machine. The contracts are those of
+ * lib/base/states.h.
  */
 #ifndef ACRE_TESTS_UNIT_STATES_PORTABLE_H
 #define ACRE_TESTS_UNIT_STATES_PORTABLE_H

@@ -7,7 +7,7 @@
 #define ACRE_TESTS_UNIT_STEP_H
 
 #include "test.h"
-#include "base.h"
+#include "base/base.h"
 
 #if defined(__x86_64__) && !defined(ACRE_TSAN)
 

@@ -3,16 +3,16 @@
  * happens where there is no memory. Random traces: test_alloc_trace.c.
  */
 #include "test.h"
-#include "alloc.h"
+#include "paths/alloc.h"
 #include "capture.h"
-#include "free.h"
-#include "init.h"
-#include "option.h"
-#include "os.h"
+#include "paths/free.h"
+#include "process/init.h"
+#include "base/option.h"
+#include "base/os.h"
 #include "random.h"
-#include "remote.h"
+#include "arena/remote.h"
 #include "sanitized.h"
-#include "thread.h"
+#include "arena/thread.h"
 
 #include <errno.h>
 #include <inttypes.h>

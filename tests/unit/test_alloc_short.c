@@ -2,15 +2,15 @@
  * When the system refuses memory: what is idle goes back if that could help, and stays if not.
  */
 #include "test.h"
-#include "alloc.h"
-#include "free.h"
-#include "init.h"
-#include "large.h"
-#include "option.h"
-#include "os.h"
+#include "paths/alloc.h"
+#include "paths/free.h"
+#include "process/init.h"
+#include "large/large.h"
+#include "base/option.h"
+#include "base/os.h"
 #include "sanitized.h"
-#include "thread.h"
-#include "unit_map.h"
+#include "arena/thread.h"
+#include "heap/unit_map.h"
 
 #include <errno.h>
 #include <stdio.h>

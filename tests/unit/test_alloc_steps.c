@@ -4,14 +4,14 @@
  * the new one was taken, it is seen.
  */
 #include "test.h"
-#include "alloc.h"
+#include "paths/alloc.h"
 #include "child.h"
-#include "free.h"
+#include "paths/free.h"
 #include "in_thread.h"
-#include "init.h"
-#include "option.h"
+#include "process/init.h"
+#include "base/option.h"
 #include "random.h"
-#include "remote.h"
+#include "arena/remote.h"
 #include "sanitized.h"
 #include "step.h"
 

@@ -3,11 +3,11 @@
  * contents are checked before each free, and what is left at the end.
  */
 #include "test.h"
-#include "alloc.h"
-#include "free.h"
-#include "init.h"
+#include "paths/alloc.h"
+#include "paths/free.h"
+#include "process/init.h"
 #include "random.h"
-#include "thread.h"
+#include "arena/thread.h"
 
 #include <inttypes.h>
 #include <pthread.h>

@@ -4,8 +4,8 @@
  * test_free_wide.c.
  */
 #include "in_thread.h"
-#include "remote.h"
-#include "stats.h"
+#include "arena/remote.h"
+#include "process/stats.h"
 #include "wide_arena.h"
 
 #include <acre/acre.h>

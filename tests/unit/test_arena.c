@@ -3,14 +3,14 @@
  * of threads that do not exist in it.
  */
 #include "test.h"
-#include "alloc.h"
-#include "arena.h"
+#include "paths/alloc.h"
+#include "arena/arena.h"
 #include "capture.h"
-#include "free.h"
-#include "init.h"
-#include "option.h"
+#include "paths/free.h"
+#include "process/init.h"
+#include "base/option.h"
 #include "random.h"
-#include "thread.h"
+#include "arena/thread.h"
 
 #include <inttypes.h>
 #include <pthread.h>

@@ -3,10 +3,10 @@
  * is adopted. Handlers are called by hand.
  */
 #include "test.h"
-#include "arena.h"
+#include "arena/arena.h"
 #include "child.h"
-#include "fork.h"
-#include "os.h"
+#include "base/fork.h"
+#include "base/os.h"
 
 #include <pthread.h>
 #include <semaphore.h>

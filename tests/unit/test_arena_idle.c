@@ -3,17 +3,17 @@
  * freed to them, and take nothing that is live.
  */
 #include "test.h"
-#include "alloc.h"
-#include "arena.h"
+#include "paths/alloc.h"
+#include "arena/arena.h"
 #include "capture.h"
-#include "free.h"
-#include "init.h"
-#include "large.h"
-#include "lock.h"
-#include "option.h"
-#include "os.h"
-#include "remote.h"
-#include "thread.h"
+#include "paths/free.h"
+#include "process/init.h"
+#include "large/large.h"
+#include "base/lock.h"
+#include "base/option.h"
+#include "base/os.h"
+#include "arena/remote.h"
+#include "arena/thread.h"
 
 #include <pthread.h>
 #include <semaphore.h>

@@ -4,14 +4,14 @@
  * collects; it does not stay without a live block.
  */
 #include "test.h"
-#include "alloc.h"
-#include "arena.h"
+#include "paths/alloc.h"
+#include "arena/arena.h"
 #include "child.h"
-#include "init.h"
-#include "remote.h"
+#include "process/init.h"
+#include "arena/remote.h"
 #include "sanitized.h"
 #include "step.h"
-#include "thread.h"
+#include "arena/thread.h"
 
 #include <pthread.h>
 

@@ -3,15 +3,15 @@
  * it ends. Nothing here depends on how fast it is: what must come about is waited for.
  */
 #include "test.h"
-#include "alloc.h"
-#include "background.h"
+#include "paths/alloc.h"
+#include "arena/background.h"
 #include "capture.h"
-#include "free.h"
-#include "init.h"
-#include "option.h"
-#include "os.h"
+#include "paths/free.h"
+#include "process/init.h"
+#include "base/option.h"
+#include "base/os.h"
 #include "sanitized.h"
-#include "thread.h"
+#include "arena/thread.h"
 
 #include <dirent.h>
 #include <pthread.h>

@@ -3,7 +3,7 @@
  */
 #include "test.h"
 #include "random.h"
-#include "bits.h"
+#include "base/bits.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -5,7 +5,7 @@
  */
 #include "test.h"
 #include "random.h"
-#include "extents.h"
+#include "large/extents.h"
 
 #include <inttypes.h>
 #include <string.h>

@@ -6,7 +6,7 @@
  */
 #include "test.h"
 #include "step.h"
-#include "extents.h"
+#include "large/extents.h"
 
 #include <string.h>
 

@@ -3,13 +3,13 @@
  * exact line that it must give. The tables of misuses are run for blocks of each kind.
  */
 #include "test.h"
-#include "alloc.h"
+#include "paths/alloc.h"
 #include "capture.h"
-#include "free.h"
+#include "paths/free.h"
 #include "in_thread.h"
-#include "init.h"
-#include "option.h"
-#include "thread.h"
+#include "process/init.h"
+#include "base/option.h"
+#include "arena/thread.h"
 
 #include <errno.h>
 #include <pthread.h>

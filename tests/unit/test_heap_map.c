@@ -3,7 +3,7 @@
  */
 #include "test.h"
 #include "random.h"
-#include "heap_map.h"
+#include "heap/heap_map.h"
 
 #include <inttypes.h>
 

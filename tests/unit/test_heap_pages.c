@@ -1,9 +1,9 @@
 /* What is accessible of a heap, and which of its units are backed by huge pages. */
 #include "test.h"
-#include "bits.h"
-#include "heap_pages.h"
+#include "base/bits.h"
+#include "heap/heap_pages.h"
 #include "heap_runs.h"
-#include "os.h"
+#include "base/os.h"
 #include "vm_flags.h"
 
 START_TEST(only_what_is_opened_is_accessible)

@@ -3,9 +3,9 @@
  */
 #include "test.h"
 #include "capture.h"
-#include "heap_pages.h"
+#include "heap/heap_pages.h"
 #include "heap_runs.h"
-#include "os.h"
+#include "base/os.h"
 #include "sanitized.h"
 
 #include <stdio.h>

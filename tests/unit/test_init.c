@@ -2,14 +2,14 @@
  * Starting and ending: the environment, the fork handlers, the statistics at exit.
  */
 #include "test.h"
-#include "alloc.h"
-#include "arena.h"
+#include "paths/alloc.h"
+#include "arena/arena.h"
 #include "capture.h"
-#include "free.h"
-#include "init.h"
-#include "lock.h"
-#include "option.h"
-#include "thread.h"
+#include "paths/free.h"
+#include "process/init.h"
+#include "base/lock.h"
+#include "base/option.h"
+#include "arena/thread.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -5,12 +5,12 @@
  */
 #include "test.h"
 #include "random.h"
-#include "large.h"
+#include "large/large.h"
 
-#include "large_list.h"
-#include "large_stock.h"
-#include "option.h"
-#include "os.h"
+#include "large/large_list.h"
+#include "large/large_stock.h"
+#include "base/option.h"
+#include "base/os.h"
 
 #include <errno.h>
 #include <inttypes.h>

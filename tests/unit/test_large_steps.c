@@ -5,11 +5,11 @@
  */
 #include "test.h"
 #include "step.h"
-#include "large.h"
+#include "large/large.h"
 
-#include "large_list.h"
-#include "option.h"
-#include "os.h"
+#include "large/large_list.h"
+#include "base/option.h"
+#include "base/os.h"
 
 #include <sys/syscall.h>
 

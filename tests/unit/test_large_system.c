@@ -8,13 +8,13 @@
 #include "random.h"
 #include "sanitized.h"
 #include "vm_flags.h"
-#include "large.h"
-#include "large_list.h"
-#include "large_stock.h"
+#include "large/large.h"
+#include "large/large_list.h"
+#include "large/large_stock.h"
 
-#include "fork.h"
-#include "option.h"
-#include "os.h"
+#include "base/fork.h"
+#include "base/option.h"
+#include "base/os.h"
 
 #include <errno.h>
 #include <linux/filter.h>

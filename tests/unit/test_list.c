@@ -3,7 +3,7 @@
  */
 #include "test.h"
 #include "random.h"
-#include "list.h"
+#include "base/list.h"
 
 #include <inttypes.h>
 #include <string.h>

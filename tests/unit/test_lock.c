@@ -5,9 +5,9 @@
 #include "accessible.h"
 #include "capture.h"
 #include "child.h"
-#include "fork.h"
-#include "lock.h"
-#include "os.h"
+#include "base/fork.h"
+#include "base/lock.h"
+#include "base/os.h"
 
 #include <errno.h>
 #include <pthread.h>

@@ -4,8 +4,8 @@
  */
 #include "test.h"
 #include "child.h"
-#include "fork.h"
-#include "lock.h"
+#include "base/fork.h"
+#include "base/lock.h"
 
 #include <pthread.h>
 #include <sched.h>

@@ -5,8 +5,8 @@
  */
 #include "test.h"
 #include "child.h"
-#include "fork.h"
-#include "lock.h"
+#include "base/fork.h"
+#include "base/lock.h"
 #include "sanitized.h"
 #include "step.h"
 

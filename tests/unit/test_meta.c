@@ -4,9 +4,9 @@
 #include "test.h"
 #include "accessible.h"
 #include "random.h"
-#include "meta.h"
+#include "base/meta.h"
 
-#include "os.h"
+#include "base/os.h"
 
 #include <inttypes.h>
 #include <pthread.h>

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "capture.h"
-#include "option.h"
+#include "base/option.h"
 
 static const struct {
     const char *name;

@@ -23,7 +23,7 @@
 #include <time.h>
 
 #include "capture.h"
-#include "os.h"
+#include "base/os.h"
 
 enum {
     PAGES = 16,       /* of the ranges under test */

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "../api/fake_call.h"
-#include "os.h"
+#include "base/os.h"
 
 enum { PAGES = 1500 }; /* of the range under test: more than the system is asked for at once */
 

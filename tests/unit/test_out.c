@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "out.h"
+#include "base/out.h"
 
 /* Checks that out_format gives what printf gives. */
 static void check_like_printf(const char *format, ...)

@@ -4,7 +4,7 @@
  */
 #include "test.h"
 #include "child.h"
-#include "os.h"
+#include "base/os.h"
 #include "random.h"
 #include "remote_blocks.h"
 #include "step.h"

@@ -12,8 +12,8 @@
 #include <sys/prctl.h>
 
 #include "capture.h"
-#include "option.h"
-#include "report.h"
+#include "base/option.h"
+#include "base/report.h"
 
 static const struct {
     struct misuse_report report;

@@ -3,7 +3,7 @@
  */
 #include "test.h"
 #include "random.h"
-#include "size_class.h"
+#include "base/size_class.h"
 
 #include <inttypes.h>
 

@@ -1,9 +1,9 @@
 /* Slabs and the states of their blocks: what is purged and comes back, and what is rebuilt. */
 #include "test.h"
-#include "os.h"
+#include "base/os.h"
 #include "random.h"
 #include "slab_blocks.h"
-#include "slab_purge.h"
+#include "slab/slab_purge.h"
 
 #include <inttypes.h>
 #include <string.h>

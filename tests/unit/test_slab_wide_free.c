@@ -3,9 +3,9 @@
  * are then, when a slab is released, and that no two blocks ever share a place.
  */
 #include "test.h"
-#include "os.h"
+#include "base/os.h"
 #include "random.h"
-#include "slab_purge.h"
+#include "slab/slab_purge.h"
 #include "wide_blocks.h"
 
 #include <inttypes.h>

@@ -4,7 +4,7 @@
  */
 #include "test.h"
 #include "random.h"
-#include "states.h"
+#include "base/states.h"
 #include "states_portable.h"
 
 #include <inttypes.h>

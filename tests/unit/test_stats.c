@@ -2,13 +2,13 @@
  * Statistics: in a quiet process every figure is exact, in a busy one they agree with each other.
  */
 #include "test.h"
-#include "alloc.h"
+#include "paths/alloc.h"
 #include "capture.h"
-#include "free.h"
-#include "init.h"
-#include "option.h"
-#include "out.h"
-#include "stats.h"
+#include "paths/free.h"
+#include "process/init.h"
+#include "base/option.h"
+#include "base/out.h"
+#include "process/stats.h"
 
 #include <acre/acre.h>
 #include <pthread.h>

@@ -4,9 +4,9 @@
  */
 #include "test.h"
 #include "accessible.h"
-#include "heap_map.h"
+#include "heap/heap_map.h"
 #include "sanitized.h"
-#include "unit_map.h"
+#include "heap/unit_map.h"
 
 #include <pthread.h>
 #include <sys/resource.h>

@@ -10,7 +10,7 @@
 #include <sys/auxv.h>
 #include <time.h>
 
-#include "vdso.h"
+#include "base/vdso.h"
 
 #ifdef __aarch64__
 #define CLOCK_FUNCTION "__kernel_clock_gettime"

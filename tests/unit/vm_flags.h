@@ -3,7 +3,7 @@
 #define ACRE_TESTS_UNIT_VM_FLAGS_H
 
 #include "test.h"
-#include "os.h"
+#include "base/os.h"
 
 #include <stdbool.h>
 #include <stdio.h>

@@ -6,11 +6,11 @@
 #define ACRE_TESTS_UNIT_WIDE_ARENA_H
 
 #include "block_places.h"
-#include "alloc.h"
-#include "init.h"
-#include "option.h"
-#include "slab_wide.h"
-#include "thread.h"
+#include "paths/alloc.h"
+#include "process/init.h"
+#include "base/option.h"
+#include "slab/slab_wide.h"
+#include "arena/thread.h"
 
 #include <string.h>
 

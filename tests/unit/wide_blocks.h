@@ -7,9 +7,9 @@
 
 #include "block_places.h"
 #include "one_set.h"
-#include "remote.h"
-#include "size_class.h"
-#include "slab_wide.h"
+#include "arena/remote.h"
+#include "base/size_class.h"
+#include "slab/slab_wide.h"
 
 #include <string.h>
 

@@ -1,0 +1,93 @@
+/* The functions of include/acre/acre.h. */
+#include "api/api.h"
+
+#include "arena/background.h"
+#include "large/large.h"
+#include "base/option.h"
+#include "base/out.h"
+#include "process/stats.h"
+#include "arena/thread.h"
+
+#include <acre/acre.h>
+#include <errno.h>
+#include <string.h>
+
+EXPORT const char *acre_version(void)
+{
+    return ACRE_VERSION_STRING;
+}
+
+EXPORT size_t acre_good_size(size_t size)
+{
+    return alloc_good_size(size);
+}
+
+EXPORT int acre_stats(struct acre_stats *stats, size_t size)
+{
+    if (stats == NULL)
+        return EINVAL;
+    struct acre_stats all;
+    stats_collect(&all);
+    memcpy(stats, &all, min_size(size, sizeof(all)));
+    return 0;
+}
+
+EXPORT void acre_stats_print(int fd)
+{
+    struct out out;
+    out_to_fd(&out, fd);
+    stats_print(&out);
+    out_end(&out);
+}
+
+EXPORT void acre_options_print(int fd)
+{
+    struct out out;
+    out_to_fd(&out, fd);
+    option_print_help(&out);
+    out_end(&out);
+}
+
+EXPORT int acre_option_get(const char *key, char *value, size_t size)
+{
+    if (key == NULL || (value == NULL && size != 0))
+        return EINVAL;
+    return option_get_text(key, value, size);
+}
+
+EXPORT int acre_option_set(const char *key, const char *value)
+{
+    if (key == NULL || value == NULL)
+        return EINVAL;
+    return option_set_text(key, value);
+}
+
+EXPORT int acre_options_parse(const char *list, const char *source)
+{
+    if (list == NULL || source == NULL || !option_parse(list, source))
+        return EINVAL;
+    return 0;
+}
+
+EXPORT void acre_thread_flush(void)
+{
+    struct arena *arena = thread_own_arena();
+    if (arena != NULL) {
+        arena_flush(arena);
+        background_ring_if_idle(arena);
+    }
+}
+
+#ifdef ACRE_DEBUG
+/* For the stress programs, in a debug build: 1 if all structures are valid. Other threads must be
+ * quiet. */
+EXPORT int acre_debug_validate(void);
+
+int acre_debug_validate(void)
+{
+    for (struct arena *arena = arena_first(); arena != NULL; arena = arena_next(arena))
+        if (!arena_is_valid(arena))
+            return 0;
+    return large_is_valid();
+}
+#endif

@@ -1,0 +1,153 @@
+/*
+ * What glibc adds to malloc: mallinfo, mallinfo2, malloc_stats, malloc_info, malloc_trim, mallopt.
+ * Their figures are acre's own, counted when asked for.
+ */
+#include "api/api.h"
+
+#include "base/option.h"
+#include "base/out.h"
+#include "process/stats.h"
+
+#include <acre/acre.h>
+#include <errno.h>
+#include <malloc.h>
+#include <stdio.h>
+#include <unistd.h>
+
+/* The blocks in slabs that the program does not hold. */
+static size_t count_free(const struct acre_stats *stats)
+{
+    size_t blocks = 0;
+    for (size_t class = 0; class < stats->class_count; class ++)
+        blocks += stats->classes[class].blocks - stats->classes[class].live_blocks;
+    return blocks;
+}
+
+EXPORT struct mallinfo2 mallinfo2(void)
+{
+    struct acre_stats stats;
+    stats_collect(&stats);
+    size_t heap_bytes = stats.heap_in_slabs + stats.heap_free_dirty;
+    return (struct mallinfo2){
+        .arena = heap_bytes,
+        .ordblks = count_free(&stats),
+        .hblks = stats.large_blocks,
+        .hblkhd = stats.large_live,
+        .uordblks = stats.small_live,
+        .fordblks = heap_bytes - stats.small_live,
+        .keepcost = stats.heap_free_dirty + stats.large_stock,
+    };
+}
+
+EXPORT struct mallinfo mallinfo(void)
+{
+    struct mallinfo2 wide = mallinfo2();
+    return (struct mallinfo){
+        .arena = (int)wide.arena,
+        .ordblks = (int)wide.ordblks,
+        .hblks = (int)wide.hblks,
+        .hblkhd = (int)wide.hblkhd,
+        .uordblks = (int)wide.uordblks,
+        .fordblks = (int)wide.fordblks,
+        .keepcost = (int)wide.keepcost,
+    };
+}
+
+EXPORT void malloc_stats(void)
+{
+    struct out out;
+    out_to_fd(&out, STDERR_FILENO);
+    stats_print(&out);
+    out_end(&out);
+}
+
+/* One line of malloc_info, formatted without allocating. */
+static void put_line(FILE *stream, const char *text)
+{
+    fputs(text, stream);
+}
+
+static void put_class(FILE *stream, const struct acre_class_stats *class, size_t smallest)
+{
+    char line[160];
+    struct out out;
+    size_t free_blocks = class->blocks - class->live_blocks;
+    out_to_memory(&out, line, sizeof(line));
+    out_format(&out, "<size from=\"%zu\" to=\"%zu\" total=\"%zu\" count=\"%zu\"/>\n", smallest,
+               class->block_size, free_blocks * class->block_size, free_blocks);
+    out_end(&out);
+    put_line(stream, line);
+}
+
+static void put_totals(FILE *stream, const struct acre_stats *stats)
+{
+    char text[1024];
+    struct out out;
+    size_t heap_bytes = stats->heap_in_slabs + stats->heap_free_dirty;
+    out_to_memory(&out, text, sizeof(text));
+    out_format(&out, "<total type=\"rest\" count=\"%zu\" size=\"%zu\"/>\n", count_free(stats),
+               heap_bytes - stats->small_live);
+    out_format(&out, "<total type=\"mmap\" count=\"%zu\" size=\"%zu\"/>\n", stats->large_blocks,
+               stats->large_live);
+    out_format(&out, "<system type=\"current\" size=\"%zu\"/>\n", heap_bytes);
+    out_format(&out, "<aspace type=\"total\" size=\"%zu\"/>\n", stats->heap_mapped);
+    out_format(&out, "<live type=\"small\" count=\"%zu\" size=\"%zu\"/>\n", stats->small_blocks,
+               stats->small_live);
+    out_format(&out, "<live type=\"large\" count=\"%zu\" size=\"%zu\"/>\n", stats->large_blocks,
+               stats->large_live);
+    out_end(&out);
+    put_line(stream, text);
+}
+
+EXPORT int malloc_info(int options, FILE *stream)
+{
+    if (options != 0) {
+        errno = EINVAL;
+        return -1;
+    }
+    struct acre_stats stats;
+    stats_collect(&stats);
+    put_line(stream, "<malloc version=\"acre-1\">\n<sizes>\n");
+    size_t smallest = 1;
+    for (size_t class = 0; class < stats.class_count; class ++) {
+        if (stats.classes[class].blocks != stats.classes[class].live_blocks)
+            put_class(stream, &stats.classes[class], smallest);
+        smallest = stats.classes[class].block_size + 1;
+    }
+    put_line(stream, "</sizes>\n");
+    put_totals(stream, &stats);
+    put_line(stream, "</malloc>\n");
+    return 0;
+}
+
+OWN_ALIAS(malloc_info) int own_malloc_info(int options, FILE *stream) __THROW;
+
+EXPORT int malloc_trim(size_t pad)
+{
+    (void)pad; /* glibc: bytes to leave at the top of the heap; there is no such top here */
+    int saved = errno;
+    size_t bytes = alloc_trim();
+    errno = saved;
+    return bytes != 0;
+}
+
+/* Sets an option from a number; a value out of its range is left alone, as glibc does. */
+static void set_number(const char *key, long value)
+{
+    char text[24];
+    struct out out;
+    out_to_memory(&out, text, sizeof(text));
+    out_format(&out, "%ld", value);
+    out_end(&out);
+    (void)option_set_text(key, text);
+}
+
+EXPORT int mallopt(int parameter, int value)
+{
+    enum { CHECK_ACTION_ABORTS = 2 }; /* mallopt(3): bit 1 of M_CHECK_ACTION */
+    if (parameter == M_TRIM_THRESHOLD)
+        set_number("dirty_limit", value);
+    else if (parameter == M_CHECK_ACTION)
+        set_number("abort", (value & CHECK_ACTION_ABORTS) != 0);
+    return 1;
+}

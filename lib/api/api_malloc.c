@@ -1,0 +1,203 @@
+/*
+ * malloc and its family, and the library's constructor and destructor.
+ *
+ * Semantics where the standards leave a choice: malloc(0) gives a block of 16 bytes; realloc(p, 0)
+ * frees p and returns NULL; an alignment that is no power of two is EINVAL everywhere.
+ */
+#include "api/api.h"
+
+#include "process/init.h"
+#include "base/os.h"
+
+#include <errno.h>
+
+/* glibc passes argc, argv and envp to constructors, musl does not. */
+__attribute__((constructor)) static void start(int argc, char **argv, char **environment)
+{
+    (void)argc;
+    (void)argv;
+#ifdef __GLIBC__
+    init_start(environment);
+#else
+    extern char **environ;
+    (void)environment;
+    init_start(environ);
+#endif
+}
+
+__attribute__((destructor)) static void end(void)
+{
+    init_end();
+}
+
+/* The two that are called most begin at a cache line, so that what they cost does not hang on what
+ * is linked before them. */
+EXPORT CACHE_ALIGNED void *malloc(size_t size)
+{
+    return alloc_block(size);
+}
+
+EXPORT CACHE_ALIGNED void free(void *p)
+{
+    free_block(p);
+}
+
+/* free under another name: it ends in the program's, if the program has one. */
+static ALWAYS_INLINE void end_in_free(void *p, const char *function)
+{
+    if (LIKELY(api_own.family))
+        free_block_named(p, function);
+    else
+        api_free(p, function);
+}
+
+EXPORT void cfree(void *p)
+{
+    end_in_free(p, "cfree");
+}
+
+EXPORT void free_sized(void *p, size_t size)
+{
+    (void)size;
+    end_in_free(p, "free_sized");
+}
+
+EXPORT void free_aligned_sized(void *p, size_t alignment, size_t size)
+{
+    (void)alignment;
+    (void)size;
+    end_in_free(p, "free_aligned_sized");
+}
+
+EXPORT void *calloc(size_t count, size_t size)
+{
+    return alloc_zeroed(count, size);
+}
+
+EXPORT void *realloc(void *p, size_t size)
+{
+    return alloc_resize(p, size, "realloc");
+}
+
+EXPORT void *reallocarray(void *p, size_t count, size_t size)
+{
+    size_t bytes;
+    if (__builtin_mul_overflow(count, size, &bytes)) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    return LIKELY(api_own.family) ? alloc_resize(p, bytes, "reallocarray")
+                                  : api_realloc(p, bytes, "reallocarray");
+}
+
+/* Aligned memory with errno set on failure: EINVAL for an alignment that is none, else ENOMEM. */
+static void *aligned_or_errno(size_t alignment, size_t size)
+{
+    if (!is_power_of_two(alignment)) {
+        errno = EINVAL;
+        return NULL;
+    }
+    int saved = errno;
+    void *block = alloc_aligned(alignment, size);
+    errno = block == NULL ? ENOMEM : saved;
+    return block;
+}
+
+/* POSIX leaves errno open. As with glibc it is ENOMEM where there is no memory, which programs
+ * print, and as it was where the alignment is wrong. */
+EXPORT int posix_memalign(void **result, size_t alignment, size_t size)
+{
+    if (!is_power_of_two(alignment) || alignment % sizeof(void *) != 0)
+        return EINVAL;
+    void *block = aligned_or_errno(alignment, size);
+    if (block == NULL)
+        return ENOMEM;
+    *result = block;
+    return 0;
+}
+
+EXPORT void *aligned_alloc(size_t alignment, size_t size)
+{
+    return aligned_or_errno(alignment, size);
+}
+
+EXPORT void *memalign(size_t alignment, size_t size)
+{
+    return aligned_or_errno(alignment, size);
+}
+
+EXPORT void *valloc(size_t size)
+{
+    return aligned_or_errno(os_page_size(), size);
+}
+
+EXPORT void *pvalloc(size_t size)
+{
+    size_t page = os_page_size();
+    if (size > PTRDIFF_MAX - page) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    return aligned_or_errno(page, max_size(align_up(size, page), page));
+}
+
+EXPORT size_t malloc_usable_size(void *p)
+{
+    struct own_block own;
+    return p == NULL ? 0 : free_find_usable_size(p, &own, "malloc_usable_size");
+}
+
+/* ---- what api.c compares with the definitions that the program uses ---- */
+
+OWN_ALIAS(malloc) void *own_malloc(size_t size);
+OWN_ALIAS(free) void own_free(void *p);
+OWN_ALIAS(realloc) void *own_realloc(void *p, size_t size);
+OWN_ALIAS(aligned_alloc) void *own_aligned_alloc(size_t alignment, size_t size);
+OWN_ALIAS(__libc_pvalloc) void *own_pvalloc(size_t size);
+
+/* ---- the names by which glibc's own family can be reached beside the public ones ---- */
+
+EXPORT void *__libc_malloc(size_t size)
+{
+    return alloc_block(size);
+}
+
+EXPORT void __libc_free(void *p)
+{
+    free_block(p);
+}
+
+EXPORT void __libc_cfree(void *p)
+{
+    free_block_named(p, "cfree");
+}
+
+EXPORT void *__libc_calloc(size_t count, size_t size)
+{
+    return alloc_zeroed(count, size);
+}
+
+EXPORT void *__libc_realloc(void *p, size_t size)
+{
+    return alloc_resize(p, size, "realloc");
+}
+
+EXPORT void *__libc_reallocarray(void *p, size_t count, size_t size)
+{
+    return reallocarray(p, count, size);
+}
+
+EXPORT void *__libc_memalign(size_t alignment, size_t size)
+{
+    return aligned_or_errno(alignment, size);
+}
+
+EXPORT void *__libc_valloc(size_t size)
+{
+    return valloc(size);
+}
+
+EXPORT void *__libc_pvalloc(size_t size)
+{
+    return pvalloc(size);
+}

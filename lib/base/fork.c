@@ -1,0 +1,148 @@
+/* Forks: see fork.h. */
+#include "base/fork.h"
+
+#include "base/os.h"
+
+struct fork_state fork_state CACHE_ALIGNED;
+
+/* The generation in which this thread was first seen, plus 1. Its address names the thread. */
+static __thread uint32_t thread_birth_plus_1 __attribute__((tls_model("initial-exec"), aligned(8)));
+
+/* The word of a new page, armed; NULL if the system has none. */
+static uint32_t *make_page(void)
+{
+    size_t size = os_page_size();
+    uint32_t *page = os_map_guarded(size);
+    if (page == NULL)
+        return NULL;
+    os_try_purge(page);
+    if (!os_wipe_on_fork(page, size)) {
+        os_unmap((char *)page - size, 3 * size); /* with its guards */
+        return NULL;
+    }
+    *page = FORK_ARMED;
+    return page;
+}
+
+void fork_begin(void (*on_fork)(void))
+{
+    fork_state.on_fork = on_fork;
+    fork_state.page = make_page();
+}
+
+uint64_t fork_thread_name(void)
+{
+    if (UNLIKELY(thread_birth_plus_1 == 0))
+        thread_birth_plus_1 = fork_generation() + 1;
+    return (uint64_t)(uintptr_t)&thread_birth_plus_1;
+}
+
+/*
+ * By the survivor, in the child, whose generation is `generation` or will be. If the thread has not
+ * been seen before it has taken no lock: all of an older generation are others', even where it has
+ * got the address of a thread that was lost.
+ */
+static void note_survivor(uint32_t generation)
+{
+    if (thread_birth_plus_1 == 0)
+        thread_birth_plus_1 = generation + 1;
+    if (fork_state.on_fork != NULL)
+        fork_state.on_fork();
+    fork_state.survivor_birth = thread_birth_plus_1 - 1;
+    fork_state.survivor = (uint64_t)(uintptr_t)&thread_birth_plus_1;
+}
+
+/*
+ * In the child, before any thread takes a lock there. `before` is what `forks` was when the caller
+ * had set ARMING. It is another value by now if a signal handler has forked meanwhile and this is
+ * its child, where the fork was counted: then there is nothing to do.
+ */
+static void count(uint32_t before, bool by_survivor)
+{
+    uint32_t generation = (before >> FORK_GENERATION_SHIFT) + 1;
+    uint32_t forks = generation << FORK_GENERATION_SHIFT;
+    if (by_survivor)
+        note_survivor(generation);
+    else
+        forks |= FORK_SURVIVOR_MISSING;
+    /* release: a thread, or a further child, that sees the generation sees the survivor */
+    __atomic_compare_exchange_n(&fork_state.forks, &before, forks, false, __ATOMIC_RELEASE,
+                                __ATOMIC_RELAXED);
+}
+
+/* Counts the fork and arms the page if it is wiped. False if another thread is at it, or if a
+ * signal handler has forked meanwhile, which wiped the page. */
+static bool try_to_arm(bool by_survivor)
+{
+    uint32_t seen = FORK_WIPED;
+    if (!__atomic_compare_exchange_n(fork_state.page, &seen, FORK_ARMING, false, __ATOMIC_ACQUIRE,
+                                     __ATOMIC_ACQUIRE))
+        return seen == FORK_ARMED;
+    /* read after the exchange: another thread may have counted this fork before it */
+    uint32_t before = __atomic_load_n(&fork_state.forks, __ATOMIC_RELAXED);
+    count(before, by_survivor || os_is_main_thread());
+    seen = FORK_ARMING;
+    /* release: a thread that sees the page armed sees the fork counted */
+    return __atomic_compare_exchange_n(fork_state.page, &seen, FORK_ARMED, false, __ATOMIC_RELEASE,
+                                       __ATOMIC_RELAXED);
+}
+
+static void arm(bool by_survivor)
+{
+    while (!try_to_arm(by_survivor))
+        pause_processor();
+}
+
+/* True if the survivor is missing and the caller is it: the process's first thread, which was not
+ * seen since the fork. (One that vfork made may be the first of a process on the same memory.) */
+static bool is_missing_survivor(uint32_t forks)
+{
+    return (forks & FORK_SURVIVOR_MISSING) != 0 && os_is_main_thread() &&
+           thread_birth_plus_1 != (forks >> FORK_GENERATION_SHIFT) + 1;
+}
+
+void fork_count(void)
+{
+    if (fork_state.page != NULL)
+        arm(false);
+    uint32_t forks = __atomic_load_n(&fork_state.forks, __ATOMIC_RELAXED);
+    if (!is_missing_survivor(forks))
+        return;
+    note_survivor(forks >> FORK_GENERATION_SHIFT);
+    __atomic_compare_exchange_n(&fork_state.forks, &forks, forks & ~FORK_SURVIVOR_MISSING, false,
+                                __ATOMIC_RELEASE, __ATOMIC_RELAXED);
+}
+
+void fork_child(void)
+{
+    if (fork_state.page != NULL)
+        arm(true);
+    else
+        count(fork_state.forks, true);
+}
+
+bool fork_lost(uint64_t name, uint16_t generation)
+{
+    /* acquire: who sees the survivor known sees which it is */
+    uint32_t forks = __atomic_load_n(&fork_state.forks, __ATOMIC_ACQUIRE);
+    uint16_t now = (uint16_t)(forks >> FORK_GENERATION_SHIFT);
+    if (generation == now)
+        return false;
+    if ((forks & FORK_SURVIVOR_MISSING) != 0 || name != fork_state.survivor)
+        return true;
+    /* The survivor, unless a thread that is lost had its address before it began. */
+    return (uint16_t)(now - generation) > (uint16_t)(now - (uint16_t)fork_state.survivor_birth);
+}
+
+void fork_keep_held(void *held)
+{
+    fork_state.survivor_held = held;
+}
+
+bool fork_find_held(void **held)
+{
+    uint32_t forks = __atomic_load_n(&fork_state.forks, __ATOMIC_ACQUIRE);
+    bool known = (forks & FORK_SURVIVOR_MISSING) == 0;
+    *held = known ? fork_state.survivor_held : NULL;
+    return known;
+}

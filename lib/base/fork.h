@@ -1,0 +1,97 @@
+/*
+ * Forks: how a child notices that it is one, and which thread survived.
+ *
+ * The fork generation counts the forks between the process's first image and this one. What a lost
+ * thread held is recognised by its older generation: lock words (lock.h) and the status of arenas
+ * (arena.h) carry one.
+ *
+ * A page marked MADV_WIPEONFORK tells: its one word says ARMED, and reads 0 in any child, however
+ * that was made (fork, _Fork, clone without CLONE_VM). The child handler looks at it, and each
+ * taking of a lock does, where no handler ran. The thread that exchanges the 0 counts the fork and
+ * arms the page again; others wait for it. doc/fork.md goes through the instants at which a signal
+ * handler may fork meanwhile. Before Linux 4.14 there is no such page, and the handler alone
+ * counts.
+ *
+ * The survivor is the thread that forked: the one that the handler runs in, else the process's
+ * first thread. Until that one takes a lock it is missing: what it holds is not known.
+ */
+#ifndef ACRE_LIB_FORK_H
+#define ACRE_LIB_FORK_H
+
+#include "base/base.h"
+
+/* The word of the page that the system wipes in a child. */
+enum fork_page {
+    FORK_WIPED,  /* in a child: the fork is not counted yet */
+    FORK_ARMING, /* a thread counts it */
+    FORK_ARMED,  /* no fork since it was set */
+};
+
+enum {
+    FORK_SURVIVOR_MISSING = 1,
+    FORK_GENERATION_SHIFT = 1, /* the bits above the flag */
+};
+
+struct fork_state {
+    /* [any, release] the generation and the flag FORK_SURVIVOR_MISSING. Changes only while no
+     * thread of the process holds a lock, but for the flag. */
+    uint32_t forks;
+    /* The rest is written by the survivor before `forks`, and read where the flag is clear. */
+    uint32_t survivor_birth; /* generation in which the survivor was first seen */
+    uint64_t survivor;       /* its name, see fork_thread_name; 0 in the first image */
+    void *survivor_held;     /* what it said to fork_keep_held */
+    void (*on_fork)(void);   /* [constant] see fork_begin */
+    uint32_t *page;          /* [constant] its word, enum fork_page; NULL if there is none */
+};
+
+extern struct fork_state fork_state;
+
+/* The fork generation of this process. */
+static inline uint32_t fork_generation(void)
+{
+    return __atomic_load_n(&fork_state.forks, __ATOMIC_RELAXED) >> FORK_GENERATION_SHIFT;
+}
+
+/*
+ * Makes the page. `on_fork` is called in each child by the survivor when it is noted, before it
+ * does anything else there; it takes no lock and calls fork_keep_held. Called once, before threads
+ * exist.
+ */
+void fork_begin(void (*on_fork)(void));
+
+/* The child handler, for pthread_atfork. Async-signal-safe. */
+void fork_child(void);
+
+/* Counts the fork if this process is a child in which nobody has; notes the survivor if it is
+ * missing and the caller is it. For lock_acquire. */
+COLD void fork_count(void);
+
+/* Calls fork_count where it has something to do. */
+static inline void fork_notice(void)
+{
+    /* acquire: a thread that sees the page armed sees the fork counted */
+    if (UNLIKELY((fork_state.page != NULL &&
+                  __atomic_load_n(fork_state.page, __ATOMIC_ACQUIRE) != FORK_ARMED) ||
+                 (__atomic_load_n(&fork_state.forks, __ATOMIC_RELAXED) & FORK_SURVIVOR_MISSING) !=
+                     0))
+        fork_count();
+}
+
+/* The calling thread's name: an address in its TLS block, unique among living threads and kept by
+ * fork. Bit 0 is clear. Notes the generation in which the thread is first seen. */
+uint64_t fork_thread_name(void);
+
+/* True if the thread `name`, which was alive in a generation before this one (its low 16 bits),
+ * does not exist in this process. */
+bool fork_lost(uint64_t name, uint16_t generation);
+
+/* For `on_fork`: keeps what the survivor holds, for fork_find_held. */
+void fork_keep_held(void *held);
+
+/*
+ * What the survivor held when it forked, NULL in the first image. False, with *held NULL, while the
+ * survivor is missing: then it holds nothing of another generation.
+ */
+bool fork_find_held(void **held);
+
+#endif

@@ -1,0 +1,58 @@
+/*
+ * Options: one table (in option.c), parsed once from ACRE_OPTIONS and changed by acre_option_set.
+ * Values are relaxed atomics: any thread may read and set them. Never allocates, calls no getenv.
+ */
+#ifndef ACRE_LIB_OPTION_H
+#define ACRE_LIB_OPTION_H
+
+#include "base/out.h"
+
+enum option_id {
+    /* bool, default 1: end the process at a misuse of free */
+    OPTION_ABORT,
+    /* milliseconds 0..3600000, default 1000: free pages go back to the system after it */
+    OPTION_DECAY,
+    /* bytes 0..64 GiB, default 16 MiB: the part of the bound on dirty free LARGE extents that does
+     * not depend on what is live (see large.h); 0: no free extent is kept */
+    OPTION_LARGE_STOCK,
+    /* bytes 0..64 GiB, default 64 MiB: most dirty free units that an arena keeps */
+    OPTION_DIRTY_LIMIT,
+    /* enum huge_pages, default large: what is asked of transparent huge pages */
+    OPTION_HUGE_PAGES,
+    /* enum stats_when, default off: when to print the statistics table to standard error */
+    OPTION_STATS,
+    /* bool, default 0: a thread gives idle memory back (see background.h) */
+    OPTION_BACKGROUND_THREAD,
+    OPTION_COUNT
+};
+
+/* never: ask not to have them; large: ask to have them for LARGE blocks of 4 MiB or more and, once,
+ * for what heaps grow by from 8 MiB on (heap_pages.h), and not to for all else; system: ask
+ * nothing; always: ask to have them. */
+enum huge_pages { HUGE_PAGES_NEVER, HUGE_PAGES_LARGE, HUGE_PAGES_SYSTEM, HUGE_PAGES_ALWAYS };
+
+enum stats_when { STATS_OFF, STATS_AT_EXIT };
+
+/* The value: bytes, milliseconds, 0 or 1, or the enumerator. */
+uint64_t option_value(enum option_id id);
+
+/*
+ * Parses "key:value,key:value". Each unknown key and each value that is not allowed is one warning
+ * line that names `source`, where the list is from, the key and what is allowed; the rest still
+ * applies. Blanks around keys and values are skipped. Sizes take K, M, G suffixes, or k, m, g
+ * (powers of 1024). False if there was a warning.
+ */
+bool option_parse(const char *list, const char *source);
+
+/* Finds ACRE_OPTIONS in an environment (NULL-terminated; NULL: none) and parses it. Ignored in
+ * set-uid programs. */
+void option_parse_environment(char *const *environment);
+
+/* As acre_option_get and acre_option_set (acre.h): 0, ENOENT, EINVAL or ERANGE. */
+int option_get_text(const char *key, char *value, size_t size);
+int option_set_text(const char *key, const char *value);
+
+/* Prints the table of options: name, what is allowed, default, help; for --help-options. */
+void option_print_help(struct out *out);
+
+#endif

@@ -1,0 +1,458 @@
+/*
+ * The system calls of the library; os.h is the contract.
+ *
+ * They are made without libc (system_call.h). A library loaded before it may have functions of the
+ * same names, which may allocate, and many calls are made under a lock or in a thread's first
+ * allocation. Nor are malloc and free cancellation points, as libc's read and write are, and errno
+ * stays as it is. The clock is read in the vDSO, for the same reasons. Owns what was found out
+ * about the system: the page size, the clock, whether MADV_DONTNEED works.
+ */
+#define _GNU_SOURCE 1
+#include "base/os.h"
+
+#include "base/system_call.h"
+#include "base/vdso.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <link.h>
+#include <linux/futex.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/personality.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <time.h>
+
+enum {
+    SMALLEST_PAGE = 4096,   /* bytes; assumed where the kernel does not tell */
+    LOWEST_DUPLICATE = 100, /* descriptors below are the program's: it may count on their numbers */
+    STATM_TEXT = 128,       /* bytes; /proc/self/statm is seven numbers */
+    LARGEST_ERROR = 4095,   /* of a system call: its result is the negative of it */
+    PAGES_AT_ONCE = 512,    /* that mincore is asked for */
+    ABORTED = 128 + SIGABRT, /* the exit status a shell shows for SIGABRT */
+};
+
+/* asks for the persona and changes nothing: personality(2) */
+#define PERSONA_ASKED 0xffffffffUL
+
+enum {
+    MS_PER_S = 1000,
+    NS_PER_MS = 1000 * 1000,
+};
+
+/* An entry of the auxiliary vector, 0 if there is none. Preserves errno. */
+static unsigned long auxiliary(unsigned long type)
+{
+    int saved = errno;
+    unsigned long value = getauxval(type);
+    errno = saved;
+    return value;
+}
+
+size_t os_page_size(void)
+{
+    /* bytes, 0 until first asked; relaxed: all writers write the same, and nothing hangs on it */
+    static size_t cached;
+    size_t size = __atomic_load_n(&cached, __ATOMIC_RELAXED);
+    if (UNLIKELY(size == 0)) {
+        size = auxiliary(AT_PAGESZ);
+        if (size == 0)
+            size = SMALLEST_PAGE;
+        __atomic_store_n(&cached, size, __ATOMIC_RELAXED);
+    }
+    return size;
+}
+
+/* The address that mmap or mremap gave; NULL if that was an error. */
+static void *address_or_null(long result)
+{
+    return (unsigned long)result >= -(unsigned long)LARGEST_ERROR ? NULL : (void *)result;
+}
+
+/* Private anonymous memory of the given protection, or NULL. */
+static void *map_anonymous(void *address, size_t size, int protection, int flags)
+{
+    return address_or_null(system_call(SYS_mmap, address, size, protection,
+                                       MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0));
+}
+
+static bool advise(void *address, size_t size, int advice)
+{
+    return system_call(SYS_madvise, address, size, advice) == 0;
+}
+
+/* Leaves address space out of cores, by the kernel and by debuggers: these copy what cannot be
+ * read, too. A hint. */
+static void keep_out_of_cores(void *address, size_t size)
+{
+    advise(address, size, MADV_DONTDUMP);
+}
+
+void *os_reserve(size_t size)
+{
+    void *pages = map_anonymous(NULL, size, PROT_NONE, 0);
+    if (pages != NULL)
+        keep_out_of_cores(pages, size);
+    return pages;
+}
+
+/* The same at exactly `address`. False, with nothing mapped, if that is not free. */
+static bool map_anonymous_at(void *address, size_t size, int protection)
+{
+    void *result = map_anonymous(address, size, protection, MAP_FIXED_NOREPLACE);
+    if (result == address)
+        return true;
+    if (result != NULL) /* a kernel before 4.17 took the address as a hint only */
+        os_unmap(result, size);
+    return false;
+}
+
+bool os_reserve_at(void *address, size_t size)
+{
+    if (!map_anonymous_at(address, size, PROT_NONE))
+        return false;
+    keep_out_of_cores(address, size);
+    return true;
+}
+
+void *os_map(size_t size)
+{
+    return map_anonymous(NULL, size, PROT_READ | PROT_WRITE, 0);
+}
+
+bool os_map_at(void *address, size_t size)
+{
+    return map_anonymous_at(address, size, PROT_READ | PROT_WRITE);
+}
+
+bool os_can_map(size_t size)
+{
+    void *pages = os_map(size);
+    return pages != NULL && os_unmap(pages, size);
+}
+
+/* Makes pages readable and writable. */
+static bool allow_access(void *address, size_t size)
+{
+    return system_call(SYS_mprotect, address, size, PROT_READ | PROT_WRITE) == 0;
+}
+
+void *os_map_guarded(size_t size)
+{
+    size_t page = os_page_size();
+    char *guard = map_anonymous(NULL, page + size + page, PROT_NONE, 0);
+    if (guard == NULL)
+        return NULL;
+    if (allow_access(guard + page, size))
+        return guard + page;
+    os_unmap(guard, page + size + page);
+    return NULL;
+}
+
+bool os_open(void *address, size_t size)
+{
+    if (!allow_access(address, size))
+        return false;
+    advise(address, size, MADV_DODUMP);
+    return true;
+}
+
+bool os_close(void *address, size_t size)
+{
+    if (map_anonymous(address, size, PROT_NONE, MAP_FIXED) == NULL)
+        return false;
+    keep_out_of_cores(address, size);
+    return true;
+}
+
+/* MADV_DONTNEED succeeds and leaves the contents, as in older emulators, which ignore advice.
+ * Written once, before threads exist. */
+static bool purge_does_nothing;
+
+void os_try_purge(void *page)
+{
+    volatile char *byte = page;
+    *byte = 1;
+    purge_does_nothing = advise(page, os_page_size(), MADV_DONTNEED) && *byte != 0;
+    *byte = 0;
+}
+
+bool os_purge(void *address, size_t size)
+{
+    return !purge_does_nothing && advise(address, size, MADV_DONTNEED);
+}
+
+bool os_unmap(void *address, size_t size)
+{
+    return system_call(SYS_munmap, address, size) == 0;
+}
+
+void *os_remap(void *address, size_t old_size, size_t new_size)
+{
+    return address_or_null(system_call(SYS_mremap, address, old_size, new_size, MREMAP_MAYMOVE));
+}
+
+void os_huge_pages(void *address, size_t size, bool wanted)
+{
+    advise(address, size, wanted ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+}
+
+bool os_wipe_on_fork(void *address, size_t size)
+{
+    return advise(address, size, MADV_WIPEONFORK);
+}
+
+/* ---- time ---- */
+
+typedef int read_clock(clockid_t clock, struct timespec *now);
+
+static int read_clock_by_call(clockid_t clock, struct timespec *now)
+{
+    return (int)system_call(SYS_clock_gettime, clock, now);
+}
+
+/* Reads a clock, or leaves *now alone. */
+static void read_clock_now(clockid_t clock, struct timespec *now)
+{
+#ifdef __aarch64__
+    static const char name[] = "__kernel_clock_gettime";
+#else
+    static const char name[] = "__vdso_clock_gettime";
+#endif
+    /* any thread, relaxed: all writers write the same, a constant */
+    static read_clock *cached;
+    read_clock *function = __atomic_load_n(&cached, __ATOMIC_RELAXED);
+    if (UNLIKELY(function == NULL)) {
+        function = (read_clock *)(uintptr_t)vdso_find((void *)auxiliary(AT_SYSINFO_EHDR), name);
+        if (function == NULL)
+            function = read_clock_by_call;
+        __atomic_store_n(&cached, function, __ATOMIC_RELAXED);
+    }
+    function(clock, now);
+}
+
+uint64_t os_now_ms(void)
+{
+    struct timespec now = {0};
+    read_clock_now(CLOCK_MONOTONIC_COARSE, &now);
+    uint64_t ms = (uint64_t)now.tv_sec * MS_PER_S + (uint64_t)now.tv_nsec / NS_PER_MS;
+    return ms != 0 ? ms : 1;
+}
+
+/* ---- what the system says ---- */
+
+/* Reads the begin of a small file, e.g. of /proc; returns bytes, 0 if it cannot be read. */
+static size_t read_file(const char *path, char *text, size_t size)
+{
+    long length = 0;
+    int fd = (int)system_call(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        length = system_call(SYS_read, fd, text, size);
+        system_call(SYS_close, fd);
+    }
+    return length > 0 ? (size_t)length : 0;
+}
+
+size_t os_resident(void)
+{
+    size_t pages = 0;
+    char text[STATM_TEXT];
+    size_t length = read_file("/proc/self/statm", text, sizeof text);
+    size_t at = 0;
+    while (at < length && text[at] != ' ') /* the first field: address space */
+        at++;
+    for (at++; at < length && text[at] >= '0' && text[at] <= '9'; at++)
+        pages = pages * 10 + (size_t)(text[at] - '0');
+    return pages * os_page_size();
+}
+
+/* ---- which pages have memory ---- */
+
+/* Asks of the first pages of a range which have memory, 1, or none, 0; returns their number. Where
+ * the system does not say, each is said to be `unknown`. */
+static size_t ask_filled_in(void *pages, size_t size, unsigned char filled[PAGES_AT_ONCE],
+                            unsigned char unknown)
+{
+    size_t count = min_size(size / os_page_size(), PAGES_AT_ONCE);
+    bool known = system_call(SYS_mincore, pages, count * os_page_size(), filled) == 0;
+    for (size_t i = 0; i < count; i++)
+        filled[i] = known ? filled[i] & 1 : unknown;
+    return count;
+}
+
+size_t os_filled_in(void *pages, size_t size)
+{
+    unsigned char filled[PAGES_AT_ONCE];
+    size_t page = os_page_size(), bytes = 0;
+    for (size_t done = 0, count; done < size; done += count * page) {
+        count = ask_filled_in((char *)pages + done, size - done, filled, 0);
+        for (size_t i = 0; i < count; i++)
+            bytes += filled[i] * page;
+    }
+    return bytes;
+}
+
+void os_zero(void *pages, size_t size)
+{
+    unsigned char filled[PAGES_AT_ONCE];
+    size_t page = os_page_size();
+    for (size_t done = 0, count; done < size; done += count * page) {
+        char *part = (char *)pages + done;
+        count = ask_filled_in(part, size - done, filled, 1);
+        for (size_t first = 0, end; first < count; first = end) {
+            for (end = first + 1; end < count && filled[end] == filled[first];)
+                end++;
+            size_t bytes = (end - first) * page;
+            /* what has no memory may still have contents, in the swap space */
+            if (filled[first] || !os_purge(part + first * page, bytes))
+                memset(part + first * page, 0, bytes);
+        }
+    }
+}
+
+/* ---- waiting ---- */
+
+void os_wait(uint32_t *word, uint32_t expected, unsigned timeout_ms)
+{
+    struct timespec timeout = {
+        .tv_sec = timeout_ms / MS_PER_S,
+        .tv_nsec = (long)(timeout_ms % MS_PER_S) * NS_PER_MS,
+    };
+    system_call(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, timeout_ms != 0 ? &timeout : NULL);
+}
+
+void os_wake(uint32_t *word, int count)
+{
+    system_call(SYS_futex, word, FUTEX_WAKE_PRIVATE, count);
+}
+
+/* ---- the process and its files ---- */
+
+size_t os_threads(void)
+{
+    struct stat task;
+    /* a directory has a link from its parent, one from itself and one from each below it */
+    bool known = system_call(SYS_newfstatat, AT_FDCWD, "/proc/self/task", &task, 0) == 0;
+    return known && task.st_nlink > 2 ? task.st_nlink - 2 : 0;
+}
+
+int os_process_id(void)
+{
+    return (int)system_call(SYS_getpid);
+}
+
+bool os_is_main_thread(void)
+{
+    return system_call(SYS_gettid) == os_process_id();
+}
+
+void os_name_thread(const char *name)
+{
+    system_call(SYS_prctl, PR_SET_NAME, name);
+}
+
+void os_write(int fd, const char *text, size_t size)
+{
+    while (size != 0) {
+        long written = system_call(SYS_write, fd, text, size);
+        if (written > 0) {
+            text += written;
+            size -= (size_t)written;
+        } else if (written != -EINTR) {
+            break;
+        }
+    }
+}
+
+int os_duplicate(int fd)
+{
+    long copy = system_call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, LOWEST_DUPLICATE);
+    return copy >= 0 ? (int)copy : -1;
+}
+
+struct os_file os_file_of(int fd)
+{
+    struct stat status;
+    struct os_file file = {0};
+    if (system_call(SYS_newfstatat, fd, "", &status, AT_EMPTY_PATH) == 0)
+        file = (struct os_file){status.st_dev, status.st_ino};
+    return file;
+}
+
+bool os_is_of(int fd, struct os_file file)
+{
+    struct os_file now = os_file_of(fd);
+    return (file.device | file.inode) != 0 && now.device == file.device && now.inode == file.inode;
+}
+
+/* Nonzero, which ends the search, for the executable. */
+static int is_executable(struct dl_phdr_info *info, size_t size, void *headers)
+{
+    (void)size;
+    return info->dlpi_phdr == headers;
+}
+
+bool os_in_program_namespace(void)
+{
+    int saved = errno;
+    /* only the objects of the caller's namespace are visited */
+    void *headers = (void *)auxiliary(AT_PHDR);
+    bool found = headers == NULL || dl_iterate_phdr(is_executable, headers) != 0;
+    errno = saved;
+    return found;
+}
+
+bool os_is_secure(void)
+{
+    return auxiliary(AT_SECURE) != 0;
+}
+
+bool os_addresses_are_random(void)
+{
+    long persona = system_call(SYS_personality, PERSONA_ASKED);
+    return persona < 0 || (persona & ADDR_NO_RANDOMIZE) == 0;
+}
+
+uint64_t os_random(void)
+{
+    uint64_t random = 0;
+    if (system_call(SYS_getrandom, &random, sizeof random, GRND_NONBLOCK) != sizeof random) {
+        struct timespec now = {0};
+        read_clock_now(CLOCK_MONOTONIC, &now);
+        random = (uint64_t)now.tv_nsec ^ (uint64_t)now.tv_sec << 32 ^ (uintptr_t)&now;
+        random = (random ^ random >> 30) * 0xbf58476d1ce4e5b9; /* the finisher of splitmix64 */
+        random = (random ^ random >> 27) * 0x94d049bb133111eb;
+        random ^= random >> 31;
+    }
+    return random;
+}
+
+/* ---- ending ---- */
+
+/* Unblocks SIGABRT and raises it. */
+static void raise_abort(void)
+{
+    uint64_t abort_only = UINT64_C(1) << (SIGABRT - 1); /* the kernel's set of signals */
+    system_call(SYS_rt_sigprocmask, SIG_UNBLOCK, &abort_only, NULL, sizeof abort_only);
+    system_call(SYS_tgkill, os_process_id(), system_call(SYS_gettid), SIGABRT);
+}
+
+_Noreturn void os_abort(void)
+{
+    raise_abort();
+    os_abort_by_default(); /* ignored, or its handler returned */
+}
+
+_Noreturn void os_abort_by_default(void)
+{
+    /* the kernel's struct sigaction, which is no larger: SIG_DFL, no flags, no signals */
+    static const uint64_t by_default[4];
+    system_call(SYS_rt_sigaction, SIGABRT, by_default, NULL, sizeof(uint64_t));
+    raise_abort();
+    for (;;) /* the first process of a container survives its own signals */
+        system_call(SYS_exit_group, ABORTED);
+}

@@ -1,0 +1,113 @@
+/*
+ * The tables of the size classes (see size_class.h), built by the compiler, and the arithmetic for
+ * sizes above the table. Constant data only.
+ *
+ * Classes 0 to 7 are the multiples of 16 up to 128. Every later doubling, from 2^k (exclusive) to
+ * 2^(k+1), is cut into four equal parts, so it holds classes 8 + 4 x (k - 7) and the three after.
+ */
+#include "base/size_class.h"
+
+#include <assert.h>
+
+enum {
+    LINEAR_CLASSES = 8, /* classes that are a multiple of 16 bytes each */
+    LINEAR_LOG2 = 7,    /* the largest of them is 2^7 bytes */
+    FEW_LEAST = 64,     /* bytes; the smallest class that serves the first blocks of others */
+};
+
+/* The number of the first class above 2^k bytes. */
+#define FIRST_CLASS(k) (LINEAR_CLASSES + 4 * ((k)-LINEAR_LOG2))
+
+/* Entries of size_class_sizes: the multiples of 16. */
+#define SIZES_LINEAR 16, 32, 48, 64, 80, 96, 112, 128
+
+/* Entries of size_class_sizes: the four classes above 2^k bytes. */
+#define SIZES_ABOVE(k) [FIRST_CLASS(k)] = 5u << ((k)-2), 6u << ((k)-2), 7u << ((k)-2), 8u << ((k)-2)
+
+/* An entry of size_class_table. */
+#define TABLE_ENTRY(class) ((class) * SIZE_CLASS_STRIDE)
+
+/* Entries of size_class_table: size 0, which shares class 0, and the multiples of 16. */
+#define TABLE_LINEAR                                                                               \
+    TABLE_ENTRY(0), TABLE_ENTRY(0), TABLE_ENTRY(1), TABLE_ENTRY(2), TABLE_ENTRY(3),                \
+        TABLE_ENTRY(4), TABLE_ENTRY(5), TABLE_ENTRY(6), TABLE_ENTRY(7)
+
+/* The index in size_class_table of a size of n quarters of 2^k bytes. */
+#define TABLE_INDEX(k, n) ((n) << ((k)-6))
+
+/* Entries of size_class_table: the n-th class above 2^k bytes, n from 0 to 3. */
+#define TABLE_CLASS(k, n)                                                                          \
+    [TABLE_INDEX(k, 4 + (n)) + 1 ... TABLE_INDEX(k, 5 + (n))] = TABLE_ENTRY(FIRST_CLASS(k) + (n))
+
+/* Entries of size_class_table: the four classes above 2^k bytes. */
+#define TABLE_ABOVE(k) TABLE_CLASS(k, 0), TABLE_CLASS(k, 1), TABLE_CLASS(k, 2), TABLE_CLASS(k, 3)
+
+static_assert(FIRST_CLASS(20) == SIZE_CLASS_COUNT && SIZE_CLASS_LIMIT == 1 << 20,
+              "the doublings end at the largest class");
+static_assert(TABLE_INDEX(14, 8) == SIZE_CLASS_TABLE_LIMIT / 16,
+              "the doublings of the table end where the table does");
+static_assert(TABLE_ENTRY(SIZE_CLASS_COUNT) <= UINT16_MAX, "an entry holds every class");
+static_assert(LINEAR_CLASSES * BLOCK_ALIGNMENT == 1 << LINEAR_LOG2,
+              "the doublings begin where the multiples of 16 end");
+
+const uint32_t size_class_sizes[SIZE_CLASS_COUNT] = {
+    SIZES_LINEAR,    SIZES_ABOVE(7),  SIZES_ABOVE(8),  SIZES_ABOVE(9),  SIZES_ABOVE(10),
+    SIZES_ABOVE(11), SIZES_ABOVE(12), SIZES_ABOVE(13), SIZES_ABOVE(14), SIZES_ABOVE(15),
+    SIZES_ABOVE(16), SIZES_ABOVE(17), SIZES_ABOVE(18), SIZES_ABOVE(19),
+};
+
+/* 2^64 / size rounded up. 2^64 itself is one more than a word holds. */
+#define RECIPROCAL(size) (UINT64_MAX / (size) + 1)
+
+/* Entries of size_class_reciprocals: the four classes above 2^k bytes. */
+#define RECIPROCALS_ABOVE(k)                                                                       \
+    [FIRST_CLASS(k)] = RECIPROCAL(5u << ((k)-2)), RECIPROCAL(6u << ((k)-2)),                       \
+    RECIPROCAL(7u << ((k)-2)), RECIPROCAL(8u << ((k)-2))
+
+const uint64_t size_class_reciprocals[SIZE_CLASS_COUNT] = {
+    RECIPROCAL(16),        RECIPROCAL(32),        RECIPROCAL(48),        RECIPROCAL(64),
+    RECIPROCAL(80),        RECIPROCAL(96),        RECIPROCAL(112),       RECIPROCAL(128),
+    RECIPROCALS_ABOVE(7),  RECIPROCALS_ABOVE(8),  RECIPROCALS_ABOVE(9),  RECIPROCALS_ABOVE(10),
+    RECIPROCALS_ABOVE(11), RECIPROCALS_ABOVE(12), RECIPROCALS_ABOVE(13), RECIPROCALS_ABOVE(14),
+    RECIPROCALS_ABOVE(15), RECIPROCALS_ABOVE(16), RECIPROCALS_ABOVE(17), RECIPROCALS_ABOVE(18),
+    RECIPROCALS_ABOVE(19),
+};
+
+const uint16_t size_class_table[SIZE_CLASS_TABLE_LIMIT / 16 + 1] = {
+    TABLE_LINEAR,    TABLE_ABOVE(7),  TABLE_ABOVE(8),  TABLE_ABOVE(9),  TABLE_ABOVE(10),
+    TABLE_ABOVE(11), TABLE_ABOVE(12), TABLE_ABOVE(13), TABLE_ABOVE(14),
+};
+
+/* With k the highest bit of size - 1, the two bits below it say which quarter of the doubling. */
+unsigned size_class_of_medium(size_t size)
+{
+    const unsigned k = highest_bit(size - 1);
+
+    ASSERT(size >= SIZE_CLASS_TABLE_LIMIT && size <= SIZE_CLASS_LIMIT);
+    return FIRST_CLASS(k) + (((size - 1) >> (k - 2)) & 3);
+}
+
+unsigned size_class_of_few(unsigned class)
+{
+    size_t size = max_size(size_class_sizes[class], FEW_LEAST);
+    if (size > SIZE_CLASS_TINY_LIMIT)
+        return class;
+    return size_class_of((size_t)2 << highest_bit(size - 1));
+}
+
+/*
+ * No class below `alignment` can be a multiple of it, and from there on the next power of two,
+ * which is one, is at most three classes away.
+ */
+unsigned size_class_of_aligned(size_t size, size_t alignment)
+{
+    const size_t least = max_size(size, alignment);
+    unsigned found;
+
+    if (least > SIZE_CLASS_LIMIT)
+        return SIZE_CLASS_COUNT;
+    found = size_class_of(least);
+    while (size_class_sizes[found] % alignment != 0)
+        found++;
+    return found;
+}

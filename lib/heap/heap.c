@@ -1,0 +1,432 @@
+/*
+ * Heaps: see heap.h. Runs are first fit over a bitmap of units; lines of states likewise.
+ */
+#include "heap/heap.h"
+
+#include "base/bits.h"
+#include "heap/heap_pages.h"
+#include "base/os.h"
+
+enum {
+    HEAP_MIN_SIZE = 256 << 10, /* bytes: below it a heap would be little but its header */
+    GUARDED_HEAPS = 256,       /* later ones have no guard in front of their units: a heap takes two
+                                  mappings then, not four, which fork copies, and a process has 65530 */
+};
+
+struct slab heap_nobody;
+
+/* Heaps made by all sets. Any thread, relaxed: a mere count. */
+static uint32_t heaps_made;
+
+/* Units in slabs, of all sets. Any thread, relaxed: nobody relies on more than its order of
+ * magnitude. */
+static size_t units_in_slabs;
+
+size_t heap_bytes_in_slabs(void)
+{
+    return __atomic_load_n(&units_in_slabs, __ATOMIC_RELAXED) * UNIT_SIZE;
+}
+
+size_t heap_bytes_reserved(void)
+{
+    return __atomic_load_n(&heaps_made, __ATOMIC_RELAXED) * HEAP_SIZE;
+}
+
+/* Counts units that slabs have taken, or, negative, given back. Needs the heap lock. */
+static void count_used(struct heap *heap, long units)
+{
+    heap->used_units = (uint32_t)(heap->used_units + units);
+    __atomic_fetch_add(&units_in_slabs, (size_t)units, __ATOMIC_RELAXED);
+}
+
+/* ---- making ---- */
+
+/* The heap may have a free run from now on. */
+static void make_roomy(struct heap *heap)
+{
+    heap->longest = HEAP_UNITS;
+    heap->longest_lines = HEAP_LINES;
+    if (!list_contains(&heap->roomy))
+        list_push_back(&heap->set->roomy, &heap->roomy);
+}
+
+/* All units, lines and descriptors free, as bitmaps. */
+static void free_everything(struct heap *heap)
+{
+    bits_clear(heap->free_units, 0, HEAP_UNITS);
+    bits_set(heap->free_units, heap->first_unit, heap_unit_count(heap));
+    bits_set(heap->free_lines, 0, heap_line_count(heap));
+    bits_set(heap->free_slabs, 0, HEAP_SLABS);
+    heap->longest = (uint16_t)heap_unit_count(heap);
+    heap->longest_lines = (uint16_t)heap_line_count(heap);
+    count_used(heap, -(long)heap->used_units);
+}
+
+/* A table for slab_of: in the unit map, else in the heap itself. */
+static struct slab **begin_slab_of(struct heap *heap)
+{
+    struct slab **table = unit_map_cover(heap, &heap_nobody);
+    if (table != NULL)
+        return table;
+    for (size_t unit = 0; unit < HEAP_UNITS; unit++)
+        heap->own_slabs[unit] = &heap_nobody;
+    return heap->own_slabs;
+}
+
+/* Opens the header of a reserved heap and fills in its constants. */
+static struct heap *heap_begin(struct heap_set *set, char *base, size_t size)
+{
+    struct heap *heap = (struct heap *)(void *)base;
+    size_t header = align_up(sizeof(struct heap), os_page_size());
+    size_t states = size / HEAP_BYTES_OF_STATE;
+    size_t first_states = min_size(align_up(HEAP_FIRST_STATES, os_page_size()), states);
+    /* a page at least stands between the lines and the first unit */
+    size_t before_units = align_up(header + states + os_page_size(), UNIT_SIZE);
+    bool guarded = __atomic_load_n(&heaps_made, __ATOMIC_RELAXED) < GUARDED_HEAPS;
+    if (!os_open(base, guarded ? header + first_states : before_units))
+        return NULL;
+    heap->set = set;
+    heap->size = size;
+    heap->states = (uint8_t *)base + header;
+    heap->states_opened = guarded ? first_states : states;
+    heap->slab_of = begin_slab_of(heap);
+    heap->index = set->count;
+    heap->pending_bit = UINT64_C(1) << (set->count % HEAP_CHAINS);
+    heap->first_unit = (uint16_t)(before_units / UNIT_SIZE);
+    heap->unit_limit = (uint16_t)(size / UNIT_SIZE - HEAP_GUARD_UNITS);
+    heap->opened_limit = heap->first_unit;
+    heap_pages_begin(heap);
+    free_everything(heap);
+    return heap;
+}
+
+struct heap *heap_create(struct heap_set *set, size_t units)
+{
+    for (size_t size = HEAP_SIZE; size >= HEAP_MIN_SIZE; size /= 2) {
+        char *base = heap_pages_reserve(size);
+        if (base == NULL)
+            continue;
+        struct heap *heap = heap_begin(set, base, size);
+        if (heap != NULL && heap_unit_count(heap) >= units &&
+            heap_pages_open_units(heap, heap->first_unit + units) && heap_map_publish(heap)) {
+            __atomic_fetch_add(&heaps_made, 1, __ATOMIC_RELAXED);
+            return heap;
+        }
+        heap_pages_release(base, size);
+        return NULL;
+    }
+    return NULL;
+}
+
+/* ---- taking runs ---- */
+
+/* No run of units, or of lines, is longer than the two say; where one is 0 the heap has no room. */
+static void note_longest(struct heap *heap, size_t units, size_t lines)
+{
+    heap->longest = (uint16_t)units;
+    heap->longest_lines = (uint16_t)lines;
+    if ((units == 0 || lines == 0) && list_contains(&heap->roomy))
+        list_remove(&heap->roomy);
+}
+
+/* Takes `lines` lines; BITS_NONE if there is no such run or it cannot be opened. */
+static long take_lines(struct heap *heap, size_t lines)
+{
+    long first = bits_find_run(heap->free_lines, 0, heap_line_count(heap), lines);
+    if (first == BITS_NONE)
+        note_longest(heap, heap->longest, lines - 1);
+    if (first == BITS_NONE || !heap_pages_open_lines(heap, (size_t)first + lines))
+        return BITS_NONE;
+    bits_clear(heap->free_lines, (size_t)first, lines);
+    return first;
+}
+
+/* Takes free units, which are dirty from now on. Returns how many were already. */
+static size_t take_units(struct heap *heap, size_t first, size_t units)
+{
+    size_t dirty = bits_count(heap->dirty_units, first, units);
+    bits_clear(heap->free_units, first, units);
+    bits_clear(heap->aging_units, first, units);
+    bits_set(heap->dirty_units, first, units);
+    heap->set->dirty -= dirty;
+    heap->fresh_from = (uint16_t)max_size(heap->fresh_from, first + units);
+    count_used(heap, (long)units);
+    return dirty;
+}
+
+struct slab *heap_take(struct heap *heap, struct slab_geometry *geometry)
+{
+    unsigned units = geometry->units;
+    size_t lines = geometry_lines(*geometry);
+    if (units > heap->longest || lines > heap->longest_lines)
+        return NULL;
+    long unit = bits_find_run(heap->free_units, heap->first_unit, heap->unit_limit, units);
+    if (unit == BITS_NONE) {
+        note_longest(heap, units - 1, heap->longest_lines);
+        return NULL;
+    }
+    long index = bits_lowest(heap->free_slabs, 0, HEAP_SLABS);
+    if (index == BITS_NONE || !heap_pages_open_units(heap, (size_t)unit + units))
+        return NULL;
+    long line = take_lines(heap, lines);
+    if (line == BITS_NONE)
+        return NULL;
+    heap_pages_fill_huge(heap, (size_t)unit + units, size_class_sizes[geometry->class]);
+    bits_clear(heap->free_slabs, (size_t)index, 1);
+
+    struct slab *slab = &heap->slabs[index];
+    slab->base = heap_unit_address(heap, (size_t)unit);
+    slab->states = heap->states + (size_t)line * STATES_GROUP;
+    bool fresh = unit >= heap->fresh_from;
+    slab->untouched = take_units(heap, (size_t)unit, units) == 0;
+    slab->zero = slab->untouched || fresh;
+    states_reset(slab->states, geometry->count, lines);
+    geometry->first_unit = (unsigned)unit;
+    geometry->first_line = (unsigned)line;
+    /* release: who reads the geometry reads the states as they were written before it */
+    __atomic_store_n(&slab->geometry, geometry_pack(*geometry), __ATOMIC_RELEASE);
+    return slab;
+}
+
+/* Lets units lead to a descriptor. */
+static void point_units(struct heap *heap, size_t first, size_t units, struct slab *slab)
+{
+    /* release: who comes by slab_of reads the descriptor as it was filled in before */
+    for (size_t unit = first; unit < first + units; unit++)
+        __atomic_store_n(&heap->slab_of[unit], slab, __ATOMIC_RELEASE);
+}
+
+void heap_show_slab(struct slab *slab)
+{
+    struct slab_geometry g = geometry_unpack(slab->geometry);
+    point_units(slab_heap(slab), g.first_unit, g.units, slab);
+}
+
+/* ---- giving back ---- */
+
+/* Gives units back, none of which any geometry claims any more. */
+static void give_units(struct heap *heap, size_t first, size_t units)
+{
+    point_units(heap, first, units, &heap_nobody);
+    bits_set(heap->free_units, first, units);
+    heap->set->dirty += units;
+    count_used(heap, -(long)units);
+    make_roomy(heap);
+}
+
+void heap_give(struct heap *heap, struct slab *slab)
+{
+    struct slab_geometry g = geometry_unpack(slab->geometry);
+    /* release: withdrawn before anything of it is reused */
+    __atomic_store_n(&slab->geometry, 0, __ATOMIC_RELEASE);
+    bits_set(heap->free_slabs, slab_index(slab), 1);
+    bits_set(heap->free_lines, g.first_line, geometry_lines(g));
+    give_units(heap, g.first_unit, g.units);
+}
+
+/* ---- resizing runs ---- */
+
+/* Takes `units` units from `first` on for blocks of that size. False if one is not free, or the
+ * system refuses to open them. */
+static bool take_units_at(struct heap *heap, size_t first, size_t units, size_t block_size)
+{
+    size_t limit = first + units;
+    if (limit > heap->unit_limit || bits_count(heap->free_units, first, units) != units ||
+        !heap_pages_open_units(heap, limit))
+        return false;
+    heap_pages_fill_huge(heap, limit, block_size);
+    take_units(heap, first, units);
+    return true;
+}
+
+bool heap_resize(struct heap *heap, struct slab *slab, struct slab_geometry to)
+{
+    struct slab_geometry from = geometry_unpack(slab->geometry);
+    size_t from_limit = from.first_unit + from.units, to_limit = to.first_unit + to.units;
+    if (to_limit > from_limit &&
+        !take_units_at(heap, from_limit, to_limit - from_limit, size_class_sizes[to.class]))
+        return false;
+    /* release: claimed before units lead to it, and units that go are withdrawn before they do */
+    __atomic_store_n(&slab->geometry, geometry_pack(to), __ATOMIC_RELEASE);
+    if (to_limit > from_limit)
+        point_units(heap, from_limit, to_limit - from_limit, slab);
+    else if (to_limit < from_limit)
+        give_units(heap, to_limit, from_limit - to_limit);
+    return true;
+}
+
+/* ---- purging and unmapping ---- */
+
+size_t heap_purge(struct heap *heap, const uint64_t *mask)
+{
+    uint64_t due[HEAP_WORDS];
+    for (size_t w = 0; w < HEAP_WORDS; w++)
+        due[w] = mask[w] & heap->free_units[w] & heap->dirty_units[w];
+
+    size_t purged = 0;
+    for (long first = bits_lowest(due, 0, HEAP_UNITS); first != BITS_NONE;) {
+        size_t end = bits_lowest_clear(due, (size_t)first, HEAP_UNITS);
+        size_t units = end - (size_t)first;
+        if (os_purge(heap_unit_address(heap, (size_t)first), units * UNIT_SIZE)) {
+            bits_clear(heap->dirty_units, (size_t)first, units);
+            bits_clear(heap->aging_units, (size_t)first, units);
+            heap->set->dirty -= units;
+            purged += units;
+        }
+        first = end < HEAP_UNITS ? bits_lowest(due, end, HEAP_UNITS) : BITS_NONE;
+    }
+    return purged;
+}
+
+void heap_age(struct heap *heap)
+{
+    heap_purge(heap, heap->aging_units);
+    for (size_t w = 0; w < HEAP_WORDS; w++)
+        heap->aging_units[w] = heap->free_units[w] & heap->dirty_units[w];
+}
+
+/* Purges the lines and the descriptors, none of which is in use, as far as they fill pages. */
+static void purge_header(struct heap *heap)
+{
+    char *from = (char *)align_up((uintptr_t)heap->slabs, os_page_size());
+    char *to = (char *)align_down((uintptr_t)heap->own_slabs, os_page_size());
+    os_purge(from, (size_t)(to - from));
+    os_purge(heap->states, heap->states_opened);
+}
+
+/*
+ * opened_limit goes first: who rebuilds the heap in a child forked in between opens again what may
+ * be closed.
+ */
+void heap_retire(struct heap *heap)
+{
+    uint16_t opened_limit = heap->opened_limit;
+    size_t opened = (size_t)(opened_limit - heap->first_unit);
+    __atomic_store_n(&heap->opened_limit, heap->first_unit, __ATOMIC_RELAXED);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    if (opened != 0 && !os_close(heap_unit_address(heap, heap->first_unit), opened * UNIT_SIZE)) {
+        __atomic_store_n(&heap->opened_limit, opened_limit, __ATOMIC_RELAXED);
+        return;
+    }
+    heap_pages_begin(heap);
+    heap->set->dirty -= bits_count(heap->dirty_units, heap->first_unit, opened);
+    bits_clear(heap->dirty_units, heap->first_unit, opened);
+    bits_clear(heap->aging_units, heap->first_unit, opened);
+    purge_header(heap);
+}
+
+/*
+ * unit_limit goes first: the address space may be somebody else's at once, and a child forked in
+ * between must not take it for the heap's. If it still is the heap's there, it is lost, since
+ * heap_remap_units finds it taken. A note that it is about to go would not help: behind the system
+ * call somebody else may map it before the note is taken back.
+ */
+size_t heap_unmap_units(struct heap *heap)
+{
+    uint16_t unit_limit = heap->unit_limit;
+    size_t units = heap_unit_count(heap);
+    heap_retire(heap);
+    if (heap->opened_limit != heap->first_unit)
+        return 0;
+    __atomic_store_n(&heap->unit_limit, heap->first_unit, __ATOMIC_RELAXED);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    if (!os_unmap(heap_unit_address(heap, heap->first_unit), units * UNIT_SIZE)) {
+        __atomic_store_n(&heap->unit_limit, unit_limit, __ATOMIC_RELAXED);
+        return 0;
+    }
+    bits_clear(heap->free_units, heap->first_unit, units);
+    heap->set->dirty -= bits_count(heap->dirty_units, heap->first_unit, units);
+    bits_clear(heap->dirty_units, heap->first_unit, HEAP_UNITS - heap->first_unit);
+    heap->longest = 0;
+    if (list_contains(&heap->roomy))
+        list_remove(&heap->roomy);
+    return units * UNIT_SIZE;
+}
+
+bool heap_remap_units(struct heap *heap, size_t units)
+{
+    size_t first = heap->unit_limit;
+    for (size_t more = heap->size / UNIT_SIZE - HEAP_GUARD_UNITS - first; more >= units;
+         more /= 2) {
+        if (!os_reserve_at(heap_unit_address(heap, first), more * UNIT_SIZE))
+            continue;
+        heap->huge_pages_asked = false; /* not for these units */
+        /* relaxed: no block lies there yet */
+        __atomic_store_n(&heap->unit_limit, (uint16_t)(first + more), __ATOMIC_RELAXED);
+        bits_set(heap->free_units, first, more);
+        make_roomy(heap);
+        return true;
+    }
+    return false;
+}
+
+/* ---- looking at all of it ---- */
+
+void heap_for_each_slab(struct heap *heap, void (*visit)(void *, struct slab *), void *context)
+{
+    /* units, not descriptors: a purged or never used part of the table is not touched */
+    for (size_t unit = heap->first_unit; unit < HEAP_UNITS; unit++) {
+        struct slab *slab = __atomic_load_n(&heap->slab_of[unit], __ATOMIC_RELAXED);
+        uint64_t word = __atomic_load_n(&slab->geometry, __ATOMIC_ACQUIRE);
+        if (word != 0 && geometry_unpack(word).first_unit == unit)
+            visit(context, slab);
+    }
+}
+
+/* Takes what a published slab holds out of its heap's bitmaps. */
+static void claim_slab(struct heap *heap, struct slab *slab)
+{
+    struct slab_geometry g = geometry_unpack(slab->geometry);
+    bits_clear(heap->free_slabs, slab_index(slab), 1);
+    bits_clear(heap->free_units, g.first_unit, g.units);
+    bits_clear(heap->free_lines, g.first_line, geometry_lines(g));
+    count_used(heap, (long)g.units);
+    point_units(heap, g.first_unit, g.units, slab);
+}
+
+/*
+ * Other threads go on freeing blocks of this heap meanwhile, so slab_of of a unit in a slab never
+ * changes: slabs first claim their units, storing what stands there already, and only what is left
+ * over is nobody's.
+ */
+void heap_rebuild(struct heap *heap)
+{
+    free_everything(heap);
+    for (size_t i = 0; i < HEAP_SLABS; i++)
+        if (heap->slabs[i].geometry != 0)
+            claim_slab(heap, &heap->slabs[i]);
+    for (size_t unit = heap->first_unit; unit < heap->unit_limit; unit++)
+        if (bits_test(heap->free_units, unit))
+            __atomic_store_n(&heap->slab_of[unit], &heap_nobody, __ATOMIC_RELAXED);
+    /* which units are dirty is not known any more: all that were ever accessible may be */
+    for (size_t w = 0; w < HEAP_WORDS; w++)
+        heap->dirty_units[w] = heap->aging_units[w] = 0;
+    bits_set(heap->dirty_units, heap->first_unit,
+             min_size(heap->used_limit, heap->unit_limit) - heap->first_unit);
+    heap->fresh_from = HEAP_UNITS;
+}
+
+bool heap_is_valid(const struct heap *heap)
+{
+    uint64_t units[HEAP_WORDS] = {0};
+    size_t used = 0, slabs = 0, lines = 0;
+    for (size_t i = 0; i < HEAP_SLABS; i++) {
+        struct slab_geometry g = geometry_unpack(heap->slabs[i].geometry);
+        if (heap->slabs[i].geometry == 0)
+            continue;
+        if (bits_test(heap->free_slabs, i) ||
+            bits_count(heap->free_units, g.first_unit, g.units) != 0 ||
+            bits_count(units, g.first_unit, g.units) != 0 ||
+            bits_count(heap->free_lines, g.first_line, geometry_lines(g)) != 0)
+            return false;
+        bits_set(units, g.first_unit, g.units);
+        used += g.units;
+        lines += geometry_lines(g);
+        slabs++;
+    }
+    return used == heap->used_units &&
+           heap_unit_count(heap) - bits_count(heap->free_units, 0, HEAP_UNITS) == used &&
+           heap_line_count(heap) - bits_count(heap->free_lines, 0, heap_line_count(heap)) ==
+               lines &&
+           HEAP_SLABS - bits_count(heap->free_slabs, 0, HEAP_SLABS) == slabs;
+}

@@ -1,0 +1,228 @@
+/* A heap's pages: see heap_pages.h. */
+#include "heap/heap_pages.h"
+
+#include "base/bits.h"
+#include "base/option.h"
+#include "base/os.h"
+
+enum {
+    HUGE_LOOKS_BACK = 4, /* huge pages: 8 MiB */
+    PLACE_TRIES = 16,    /* addresses tried in a row before another region is chosen */
+    PLACE_REGIONS = 2,   /* regions tried before the kernel chooses */
+};
+
+/* Below it lie the program and its brk area, where it is not position-independent. */
+#define LOWEST_PLACE (4 * GIB)
+
+/* Where the next heap is put; 0 before the first one. Any thread, relaxed: a place taken twice is
+ * refused by the system. */
+static uintptr_t next_place;
+
+/* ---- placing ---- */
+
+/* 64 random bits; 0 if the process has no random addresses. The system is asked at the first heap,
+ * before the program can forbid itself such calls. */
+static uint64_t random_place(void)
+{
+    /* any thread, relaxed: each comes to the same answer */
+    static enum { UNKNOWN, RANDOM, FIXED } addresses;
+    if (__atomic_load_n(&addresses, __ATOMIC_RELAXED) == UNKNOWN)
+        __atomic_store_n(&addresses, os_addresses_are_random() ? RANDOM : FIXED, __ATOMIC_RELAXED);
+    return __atomic_load_n(&addresses, __ATOMIC_RELAXED) == RANDOM ? os_random() : 0;
+}
+
+/*
+ * An aligned address far from where the kernel puts mappings (about half way down from the stack,
+ * at random), so that heaps lie side by side and seldom meet a mapping of somebody else. The same
+ * in each run of a program that is started without random addresses.
+ */
+static uintptr_t choose_region(void)
+{
+    uintptr_t stack = (uintptr_t)__builtin_frame_address(0);
+#ifdef ACRE_TSAN
+    /* its runtime allows mappings only near those of the kernel's choice */
+    return align_down(stack - 64 * GIB, HEAP_SIZE);
+#else
+    uintptr_t half = stack / 2;
+    return align_down(half + random_place() % (half / 8), HEAP_SIZE);
+#endif
+}
+
+/* Bytes of the guard in front of a heap. */
+#define GUARD ((size_t)HEAP_GUARD_UNITS * UNIT_SIZE)
+
+/* Reserves a heap by mapping too much and trimming. */
+static char *reserve_by_trimming(size_t size)
+{
+    char *wide = os_reserve(size + HEAP_SIZE);
+    if (wide == NULL)
+        return NULL;
+    char *guard = (char *)align_up((uintptr_t)wide + GUARD, HEAP_SIZE) - GUARD;
+    size_t before = (size_t)(guard - wide);
+    if (before != 0)
+        os_unmap(wide, before);
+    if (before != HEAP_SIZE)
+        os_unmap(guard + size, HEAP_SIZE - before);
+    return guard + GUARD;
+}
+
+char *heap_pages_reserve(size_t size)
+{
+    for (unsigned region = 0; region < PLACE_REGIONS; region++) {
+        uintptr_t none = 0;
+        if (__atomic_load_n(&next_place, __ATOMIC_RELAXED) == 0)
+            __atomic_compare_exchange_n(&next_place, &none, choose_region(), false,
+                                        __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+        for (unsigned attempt = 0; attempt < PLACE_TRIES; attempt++) {
+            uintptr_t place = __atomic_fetch_add(&next_place, HEAP_SIZE, __ATOMIC_RELAXED);
+            if (place >= LOWEST_PLACE && os_reserve_at((void *)(place - GUARD), size))
+                return (char *)place;
+        }
+        __atomic_store_n(&next_place, 0, __ATOMIC_RELAXED);
+    }
+    return reserve_by_trimming(size);
+}
+
+void heap_pages_release(char *base, size_t size)
+{
+    os_unmap(base - GUARD, size);
+}
+
+/* ---- opening ---- */
+
+/* Says for a heap of `units` units what the option wants; for its guard, too, so that what is
+ * without access is one mapping with that of the heap before. */
+static void ask_huge_pages(char *base, size_t units)
+{
+    uint64_t wanted = option_value(OPTION_HUGE_PAGES);
+    if (wanted != HUGE_PAGES_SYSTEM)
+        os_huge_pages(base - GUARD, GUARD + units * UNIT_SIZE, wanted == HUGE_PAGES_ALWAYS);
+}
+
+bool heap_pages_open_lines(struct heap *heap, size_t limit)
+{
+    size_t wanted = limit * STATES_GROUP;
+    if (wanted <= heap->states_opened)
+        return true;
+    wanted = min_size(align_up(wanted, HEAP_OPEN_STATES), heap_states_size(heap));
+    if (!os_open(heap->states + heap->states_opened, wanted - heap->states_opened))
+        return false;
+    heap->states_opened = wanted;
+    return true;
+}
+
+/*
+ * True if the units of a heap from `unit` on are to be backed by huge pages. The system gives one
+ * at a first touch, if all of it is accessible then.
+ */
+static bool wants_huge_pages(const struct heap *heap, size_t unit)
+{
+    switch (option_value(OPTION_HUGE_PAGES)) {
+    case HUGE_PAGES_ALWAYS:
+        return true;
+    case HUGE_PAGES_LARGE:
+        return heap->index > 0 || unit >= HEAP_HUGE_FROM;
+    default:
+        return false;
+    }
+}
+
+bool heap_pages_open_units(struct heap *heap, size_t limit)
+{
+    size_t opened = heap->opened_limit;
+    if (limit <= opened)
+        return true;
+    size_t step = opened == heap->first_unit ? HEAP_OPEN_FIRST : HEAP_OPEN_STEP;
+    if (wants_huge_pages(heap, opened))
+        step = HEAP_HUGE_UNITS;
+    size_t wanted = min_size(align_up(limit, step), heap->unit_limit);
+    if (!os_open(heap_unit_address(heap, opened), (wanted - opened) * UNIT_SIZE)) {
+        wanted = limit;
+        if (!os_open(heap_unit_address(heap, opened), (wanted - opened) * UNIT_SIZE))
+            return false;
+    }
+    /* the first steps are too short for a huge page, and many heaps never see another */
+    if ((step == HEAP_HUGE_UNITS || wanted > HEAP_OPEN_STEP) && !heap->huge_pages_asked) {
+        heap->huge_pages_asked = true;
+        ask_huge_pages((char *)heap, heap->unit_limit);
+    }
+    heap->opened_limit = (uint16_t)wanted;
+    /* relaxed: who reports a misuse looks at it, for one of a block that it got before */
+    __atomic_store_n(&heap->used_limit, (uint16_t)max_size(heap->used_limit, wanted),
+                     __ATOMIC_RELAXED);
+    return true;
+}
+
+/* ---- huge pages ---- */
+
+/* Bytes of a huge page. */
+#define HUGE_PAGE ((size_t)HEAP_HUGE_UNITS * UNIT_SIZE)
+
+/* True if huge pages are filled in, where so much may be idle for a while. */
+static bool fills_huge_pages(void)
+{
+    return option_value(OPTION_HUGE_PAGES) == HUGE_PAGES_LARGE && option_value(OPTION_DECAY) != 0 &&
+           option_value(OPTION_DIRTY_LIMIT) >= HUGE_PAGE;
+}
+
+/*
+ * Has the system fill a huge page in at `unit`, if it has one; all of it is dirty then, since it is
+ * to go back if nobody wants it. Memory that is locked has its pages already, and cannot go back.
+ */
+static void fill_huge_page(struct heap *heap, size_t unit)
+{
+    char *base = heap_unit_address(heap, unit);
+    ASSERT(bits_count(heap->free_units, unit, HEAP_HUGE_UNITS) == HEAP_HUGE_UNITS);
+    if (os_is_filled_in(base))
+        return;
+    os_huge_pages(base, HUGE_PAGE, true);
+    *(volatile char *)base = 0;
+    os_huge_pages(base, HUGE_PAGE, false);
+    if (os_is_filled_in(base + UNIT_SIZE)) {
+        /* a rebuilt heap may have counted them already */
+        size_t dirty = bits_count(heap->dirty_units, unit, HEAP_HUGE_UNITS);
+        heap->huge_filled = (uint16_t)(heap->huge_filled | 1U << unit / HEAP_HUGE_UNITS);
+        bits_set(heap->dirty_units, unit, HEAP_HUGE_UNITS);
+        heap->set->dirty += HEAP_HUGE_UNITS - dirty;
+    }
+}
+
+void heap_pages_begin(struct heap *heap)
+{
+    heap->huge_pages_asked = false;
+    heap->huge_filled = 0;
+    heap->fresh_from = heap->first_unit;
+    heap->filled_limit = HEAP_HUGE_UNITS; /* the first huge page has the header in it */
+}
+
+/*
+ * True if three quarters of the last HUGE_LOOKS_BACK huge pages below one have memory, those left
+ * out that were filled in: they tell nothing of their use, so that after so many of them in a row
+ * one is left to page faults.
+ */
+static bool is_resident_below(const struct heap *heap, size_t huge_page)
+{
+    size_t size = 0, filled = 0;
+    for (size_t i = huge_page - min_size(huge_page, HUGE_LOOKS_BACK); i < huge_page; i++) {
+        if ((heap->huge_filled >> i & 1) != 0)
+            continue;
+        size_t first = max_size(i * HEAP_HUGE_UNITS, heap->first_unit);
+        size_t part = ((i + 1) * HEAP_HUGE_UNITS - first) * UNIT_SIZE;
+        size += part;
+        filled += os_filled_in(heap_unit_address(heap, first), part);
+    }
+    return size != 0 && filled >= size - size / 4;
+}
+
+void heap_pages_fill_huge(struct heap *heap, size_t limit, size_t block_size)
+{
+    size_t unit = heap->filled_limit;
+    if (limit <= unit)
+        return;
+    ASSERT(limit <= unit + HEAP_HUGE_UNITS);
+    heap->filled_limit = (uint16_t)(unit + HEAP_HUGE_UNITS);
+    if (fills_huge_pages() && wants_huge_pages(heap, unit) &&
+        unit + HEAP_HUGE_UNITS <= heap->opened_limit &&
+        (block_size < UNIT_SIZE || is_resident_below(heap, unit / HEAP_HUGE_UNITS)))
+        fill_huge_page(heap, unit);
+}

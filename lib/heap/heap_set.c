@@ -1,0 +1,287 @@
+/*
+ * Heap sets: see heap_set.h. Which heap serves, when free units go back to the system; what that
+ * means for one heap is in heap.c.
+ */
+#include "heap/heap_set.h"
+
+#include "base/fork.h"
+#include "heap/heap.h"
+#include "heap/heap_pages.h"
+#include "base/option.h"
+#include "base/os.h"
+
+enum { REFUSED_PART = 8 }; /* units that cannot be purged: tried again when there are 1/8 more */
+
+/* ---- the set ---- */
+
+void heap_set_init(struct heap_set *set, struct arena *arena)
+{
+    set->lock.rank = LOCK_RANK_HEAP;
+    set->arena = arena;
+    set->generation = fork_generation();
+    list_init(&set->roomy);
+}
+
+void heap_set_lock(struct heap_set *set)
+{
+    if (lock_acquire(&set->lock))
+        heap_set_rebuild_locked(set);
+}
+
+void heap_set_unlock(struct heap_set *set)
+{
+    lock_release(&set->lock);
+}
+
+/* The first heap of the chains from number `chain` on, or NULL. */
+static struct heap *first_of_chains(const struct heap_set *set, size_t chain)
+{
+    struct heap *heap = NULL;
+    /* acquire: who sees a heap in its chain sees its header */
+    for (; chain < HEAP_CHAINS && heap == NULL; chain++)
+        heap = __atomic_load_n(&set->chains[chain], __ATOMIC_ACQUIRE);
+    return heap;
+}
+
+/* For walking all heaps, with or without the lock: heaps made meanwhile may be missed. */
+static struct heap *first_heap(const struct heap_set *set)
+{
+    return first_of_chains(set, 0);
+}
+
+static struct heap *next_heap(const struct heap *heap)
+{
+    if (heap->next != NULL)
+        return heap->next;
+    return first_of_chains(heap->set, heap->index % HEAP_CHAINS + 1);
+}
+
+/* ---- taking ---- */
+
+/* Adds a new heap with `units` units; NULL if there is no memory. */
+static struct heap *add_heap(struct heap_set *set, size_t units)
+{
+    struct heap *heap = heap_create(set, units);
+    if (heap == NULL)
+        return NULL;
+    struct heap **chain = &set->chains[heap->index % HEAP_CHAINS];
+    heap->next = *chain;
+    list_push_back(&set->roomy, &heap->roomy);
+    set->count++;
+    /* release: who sees the heap in its chain sees its header */
+    __atomic_store_n(chain, heap, __ATOMIC_RELEASE);
+    return heap;
+}
+
+/*
+ * A heap whose units heap_set_unmap_empty unmapped, with at least `units` of them mapped again;
+ * NULL if there is none. Without it every bout of memory pressure would leave another header
+ * behind.
+ */
+static struct heap *extend_heap(struct heap_set *set, size_t units)
+{
+    for (struct heap *heap = first_heap(set); heap != NULL; heap = next_heap(heap))
+        if (heap_remap_units(heap, units))
+            return heap;
+    return NULL;
+}
+
+/* Units have become free and dirty: they are to be aged in a decay. Needs the heap lock. */
+static void begin_decay(struct heap_set *set)
+{
+    set->idle_from = os_now_ms();
+    if (set->next_tick == 0)
+        __atomic_store_n(&set->next_tick, set->idle_from + option_value(OPTION_DECAY),
+                         __ATOMIC_RELAXED);
+}
+
+struct slab *heap_set_take(struct heap_set *set, struct slab_geometry *geometry)
+{
+    struct slab *slab = NULL;
+    heap_set_lock(set);
+    size_t dirty = set->dirty;
+    struct list_node *node = list_first(&set->roomy);
+    while (node != NULL && slab == NULL) {
+        struct list_node *next = list_next(&set->roomy, node);
+        slab = heap_take(CONTAINER_OF(node, struct heap, roomy), geometry);
+        node = next;
+    }
+    if (slab == NULL) {
+        struct heap *heap = extend_heap(set, geometry->units);
+        if (heap == NULL)
+            heap = add_heap(set, geometry->units);
+        if (heap != NULL)
+            slab = heap_take(heap, geometry);
+    }
+    if (set->dirty > dirty)
+        begin_decay(set); /* a huge page was filled in: only its first units may be wanted */
+    __atomic_store_n(&set->took_pages, set->dirty + geometry->units > dirty, __ATOMIC_RELAXED);
+    heap_set_unlock(set);
+    return slab;
+}
+
+/* ---- giving back ---- */
+
+/* Retires empty heaps but the one that will be taken from first. Needs the heap lock. */
+static void retire_spares(struct heap_set *set)
+{
+    bool kept = false;
+    for (struct list_node *node = list_first(&set->roomy); node != NULL;
+         node = list_next(&set->roomy, node)) {
+        struct heap *heap = CONTAINER_OF(node, struct heap, roomy);
+        if (heap->used_units != 0 || heap->opened_limit == heap->first_unit)
+            continue;
+        if (kept)
+            heap_retire(heap);
+        kept = true;
+    }
+}
+
+/* Purges every free unit of every heap. Returns bytes given back. */
+static size_t purge_all(struct heap_set *set)
+{
+    size_t units = 0;
+    for (struct heap *heap = first_heap(set); heap != NULL; heap = next_heap(heap))
+        units += heap_purge(heap, heap->free_units);
+    set->refused = set->dirty;
+    return units * UNIT_SIZE;
+}
+
+/*
+ * Units have become free and dirty: they are aged, or all purged if there are too many. Where the
+ * system refuses that (memory that is locked) not again before there are so many more. Needs the
+ * heap lock.
+ */
+static void age_or_purge(struct heap_set *set)
+{
+    size_t limit = option_value(OPTION_DECAY) == 0 ? 0 : option_value(OPTION_DIRTY_LIMIT);
+    if (set->dirty * UNIT_SIZE > limit && set->dirty > set->refused + set->refused / REFUSED_PART)
+        purge_all(set);
+    else
+        begin_decay(set);
+}
+
+void heap_set_give(struct heap_set *set, struct slab *slab)
+{
+    struct heap *heap = slab_heap(slab);
+    heap_set_lock(set);
+    heap_give(heap, slab);
+    if (heap->used_units == 0)
+        retire_spares(set);
+    __atomic_store_n(&set->took_pages, false, __ATOMIC_RELAXED);
+    age_or_purge(set);
+    heap_set_unlock(set);
+}
+
+bool heap_set_resize(struct heap_set *set, struct slab *slab, struct slab_geometry to)
+{
+    heap_set_lock(set);
+    size_t dirty = set->dirty;
+    bool grows = to.units > geometry_unpack(slab->geometry).units;
+    bool resized = heap_resize(slab_heap(slab), slab, to);
+    if (set->dirty > dirty) {
+        if (grows)
+            begin_decay(set); /* a huge page was filled in */
+        else
+            age_or_purge(set); /* units were given back */
+    }
+    heap_set_unlock(set);
+    return resized;
+}
+
+size_t heap_set_purge(struct heap_set *set)
+{
+    heap_set_lock(set);
+    size_t bytes = purge_all(set);
+    heap_set_unlock(set);
+    return bytes;
+}
+
+void heap_set_tick(struct heap_set *set, uint64_t now)
+{
+    uint64_t decay = max_size(option_value(OPTION_DECAY), 1);
+    /* relaxed: who sees it late ages units late */
+    uint64_t due = __atomic_load_n(&set->next_tick, __ATOMIC_RELAXED);
+    if (due == 0 || now < due)
+        return;
+    heap_set_lock(set);
+    if (now >= set->idle_from + decay)
+        purge_all(set);
+    else
+        for (struct heap *heap = first_heap(set); heap != NULL; heap = next_heap(heap))
+            heap_age(heap);
+    __atomic_store_n(&set->next_tick, set->dirty == 0 ? 0 : now + decay, __ATOMIC_RELAXED);
+    heap_set_unlock(set);
+}
+
+size_t heap_set_unmap_empty(struct heap_set *set)
+{
+    size_t bytes = 0;
+    heap_set_lock(set);
+    for (struct heap *heap = first_heap(set); heap != NULL; heap = next_heap(heap))
+        if (heap->used_units == 0 && heap->unit_limit != heap->first_unit)
+            bytes += heap_unmap_units(heap);
+    heap_set_unlock(set);
+    return bytes;
+}
+
+/* ---- looking at all of it ---- */
+
+void heap_set_for_each_slab(struct heap_set *set, void (*visit)(void *, struct slab *),
+                            void *context)
+{
+    for (struct heap *heap = first_heap(set); heap != NULL; heap = next_heap(heap))
+        heap_for_each_slab(heap, visit, context);
+}
+
+/* The units that are free and dirty. Needs the heap lock. */
+static size_t free_dirty_units(struct heap_set *set)
+{
+    size_t units = 0;
+    for (struct heap *heap = first_heap(set); heap != NULL; heap = next_heap(heap))
+        for (size_t w = 0; w < HEAP_WORDS; w++)
+            units += (size_t)__builtin_popcountll(heap->free_units[w] & heap->dirty_units[w]);
+    return units;
+}
+
+void heap_set_rebuild_locked(struct heap_set *set)
+{
+    ASSERT(lock_is_held(&set->lock));
+    list_init(&set->roomy);
+    set->count = 0;
+    for (struct heap *heap = first_heap(set); heap != NULL; heap = next_heap(heap)) {
+        heap_rebuild(heap);
+        list_push_back(&set->roomy, &heap->roomy);
+        set->count = (uint32_t)max_size(set->count, heap->index + 1);
+    }
+    set->dirty = free_dirty_units(set);
+    set->refused = 0;
+    set->idle_from = os_now_ms();
+    __atomic_store_n(&set->next_tick, set->idle_from, __ATOMIC_RELAXED);
+    /* whoever was purging held the lock, and is gone with the last holder */
+    __atomic_store_n(&set->purging, 0, __ATOMIC_RELAXED);
+}
+
+void heap_set_totals(struct heap_set *set, struct heap_totals *totals)
+{
+    heap_set_lock(set);
+    *totals = (struct heap_totals){.heaps = set->count, .free_dirty = set->dirty * UNIT_SIZE};
+    for (struct heap *heap = first_heap(set); heap != NULL; heap = next_heap(heap)) {
+        totals->mapped += (size_t)(HEAP_GUARD_UNITS + heap->unit_limit) * UNIT_SIZE;
+        totals->in_slabs += (size_t)heap->used_units * UNIT_SIZE;
+        if (heap->used_units == 0)
+            totals->in_empty += heap_unit_count(heap) * UNIT_SIZE;
+    }
+    heap_set_unlock(set);
+}
+
+bool heap_set_is_valid(struct heap_set *set)
+{
+    bool valid = true;
+    heap_set_lock(set);
+    for (struct heap *heap = first_heap(set); heap != NULL; heap = next_heap(heap))
+        valid = valid && heap->size != 0 && heap_is_valid(heap);
+    valid = valid && free_dirty_units(set) == set->dirty;
+    heap_set_unlock(set);
+    return valid;
+}

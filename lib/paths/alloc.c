@@ -1,0 +1,380 @@
+/* Allocation: see alloc.h. */
+#include "paths/alloc.h"
+
+#include "arena/background.h"
+#include "paths/free.h"
+#include "large/large.h"
+#include "base/os.h"
+#include "arena/remote.h"
+#include "slab/slab_wide.h"
+#include "arena/thread.h"
+#include "heap/unit_map.h"
+
+#include <errno.h>
+#include <string.h>
+
+enum {
+    /* bytes; a block of this size may be LARGE where no heap has room for it */
+    PAGES_FROM = 4096,
+    /* bytes; smaller blocks are zeroed without asking whether they are zero */
+    ZERO_KNOWN_FROM = 4096,
+    /* bytes; from here on pages that have no memory are left without */
+    ZERO_BY_PAGES_FROM = 1 << 20,
+    FEW_BLOCKS = 8,               /* blocks of a class that come from a wider one, see bin_for */
+    SHRINK_KEEPS = 2,             /* a block stays while at least 1/2 of it is used */
+    SHRINK_ALWAYS_KEPT = 64,      /* bytes; up to here a block stays however little of it is used */
+    UNIT_ALIGNMENT = UNIT_SIZE,   /* slabs start at a multiple of it */
+    MAP_TRIMMED_UP_TO = 32 << 20, /* bytes: what the unit map may give up */
+};
+
+/* Errors leave by one door. */
+static void *no_memory(void)
+{
+    errno = ENOMEM;
+    return NULL;
+}
+
+/*
+ * True if `idle` bytes of address space, given back, may let a request of `size` bytes succeed:
+ * what would be missing then is there. Where a limit counts bytes this is exact.
+ */
+static bool could_help(size_t idle, size_t size)
+{
+    return idle != 0 && (size <= idle || os_can_map(align_up(size - idle, os_page_size())));
+}
+
+/*
+ * The system has refused a request of about `size` bytes, at most PTRDIFF_MAX: gives idle address
+ * space back, and what is committed with it, if that could help; true if so. Contents alone would
+ * not: no limit that the system refuses a mapping for counts them.
+ */
+static bool give_up_idle(struct arena *arena, size_t size)
+{
+    struct large_totals large;
+    large_totals(&large);
+    /* what the map has would not help a larger request, and without it later frees are slower */
+    size_t apart = large.stock_bytes + (size <= MAP_TRIMMED_UP_TO ? unit_map_unused() : 0);
+    if (!could_help(apart + heap_bytes_reserved(), size) || /* spares going over the arenas */
+        !could_help(apart + arena_gather_empty(arena), size))
+        return false;
+    size_t bytes = large_purge(true) + arena_unmap_empty();
+    if (size <= MAP_TRIMMED_UP_TO)
+        bytes += unit_map_trim();
+    return bytes != 0;
+}
+
+/* Opens a window in the bin's current slab, or else in the first partial one that has any. */
+static bool open_some_window(struct bin *bin)
+{
+    do
+        if (bin_open_window(bin))
+            return true;
+    while (bin_next_slab(bin));
+    return false;
+}
+
+/*
+ * True if all that others freed is to be collected before the bin gets a new slab: what they freed
+ * in its own slabs may serve it then. A slab of one block is made for each; there it is done as
+ * often as arena_grow looks, so that what is freed does not add up.
+ */
+static bool collects_all(const struct arena *arena, const struct bin *bin)
+{
+    return remote_pending(&arena->heaps) &&
+           (bin->block_size <= SLAB_SHARED_LIMIT || arena->growth_left <= (int64_t)bin->block_size);
+}
+
+/*
+ * Fills the bin's window from what its class has: false if that is nothing. The current slab may
+ * get blocks from each collection, and is left only when it has none.
+ */
+static bool refill(struct arena *arena, struct bin *bin)
+{
+    if (bin_open_window(bin))
+        return true;
+    if (remote_pending_class(&arena->heaps, bin->class)) {
+        remote_collect_class(&arena->heaps, bin->class);
+        if (bin_open_window(bin))
+            return true;
+    }
+    uint64_t now = os_now_ms();
+    arena_tick(now);
+    remote_collect_due(&arena->heaps, now);
+    if (open_some_window(bin))
+        return true;
+    if (collects_all(arena, bin)) {
+        remote_collect(&arena->heaps);
+        if (open_some_window(bin))
+            return true;
+    }
+    return false;
+}
+
+/* Fills the bin's window from a slab made for it: false only if there is no memory. */
+static bool refill_from_new(struct arena *arena, struct bin *bin)
+{
+    arena_grow(arena, bin_next_slab_bytes(bin));
+    if (bin_make_slab(bin, &arena->heaps))
+        return bin_open_window(bin);
+    /* memory is short: what the arena holds idle in other classes serves this one, ... */
+    arena_flush(arena);
+    if (open_some_window(bin) || (bin_make_slab(bin, &arena->heaps) && bin_open_window(bin)))
+        return true;
+    /* ... or else what is idle goes back to the system */
+    return give_up_idle(arena, bin_next_slab_bytes(bin)) && bin_make_slab(bin, &arena->heaps) &&
+           bin_open_window(bin);
+}
+
+/*
+ * The bin that serves a class in an arena that is the caller's. A class's first few blocks come
+ * from a wider one, which several share: a thread with a handful of blocks of each size touches a
+ * page for each of those, not one for each class.
+ */
+static struct bin *bin_for(struct arena *arena, unsigned class)
+{
+    struct bin *bin = &arena->bins[class];
+    if (bin->block_size != 0)
+        return bin;
+    unsigned wider = size_class_of_few(class);
+    if (wider != class && bin->few < FEW_BLOCKS) {
+        bin->few++;
+        class = wider;
+        bin = &arena->bins[class];
+    }
+    if (bin->block_size == 0)
+        arena_init_bin(arena, class);
+    return bin;
+}
+
+/*
+ * Takes a block of a class, or of a wider one, from an arena that is the caller's; with `wide`, it
+ * may be a wide block, of which no more is certain than BLOCK_ALIGNMENT. *zero: whether its
+ * contents are known to be zero.
+ */
+static void *take_block(struct arena *arena, unsigned class, bool wide, bool *zero)
+{
+    struct bin *bin = bin_for(arena, class);
+    void *block;
+    *zero = false;
+    if (bin->top == bin->bottom) {
+        if (bin->window == 0 && !refill(arena, bin)) {
+            if (wide && arena->wide && heap_set_takes_pages(&arena->heaps)) {
+                block = bin_take_wide(bin, arena->bins, &arena->heaps, arena->look);
+                if (block != NULL)
+                    return block;
+            }
+            if (!refill_from_new(arena, bin))
+                return NULL;
+        }
+        *zero = bin->window_zero;
+    }
+    return alloc_from_bin(bin, &block) ? block : NULL;
+}
+
+/* A block of a class, for any thread, as take_block; NULL if there is no memory. */
+static void *alloc_class(unsigned class, bool wide, bool *zero)
+{
+    bool borrowed;
+    struct arena *arena = thread_get_arena(&borrowed);
+    if (arena == NULL) {
+        if (give_up_idle(NULL, 1)) /* whatever is there may help: little is asked for */
+            arena = thread_get_arena(&borrowed);
+        if (arena == NULL)
+            return NULL;
+    }
+    void *block = take_block(arena, class, wide, zero);
+    if (borrowed)
+        arena_retire(arena);
+    background_ring_if_idle(arena);
+    return block;
+}
+
+/* A LARGE block, or what else there is when the system refuses more address space. */
+static void *alloc_large(size_t size, size_t alignment, bool *zero)
+{
+    void *block = large_alloc(size, alignment, zero);
+    arena_tick(os_now_ms());
+    if (block == NULL && give_up_idle(thread_own_arena(), size))
+        block = large_alloc(size, alignment, zero);
+    return block;
+}
+
+/* Any size up to PTRDIFF_MAX; NULL if there is no memory. */
+static void *alloc_any(size_t size, bool *zero)
+{
+    if (size > PTRDIFF_MAX)
+        return NULL;
+    if (size <= SIZE_CLASS_LIMIT) {
+        void *block = alloc_class(size_class_of(size), true, zero);
+        if (block != NULL || size < PAGES_FROM)
+            return block;
+    }
+    return alloc_large(size, 1, zero);
+}
+
+void *alloc_slow(size_t size)
+{
+    void *block;
+    if (size <= SIZE_CLASS_TABLE_LIMIT) {
+        /* what most slow calls are for: one in 64 of a program that grows */
+        struct bin *bin = alloc_bin_of(size);
+        if (LIKELY(bin_open_window(bin) && alloc_from_bin(bin, &block)))
+            return block;
+    }
+    int saved = errno;
+    bool zero;
+    block = alloc_any(size, &zero);
+    if (block == NULL)
+        return no_memory();
+    errno = saved;
+    return block;
+}
+
+/* Zeroes a block of at least `bytes` bytes. */
+static void clear(void *block, size_t bytes)
+{
+    if (bytes >= ZERO_BY_PAGES_FROM && (uintptr_t)block % os_page_size() == 0)
+        os_zero(block, align_up(bytes, os_page_size()));
+    else
+        memset(block, 0, bytes);
+}
+
+void *alloc_zeroed(size_t count, size_t size)
+{
+    size_t bytes;
+    if (__builtin_mul_overflow(count, size, &bytes))
+        return no_memory();
+    bool zero = false;
+    void *block;
+    if (bytes < ZERO_KNOWN_FROM) {
+        block = alloc_block(bytes);
+    } else {
+        int saved = errno;
+        block = alloc_any(bytes, &zero);
+        if (block == NULL)
+            return no_memory();
+        errno = saved;
+    }
+    if (block != NULL && !zero)
+        clear(block, bytes);
+    return block;
+}
+
+void *alloc_aligned(size_t alignment, size_t size)
+{
+    bool zero;
+    if (size > PTRDIFF_MAX || alignment > PTRDIFF_MAX)
+        return NULL;
+    if (alignment <= BLOCK_ALIGNMENT)
+        return alloc_block(size);
+    if (alignment <= UNIT_ALIGNMENT && size <= SIZE_CLASS_LIMIT) {
+        void *block;
+        unsigned class = size_class_of_aligned(size, alignment);
+        if (class < SIZE_CLASS_COUNT)
+            return alloc_from_bin(&thread_arena->bins[class], &block)
+                       ? block
+                       : alloc_class(class, false, &zero);
+    }
+    return alloc_large(max_size(size, 1), alignment, &zero);
+}
+
+/* True if a block of `usable` bytes is kept for a request of `size`. */
+static bool stays(size_t usable, size_t size)
+{
+    return size <= usable && (size >= usable / SHRINK_KEEPS || usable <= SHRINK_ALWAYS_KEPT);
+}
+
+/* As alloc_block, but leaves errno alone where it fails. */
+static void *alloc_quietly(size_t size)
+{
+    int saved = errno;
+    void *block = alloc_block(size);
+    errno = saved;
+    return block;
+}
+
+/*
+ * Resizes a block of the calling thread, of `usable` bytes, to at least `size` where it is; false
+ * if that cannot be. Only a block that is a slab of its own can be. Preserves errno.
+ */
+static bool resize_in_place(struct slab *slab, size_t usable, size_t size)
+{
+    if (usable <= SLAB_SHARED_LIMIT || size <= SLAB_SHARED_LIMIT || size > SIZE_CLASS_LIMIT)
+        return false;
+    int saved = errno;
+    struct arena *arena = slab->owner;
+    arena_tick(os_now_ms());
+    struct bin *to = bin_for(arena, size_class_of(size));
+    if (size > usable)
+        arena_grow(arena, to->block_size - usable);
+    bool resized = slab_resize(slab, to, &arena->heaps);
+    background_ring_if_idle(arena);
+    errno = saved;
+    return resized;
+}
+
+/*
+ * True if p, which was that block (own->slab is NULL: not a LIVE one of the calling thread's),
+ * still is, after `other` was allocated. If another thread has freed it meanwhile, which is a
+ * misuse, it may have been collected, and its place may be that of `other`.
+ */
+static bool is_still_held(void *p, const struct own_block *own, const void *other)
+{
+    struct own_block now;
+    if (own->slab == NULL)
+        return p != other && !free_is_gone(p);
+    return p != other && free_find_own(p, &now) && now.slab == own->slab;
+}
+
+void *alloc_resize(void *p, size_t size, const char *function)
+{
+    if (p == NULL)
+        return alloc_block(size);
+    struct own_block own = {.slab = NULL};
+    size_t usable = free_find_usable_size(p, &own, function);
+    if (usable == 0)
+        return no_memory();
+    if (size == 0) {
+        free_block_named(p, function);
+        return NULL;
+    }
+    if (stays(usable, size) || (own.slab != NULL && resize_in_place(own.slab, usable, size)))
+        return p;
+    if (size > PTRDIFF_MAX)
+        return no_memory();
+    if (size > SIZE_CLASS_LIMIT && usable > SIZE_CLASS_LIMIT) {
+        void *resized = large_resize(p, size);
+        background_ring_if_idle(thread_arena);
+        if (resized != NULL)
+            return resized;
+    }
+    void *block = size > usable ? alloc_block(size) : alloc_quietly(size);
+    if (block == NULL)
+        /* a block that shrinks has room enough where it is */
+        return size > usable ? NULL : p;
+    if (UNLIKELY(!is_still_held(p, &own, block))) {
+        free_block(block);
+        free_slow(p, function);
+        return no_memory();
+    }
+    memcpy(block, p, min_size(size, usable));
+    if (own.slab != NULL)
+        free_own_block(p, own);
+    else
+        free_block_named(p, function);
+    return block;
+}
+
+size_t alloc_good_size(size_t size)
+{
+    if (size > PTRDIFF_MAX)
+        return 0;
+    if (size <= SIZE_CLASS_LIMIT)
+        return size_class_sizes[size_class_of(size)];
+    return align_up(size, os_page_size());
+}
+
+size_t alloc_trim(void)
+{
+    return large_purge(true) + arena_trim(thread_own_arena());
+}

@@ -1,0 +1,107 @@
+/*
+ * Allocation: the fast path, and what the exported functions are made of.
+ *
+ *   alloc_block ---- magazine ----> block
+ *        |  \------- window ------> block
+ *        v
+ *   alloc_slow ---- next window of the current slab
+ *        |  \------ large_alloc                     above 1 MiB
+ *        |
+ *        v
+ *   refill -------- window of the current slab
+ *                -- collect what others freed
+ *                -- arena_tick                   idle memory, once in a decay
+ *                -- a partly free slab
+ *        |  \------ bin_take_wide                   in the place of several smaller ones
+ *        v
+ *   refill_from_new a new slab; give idle memory back and try again
+ *
+ * Functions that fail return NULL and set errno to ENOMEM; nothing else is changed then.
+ */
+#ifndef ACRE_LIB_ALLOC_H
+#define ACRE_LIB_ALLOC_H
+
+#include "arena/arena.h"
+#include "base/base.h"
+#include "base/size_class.h"
+#include "base/states.h"
+
+#include <assert.h>
+
+/* All requests that the fast path does not serve. */
+NOINLINE void *alloc_slow(size_t size);
+
+/* Takes a block from the bin's magazine or else its window; false if both are empty. */
+static ALWAYS_INLINE bool alloc_from_bin(struct bin *bin, void **block)
+{
+    struct magazine_entry *top = bin->top;
+    if (LIKELY(top != bin->bottom)) {
+        bin->top = top - 1;
+        state_set(top[-1].state, BLOCK_LIVE);
+        *block = top[-1].block;
+        return true;
+    }
+    uint64_t window = bin->window;
+    if (UNLIKELY(window == 0))
+        return false;
+    unsigned number = lowest_bit(window);
+    bin->window = window & (window - 1);
+    state_set(&bin->window_states[number], BLOCK_LIVE);
+    *block = bin->window_base + number * bin->block_size;
+    return true;
+}
+
+static_assert(sizeof(struct bin) == SIZE_CLASS_STRIDE, "the table's entries are offsets of bins");
+
+/* The calling thread's bin for `size`, at most SIZE_CLASS_TABLE_LIMIT bytes. */
+static ALWAYS_INLINE struct bin *alloc_bin_of(size_t size)
+{
+    char *bins = (char *)thread_arena->bins;
+    return (struct bin *)(void *)(bins + size_class_table[(size + 15) / 16]);
+}
+
+/* A block of at least `size` bytes; false if that takes alloc_slow. Source of the path:
+ * doc/design.md, "Blocks". */
+static ALWAYS_INLINE bool alloc_at_hand(size_t size, void **block)
+{
+    if (UNLIKELY(size > SIZE_CLASS_TABLE_LIMIT))
+        return false;
+    return LIKELY(alloc_from_bin(alloc_bin_of(size), block));
+}
+
+/* A block of at least `size` bytes. */
+static ALWAYS_INLINE void *alloc_block(size_t size)
+{
+    void *block;
+    return LIKELY(alloc_at_hand(size, &block)) ? block : alloc_slow(size);
+}
+
+/* count x size bytes, all zero; also fails if that overflows. */
+void *alloc_zeroed(size_t count, size_t size);
+
+/*
+ * At least `size` bytes at a multiple of `alignment`, a power of two. NULL if there is no memory or
+ * size + alignment cannot be had; errno may be changed then, to whatever.
+ */
+void *alloc_aligned(size_t alignment, size_t size);
+
+/*
+ * realloc(p, size) for any p and size, with `function` the exported function's name for reports:
+ * NULL allocates, size 0 frees and returns NULL. A block stays where it is if it fits and at least
+ * half of it is used, or it has no more than 64 bytes. One of the calling thread's above
+ * SLAB_SHARED_LIMIT, and a LARGE one, are resized where they are if that can be; else the contents
+ * are copied.
+ */
+void *alloc_resize(void *p, size_t size, const char *function);
+
+/* Bytes of a block of the class for `size`; 0 above PTRDIFF_MAX. alloc_block(size) gives at least
+ * so many. */
+size_t alloc_good_size(size_t size);
+
+/*
+ * Gives all idle memory back to the system. Returns bytes given back. Takes the locks of all arenas
+ * in turn, and flushes the calling thread's own.
+ */
+size_t alloc_trim(void);
+
+#endif

@@ -1,0 +1,138 @@
+/*
+ * Freeing: the fast path, and finding out about any address.
+ *
+ *   free_block ---- magazine
+ *        |  \------ give back to the slab ---- slab_gave_back    was full, or may be empty
+ *        |  \------ free_other --- remote_free   another thread's block; not LIVE: free_slow
+ *        |  \------ free_elsewhere  the unit map does not cover it; in a heap: as above
+ *        v
+ *   free_slow ----- NULL
+ *               --- a WIDE block
+ *               --- large_free                   not in a heap
+ *               --- report_misuse                everything else
+ *
+ * The one test that a free makes of its block is "is it LIVE". A WIDE one (slab_wide.h) fails it
+ * too, and is freed by free_slow and free_other. All functions preserve errno.
+ */
+#ifndef ACRE_LIB_FREE_H
+#define ACRE_LIB_FREE_H
+
+#include "arena/arena.h"
+#include "base/base.h"
+#include "slab/slab.h"
+
+/* All frees that the fast path does not serve; reports name `function`, the exported one. */
+NOINLINE void free_slow(void *p, const char *function);
+
+/*
+ * Frees p, an address in a heap, whose slab (by slab_of) is not the calling thread's: another
+ * thread's block, or nobody's unit.
+ */
+NOINLINE void free_other(void *p, struct slab *slab, const char *function);
+
+/* Frees p, which the unit map does not cover: LARGE, NULL, foreign, or in a heap elsewhere. */
+NOINLINE void free_elsewhere(void *p, const char *function);
+
+/* The rare end of a give-back by the owner. */
+NOINLINE void free_gave_back(struct slab *slab);
+
+/* A LIVE block of the calling thread's own arena. */
+struct own_block {
+    struct slab *slab;
+    uint8_t *state;
+};
+
+/* True if p lies in a heap and no block that the program holds begins there. */
+bool free_is_gone(const void *p);
+
+/* Gives a block of one's own back: into the magazine, or, where that is full or the class has none,
+ * to its slab. */
+static ALWAYS_INLINE void free_own_block(void *p, struct own_block own)
+{
+    struct slab *slab = own.slab;
+    struct bin *bin = slab->bin;
+    struct magazine_entry *top = bin->top;
+    if (LIKELY(top != bin->limit)) {
+        state_set(own.state, BLOCK_CACHED);
+        top->block = p;
+        top->state = own.state;
+        bin->top = top + 1;
+        return;
+    }
+    state_set(own.state, BLOCK_FREE);
+    slab->summary |= UINT64_C(1) << ((size_t)(own.state - slab->states) / STATES_GROUP);
+    if (UNLIKELY(--slab->until_check == 0))
+        free_gave_back(slab);
+}
+
+/* True if p, an address in a heap, is a LIVE block of `slab`, which is the calling thread's. */
+static ALWAYS_INLINE bool free_finds_own(const void *p, struct slab *slab, struct own_block *own)
+{
+    size_t number;
+    own->slab = slab;
+    if (UNLIKELY(
+            !slab_starts_block((size_t)((const char *)p - slab->base), slab->reciprocal, &number)))
+        return false;
+    own->state = slab->states + number;
+    return PLAIN_LOAD(*own->state) == BLOCK_LIVE;
+}
+
+/* True if p, which may be anything, is a LIVE block of the calling thread's own arena. */
+static ALWAYS_INLINE bool free_find_own(const void *p, struct own_block *own)
+{
+    struct slab *slab;
+    return LIKELY(heap_find_slab(p, &slab)) && slab->owner == thread_arena &&
+           free_finds_own(p, slab, own);
+}
+
+/* Frees p, an address in a heap, by its unit's descriptor. */
+static ALWAYS_INLINE void free_in_slab(void *p, struct slab *slab, const char *function)
+{
+    if (UNLIKELY(slab->owner != thread_arena)) {
+        free_other(p, slab, function);
+        return;
+    }
+    struct own_block own;
+    if (UNLIKELY(!free_finds_own(p, slab, &own))) {
+        free_slow(p, function);
+        return;
+    }
+    free_own_block(p, own);
+}
+
+/* Frees p, which may be anything. */
+static ALWAYS_INLINE void free_block_named(void *p, const char *function)
+{
+    struct slab *slab;
+    if (UNLIKELY(!unit_map_find(p, &slab))) {
+        free_elsewhere(p, function);
+        return;
+    }
+    free_in_slab(p, slab, function);
+}
+
+static ALWAYS_INLINE void free_block(void *p)
+{
+    free_block_named(p, "free");
+}
+
+/*
+ * The usable bytes of the LIVE block that starts at p. Anything else, NULL too, is a misuse and is
+ * reported under `function`; where reporting returns, the result is 0.
+ */
+size_t free_usable_size(void *p, const char *function);
+
+/*
+ * The same. *own is the block if it is the calling thread's, so that it need not be found again;
+ * else own->slab is NULL.
+ */
+static ALWAYS_INLINE size_t free_find_usable_size(void *p, struct own_block *own,
+                                                  const char *function)
+{
+    if (free_find_own(p, own))
+        return own->slab->block_size;
+    own->slab = NULL;
+    return free_usable_size(p, function);
+}
+
+#endif

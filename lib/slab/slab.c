@@ -1,0 +1,464 @@
+/* Slabs and bins: see slab.h. */
+#include "slab/slab.h"
+
+#include "base/os.h"
+#include "base/size_class.h"
+#include "slab/slab_wide.h"
+
+enum {
+    /* blocks that a class's first slab has room for, if 1 MiB does */
+    FIRST_BLOCKS = 8,
+    /* a later slab is 1/8 of all slabs of the class: at most that much is not wanted yet, and
+     * churn leaves no block untouched for long */
+    GROWTH_PART = 8,
+    NEVER_CHECKED = 0x7fffffff, /* until_check of a current slab that is shared: it is kept */
+};
+
+static_assert(SLAB_MAX_UNITS * UNIT_SIZE == SIZE_CLASS_LIMIT,
+              "the largest class fills the largest slab");
+static_assert((int)SLAB_SHARED_LIMIT == (int)SIZE_CLASS_TABLE_LIMIT,
+              "classes that share slabs are those that the fast path serves");
+static_assert(SLAB_MAX_BLOCKS / STATES_GROUP == 64, "summary has a bit for each group");
+static_assert(SLAB_MAX_BLOCKS * BLOCK_ALIGNMENT % UNIT_SIZE == 0,
+              "a slab of SLAB_MAX_BLOCKS blocks fills its units");
+
+size_t magazine_capacity(unsigned class)
+{
+    size_t size = size_class_sizes[class];
+    size_t most = size <= SIZE_CLASS_TINY_LIMIT ? MAGAZINE_MOST : MAGAZINE_MOST_SMALL;
+    return size <= SLAB_SHARED_LIMIT ? min_size(most, MAGAZINE_BYTES / size) : 0;
+}
+
+void bin_init(struct bin *bin, unsigned class, struct magazine_entry *entries)
+{
+    bin->top = bin->bottom = entries;
+    bin->limit = entries + magazine_capacity(class);
+    bin->window = 0;
+    bin->slab = NULL;
+    bin->class = (uint8_t) class;
+    bin->block_size = size_class_sizes[class];
+    list_init(&bin->partial);
+}
+
+/* ---- making a slab ---- */
+
+static size_t units_for(size_t bytes)
+{
+    return (bytes + UNIT_SIZE - 1) >> UNIT_SHIFT;
+}
+
+/*
+ * How large the next slab of a bin is: a share of all that it has, within the bounds, so that slabs
+ * grow with what the class needs at a time. Its blocks fill its units: what is left over is shorter
+ * than a block, so that each place in them has a state of its own (geometry_lines).
+ */
+static struct slab_geometry next_geometry(const struct bin *bin)
+{
+    size_t size = bin->block_size;
+    size_t most_blocks = size <= SLAB_SHARED_LIMIT
+                             ? min_size(SLAB_MAX_BLOCKS, (size_t)SLAB_MAX_UNITS * UNIT_SIZE / size)
+                             : 1;
+    size_t units = units_for(most_blocks * size);
+    size_t small_units = units_for(min_size(FIRST_BLOCKS, most_blocks) * size);
+    units = min_size(units, max_size(small_units, bin->units / GROWTH_PART));
+    size_t blocks = min_size(most_blocks, units * UNIT_SIZE / size);
+    return (struct slab_geometry){
+        .class = bin->class,
+        .count = (unsigned)blocks,
+        .units = (unsigned)units,
+    };
+}
+
+size_t bin_next_slab_bytes(const struct bin *bin)
+{
+    return (size_t)next_geometry(bin).units * UNIT_SIZE;
+}
+
+void slab_fill(struct slab *slab, struct bin *bin, struct slab_geometry geometry)
+{
+    struct heap *heap = slab_heap(slab);
+    size_t size = size_class_sizes[geometry.class];
+    slab->owner = heap->set->arena;
+    slab->base = geometry_base(heap, geometry);
+    slab->states = geometry_states(heap, geometry);
+    slab->reciprocal = size_class_reciprocals[geometry.class];
+    slab->bin = bin;
+    slab->block_size = (uint32_t)size;
+    slab->count = (uint16_t)geometry.count;
+    slab->class = (uint8_t)geometry.class;
+    slab->live_hint = 0;
+    slab->fresh_group = 0;
+    slab->current = slab->listed = slab->purged = slab->purged_for_owner = slab->wide = false;
+    slab->node.next = slab->node.previous = NULL;
+}
+
+/* ---- current slab and window ---- */
+
+/*
+ * After how many give-backs a slab with `live` LIVE blocks is worth looking at: when they, or all
+ * but those that end in the magazine, may have come back.
+ */
+static uint32_t give_backs_until_empty(const struct bin *bin, size_t live)
+{
+    size_t cached = (size_t)(bin->limit - bin->bottom);
+    return live > cached ? (uint32_t)(live - cached) : 1;
+}
+
+/* True if the slab has blocks of a class that share slabs; else it goes when its block does. */
+static bool is_shared(const struct slab *slab)
+{
+    return slab->block_size <= SLAB_SHARED_LIMIT;
+}
+
+/* The bin has no current slab any more. */
+static void leave(struct bin *bin)
+{
+    bin->slab->current = false;
+    bin->slab->until_check = 1;
+    bin->slab = NULL;
+}
+
+/* The current slab is exhausted: every block of it is LIVE, or REMOTE and not yet collected. */
+static void leave_exhausted(struct bin *bin)
+{
+    if (bin->slab == NULL)
+        return;
+    ASSERT(bin->slab->summary == 0 && !bin->slab->purged);
+    leave(bin);
+}
+
+static void make_current(struct bin *bin, struct slab *slab)
+{
+    bin->slab = slab;
+    slab->current = true;
+    slab->until_check = is_shared(slab) ? NEVER_CHECKED : 1;
+}
+
+/* Makes a block that was freed FREE, and what it may have behind it. */
+static void free_place(struct slab *slab, size_t number)
+{
+    state_set(&slab->states[number], BLOCK_FREE);
+    if (UNLIKELY(slab->wide))
+        slab_free_rest(slab, number);
+}
+
+/* Makes all PURGED blocks of a slab FREE. False if there is none. */
+static bool take_back_purged(struct slab *slab)
+{
+    if (!slab->purged)
+        return false;
+    slab->purged = false;
+    for (size_t i = 0; i < slab->count; i++)
+        /* acquire: the pages went back, whoever saw to that, before the block's next life */
+        if (__atomic_load_n(&slab->states[i], __ATOMIC_ACQUIRE) == BLOCK_PURGED)
+            free_place(slab, i);
+    slab->summary = states_summary(slab->states, slab->count, BLOCK_FREE);
+    return slab->summary != 0;
+}
+
+bool bin_open_window(struct bin *bin)
+{
+    struct slab *slab = bin->slab;
+    if (slab == NULL)
+        return false;
+    while (slab->summary != 0 || take_back_purged(slab)) {
+        unsigned group = lowest_bit(slab->summary);
+        slab->summary &= slab->summary - 1;
+        uint8_t *states = slab->states + group * STATES_GROUP;
+        uint64_t window = states_match(states, BLOCK_FREE);
+        if (window == 0)
+            continue;
+        bin->window = window;
+        bin->window_states = states;
+        bin->window_base = slab->base + (size_t)group * STATES_GROUP * slab->block_size;
+        bin->window_zero = slab->zero && group >= slab->fresh_group;
+        slab->fresh_group = (uint16_t)max_size(slab->fresh_group, group + 1);
+        return true;
+    }
+    return false;
+}
+
+bool bin_next_slab(struct bin *bin)
+{
+    struct list_node *node = list_first(&bin->partial);
+    if (node == NULL)
+        return false;
+    struct slab *slab = CONTAINER_OF(node, struct slab, node);
+    list_remove(node);
+    slab->listed = false;
+    leave_exhausted(bin);
+    make_current(bin, slab);
+    return true;
+}
+
+bool bin_make_slab(struct bin *bin, struct heap_set *set)
+{
+    struct slab_geometry geometry = next_geometry(bin);
+    struct slab *slab = heap_set_take(set, &geometry);
+    if (slab == NULL) {
+        /* a smaller one may still fit */
+        geometry.units = (unsigned)units_for(bin->block_size);
+        geometry.count = (unsigned)min_size(SLAB_MAX_BLOCKS,
+                                            (size_t)geometry.units * UNIT_SIZE / bin->block_size);
+        slab = heap_set_take(set, &geometry);
+        if (slab == NULL)
+            return false;
+    }
+    slab_fill(slab, bin, geometry);
+    size_t groups = (geometry.count + STATES_GROUP - 1) / STATES_GROUP;
+    slab->summary = ~UINT64_C(0) >> (64 - groups);
+    leave_exhausted(bin);
+    make_current(bin, slab);
+    bin->units += geometry.units;
+    heap_show_slab(slab);
+    return true;
+}
+
+/* ---- giving back ---- */
+
+/* Takes the blocks of a slab out of its bin's magazine. */
+static void uncache(struct bin *bin, const struct slab *slab)
+{
+    struct magazine_entry *kept = bin->bottom;
+    for (struct magazine_entry *entry = bin->bottom; entry < bin->top; entry++) {
+        bool of_slab = entry->state >= slab->states && entry->state < slab->states + slab->count;
+        if (!of_slab)
+            *kept++ = *entry;
+    }
+    bin->top = kept;
+}
+
+/* Turns all REMOTE blocks of a slab FREE and marks their groups; returns their number. */
+static size_t take_remote(struct slab *slab)
+{
+    size_t taken = 0;
+    for (size_t first = 0; first < slab->count; first += STATES_GROUP) {
+        uint64_t remote = states_match(slab->states + first, BLOCK_REMOTE);
+        if (remote == 0)
+            continue;
+        taken += (size_t)__builtin_popcountll(remote);
+        slab->summary |= UINT64_C(1) << (first / STATES_GROUP);
+        for (; remote != 0; remote &= remote - 1) {
+            size_t number = first + lowest_bit(remote);
+            /* acquire: what the freeing thread did to the block happens before its next life */
+            (void)__atomic_load_n(&slab->states[number], __ATOMIC_ACQUIRE);
+            free_place(slab, number);
+        }
+    }
+    return taken;
+}
+
+static void release(struct slab *slab, struct heap_set *set)
+{
+    uncache(slab->bin, slab);
+    take_remote(slab);
+    if (slab->listed)
+        list_remove(&slab->node);
+    if (slab->current)
+        leave(slab->bin);
+    slab->listed = false;
+    slab->bin->units -= geometry_unpack(slab->geometry).units;
+    heap_set_give(set, slab);
+}
+
+/* Looks whether a slab that is not current is empty; if it is not, when to look again. `hinted`: it
+ * was looked at before, and is not empty if a block that was LIVE then still is. */
+static bool is_empty(struct slab *slab, bool hinted)
+{
+    if (hinted && state_is_held(state_get(&slab->states[slab->live_hint]))) {
+        slab->until_check = 1;
+        return false;
+    }
+    size_t live = slab_held_blocks(slab);
+    if (live != 0) {
+        size_t first = states_find(slab->states, slab->count, BLOCK_LIVE);
+        if (UNLIKELY(first == slab->count))
+            first = states_find(slab->states, slab->count, BLOCK_WIDE);
+        /* another thread may have freed it meanwhile; there is no harm in a hint too few */
+        slab->live_hint = (uint16_t)min_size(first, slab->count - 1u);
+        slab->until_check = give_backs_until_empty(slab->bin, live);
+        return false;
+    }
+    return true;
+}
+
+void slab_gave_back(struct slab *slab, struct heap_set *set)
+{
+    if (!is_shared(slab)) {
+        ASSERT(state_get(&slab->states[0]) != BLOCK_LIVE);
+        release(slab, set);
+        return;
+    }
+    if (slab->current) {
+        slab->until_check = NEVER_CHECKED;
+        return;
+    }
+    bool was_listed = slab->listed;
+    if (!was_listed) {
+        slab->listed = true;
+        list_push_back(&slab->bin->partial, &slab->node);
+    }
+    if (is_empty(slab, was_listed))
+        release(slab, set);
+}
+
+void slab_count_give_backs(struct slab *slab, size_t blocks, struct heap_set *set)
+{
+    slab->until_check = slab->until_check > blocks ? slab->until_check - (uint32_t)blocks : 0;
+    if (slab->until_check == 0)
+        slab_gave_back(slab, set);
+}
+
+void slab_give_back(struct slab *slab, size_t number, struct heap_set *set)
+{
+    state_set(&slab->states[number], BLOCK_FREE);
+    slab->summary |= UINT64_C(1) << (number / STATES_GROUP);
+    slab_count_give_backs(slab, 1, set);
+}
+
+size_t slab_collect(struct slab *slab, struct heap_set *set)
+{
+    size_t collected = take_remote(slab);
+    bool purged = __atomic_load_n(&slab->purged_for_owner, __ATOMIC_ACQUIRE);
+    if (UNLIKELY(purged)) {
+        __atomic_store_n(&slab->purged_for_owner, false, __ATOMIC_RELAXED);
+        slab->purged = true;
+        slab->until_check = 0; /* how many there are is not known: it may be empty */
+    }
+    if (collected != 0 || purged)
+        slab_count_give_backs(slab, collected, set);
+    return collected;
+}
+
+/* ---- resizing ---- */
+
+bool slab_resize(struct slab *slab, struct bin *to, struct heap_set *set)
+{
+    struct slab_geometry geometry = geometry_unpack(slab->geometry);
+    size_t units = geometry.units;
+    ASSERT(!is_shared(slab) && to->block_size > SLAB_SHARED_LIMIT);
+    geometry.class = to->class;
+    geometry.units = (unsigned)units_for(to->block_size);
+    if (!heap_set_resize(set, slab, geometry))
+        return false;
+    if (slab->current)
+        leave_exhausted(slab->bin);
+    slab->bin->units -= (uint32_t)units;
+    to->units += geometry.units;
+    slab->bin = to;
+    slab->class = to->class;
+    slab->block_size = (uint32_t)to->block_size;
+    slab->reciprocal = size_class_reciprocals[to->class];
+    return true;
+}
+
+/* ---- magazines ---- */
+
+void bin_flush(struct bin *bin, struct heap_set *set)
+{
+    while (bin->top != bin->bottom) {
+        struct magazine_entry *entry = --bin->top;
+        struct slab *slab = heap_slab_of(heap_containing(entry->block), entry->block);
+        slab_give_back(slab, (size_t)(entry->state - slab->states), set);
+    }
+}
+
+void bin_leave_slab(struct bin *bin, struct heap_set *set)
+{
+    struct slab *slab = bin->slab;
+    if (slab == NULL)
+        return;
+    if (bin->window != 0) {
+        slab->summary |= UINT64_C(1)
+                         << ((size_t)(bin->window_states - slab->states) / STATES_GROUP);
+        bin->window = 0;
+    }
+    leave(bin);
+    if (slab->summary != 0 || slab->purged)
+        slab_gave_back(slab, set);
+}
+
+/* ---- rebuilding from the states ---- */
+
+void slab_rebuild(struct slab *slab, struct bin *bin)
+{
+    bool zero = slab->zero;
+    slab_fill(slab, bin, geometry_unpack(slab->geometry));
+    slab->zero = zero;
+    slab->fresh_group = SLAB_MAX_BLOCKS / STATES_GROUP;
+    bool in_wide = false;
+    for (size_t i = 0; i < slab->count; i++) {
+        uint8_t state = state_get(&slab->states[i]);
+        in_wide = state == BLOCK_WIDE || (in_wide && state == BLOCK_REST);
+        slab->wide = slab->wide || in_wide;
+        if (state != BLOCK_LIVE && !in_wide)
+            state_set(&slab->states[i], BLOCK_FREE);
+    }
+    slab->summary = states_summary(slab->states, slab->count, BLOCK_FREE);
+    slab->until_check = 1;
+    if (slab->summary != 0) {
+        slab->until_check = (uint32_t)max_size(slab_held_blocks(slab), 1);
+        slab->listed = true;
+        list_push_back(&bin->partial, &slab->node);
+    }
+    bin->units += geometry_unpack(slab->geometry).units;
+}
+
+/* ---- validity ---- */
+
+bool slab_is_valid(const struct slab *slab)
+{
+    struct slab_geometry g = geometry_unpack(slab->geometry);
+    if (g.class != slab->class || g.count != slab->count ||
+        slab->block_size != size_class_sizes[g.class])
+        return false;
+    /* each place in the units has a state: a block's, or the sentinel (geometry_lines) */
+    if ((size_t)(g.count + 1) * slab->block_size <= (size_t)g.units * UNIT_SIZE)
+        return false;
+    if (!is_shared(slab) && (slab->count != 1 || slab->until_check != 1))
+        return false;
+    if (slab->bin->slab == slab ? !slab->current : slab->current)
+        return false;
+    if (slab->listed != list_contains(&slab->node) || (slab->listed && slab->current))
+        return false;
+    uint64_t window = 0;
+    if (slab->current && slab->bin->window != 0)
+        window = UINT64_C(1) << ((size_t)(slab->bin->window_states - slab->states) / STATES_GROUP);
+    uint64_t has_free = states_summary(slab->states, slab->count, BLOCK_FREE);
+    if ((has_free & ~(slab->summary | window)) != 0)
+        return false;
+    if (!slab->current && !slab->listed &&
+        (slab->summary != 0 || slab->purged || slab->until_check != 1))
+        return false;
+    for (size_t i = 0; i < slab->count; i++) {
+        uint8_t state = state_get(&slab->states[i]);
+        uint8_t before = i == 0 ? BLOCK_FREE : state_get(&slab->states[i - 1]);
+        bool follows = before != BLOCK_FREE && before != BLOCK_CACHED && before != BLOCK_LIVE;
+        if (state > BLOCK_REST || (state == BLOCK_REST && !follows) ||
+            (state >= BLOCK_WIDE && !slab->wide))
+            return false;
+    }
+    return true;
+}
+
+bool bin_is_valid(const struct bin *bin)
+{
+    if (bin->block_size == 0)
+        return bin->top == bin->limit && bin->window == 0 && bin->slab == NULL;
+    if (bin->top < bin->bottom || bin->top > bin->limit)
+        return false;
+    for (const struct magazine_entry *entry = bin->bottom; entry < bin->top; entry++)
+        if (state_get(entry->state) != BLOCK_CACHED)
+            return false;
+    for (uint64_t left = bin->window; left != 0; left &= left - 1)
+        if (state_get(&bin->window_states[lowest_bit(left)]) != BLOCK_FREE)
+            return false;
+    for (struct list_node *node = list_first(&bin->partial); node != NULL;
+         node = list_next(&bin->partial, node)) {
+        const struct slab *slab = CONTAINER_OF(node, struct slab, node);
+        if (slab->bin != bin || !slab->listed || (slab->summary == 0 && !slab->purged) ||
+            !slab_is_valid(slab))
+            return false;
+    }
+    return bin->slab == NULL || (bin->slab->bin == bin && slab_is_valid(bin->slab));
+}

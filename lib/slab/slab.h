@@ -1,0 +1,142 @@
+/*
+ * Slabs: the blocks of one size class, handed out lowest first through a window, and bins: where an
+ * arena stands in one class. The algorithm is in doc/design.md ("Blocks"); the states (states.h)
+ * are the truth.
+ *
+ * A slab is in one of three places: current (its bin allocates from it), listed (it has FREE or
+ * PURGED blocks and waits on the bin's list), or neither (it has none; the first give-back lists
+ * it). It is released when none of its blocks is LIVE or WIDE, unless it is current and of a class
+ * whose blocks share slabs. All of it belongs to the arena's thread: no lock but the heap lock that
+ * making, resizing and releasing take.
+ */
+#ifndef ACRE_LIB_SLAB_H
+#define ACRE_LIB_SLAB_H
+
+#include "base/base.h"
+#include "heap/heap.h"
+#include "base/list.h"
+#include "base/states.h"
+
+enum {
+    SLAB_SHARED_LIMIT = 32 << 10, /* bytes; a larger block is a slab of its own */
+    MAGAZINE_MOST = 32,           /* blocks in a magazine of a TINY class */
+    MAGAZINE_MOST_SMALL = 16,     /* of a SMALL class */
+    /* a magazine holds no more bytes than this */
+    MAGAZINE_BYTES = 64 << 10,
+    /*
+     * All magazines of an arena, class by class: the 20 TINY ones and the 8 SMALL ones up to 4 KiB
+     * are bounded by number; the last twelve, four each up to 8, 16 and 32 KiB, by MAGAZINE_BYTES.
+     */
+    MAGAZINE_ENTRIES = 20 * MAGAZINE_MOST + 8 * MAGAZINE_MOST_SMALL + (12 + 10 + 9 + 8) +
+                       (6 + 5 + 4 + 4) + (3 + 2 + 2 + 2),
+};
+
+struct magazine_entry {
+    void *block;
+    uint8_t *state; /* the block's state: CACHED */
+};
+
+/* One size class of one arena. The first line is what malloc and free touch. */
+struct bin {
+    CACHE_ALIGNED struct magazine_entry *top; /* one past the entry freed last */
+    struct magazine_entry *bottom;            /* the magazine's memory; top == bottom: empty */
+    struct magazine_entry *limit;             /* its end; top == limit: full */
+    uint64_t window;        /* bit i: block i of the window may be taken: it is FREE */
+    uint8_t *window_states; /* states of the window's 64 blocks */
+    char *window_base;      /* address of its block 0 */
+    size_t block_size;      /* bytes; 0 until the class is first used */
+    struct slab *slab;      /* the current slab, which the window is of; NULL if none */
+
+    struct list partial; /* listed slabs; the first one becomes current next */
+    uint32_t units;      /* in its slabs: the next one is a share of them */
+    uint8_t class;
+    uint8_t few;      /* blocks that a wider class has served, until this one is first used */
+    bool window_zero; /* no block of the window was ever handed out and its memory is zero */
+
+    /* Where the next wide block is looked for, see slab_wide.h. */
+    uint8_t wide_class;     /* among the slabs of this class; 0: nowhere */
+    uint8_t wide_group;     /* from this group of states on */
+    uint32_t wide_look;     /* the look that it is part of */
+    struct slab *wide_slab; /* in this slab, if it is on the list still */
+};
+
+/* How many blocks of a class a magazine holds: 1 .. MAGAZINE_MOST, 0 above SLAB_SHARED_LIMIT. */
+size_t magazine_capacity(unsigned class);
+
+/* Prepares a zeroed bin for its class; `entries` is room for magazine_capacity(class) entries. */
+void bin_init(struct bin *bin, unsigned class, struct magazine_entry *entries);
+
+/*
+ * True if a block starts at byte `offset` of a slab, below 2^25; *number is the block's then.
+ *
+ * offset x ceil(2^64 / size): the upper half is offset / size, and the lower half is below the
+ * reciprocal exactly when nothing is left over (Lemire, Kaser, Kurz: "Faster remainder by direct
+ * computation", 2019; exact since offset x size is below 2^64).
+ */
+static ALWAYS_INLINE bool slab_starts_block(size_t offset, uint64_t reciprocal, size_t *number)
+{
+    unsigned __int128 product = (unsigned __int128)offset * reciprocal;
+    *number = (size_t)(product >> 64);
+    return (uint64_t)product < reciprocal;
+}
+
+/* Opens the next window of the current slab. False if it has no FREE block left. */
+bool bin_open_window(struct bin *bin);
+
+/* Makes the oldest partly free slab current, in place of an exhausted one. False if none is. */
+bool bin_next_slab(struct bin *bin);
+
+/* Bytes of the slab that bin_make_slab would make. */
+size_t bin_next_slab_bytes(const struct bin *bin);
+
+/* Makes a new slab current, in place of an exhausted one. False if there is no memory. */
+bool bin_make_slab(struct bin *bin, struct heap_set *set);
+
+/* Fills in a descriptor from its geometry: all but what the states tell. */
+void slab_fill(struct slab *slab, struct bin *bin, struct slab_geometry geometry);
+
+/*
+ * After give-backs that brought until_check to 0: lists the slab, or releases it if it has become
+ * empty. A current slab of a class that shares is left as it is.
+ */
+void slab_gave_back(struct slab *slab, struct heap_set *set);
+
+/* Counts blocks that became FREE, whose groups are marked in `summary`, and looks at the slab when
+ * it is due. */
+void slab_count_give_backs(struct slab *slab, size_t blocks, struct heap_set *set);
+
+/* Turns a block that the owner holds (CACHED) or collects (REMOTE) FREE. */
+void slab_give_back(struct slab *slab, size_t number, struct heap_set *set);
+
+/* Turns all REMOTE blocks of a slab FREE; returns their number. Those that another thread purged
+ * are not counted, but found from now on. Between remote_begin and remote_end only. */
+size_t slab_collect(struct slab *slab, struct heap_set *set);
+
+/*
+ * Moves a slab that is one LIVE block to the bin `to`, both of classes above SLAB_SHARED_LIMIT: the
+ * block stays where it is and gets the size of that class; the slab takes the units behind it, or
+ * gives its last ones back. False, with nothing changed, if those are taken or the system refuses
+ * to open them.
+ */
+bool slab_resize(struct slab *slab, struct bin *to, struct heap_set *set);
+
+/* Gives all blocks of the magazine back. */
+void bin_flush(struct bin *bin, struct heap_set *set);
+
+/* Gives the window and the current slab up: it is listed, or released if it is empty. */
+void bin_leave_slab(struct bin *bin, struct heap_set *set);
+
+/*
+ * For an arena whose thread is gone: makes a bin (initialised, its lists empty) know a slab of its
+ * class by its states alone. LIVE stays, and WIDE with its REST; all else becomes FREE. Releases
+ * nothing.
+ */
+void slab_rebuild(struct slab *slab, struct bin *bin);
+
+/* Checks descriptor, states and place of a slab against each other. The owner must be quiet. */
+bool slab_is_valid(const struct slab *slab);
+
+/* Checks a bin: magazine entries are CACHED, window blocks FREE, listed slabs valid and its own. */
+bool bin_is_valid(const struct bin *bin);
+
+#endif

@@ -1,0 +1,188 @@
+/* Wide blocks: see slab_wide.h. */
+#include "slab/slab_wide.h"
+
+#include "base/size_class.h"
+
+enum {
+    PLACES_MOST = 64,     /* of a wide block */
+    WASTE_PART = 8,       /* a wide block may be 1/8 larger than a block of its class */
+    SPARSE_PART = 4,      /* a slab is looked through that has 1/4 of its blocks in use at most */
+    GROUPS_AT_ONCE = 512, /* of states that one call looks at: some microseconds */
+    GROUPS_MOST = SLAB_MAX_BLOCKS / STATES_GROUP,
+    GROUP_UNSEEN = 255, /* the group of a bin that has not yet looked whether the slab is sparse */
+};
+
+/* How many places of a class make a block of `size` bytes; 0 if the class does not serve it. */
+static size_t places_for(size_t size, unsigned class)
+{
+    size_t place = size_class_sizes[class];
+    size_t places = (size + place - 1) / place;
+    return places <= PLACES_MOST && places * place <= size + size / WASTE_PART ? places : 0;
+}
+
+/* The lowest bit of the lower half that begins a run of `length` set bits, 1 .. 64, in the two
+ * words; 64 if none does. */
+static unsigned find_run(uint64_t low, uint64_t high, size_t length)
+{
+    unsigned __int128 starts = (unsigned __int128)high << 64 | low;
+    for (size_t known = 1; known < length;) {
+        size_t more = min_size(known, length - known);
+        starts &= starts >> more;
+        known += more;
+    }
+    uint64_t found = (uint64_t)starts;
+    return found != 0 ? lowest_bit(found) : 64;
+}
+
+/* Makes a wide block of the FREE blocks from `number` on. */
+static void *make_wide(struct slab *slab, size_t number, size_t places)
+{
+    slab->wide = true;
+    for (size_t i = number + 1; i < number + places; i++)
+        state_set(&slab->states[i], BLOCK_REST);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    state_set(&slab->states[number], BLOCK_WIDE);
+    return slab->base + number * slab->block_size;
+}
+
+/* Groups of a slab that its class has come to. Behind them it waits for its first use. */
+static size_t used_groups(const struct slab *slab)
+{
+    return min_size(slab->fresh_group, (slab->count + STATES_GROUP - 1u) / STATES_GROUP);
+}
+
+/* Bytes of the FREE blocks of a slab that wide blocks may take: 0 if there are so few among those
+ * that its class has used that it is likely to need them again soon. */
+static size_t slab_sparse_bytes(const struct slab *slab)
+{
+    size_t blocks = min_size(slab->count, used_groups(slab) * STATES_GROUP);
+    size_t free = states_count(slab->states, blocks, BLOCK_FREE);
+    size_t purged = slab->purged ? states_count(slab->states, blocks, BLOCK_PURGED) : 0;
+    return free + purged >= blocks - blocks / SPARSE_PART ? free * slab->block_size : 0;
+}
+
+size_t bin_sparse_bytes(const struct bin *bin)
+{
+    size_t bytes = bin->slab != NULL ? slab_sparse_bytes(bin->slab) : 0;
+    for (struct list_node *node = list_first(&bin->partial); node != NULL;
+         node = list_next(&bin->partial, node))
+        bytes += slab_sparse_bytes(CONTAINER_OF(node, struct slab, node));
+    return bytes;
+}
+
+/* Goes to the next slab of the list that the bin looks through. */
+static void next_slab(struct bin *bin, const struct bin *host)
+{
+    struct list_node *node = list_next(&host->partial, &bin->wide_slab->node);
+    bin->wide_slab = node != NULL ? CONTAINER_OF(node, struct slab, node) : NULL;
+    bin->wide_group = GROUP_UNSEEN;
+}
+
+/* Goes to the first slab of the largest class below `bin->wide_class` that serves the bin's, if
+ * there is one. The current slab of that class is left, since it is looked at as well. */
+static void next_class(struct bin *bin, struct bin *bins, struct heap_set *set)
+{
+    bin->wide_slab = NULL;
+    bin->wide_group = GROUP_UNSEEN;
+    while (bin->wide_slab == NULL && bin->wide_class != 0) {
+        unsigned class = --bin->wide_class;
+        if (bins[class].block_size == 0 || places_for(bin->block_size, class) == 0)
+            continue;
+        if (bins[class].slab != NULL && slab_sparse_bytes(bins[class].slab) != 0)
+            bin_leave_slab(&bins[class], set);
+        struct list_node *node = list_first(&bins[class].partial);
+        if (node != NULL)
+            bin->wide_slab = CONTAINER_OF(node, struct slab, node);
+    }
+}
+
+/* The first wide block at or behind the group that the bin has come to in a slab; NULL if there is
+ * none among *groups groups, which are counted down. */
+static void *take_in_slab(struct bin *bin, size_t *groups)
+{
+    struct slab *slab = bin->wide_slab;
+    size_t places = places_for(bin->block_size, slab->class);
+    size_t count = used_groups(slab);
+    if (bin->wide_group == GROUP_UNSEEN) {
+        *groups -= min_size(*groups, count);
+        bin->wide_group = slab_sparse_bytes(slab) != 0 ? 0 : GROUPS_MOST;
+    }
+    for (; bin->wide_group < count && *groups != 0; bin->wide_group++, --*groups) {
+        const uint8_t *states = slab->states + (size_t)bin->wide_group * STATES_GROUP;
+        uint64_t low = states_match(states, BLOCK_FREE);
+        if (low == 0)
+            continue;
+        bool last = bin->wide_group + 1u == count;
+        uint64_t high = last ? 0 : states_match(states + STATES_GROUP, BLOCK_FREE);
+        unsigned first = find_run(low, high, places);
+        if (first != STATES_GROUP)
+            return make_wide(slab, (size_t)bin->wide_group * STATES_GROUP + first, places);
+    }
+    return NULL;
+}
+
+void *bin_take_wide(struct bin *bin, struct bin *bins, struct heap_set *set, uint32_t look)
+{
+    if (bin->block_size <= SIZE_CLASS_TINY_LIMIT || bin->block_size > SLAB_SHARED_LIMIT)
+        return NULL;
+    if (bin->wide_class == 0 && bin->wide_look != look) {
+        bin->wide_look = look;
+        bin->wide_class = bin->class;
+        next_class(bin, bins, set);
+    } else if (bin->wide_slab != NULL &&
+               (!bin->wide_slab->listed || bin->wide_slab->class != bin->wide_class)) {
+        /* it was taken or released since the last call; those before it were looked at */
+        next_class(bin, bins, set);
+    }
+    for (size_t groups = GROUPS_AT_ONCE; bin->wide_slab != NULL && groups != 0;) {
+        void *block = take_in_slab(bin, &groups);
+        if (block != NULL)
+            return block;
+        if (groups != 0)
+            next_slab(bin, &bins[bin->wide_class]);
+        if (bin->wide_slab == NULL)
+            next_class(bin, bins, set);
+    }
+    return NULL;
+}
+
+void slab_free_rest(struct slab *slab, size_t number)
+{
+    size_t end = number + slab_wide_places(slab->states, slab->count, number);
+    while (++number < end) {
+        state_set(&slab->states[number], BLOCK_FREE);
+        slab->summary |= UINT64_C(1) << (number / STATES_GROUP);
+    }
+}
+
+void slab_free_wide(struct slab *slab, size_t number, struct heap_set *set)
+{
+    state_set(&slab->states[number], BLOCK_FREE);
+    slab->summary |= UINT64_C(1) << (number / STATES_GROUP);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    slab_free_rest(slab, number);
+    slab_count_give_backs(slab, 1, set);
+}
+
+struct slab_held slab_count_held(const uint8_t *states, size_t count)
+{
+    size_t live = states_count(states, count, BLOCK_LIVE);
+    struct slab_held held = {.blocks = live, .places = live};
+    for (size_t first = 0; first < count; first += STATES_GROUP) {
+        uint64_t wide = states_match(states + first, BLOCK_WIDE);
+        held.blocks += (size_t)__builtin_popcountll(wide);
+        for (; wide != 0; wide &= wide - 1)
+            held.places += slab_wide_places(states, count, first + lowest_bit(wide));
+    }
+    /* what was LIVE a moment ago may be part of a WIDE one now */
+    held.places = min_size(held.places, count);
+    held.blocks = min_size(held.blocks, held.places);
+    return held;
+}
+
+size_t slab_held_blocks(const struct slab *slab)
+{
+    if (UNLIKELY(slab->wide))
+        return slab_count_held(slab->states, slab->count).blocks;
+    return states_count(slab->states, slab->count, BLOCK_LIVE);
+}
