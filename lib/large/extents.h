@@ -1,19 +1,9 @@
 /*
- * The table of LARGE blocks and free extents, and the index over it: everything about them that
- * needs no system call, so that it can be tested on made-up addresses.
+ * The table of LARGE blocks and free extents, and how they change: everything about them that needs
+ * no system call, so that it can be tested on made-up addresses.
  *
  * The truth is a table of entries (base, size, state) in chunks that are only ever added. From it
  * follow the index, the list of unused entries and the totals; extents_rebuild makes them again.
- * The index is a treap over all LIVE and STOCK entries, ordered by address (Seidel and Aragon,
- * "Randomized search trees", 1996); priorities are a hash of the entry's own address, so nothing
- * random is stored and an entry's base may change.
- *
- * Free extents that touch stay entries of their own, so that each keeps its exact stamp and what is
- * known of its contents; together they are a run, and a block is carved from a run wherever their
- * borders are. Each node of the index knows where its subtree begins and ends, the runs at its two
- * ends and the largest within (the summary of the "largest sum of a segment" tree: Bentley,
- * "Programming Pearls", column 8), the earliest stamp, and the number of its pieces. That makes
- * searches for room and for what is due O(log n), expected. Nothing here recurses.
  *
  * Changes are published by one store each, of a state or of a size, relaxed and fenced against the
  * compiler, such that any prefix of them is sound after a rebuild: entries that are LIVE or STOCK
@@ -33,69 +23,7 @@
 #define ACRE_LIB_EXTENTS_H
 
 #include "base/base.h"
-
-enum extent_state {
-    EXTENT_UNUSED = 0, /* the entry describes nothing; all zero, as new chunks are */
-    EXTENT_LIVE,       /* a block that the program holds; in the index */
-    EXTENT_STOCK,      /* free and mapped; in the index */
-    EXTENT_LEAVING,    /* in one thread's hands and out of the index: an entry taken but not yet
-                          published, or a range around its system call; a thread has one such
-                          range at a time, which is what a child may lose (a block that has grown
-                          and the reserve behind it are one until the reserve is published) */
-};
-
-/* The stamp of an extent that never falls due. */
-#define EXTENT_KEPT UINT64_MAX
-
-/* What an entry and those below it in the index amount to. */
-struct extent_summary {
-    uintptr_t base, end; /* addresses: where the first begins, where the last ends */
-    size_t head, tail;   /* bytes of the runs that begin at `base` and end at `end`, 0 if none */
-    size_t largest;      /* bytes of the largest run */
-    uint64_t oldest;     /* the earliest stamp of a STOCK extent, EXTENT_KEPT if none */
-    size_t pieces;       /* ranges that do not touch each other */
-};
-
-/* STOCK extents that touch, as many as do. */
-struct extent_run {
-    uintptr_t base; /* address */
-    size_t size;    /* bytes */
-};
-
-/* All fields are guarded by the caller's lock, except that whoever has a LEAVING entry has it to
- * itself. */
-struct extent {
-    uintptr_t base; /* address; written before the state that publishes it */
-    size_t size;    /* bytes, not 0 while LIVE or STOCK; one store publishes a change */
-    uint64_t stamp; /* STOCK: ms, when the part that has been free for longest was freed */
-    uint8_t state;  /* enum extent_state; one store publishes a change */
-    bool zero;      /* STOCK, and LIVE when just carved: all its contents are known to be zero;
-                       set before it grows or is published */
-    /* Derived, while in the index: */
-    struct extent *parent, *left;
-    struct extent *right;        /* while UNUSED: the next unused entry */
-    struct extent_summary below; /* of this entry and all below it in the index */
-};
-
-enum { EXTENTS_PER_CHUNK = 256 }; /* a piece of some 28 KiB */
-
-/* A piece of the table; all zero when it is added. */
-struct extent_chunk {
-    struct extent_chunk *next; /* constant once added */
-    struct extent entries[EXTENTS_PER_CHUNK];
-};
-
-/* A table with its index; all zero is a valid empty one. */
-struct extents {
-    struct extent_chunk *chunks; /* the truth: published by one store */
-    /* Derived: */
-    struct extent *root;               /* of the index */
-    struct extent *unused;             /* list through `right` */
-    size_t spare;                      /* entries on it */
-    size_t live_bytes, live_blocks;    /* LIVE */
-    size_t stock_bytes, stock_extents; /* STOCK */
-    size_t dirty_bytes;                /* of stock_bytes, in extents not known to be zero */
-};
+#include "large/extents_index.h"
 
 /* Adds a chunk of entries, all zero. */
 void extents_add_chunk(struct extents *table, struct extent_chunk *chunk);
@@ -133,56 +61,6 @@ struct extent *extents_gather(struct extents *table, const struct extent_run *ru
 /* Grows a LIVE block to `size` bytes over the run that touches its end. False with nothing done if
  * that is too small. */
 bool extents_grow(struct extents *table, struct extent *block, size_t size);
-
-/* ---- searches, in extents_index.c ---- */
-
-/* The LIVE or STOCK entry that contains `address`, or NULL. */
-struct extent *extents_at(const struct extents *table, uintptr_t address);
-
-/* The STOCK extent that ends where `entry` begins, or NULL. */
-struct extent *extents_stock_before(const struct extents *table, const struct extent *entry);
-
-/* The STOCK extent that begins where `entry` ends, or NULL. */
-struct extent *extents_stock_behind(const struct extents *table, const struct extent *entry);
-
-/* The lowest run of at least `size` bytes (not 0) that begins at or above `from`, which is not in
- * the middle of a run. False if there is none. */
-bool extents_run_from(const struct extents *table, uintptr_t from, size_t size,
-                      struct extent_run *run);
-
-/*
- * Where `size` bytes at a multiple of `alignment` (a power of two, 1 if any place will do) are
- * free, or 0: at the first such address of a run. Runs are tried from the lowest address on, and of
- * the first EXTENTS_FIT_TRIES with room the tightest is taken, which wastes less of the stock than
- * the first one; one that fits exactly ends the search. Of the runs that are large enough but may
- * have no room at a multiple of the alignment only the first EXTENTS_ALIGNED_TRIES are tried; if
- * none of them has, the lowest that surely does is taken, so that the search stays short.
- */
-uintptr_t extents_find_room(const struct extents *table, size_t size, size_t alignment);
-
-enum { EXTENTS_FIT_TRIES = 8, EXTENTS_ALIGNED_TRIES = 32 };
-
-/* The earliest stamp in the stock; EXTENT_KEPT if nothing there falls due. */
-static inline uint64_t extents_oldest_stamp(const struct extents *table)
-{
-    return table->root != NULL ? table->root->below.oldest : EXTENT_KEPT;
-}
-
-/* How many ranges that do not touch each other the LIVE and STOCK entries make up. */
-static inline size_t extents_pieces(const struct extents *table)
-{
-    return table->root != NULL ? table->root->below.pieces : 0;
-}
-
-/* True if an entry that is not in the index touches one on each side: to unmap it leaves a hole. */
-bool extents_is_between(const struct extents *table, const struct extent *entry);
-
-/* A STOCK extent with the earliest stamp; NULL if nothing falls due. */
-struct extent *extents_oldest(const struct extents *table);
-
-/* The LIVE or STOCK entry with the lowest address, and the one after `entry`; NULL at the end. */
-struct extent *extents_first(const struct extents *table);
-struct extent *extents_next(const struct extent *entry);
 
 /*
  * Makes everything derived again from the entries' states. LEAVING entries stay as they are: one of
