@@ -1,6 +1,6 @@
 /*
- * The index over a table of extents, a treap, and the searches in it: see extents.h. Nothing here
- * recurses, and but for the index nothing is changed.
+ * The index over a table of extents, a treap, and the searches in it: see extents_index.h. Nothing
+ * here recurses, and but for the index nothing is changed.
  */
 #include "large/extents_index.h"
 

@@ -8,7 +8,6 @@
 #include "base/os.h"
 #include "base/report.h"
 #include "base/size_class.h"
-#include "slab/slab_wide.h"
 #include "base/states.h"
 
 #include <acre/acre.h>

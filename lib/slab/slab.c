@@ -3,7 +3,6 @@
 
 #include "base/os.h"
 #include "base/size_class.h"
-#include "slab/slab_wide.h"
 
 enum {
     /* blocks that a class's first slab has room for, if 1 MiB does */
@@ -90,6 +89,40 @@ void slab_fill(struct slab *slab, struct bin *bin, struct slab_geometry geometry
     slab->fresh_group = 0;
     slab->current = slab->listed = slab->purged = slab->purged_for_owner = slab->wide = false;
     slab->node.next = slab->node.previous = NULL;
+}
+
+/* ---- what the program holds ---- */
+
+struct slab_held slab_count_held(const uint8_t *states, size_t count)
+{
+    size_t live = states_count(states, count, BLOCK_LIVE);
+    struct slab_held held = {.blocks = live, .places = live};
+    for (size_t first = 0; first < count; first += STATES_GROUP) {
+        uint64_t wide = states_match(states + first, BLOCK_WIDE);
+        held.blocks += (size_t)__builtin_popcountll(wide);
+        for (; wide != 0; wide &= wide - 1)
+            held.places += slab_wide_places(states, count, first + lowest_bit(wide));
+    }
+    /* what was LIVE a moment ago may be part of a WIDE one now */
+    held.places = min_size(held.places, count);
+    held.blocks = min_size(held.blocks, held.places);
+    return held;
+}
+
+size_t slab_held_blocks(const struct slab *slab)
+{
+    if (UNLIKELY(slab->wide))
+        return slab_count_held(slab->states, slab->count).blocks;
+    return states_count(slab->states, slab->count, BLOCK_LIVE);
+}
+
+void slab_free_rest(struct slab *slab, size_t number)
+{
+    size_t end = number + slab_wide_places(slab->states, slab->count, number);
+    while (++number < end) {
+        state_set(&slab->states[number], BLOCK_FREE);
+        slab->summary |= UINT64_C(1) << (number / STATES_GROUP);
+    }
 }
 
 /* ---- current slab and window ---- */

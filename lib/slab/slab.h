@@ -80,6 +80,30 @@ static ALWAYS_INLINE bool slab_starts_block(size_t offset, uint64_t reciprocal, 
     return (uint64_t)product < reciprocal;
 }
 
+/* How many places the block at `number`, below `count`, has: 1, or more if REST follows it. Any
+ * thread. */
+static inline size_t slab_wide_places(const uint8_t *states, size_t count, size_t number)
+{
+    size_t end = number + 1;
+    while (end < count && state_get(&states[end]) == BLOCK_REST)
+        end++;
+    return end - number;
+}
+
+/* Turns the REST that follows the block at `number`, which has been freed, FREE. */
+void slab_free_rest(struct slab *slab, size_t number);
+
+/* What the program holds of a slab: blocks, LIVE and WIDE ones, and the places that they have. */
+struct slab_held {
+    size_t blocks, places;
+};
+
+/* Counts that in states[0..count-1]. Any thread. */
+struct slab_held slab_count_held(const uint8_t *states, size_t count);
+
+/* The number of blocks alone, by the owner. */
+size_t slab_held_blocks(const struct slab *slab);
+
 /* Opens the next window of the current slab. False if it has no FREE block left. */
 bool bin_open_window(struct bin *bin);
 

@@ -146,15 +146,6 @@ void *bin_take_wide(struct bin *bin, struct bin *bins, struct heap_set *set, uin
     return NULL;
 }
 
-void slab_free_rest(struct slab *slab, size_t number)
-{
-    size_t end = number + slab_wide_places(slab->states, slab->count, number);
-    while (++number < end) {
-        state_set(&slab->states[number], BLOCK_FREE);
-        slab->summary |= UINT64_C(1) << (number / STATES_GROUP);
-    }
-}
-
 void slab_free_wide(struct slab *slab, size_t number, struct heap_set *set)
 {
     state_set(&slab->states[number], BLOCK_FREE);
@@ -162,27 +153,4 @@ void slab_free_wide(struct slab *slab, size_t number, struct heap_set *set)
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     slab_free_rest(slab, number);
     slab_count_give_backs(slab, 1, set);
-}
-
-struct slab_held slab_count_held(const uint8_t *states, size_t count)
-{
-    size_t live = states_count(states, count, BLOCK_LIVE);
-    struct slab_held held = {.blocks = live, .places = live};
-    for (size_t first = 0; first < count; first += STATES_GROUP) {
-        uint64_t wide = states_match(states + first, BLOCK_WIDE);
-        held.blocks += (size_t)__builtin_popcountll(wide);
-        for (; wide != 0; wide &= wide - 1)
-            held.places += slab_wide_places(states, count, first + lowest_bit(wide));
-    }
-    /* what was LIVE a moment ago may be part of a WIDE one now */
-    held.places = min_size(held.places, count);
-    held.blocks = min_size(held.blocks, held.places);
-    return held;
-}
-
-size_t slab_held_blocks(const struct slab *slab)
-{
-    if (UNLIKELY(slab->wide))
-        return slab_count_held(slab->states, slab->count).blocks;
-    return states_count(slab->states, slab->count, BLOCK_LIVE);
 }

@@ -19,16 +19,6 @@
 
 #include "slab/slab.h"
 
-/* How many places the block at `number`, below `count`, has: 1, or more if REST is behind it. Any
- * thread. */
-static inline size_t slab_wide_places(const uint8_t *states, size_t count, size_t number)
-{
-    size_t end = number + 1;
-    while (end < count && state_get(&states[end]) == BLOCK_REST)
-        end++;
-    return end - number;
-}
-
 /*
  * A wide block for the bin's class, from the partly free slabs of smaller classes, `bins` being all
  * of the arena in the order of their classes. NULL if there is none, or none was found yet: a call
@@ -42,19 +32,5 @@ size_t bin_sparse_bytes(const struct bin *bin);
 
 /* Frees the WIDE block at `number`, by the owner. */
 void slab_free_wide(struct slab *slab, size_t number, struct heap_set *set);
-
-/* Turns the REST behind the block at `number`, which has been freed, FREE. */
-void slab_free_rest(struct slab *slab, size_t number);
-
-/* What the program holds of a slab: blocks, LIVE and WIDE ones, and the places that they have. */
-struct slab_held {
-    size_t blocks, places;
-};
-
-/* Counts that in states[0..count-1]. Any thread. */
-struct slab_held slab_count_held(const uint8_t *states, size_t count);
-
-/* The number of blocks alone, by the owner. */
-size_t slab_held_blocks(const struct slab *slab);
 
 #endif
