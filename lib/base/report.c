@@ -1,9 +1,8 @@
 /*
- * Messages and the misuse policy; report.h is the contract.
+ * Messages; report.h is the contract.
  *
  * A line is put together in a buffer on the stack and written by one write, so that lines of
- * several threads or processes do not mix. Owns one flag and the program's name. (Options and
- * reports know each other: an option decides what a misuse leads to, and a bad option is reported.)
+ * several threads or processes do not mix. Owns one flag and the program's name.
  */
 #define _GNU_SOURCE 1
 #include "base/report.h"
@@ -12,7 +11,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/option.h"
 #include "base/os.h"
 
 enum {
@@ -103,8 +101,6 @@ void report_misuse(const struct misuse_report *report)
     else if (kinds[report->kind].unknown != NULL)
         out_format(&out, ": %s", kinds[report->kind].unknown);
     line_end(&out);
-    if (option_value(OPTION_ABORT) != 0)
-        os_abort();
 }
 
 /* Any thread, relaxed: a deadlock was reported. */

@@ -1,7 +1,6 @@
 /*
- * Messages to the user, and the one place that decides what a misuse of free leads to. Everything
- * goes to standard error as a single write of one line beginning with "acre: NAME[PID]: ". No lock,
- * no allocation.
+ * Messages to the user. Everything goes to standard error as a single write of one line beginning
+ * with "acre: NAME[PID]: ". No lock, no allocation.
  *
  * NAME is the program's: argv[0] without its path, as it was when report_start was called. So it is
  * that of the last exec, the same in all threads and in children of fork, whatever a program writes
@@ -42,9 +41,8 @@ void report_start(void);
 void report_put_process(struct out *out);
 
 /*
- * Reports and, unless option `abort` is off, ends the process by SIGABRT. After "acre: NAME[PID]: "
- * the line is one of these, with the parts that are unknown left out; the last one is for a block
- * of which nothing is known:
+ * Reports a misuse. After "acre: NAME[PID]: " the line is one of these, with the parts that are
+ * unknown left out; the last one is for a block of which nothing is known:
  *
  *   double free: free(0x7f0000010040): block 0x7f0000010040 of 64 bytes, TINY, arena 1
  *   interior pointer: free(0x7f0000010050): block 0x7f0000010040 of 64 bytes, TINY, arena 1
@@ -52,7 +50,7 @@ void report_put_process(struct out *out);
  *   foreign pointer: free(0x7ffc12345678): not a block of this allocator
  *   double free: free(0x7f0000100000): the block was released
  *
- * Preserves errno where it returns.
+ * Preserves errno.
  */
 void report_misuse(const struct misuse_report *report);
 

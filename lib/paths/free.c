@@ -4,6 +4,7 @@
 #include "arena/background.h"
 #include "heap/heap_map.h"
 #include "large/large.h"
+#include "base/option.h"
 #include "base/os.h"
 #include "arena/remote.h"
 #include "base/report.h"
@@ -138,6 +139,8 @@ static COLD void misuse(const void *p, const char *function)
     else
         describe_outside(&report);
     report_misuse(&report);
+    if (option_value(OPTION_ABORT) != 0)
+        os_abort();
 }
 
 /* For threads that do nothing but free what others allocate: begins anew, so that free_other need
