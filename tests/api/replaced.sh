@@ -5,9 +5,9 @@
 # static too. Further: programs that have a malloc family of their own, or are at a fixed address,
 # and a library with operators of its own that is opened by dlopen.
 #
-# REPLACED_SETS=N: N sets of functions that the program defines, with each C++ standard. From 64 on
-# they have every set of each kind (new, delete, aligned new, aligned delete, malloc). By default it
-# is two sets with each. CC, CXX and OBJCOPY are the tools.
+# REPLACED_SETS=N: with each C++ standard each function alone, and N sets of operators with and without
+# some of the malloc family. From 64 on they have every set of each kind (new, delete, aligned new,
+# aligned delete, malloc). By default it is a sample. CC, CXX and OBJCOPY are the tools.
 set -u
 
 source_directory=$(cd "${srcdir:-$(dirname "$0")}" && pwd)
@@ -152,30 +152,32 @@ echo 'int main() {}' >empty.cc
 
 # ---- sets of replaced functions, in each standard ----
 
-# Prints set number N: from each kind of form a subset, from 64 numbers on each of them; and from the
-# malloc family.
-numbered_set() {
-    printf '%#x %#x\n' $(($1 % 16 | $1 % 64 << 4 | ($1 * 5 + 3) % 16 << 10 | ($1 * 37 + 11) % 64 << 14)) \
-        $(($1 % 15 + 1))
+# Prints set number N: from each kind of operator a subset, from 64 numbers on each of them; and the
+# same with a subset of the malloc family.
+numbered_sets() {
+    local operators=$(($1 % 16 | $1 % 64 << 4 | ($1 * 5 + 3) % 16 << 10 | ($1 * 37 + 11) % 64 << 14))
+    printf '%#x\n' $operators $((operators | ($1 % 15 + 1) << family))
 }
 
-# Prints sets for a standard: operators, and what of the malloc family is replaced beside them. The
-# sample: 0x4411, the forms in which others end; 0x8822, all array forms of them; 0x33f, what Firefox
-# has; 0x4010, delete alone.
+# Prints sets for a standard. In the sample are: each function in which others end, alone; all of
+# them (0x4411), all their array forms (0x8822), and what Firefox has (0x33f).
 sets_of() { # STANDARD
     local number
     if [ -n "${REPLACED_SETS-}" ]; then
-        for ((number = 0; number < REPLACED_SETS; number++)); do
-            numbered_set "$number"
+        for number in "${!functions[@]}"; do
+            printf '%#x\n' $((1 << number))
         done
-    else
-        case $1 in
-        11) echo '0x4411 0x3 0x33f 0x4' ;;
-        14) echo '0x4411 0x1 0x8822 0x2' ;;
-        17) echo '0x4411 0x9 0x8822 0xa' ;;
-        20) echo '0x33f 0x8 0x4010 0xf' ;;
-        esac | xargs -n 2
+        for ((number = 0; number < REPLACED_SETS; number++)); do
+            numbered_sets "$number"
+        done
+        return
     fi
+    case $1 in
+    11) echo 0x1 0x20 0x100000 ;;
+    14) echo 0x4411 0x10 0x200000 ;;
+    17) echo 0x8822 0x400 0x4000 0x400000 0x800000 ;;
+    20) echo 0x8000 0x33f 0x30033f ;;
+    esac
 }
 
 for standard in 11 14 17 20; do
@@ -183,16 +185,13 @@ for standard in 11 14 17 20; do
         skip "C++$standard: the compiler does not have it"
         continue
     }
-    while read -r operators malloc_family; do
-        what="C++$standard, set $operators"
-        define "$operators"
+    for set in $(sets_of $standard); do
+        what="C++$standard, set $set"
+        define "$set"
         dynamic program.o "${objects[@]}"
-        with_archive program.o "${objects[@]}"
         # of the malloc family a program that is linked with the archive defines nothing or all
-        what="$what, malloc family $malloc_family"
-        define $((operators | malloc_family << family))
-        dynamic program.o "${objects[@]}"
-    done < <(sets_of $standard)
+        [ $((set >> family)) != 0 ] || with_archive program.o "${objects[@]}"
+    done
 done
 
 # ---- a program that needs nothing else of the C++ runtime than what throws ----
