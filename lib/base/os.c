@@ -272,24 +272,23 @@ size_t os_resident(void)
 
 /* ---- which pages have memory ---- */
 
-/* Asks of the first pages of a range which have memory, 1, or none, 0; returns their number. Where
- * the system does not say, each is said to be `unknown`. */
-static size_t ask_filled_in(void *pages, size_t size, unsigned char filled[PAGES_AT_ONCE],
-                            unsigned char unknown)
+/* Asks of the first pages of a range which have memory, 1, or none, 0, as all where the system does
+ * not say; returns their number. */
+static size_t ask_filled_in(void *pages, size_t size, unsigned char filled[PAGES_AT_ONCE])
 {
     size_t count = min_size(size / os_page_size(), PAGES_AT_ONCE);
     bool known = system_call(SYS_mincore, pages, count * os_page_size(), filled) == 0;
     for (size_t i = 0; i < count; i++)
-        filled[i] = known ? filled[i] & 1 : unknown;
+        filled[i] = known ? filled[i] & 1 : 0;
     return count;
 }
 
 size_t os_filled_in(void *pages, size_t size)
 {
-    unsigned char filled[PAGES_AT_ONCE];
+    unsigned char filled[PAGES_AT_ONCE] = {0};
     size_t page = os_page_size(), bytes = 0;
     for (size_t done = 0, count; done < size; done += count * page) {
-        count = ask_filled_in((char *)pages + done, size - done, filled, 0);
+        count = ask_filled_in((char *)pages + done, size - done, filled);
         for (size_t i = 0; i < count; i++)
             bytes += filled[i] * page;
     }
@@ -298,11 +297,11 @@ size_t os_filled_in(void *pages, size_t size)
 
 void os_zero(void *pages, size_t size)
 {
-    unsigned char filled[PAGES_AT_ONCE];
+    unsigned char filled[PAGES_AT_ONCE] = {0};
     size_t page = os_page_size();
     for (size_t done = 0, count; done < size; done += count * page) {
         char *part = (char *)pages + done;
-        count = ask_filled_in(part, size - done, filled, 1);
+        count = ask_filled_in(part, size - done, filled);
         for (size_t first = 0, end; first < count; first = end) {
             for (end = first + 1; end < count && filled[end] == filled[first];)
                 end++;

@@ -34,6 +34,12 @@ static inline bool fake_advice(void)
     return fake_call(SYS_madvise, BPF_JEQ, MADV_DONTNEED, 0);
 }
 
+/* The system says nothing of which pages have memory, as if none had any. */
+static inline bool fake_empty_pages(void)
+{
+    return fake_call(SYS_mincore, BPF_JGE, 0, 0);
+}
+
 /* The system does not tell which pages have memory. */
 static inline bool fake_no_mincore(void)
 {
