@@ -55,6 +55,7 @@ static void start_threads(size_t from, size_t to)
 
 struct sum {
     size_t dumped, resident; /* bytes */
+    size_t missing;          /* bytes that are resident and not dumped */
     size_t mappings;
 };
 
@@ -64,6 +65,7 @@ static void add(void *context, const struct smap *map)
     sum->mappings++;
     sum->dumped += map->dumped ? map->end - map->start : 0;
     sum->resident += map->resident;
+    sum->missing += map->dumped ? 0 : map->resident;
 }
 
 static struct sum sum_now(void)
@@ -84,6 +86,7 @@ static void check_growth(size_t from, size_t to, size_t dumped_each, size_t mapp
            (after.dumped - before.dumped) / CHECK_KIB,
            (after.resident - before.resident) / CHECK_KIB, after.mappings - before.mappings);
     CHECK(after.dumped - before.dumped <= threads * dumped_each);
+    CHECK(after.missing == before.missing);
     CHECK(after.mappings - before.mappings <= threads * mappings_each + FEW);
 }
 
