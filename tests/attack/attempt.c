@@ -56,11 +56,14 @@ static void set_options(const char *list)
     }
 }
 
-static void limit_address_space(size_t bytes)
+void attempt_limit_address_space(bool limited)
 {
-    struct rlimit limit = {bytes, bytes}, no_core = {0, 0};
-    setrlimit(RLIMIT_CORE, &no_core);
-    if (bytes != 0 && setrlimit(RLIMIT_AS, &limit) != 0)
+    size_t most = attempt->set->address_space;
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_AS, &limit) != 0)
+        attempt_failed("getrlimit");
+    limit.rlim_cur = limited && most != 0 ? most : limit.rlim_max;
+    if (setrlimit(RLIMIT_AS, &limit) != 0)
         attempt_failed("setrlimit");
 }
 
@@ -77,6 +80,7 @@ static void play_all(void)
 {
     unsigned steps = attempt->mode == MODE_CHOOSE ? choose_temper() : attempt->count;
     threads_begin();
+    attempt_limit_address_space(true);
     program_begin();
     for (attempt->playing = 0; attempt->playing < steps; attempt->playing++) {
         unsigned number = attempt->playing;
@@ -90,11 +94,12 @@ static void play_all(void)
 
 void attempt_play(void)
 {
+    const struct rlimit no_core = {0, 0};
     alarm(HANG_SECONDS);
     reports_begin();
     set_options("abort:0");
     set_options(attempt->set->options);
-    limit_address_space(attempt->set->address_space);
+    setrlimit(RLIMIT_CORE, &no_core);
     play_all();
     check_all();
     play_free_rest();

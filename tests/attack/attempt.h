@@ -43,8 +43,7 @@ enum {
 struct option_set {
     const char *name;
     const char *options;  /* as in ACRE_OPTIONS, beside abort:0 */
-    size_t address_space; /* bytes that the process may map beyond those that it has: then requests
-                             may fail; 0: no limit */
+    size_t address_space; /* bytes that the process may map: then requests may fail; 0: no limit */
 };
 
 /* In memory shared between the processes; written by the one that plays. */
@@ -74,6 +73,9 @@ __attribute__((noreturn, format(printf, 2, 3))) void attempt_found(enum finding 
 
 /* Ends the process: the test itself is at fault, or the system lacks what it needs. */
 __attribute__((noreturn)) void attempt_failed(const char *what);
+
+/* Limits the address space as the option set says, or not. */
+void attempt_limit_address_space(bool limited);
 
 /* Plays the attempt from its start to its end. In a process of its own. */
 __attribute__((noreturn)) void attempt_play(void);

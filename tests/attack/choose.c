@@ -60,6 +60,11 @@ static bool one_in(size_t share)
     return random_below(share) == 0;
 }
 
+static size_t choose_large_size(void)
+{
+    return 1 * MIB - 1 + random_small(5 * MIB);
+}
+
 /* A size: TINY and SMALL ones as often as those that are slabs of their own, LARGE ones rarely. */
 static size_t choose_any_size(void)
 {
@@ -76,15 +81,18 @@ static size_t choose_any_size(void)
     case 6:
         return 32 * KIB + random_small(1 * MIB - 32 * KIB);
     default:
-        return 1 * MIB - 1 + random_small(5 * MIB);
+        return choose_large_size();
     }
 }
 
 unsigned choose_temper(void)
 {
     static const size_t counts[] = {1, 8, 300, 1000};
+    bool large = one_in(8);
     for (unsigned i = 0; i < SIZES; i++)
-        temper.sizes[i] = one_in(2) ? random_small(320) : choose_any_size();
+        temper.sizes[i] = large       ? choose_large_size()
+                          : one_in(2) ? random_small(320)
+                                      : choose_any_size();
     temper.count_most = counts[random_below(4)];
     temper.misuses = (unsigned)random_below(60);
     temper.writes = one_in(2) ? (unsigned)random_below(20) : 0;
@@ -230,6 +238,21 @@ static void choose_make(struct step *step)
         step->alignment = 1;
 }
 
+/* A size to resize a block of `usable` bytes to: a little or much more or less, or another one. */
+static size_t choose_new_size(size_t usable)
+{
+    switch (random_below(4)) {
+    case 0:
+        return usable + random_small(usable + 1);
+    case 1:
+        return usable - random_small(usable + 1);
+    case 2:
+        return random_small(2 * usable + 1);
+    default:
+        return choose_size();
+    }
+}
+
 /* A call that takes a block, with a live one. */
 static void choose_proper(struct step *step)
 {
@@ -239,7 +262,7 @@ static void choose_proper(struct step *step)
         return;
     const struct block *block = model_live(random_below(model_live_count()));
     step->place = place_at(block, PLACE_BLOCK, 0);
-    step->size = one_in(2) ? choose_size() : random_small(2 * block->usable + 1);
+    step->size = choose_new_size(block->usable);
 }
 
 /* A call that takes a block, with any address. */
@@ -320,14 +343,16 @@ static void choose_other(struct step *step)
  * any thread frees and makes again. */
 static bool choose_piece_step(struct step *step)
 {
-    static const size_t smaller[] = {64, 200, 500, 1000, 2000, 4000};
+    static const size_t smaller[] = {200, 300, 400, 500, 700, 1000};
     static size_t size;
+    static unsigned keep;
     step->thread = step->number < 16 ? 0 : (unsigned)random_below(attempt->threads);
     if (step->number == 0) {
         size = smaller[random_below(6)];
+        keep = 6 + (unsigned)random_below(16);
         temper.sizes[0] = size;
-        temper.sizes[1] = 2 * size + random_below(8 * size);
-        temper.sizes[2] = 4 * size + random_below(16 * size);
+        temper.sizes[1] = 1 * KIB + 1 + random_below(4 * size);
+        temper.sizes[2] = 1 * KIB + 1 + size * random_below(keep - 4);
     }
     if (step->number < 6) {
         step->call = CALL_MALLOC;
@@ -336,11 +361,11 @@ static bool choose_piece_step(struct step *step)
     } else if (step->number < 12) {
         step->call = CALL_FREE_MANY;
         step->place = (struct place){.kind = PLACE_BLOCK, .step = step->number - 6};
-        step->keep = 5 + (unsigned)random_below(16);
+        step->keep = keep;
     } else if (step->number < 16 || step->number >= 20) {
         step->call = CALL_MALLOC;
         step->size = temper.sizes[1 + random_below(2)];
-        step->count = 50 + (unsigned)random_below(300);
+        step->count = 100 + (unsigned)random_below(900);
     } else {
         choose_free_many(step);
         step->place.step = step->number - 4;

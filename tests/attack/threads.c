@@ -43,11 +43,13 @@ static void start(struct helper *helper)
     sem_init(&helper->begin, 0, 0);
     sem_init(&helper->end, 0, 0);
     unsigned before = libc_blocks_next();
+    attempt_limit_address_space(false); /* or there may be no room for a thread */
     if (pthread_attr_init(&attributes) != 0 ||
         pthread_attr_setstack(&attributes, helper->stack, STACK_SIZE) != 0 ||
         pthread_create(&helper->thread, &attributes, run, helper) != 0)
         attempt_failed("pthread_create");
     pthread_attr_destroy(&attributes);
+    attempt_limit_address_space(true);
     if (libc_blocks_next() == before)
         attempt_failed("the C library has taken no block for a thread");
     /* the last one, since acre may start its background thread before that */
