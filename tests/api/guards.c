@@ -16,7 +16,7 @@
 #define UNIT ((uintptr_t)64 << 10)
 
 enum {
-    MOST = 400000, /* blocks of a case */
+    MOST = 700000, /* blocks of a case */
     TINY = 64,     /* bytes */
     SMALL = 5000,
     SLAB = 200000, /* a block that is a slab of its own */
@@ -109,16 +109,18 @@ static void take(size_t size)
     blocks[count++][0] = 1;
 }
 
-/* Takes blocks until the heap of the first one is full and there is another. */
-static void fill_a_heap(size_t size)
+static void take_until_the_next_heap(size_t size)
 {
-    size_t heaps = stats_now().heaps;
     do
         take(size);
-    while (stats_now().heaps == heaps);
-    do
-        take(UNIT - 1000); /* what was too short for a slab of those */
     while ((uintptr_t)blocks[count - 1] / HEAP == (uintptr_t)blocks[0] / HEAP);
+}
+
+/* Takes blocks until the heap of the first one is full. */
+static void fill_a_heap(size_t size)
+{
+    take_until_the_next_heap(size);
+    take_until_the_next_heap(UNIT - 1000); /* in what was too short for a slab of those */
 }
 
 /* The lowest or highest block in the heap of blocks[0]. */
@@ -164,8 +166,9 @@ static void underflow(size_t size)
         take(size);
     struct acre_stats before = stats_now();
     char *p = outermost(false);
-    CHECK((uintptr_t)p % UNIT == 0);
-    CHECK(write_until_fault(p, -1) == p - 1);
+    char *below = write_until_fault(p - 1, -1);
+    CHECK((uintptr_t)below / HEAP == (uintptr_t)p / HEAP && (uintptr_t)(below + 1) % UNIT == 0);
+    CHECK((uintptr_t)p - (uintptr_t)below <= 16 * UNIT); /* the units of what else was freed */
     check_all_works(&before);
 }
 
@@ -213,7 +216,7 @@ static void from_a_wide_one(size_t size)
     check_all_works(&before);
 }
 
-/* From the process's first LARGE block; nothing but metadata was mapped before it. */
+/* From the process's first LARGE block: of acre's nothing but metadata was mapped before it. */
 static void from_the_first_large_one(size_t size)
 {
     take(size);
@@ -270,6 +273,7 @@ int main(int argument_count, char **arguments)
     if (argument_count > 1) {
         size_t number = strtoul(arguments[1], NULL, 10);
         check_begin();
+        free(hide(malloc(10))); /* there is a heap, and the map of its units */
         cases[number].run(cases[number].size);
         return 0;
     }
