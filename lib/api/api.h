@@ -16,6 +16,9 @@
 #include "base/base.h"
 #include "paths/free.h"
 
+/* A second name of an exported function of the same file. */
+#define EXPORT_ALIAS(target) __attribute__((visibility("default"), alias(#target)))
+
 /* A name for this library's own definition of an exported function of the same file. */
 #define OWN_ALIAS(target) __attribute__((visibility("hidden"), alias(#target)))
 

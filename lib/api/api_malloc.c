@@ -157,44 +157,21 @@ OWN_ALIAS(__libc_pvalloc) void *own_pvalloc(size_t size);
 
 /* ---- the names by which glibc's own family can be reached beside the public ones ---- */
 
-EXPORT void *__libc_malloc(size_t size)
-{
-    return alloc_block(size);
-}
-
-EXPORT void __libc_free(void *p)
-{
-    free_block(p);
-}
+EXPORT_ALIAS(malloc) void *__libc_malloc(size_t size);
+EXPORT_ALIAS(free) void __libc_free(void *p);
+EXPORT_ALIAS(calloc) void *__libc_calloc(size_t count, size_t size);
+EXPORT_ALIAS(realloc) void *__libc_realloc(void *p, size_t size);
+EXPORT_ALIAS(memalign) void *__libc_memalign(size_t alignment, size_t size);
+EXPORT_ALIAS(valloc) void *__libc_valloc(size_t size);
 
 EXPORT void __libc_cfree(void *p)
 {
     free_block_named(p, "cfree");
 }
 
-EXPORT void *__libc_calloc(size_t count, size_t size)
-{
-    return alloc_zeroed(count, size);
-}
-
-EXPORT void *__libc_realloc(void *p, size_t size)
-{
-    return alloc_resize(p, size, "realloc");
-}
-
 EXPORT void *__libc_reallocarray(void *p, size_t count, size_t size)
 {
     return reallocarray(p, count, size);
-}
-
-EXPORT void *__libc_memalign(size_t alignment, size_t size)
-{
-    return aligned_or_errno(alignment, size);
-}
-
-EXPORT void *__libc_valloc(size_t size)
-{
-    return valloc(size);
 }
 
 EXPORT void *__libc_pvalloc(size_t size)
