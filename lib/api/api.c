@@ -10,6 +10,7 @@
 #include <link.h>
 #include <malloc.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/auxv.h>
 
 /* Weak: a program that is linked with the archive may define the whole family. */
@@ -37,55 +38,87 @@ static bool comes_before_libc(void)
 }
 
 #ifdef PIC
-/*
- * True if the address is a jump to the function of that name. A program at a fixed address (no PIE)
- * that uses the address of a library's function has one, and all others are given its address in
- * the place of the function's.
- */
-static bool is_jump(const void *address)
-{
-    Dl_info info;
-    const ElfW(Sym) *symbol = NULL;
-    return dladdr1(address, &info, (void **)&symbol, RTLD_DL_SYMENT) != 0 && symbol != NULL &&
-           symbol->st_shndx == SHN_UNDEF;
-}
 
-/* True if names are looked up in nothing but the program before they are here. */
-static bool comes_first(void)
+/*
+ * The program, if names are looked up in nothing else before they are here, and if it is at a fixed
+ * address (no PIE); or NULL.
+ */
+static const struct link_map *fixed_program_before(void)
 {
     Dl_info info;
     struct link_map *object;
     if (dladdr1(&api_own, &info, (void **)&object, RTLD_DL_LINKMAP) == 0)
-        return false;
+        return NULL;
     object = object->l_prev;
     if (object != NULL && object->l_addr == getauxval(AT_SYSINFO_EHDR))
         object = object->l_prev; /* the vDSO, in which no names are looked up */
-    return object != NULL && object->l_prev == NULL;
+    return object != NULL && object->l_prev == NULL && object->l_addr == 0 ? object : NULL;
 }
 
-/* True if the address that was chosen leads to this library all the same. */
-static bool leads_here(const void *chosen)
+static const void *dynamic_table(const struct link_map *program, ElfW(Sxword) tag)
 {
-    return comes_first() && is_jump(chosen);
+    for (const ElfW(Dyn) *entry = program->l_ld; entry->d_tag != DT_NULL; entry++)
+        if (entry->d_tag == tag)
+            return (const void *)entry->d_un.d_ptr;
+    return NULL;
+}
+
+/*
+ * True if the program at a fixed address has a symbol `name` that it does not define: one that uses
+ * the address of a library's function has a jump to it, whose address all others are given in the
+ * place of the function's. Looks the name up as the dynamic linker does (dladdr looks through all
+ * symbols, which takes a millisecond in node).
+ */
+static bool is_jump(const struct link_map *program, const char *name)
+{
+    const uint32_t *table = dynamic_table(program, DT_GNU_HASH);
+    const ElfW(Sym) *symbols = dynamic_table(program, DT_SYMTAB);
+    const char *strings = dynamic_table(program, DT_STRTAB);
+    if (table == NULL || symbols == NULL || strings == NULL)
+        return false;
+    uint32_t hash = 5381;
+    for (const char *c = name; *c != '\0'; c++)
+        hash = hash * 33 + (unsigned char)*c;
+    uint32_t bucket_count = table[0], first_symbol = table[1], filter_words = table[2];
+    const uint32_t *buckets = table + 4 + filter_words * (sizeof(ElfW(Addr)) / sizeof(*table));
+    const uint32_t *hashes = buckets + bucket_count; /* bit 0: the bucket's last one */
+    uint32_t symbol = buckets[hash % bucket_count];
+    if (symbol < first_symbol)
+        return false;
+    for (;; symbol++) {
+        uint32_t found = hashes[symbol - first_symbol];
+        if ((found | 1) == (hash | 1) && strcmp(strings + symbols[symbol].st_name, name) == 0)
+            return symbols[symbol].st_shndx == SHN_UNDEF;
+        if ((found & 1) != 0)
+            return false;
+    }
+}
+
+/* True if the other address that was chosen for `name` leads to this library all the same. */
+static bool leads_here(const char *name)
+{
+    const struct link_map *program = fixed_program_before();
+    return program != NULL && is_jump(program, name);
 }
 #else
-static bool leads_here(const void *chosen)
+static bool leads_here(const char *name)
 {
-    (void)chosen;
+    (void)name;
     return false;
 }
 #endif
 
-bool api_is_replaced(const void *chosen, const void *own)
+bool api_is_replaced(const void *chosen, const void *own, const char *name)
 {
-    return chosen != own && comes_before_libc() && !leads_here(chosen);
+    return chosen != own && comes_before_libc() && !leads_here(name);
 }
 
 bool api_family_is_own(void)
 {
-    return !api_is_replaced(malloc, own_malloc) && !api_is_replaced(free, own_free) &&
-           !api_is_replaced(realloc, own_realloc) &&
-           !api_is_replaced(aligned_alloc, own_aligned_alloc);
+    return !api_is_replaced(malloc, own_malloc, "malloc") &&
+           !api_is_replaced(free, own_free, "free") &&
+           !api_is_replaced(realloc, own_realloc, "realloc") &&
+           !api_is_replaced(aligned_alloc, own_aligned_alloc, "aligned_alloc");
 }
 
 __attribute__((constructor)) static void find_replaced(void)

@@ -35,11 +35,11 @@ struct api_own {
 extern __attribute__((visibility("hidden"))) struct api_own api_own;
 
 /*
- * True if calls of an exported function are to end at `chosen`, the address of its name, instead of
- * `own`. Not so where the library was opened by dlopen: the program's malloc stands beside it then.
- * For constructors.
+ * True if calls of an exported function are to end at `chosen`, the address of `name`, instead of
+ * at `own`. Not so where the library was opened by dlopen: the program's malloc stands beside it
+ * then. For constructors.
  */
-bool api_is_replaced(const void *chosen, const void *own);
+bool api_is_replaced(const void *chosen, const void *own, const char *name);
 
 /* True if that is so of none of the functions of api_own.family. For constructors. */
 bool api_family_is_own(void);

@@ -410,15 +410,17 @@ void _ZdaPvSt11align_val_tRKSt9nothrow_t(void *p, size_t alignment, TAG);
 
 /* ---- which of them the program replaces ---- */
 
+#define IS_REPLACED(symbol, own) api_is_replaced(symbol, own, #symbol)
+
 /* Until this has run, all forms go the longer way, which is right in any case. */
 __attribute__((constructor)) static void find_replaced(void)
 {
-    api_own.operators = api_family_is_own() && !api_is_replaced(_Znwm, own_new) &&
-                        !api_is_replaced(_ZnwmSt11align_val_t, own_new_aligned) &&
-                        !api_is_replaced(_ZdlPv, own_delete) &&
-                        !api_is_replaced(_ZdaPv, own_delete_array) &&
-                        !api_is_replaced(_ZdlPvSt11align_val_t, own_delete_aligned) &&
-                        !api_is_replaced(_ZdaPvSt11align_val_t, own_delete_array_aligned);
+    api_own.operators = api_family_is_own() && !IS_REPLACED(_Znwm, own_new) &&
+                        !IS_REPLACED(_ZnwmSt11align_val_t, own_new_aligned) &&
+                        !IS_REPLACED(_ZdlPv, own_delete) &&
+                        !IS_REPLACED(_ZdaPv, own_delete_array) &&
+                        !IS_REPLACED(_ZdlPvSt11align_val_t, own_delete_aligned) &&
+                        !IS_REPLACED(_ZdaPvSt11align_val_t, own_delete_array_aligned);
     if (!api_own.operators)
         find_forms();
 }
