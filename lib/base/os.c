@@ -295,22 +295,33 @@ size_t os_filled_in(void *pages, size_t size)
     return bytes;
 }
 
+/* Makes pages zero all of which have memory, or none. */
+static void zero_stretch(char *pages, size_t size, bool filled)
+{
+    /* what has no memory may still have contents, in the swap space */
+    if (filled || (size != 0 && !os_purge(pages, size)))
+        memset(pages, 0, size);
+}
+
+/* Stretches are as long as they can be: processors write 64 MiB at once in half to a quarter of the
+ * time that 2 MiB at a time take. */
 void os_zero(void *pages, size_t size)
 {
     unsigned char filled[PAGES_AT_ONCE] = {0};
     size_t page = os_page_size();
+    size_t first = 0; /* offset of the stretch that is looked at */
+    bool has_memory = false;
     for (size_t done = 0, count; done < size; done += count * page) {
-        char *part = (char *)pages + done;
-        count = ask_filled_in(part, size - done, filled);
-        for (size_t first = 0, end; first < count; first = end) {
-            for (end = first + 1; end < count && filled[end] == filled[first];)
-                end++;
-            size_t bytes = (end - first) * page;
-            /* what has no memory may still have contents, in the swap space */
-            if (filled[first] || !os_purge(part + first * page, bytes))
-                memset(part + first * page, 0, bytes);
+        count = ask_filled_in((char *)pages + done, size - done, filled);
+        for (size_t i = 0; i < count; i++) {
+            if (filled[i] == has_memory)
+                continue;
+            zero_stretch((char *)pages + first, done + i * page - first, has_memory);
+            first = done + i * page;
+            has_memory = filled[i];
         }
     }
+    zero_stretch((char *)pages + first, size - first, has_memory);
 }
 
 /* ---- waiting ---- */
