@@ -169,21 +169,21 @@ bool os_close(void *address, size_t size)
     return true;
 }
 
-/* MADV_DONTNEED succeeds and leaves the contents, as in older emulators, which ignore advice.
+/* MADV_DONTNEED succeeds and leaves the contents, as in older emulators, which ignore all advice.
  * Written once, before threads exist. */
-static bool purge_does_nothing;
+static bool advice_is_ignored;
 
 void os_try_purge(void *page)
 {
     volatile char *byte = page;
     *byte = 1;
-    purge_does_nothing = advise(page, os_page_size(), MADV_DONTNEED) && *byte != 0;
+    advice_is_ignored = advise(page, os_page_size(), MADV_DONTNEED) && *byte != 0;
     *byte = 0;
 }
 
 bool os_purge(void *address, size_t size)
 {
-    return !purge_does_nothing && advise(address, size, MADV_DONTNEED);
+    return !advice_is_ignored && advise(address, size, MADV_DONTNEED);
 }
 
 bool os_unmap(void *address, size_t size)
@@ -203,7 +203,7 @@ void os_huge_pages(void *address, size_t size, bool wanted)
 
 bool os_wipe_on_fork(void *address, size_t size)
 {
-    return advise(address, size, MADV_WIPEONFORK);
+    return !advice_is_ignored && advise(address, size, MADV_WIPEONFORK);
 }
 
 /* ---- time ---- */

@@ -50,8 +50,9 @@ bool os_close(void *address, size_t size);
  * did not do it (locked pages; an emulator that ignores advice): the contents are then unknown. */
 bool os_purge(void *address, size_t size);
 
-/* Looks whether os_purge can work, on a page without contents, and leaves it so. Called once,
- * before threads exist; until then it is taken for granted. */
+/* Looks whether advice is followed, as os_purge and os_wipe_on_fork need it, on a page without
+ * contents, and leaves it so. Called once, before threads exist; until then it is taken for
+ * granted. */
 void os_try_purge(void *page);
 
 /* Unmaps. False, with nothing changed, if the system refuses (vm.max_map_count). */
@@ -78,7 +79,7 @@ static inline bool os_is_filled_in(void *page)
 }
 
 /* Marks pages so that a child of fork sees them zeroed (MADV_WIPEONFORK, Linux 4.14). False if the
- * system cannot. */
+ * system cannot (an older one; an emulator that ignores advice). */
 bool os_wipe_on_fork(void *address, size_t size);
 
 /* Milliseconds of a monotonic clock, coarse (a few ms), cheap (vDSO), the system's own: not one

@@ -40,6 +40,12 @@ static inline bool fake_empty_pages(void)
     return fake_call(SYS_mincore, BPF_JGE, 0, 0);
 }
 
+/* So does all advice. */
+static inline bool fake_all_advice(void)
+{
+    return fake_call(SYS_madvise, BPF_JGE, 0, 0);
+}
+
 /* The system does not tell which pages have memory. */
 static inline bool fake_no_mincore(void)
 {

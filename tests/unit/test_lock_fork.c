@@ -7,6 +7,8 @@
 #include "base/fork.h"
 #include "base/lock.h"
 
+#include "../api/fake_call.h"
+
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
@@ -19,12 +21,12 @@ static const struct way {
     bool page;     /* the page that is wiped on fork */
     bool handlers; /* the handler of pthread_atfork */
     pid_t (*fork)(void);
+    bool advice_ignored; /* the system says of the page, too, that it is going to be wiped */
 } ways[] = {
-    {true, true, fork},
-    {false, true, fork},
-    {true, false, fork},
+    {true, true, fork, false},  {false, true, fork, false},
+    {false, true, fork, true},  {true, false, fork, false},
 #ifndef ACRE_TSAN /* its runtime must see each fork */
-    {true, true, _Fork},
+    {true, true, _Fork, false},
 #endif
 };
 
@@ -41,8 +43,9 @@ static void count_fork(void)
 static void begin_way(int number)
 {
     way = &ways[number];
+    bool ignored = way->advice_ignored && fake_all_advice();
     fork_begin(count_fork);
-    if (!way->page)
+    if (!way->page && !ignored)
         fork_state.page = NULL;
     if (way->handlers)
         pthread_atfork(NULL, NULL, fork_child);
