@@ -151,6 +151,7 @@ static void pool_rebuild(void)
 static void pool_lock(void)
 {
     void *held;
+    fork_begin(arena_forked); /* at a process's first block there is no second thread yet */
     bool lost = lock_acquire(&pool.lock);
     if (UNLIKELY(lost || !pool.ready || pool.generation != fork_generation() ||
                  (!pool.complete && fork_find_held(&held))))

@@ -26,6 +26,9 @@ static uint32_t *make_page(void)
 
 void fork_begin(void (*on_fork)(void))
 {
+    if (fork_state.begun)
+        return;
+    fork_state.begun = true;
     fork_state.on_fork = on_fork;
     fork_state.page = make_page();
 }

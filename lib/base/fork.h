@@ -42,6 +42,7 @@ struct fork_state {
     void *survivor_held;     /* what it said to fork_keep_held */
     void (*on_fork)(void);   /* [constant] see fork_begin */
     uint32_t *page;          /* [constant] its word, enum fork_page; NULL if there is none */
+    bool begun;              /* [constant] see fork_begin */
 };
 
 extern struct fork_state fork_state;
@@ -53,9 +54,10 @@ static inline uint32_t fork_generation(void)
 }
 
 /*
- * Makes the page. `on_fork` is called in each child by the survivor when it is noted, before it
- * does anything else there; it takes no lock and calls fork_keep_held. Called once, before threads
- * exist.
+ * Makes the page, at the first call. `on_fork` is called in each child by the survivor when it is
+ * noted, before it does anything else there; it takes no lock and calls fork_keep_held. The first
+ * call is made before threads exist: other libraries may have threads, and fork, before the
+ * constructor.
  */
 void fork_begin(void (*on_fork)(void));
 
