@@ -30,7 +30,10 @@ static __thread uint32_t thread_ranks; /* bit r: a lock of rank r is held */
 
 static uint64_t word_of_self(void)
 {
-    return (uint64_t)fork_generation() << GENERATION_SHIFT | fork_thread_name();
+    /* in this order: the word must not be older than its holder, if a signal handler forks now */
+    uint64_t name = fork_thread_name();
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    return (uint64_t)fork_generation() << GENERATION_SHIFT | name;
 }
 
 /* True if the holder that `word` names does not exist in this process. */

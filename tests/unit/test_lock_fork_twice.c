@@ -277,6 +277,30 @@ START_TEST(a_fork_at_each_instruction_is_counted)
 }
 END_TEST
 
+static void fork_and_count_at_step(void)
+{
+    pid_t child = fork_limited();
+    in_child = child == 0;
+    if (in_child) {
+        step_end();
+        fork_child();
+    } else if (result_of(child) != 0) {
+        failures++;
+    }
+}
+
+/* A thread takes a lock for the first time, in which it is named. */
+START_TEST(a_first_lock_stays_its_own_over_a_fork_at_each_instruction)
+{
+    fork_begin(NULL);
+    step_through(count_and_take, fork_and_count_at_step);
+    if (in_child)
+        _exit(lock_is_held(&lock) ? 0 : 1);
+    ck_assert_uint_eq(failures, 0);
+    ck_assert(lock_is_held(&lock));
+}
+END_TEST
+
 static int pauses; /* of the thread that waits for the page */
 
 /* During one round of the wait; then the page is what the thread waits for. */
@@ -405,6 +429,7 @@ Suite *lock_fork_twice_suite(void)
 #if defined(CAN_STEP) && !defined(SANITIZED)
     tcase_add_test(forks, a_fork_while_another_thread_arms_the_page_is_counted);
     tcase_add_loop_test(forks, a_fork_at_each_instruction_is_counted, 0, 2);
+    tcase_add_test(forks, a_first_lock_stays_its_own_over_a_fork_at_each_instruction);
     tcase_add_loop_test(forks, an_older_count_does_not_undo_a_newer_one, 0, 4);
 #else
     test_skipped("lock_fork_twice", "all that step", "steps need x86-64, and no sanitizer");
