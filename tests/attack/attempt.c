@@ -16,12 +16,6 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum {
-    FIRST_ERROR = 1,    /* exit status: something was found */
-    HANG_SECONDS = 120, /* a sequence that takes that long hangs */
-    STATUS_FAILED = 2,
-};
-
 struct attempt *attempt;
 
 void attempt_found(enum finding finding, const char *format, ...)
@@ -31,7 +25,7 @@ void attempt_found(enum finding finding, const char *format, ...)
     vsnprintf(attempt->text, FINDING_TEXT, format, list);
     va_end(list);
     attempt->finding = finding;
-    _exit(FIRST_ERROR);
+    _exit(STATUS_FOUND);
 }
 
 void attempt_failed(const char *what)
@@ -40,20 +34,27 @@ void attempt_failed(const char *what)
     ssize_t written = write(STDOUT_FILENO, text, sizeof(text) - 1);
     written += write(STDOUT_FILENO, what, strlen(what));
     written += write(STDOUT_FILENO, "\n", 1);
-    _exit(written > 0 ? STATUS_FAILED : STATUS_FAILED + 1);
+    (void)written;
+    _exit(STATUS_FAILED);
+}
+
+bool attempt_next_option(char **list, char **key, char **value)
+{
+    *value = strsep(list, ",");
+    if (*value == NULL || **value == '\0')
+        return false;
+    *key = strsep(value, ":");
+    return *value != NULL;
 }
 
 /* Sets the options of "key:value,key:value". */
 static void set_options(const char *list)
 {
-    char text[128], *rest = text, *item;
+    char text[OPTIONS_TEXT], *rest = text, *key, *value;
     snprintf(text, sizeof(text), "%s", list);
-    while ((item = strsep(&rest, ",")) != NULL && *item != '\0') {
-        char *value = strchr(item, ':');
-        *value++ = '\0';
-        if (acre_option_set(item, value) != 0)
+    while (attempt_next_option(&rest, &key, &value))
+        if (acre_option_set(key, value) != 0)
             attempt_failed("an option is not known");
-    }
 }
 
 void attempt_limit_address_space(bool limited)

@@ -37,7 +37,15 @@ enum mode {
 
 enum {
     FINDING_TEXT = 512, /* characters */
+    OPTIONS_TEXT = 128,
     PROGRAM_TEXT = 1 << 19,
+    HANG_SECONDS = 120, /* a sequence that takes that long hangs */
+};
+
+/* Exit statuses, of attempts and of the driver. */
+enum {
+    STATUS_FOUND = 1,  /* there was something to find */
+    STATUS_FAILED = 2, /* the test itself failed */
 };
 
 struct option_set {
@@ -73,6 +81,9 @@ __attribute__((noreturn, format(printf, 2, 3))) void attempt_found(enum finding 
 
 /* Ends the process: the test itself is at fault, or the system lacks what it needs. */
 __attribute__((noreturn)) void attempt_failed(const char *what);
+
+/* Takes the next "key:value" off the list, in place. False if there is none left. */
+bool attempt_next_option(char **list, char **key, char **value);
 
 /* Limits the address space as the option set says, or not. */
 void attempt_limit_address_space(bool limited);

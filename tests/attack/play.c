@@ -21,7 +21,6 @@
 enum {
     BLOCK_ALIGNMENT = 16,
     ERRNO_BEFORE = ERANGE, /* what errno is before each call */
-    HANG_SECONDS = 120,    /* a sequence that takes that long hangs */
 };
 
 #define UNIT_SIZE ((uintptr_t)64 << 10)

@@ -115,13 +115,10 @@ void program_begin(void)
         return;
     attempt->program_length = 0;
     put("%s", beginning);
-    char options[128], *rest = options, *item;
+    char options[OPTIONS_TEXT], *rest = options, *key, *value;
     snprintf(options, sizeof(options), "%s", attempt->set->options);
-    while ((item = strsep(&rest, ",")) != NULL && *item != '\0') {
-        char *value = strchr(item, ':');
-        *value++ = '\0';
-        put("    acre_option_set(\"%s\", \"%s\");\n", item, value);
-    }
+    while (attempt_next_option(&rest, &key, &value))
+        put("    acre_option_set(\"%s\", \"%s\");\n", key, value);
 }
 
 void program_step(const struct step *step)

@@ -16,6 +16,7 @@
 #include "attempt.h"
 #include "ground.h"
 #include "libc_blocks.h"
+#include "program.h"
 #include "shrink.h"
 
 #include <acre/acre.h>
@@ -31,8 +32,6 @@
 #include <unistd.h>
 
 enum {
-    STATUS_FOUND = 1,
-    STATUS_FAILED = 2,
     FINDINGS_MOST = 5, /* then the search ends */
     SEQUENCES = 360,   /* without arguments */
 };
@@ -118,7 +117,7 @@ void search_play(void)
     }
 }
 
-/* Prints the rest of a text that say would cut off. */
+/* Prints the program, which is longer than what say prints at a time. */
 static void say_program(void)
 {
     for (size_t at = 0; at < attempt->program_length; at += 1024)
@@ -151,9 +150,8 @@ static void report(void)
             break;
     }
     say_finding(repeated);
-    attempt->program[attempt->program_length] = '\0';
+    program_end();
     say_program();
-    say("}\n");
 }
 
 /* ---- all of them ---- */
