@@ -1,27 +1,23 @@
 /*
- * A faulty allocator, for the test of the search itself: preloaded, it stands between the program
- * and acre and does one thing wrong, now and then. ATTACK_FAULT names it.
+ * An allocator with a fault, for the test of the search itself: acre's functions, and now and then
+ * something wrong. ATTACK_FAULT names the fault. See family.h.
  */
+#include "family.h"
+
+#include "libc_blocks.h"
+
 #include <errno.h>
 #include <malloc.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-enum { RARE = 50 }; /* one call in 50 is wrong */
+enum { RARE = 50, OFTEN = 4, ALWAYS = 1 }; /* one call in 50, or in 4, is wrong, or each */
 
-/* acre's own, by their other names. */
-void *__libc_malloc(size_t size);
-void *__libc_calloc(size_t count, size_t size);
-void *__libc_realloc(void *block, size_t size);
-void *__libc_memalign(size_t alignment, size_t size);
-void __libc_free(void *block);
+static char *last; /* the block that malloc returned last, if it is live */
 
-static char *last; /* the block that malloc returned last */
-
-/* True if this is the fault, and this call is to have it. */
+/* True if the program is to have this fault, and this call. */
 static bool is_wrong(const char *fault, unsigned share)
 {
     static unsigned calls;
@@ -34,8 +30,9 @@ static bool is_odd(const void *block)
     return (uintptr_t)block % 16 != 0;
 }
 
-void *malloc(size_t size)
+void *family_malloc(size_t size)
 {
+    static char outside[4096];
     if (is_wrong("refused", RARE)) {
         errno = ENOMEM;
         return NULL;
@@ -44,61 +41,70 @@ void *malloc(size_t size)
         return last;
     if (last != NULL && is_wrong("contents", RARE))
         *last ^= 1;
-    if (is_wrong("outside", RARE)) {
-        static char block[4096];
-        return block;
-    }
-    if (is_wrong("figures", RARE))
-        (void)!__libc_malloc(1);
-    char *block = __libc_malloc(size);
+    if (is_wrong("outside", RARE))
+        return outside;
+    if (is_wrong("figures", RARE) && malloc(1) == NULL)
+        return NULL;
+    char *block = malloc(size);
     if (block != NULL)
         last = block;
     return block;
 }
 
-void *calloc(size_t count, size_t size)
+void *family_calloc(size_t count, size_t size)
 {
-    char *block = __libc_calloc(count, size);
-    if (block != NULL && size != 0 && is_wrong("not zero", 4))
+    char *block = libc_blocks_calloc(count, size);
+    if (block != NULL && size != 0 && is_wrong("not zero", OFTEN))
         block[size - 1] = 1;
     return block;
 }
 
-void *memalign(size_t alignment, size_t size)
+void *family_aligned_alloc(size_t alignment, size_t size)
 {
-    if (alignment > 16 && is_wrong("misaligned", 4))
-        return (char *)__libc_memalign(alignment, size + 16) + 16;
-    return __libc_memalign(alignment, size);
+    return aligned_alloc(alignment, size);
 }
 
-void *realloc(void *block, size_t size)
+int family_posix_memalign(void **block, size_t alignment, size_t size)
 {
-    char *now = __libc_realloc(block, size);
+    return posix_memalign(block, alignment, size);
+}
+
+void *family_memalign(size_t alignment, size_t size)
+{
+    char *block = memalign(alignment, size);
+    return block != NULL && alignment > 16 && is_wrong("misaligned", OFTEN) ? block + 16 : block;
+}
+
+void *family_realloc(void *block, size_t size)
+{
+    char *now = realloc(block, size);
     last = NULL;
-    if (now == NULL && is_odd(block) && is_wrong("acted", 1))
-        return __libc_malloc(size);
-    if (now != NULL && size != 0 && is_wrong("realloc", 4))
+    if (now == NULL && is_odd(block) && is_wrong("acted", ALWAYS))
+        return malloc(size);
+    if (now != NULL && block != NULL && size != 0 && is_wrong("realloc", OFTEN))
         *now ^= 1;
     return now;
 }
 
-void free(void *block)
+void family_free(void *block)
 {
     if (block == last)
         last = NULL;
-    if (is_odd(block) && is_wrong("unreported", 1))
+    if ((is_odd(block) && is_wrong("unreported", ALWAYS)) || is_wrong("lost", RARE))
         return;
-    if (is_odd(block) && is_wrong("misnamed", 1)) {
-        __libc_free((char *)block + 2);
-        return;
-    }
-    if (is_wrong("lost", RARE))
-        return;
+    if (is_odd(block) && is_wrong("misnamed", ALWAYS))
+        block = (char *)block + 2;
     if (is_wrong("signal", RARE))
         *(volatile char *)NULL = 0;
-    __libc_free(block);
+    free(block);
     if (block != NULL && is_wrong("reported", RARE))
-        __libc_free(block);
+        free(block);
     if (is_wrong("errno", RARE))
         errno = EINVAL;
+}
+
+size_t family_usable_size(void *block)
+{
+    size_t size = malloc_usable_size(block);
+    return is_wrong("size", RARE) ? size / 2 : size;
 }

@@ -4,7 +4,7 @@ status=0
 
 # Runs the search on the allocator with that fault; it must print those words.
 finds() { # FAULT WORDS
-    printed=$(ATTACK_FAULT=$1 LD_PRELOAD=$PWD/.libs/libfaulty.so ./search --brief --count 200 --set default)
+    printed=$(ATTACK_FAULT=$1 ./faulty --brief --count 200 --set default)
     case $printed in
     *"$2"*) ;;
     *)
@@ -23,6 +23,7 @@ finds outside 'found: a block in the program'
 finds misaligned 'found: a block is not aligned'
 finds refused 'found: a request is refused'
 finds errno 'found: errno is wrong'
+finds size 'found: the usable size is wrong'
 finds contents 'found: contents have changed'
 finds realloc 'found: contents have changed'
 finds 'not zero' "found: calloc's bytes are not zero"
