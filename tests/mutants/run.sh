@@ -171,7 +171,8 @@ prepare() { # WORKER
         CFLAGS="${CFLAGS:--O1 -g}" CXXFLAGS="${CXXFLAGS:--O1 -g}"
 }
 
-read -ra mutants <<<"$(choose "$@" | tr '\n' ' ')"
+chosen=$(choose "$@")
+read -ra mutants <<<"${chosen//$'\n'/ }"
 read -ra tests <<<"$(for name in "${mutants[@]}"; do field "$name" tests; done | tr ' ' '\n' |
     sort -u | tr '\n' ' ')"
 echo "${#mutants[@]} mutants, ${#tests[@]} tests without one first"

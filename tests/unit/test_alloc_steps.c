@@ -172,11 +172,12 @@ START_TEST(a_block_that_is_freed_meanwhile_is_not_copied)
     char *next = NULL;
 
     init_start(NULL);
+    ck_assert_ptr_nonnull(alloc_block(MORE)); /* from here on it has an arena of its own */
     if (_i == 0)
         take_block(NULL);
     else
         run_thread(take_block, NULL);
-    for (int i = 0; i < TAKEN; i++) /* of its arena, or one of its own */
+    for (int i = 0; i < TAKEN; i++)
         next = alloc_block(MORE);
     struct slab *slab = heap_slab_of(heap_containing(next), next);
     next_state = slab->states + (size_t)(next - slab->base) / slab->block_size;

@@ -406,21 +406,19 @@ END_TEST
  * the stock goes back than it checks. */
 START_TEST(an_old_peak_is_forgotten)
 {
-    enum { DECAY = 300, KEPT = 20, ROUNDS = 3 }; /* ms, MiB */
-    size_t most = KEPT * MIB;
+    enum { DECAY = 300, KEPT = 32 }; /* ms, MiB */
+    /* MiB; each has room in no run of those before, and an aligned one does not extend the list */
+    static const size_t sizes[] = {8, 17, 35};
 
-    void *peak = alloc(1000 * MIB);
-    large_free(peak);
+    large_free(alloc(1000 * MIB));
     large_purge(true);
-    char *kept = alloc(KEPT * MIB);
+    void *kept = alloc(KEPT * MIB);
     set_options("1M", "300");
-    usleep(DECAY * 2 * 1000 + 50000);
-    large_free(alloc(MIB)); /* notes that nothing was live for long */
-    for (size_t i = 1; i <= ROUNDS; i++) {
-        void *block = alloc(i * 10 * MIB);
-        most = KEPT * MIB + i * 10 * MIB;
-        large_free(block);
-        ck_assert_uint_le(totals().stock_dirty, bound(MIB, KEPT * MIB, most));
+    usleep((DECAY * 2 + 50) * 1000);
+    large_free(alloc(MIB)); /* notes what is live now */
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        large_free(large_alloc(sizes[i] * MIB, 2 * os_page_size(), NULL));
+        ck_assert_uint_le(totals().stock_dirty, bound(MIB, KEPT * MIB, (KEPT + sizes[i]) * MIB));
     }
     large_free(kept);
 }

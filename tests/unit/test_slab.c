@@ -125,23 +125,45 @@ START_TEST(a_reopened_window_of_a_fresh_group_is_not_zero)
 }
 END_TEST
 
+/* What a window that is given up has left is found again, in a slab of one group as in others. */
+START_TEST(the_rest_of_a_left_window_is_found)
+{
+    static const size_t sizes[] = {16, 4096};
+
+    begin_bin(sizes[_i]);
+    struct block first = take();
+    struct slab *slab = first.slab;
+    bin_leave_slab(&bin, &set);
+    ck_assert(slab->listed && bin_is_valid(&bin));
+    for (size_t i = 1; i < slab->count; i++) {
+        struct block block = take();
+        ck_assert_ptr_eq(block.slab, slab);
+        ck_assert_uint_eq(block.number, i);
+    }
+    ck_assert_ptr_ne(take().slab, slab);
+}
+END_TEST
+
+/* Each is an eighth of all before it, within the bounds. */
 START_TEST(slabs_grow)
 {
-    enum { SLABS = 7 };
-    unsigned last = 0, units = 0;
+    enum { FIRST = 8 }; /* blocks that a class's first slab has at least, if they fit into a slab */
+    static const size_t sizes[] = {16, 1024, 16 << 10, 32 << 10};
+    size_t size = sizes[_i], total = 0, units;
+    size_t least = (FIRST * size + UNIT_SIZE - 1) / UNIT_SIZE;
+    size_t most = min_size(SLAB_MAX_UNITS, SLAB_MAX_BLOCKS * size / UNIT_SIZE);
 
-    begin_bin(16);
-    for (int i = 0; i < SLABS; i++) {
+    begin_bin(size);
+    do {
         ck_assert(bin_make_slab(&bin, &set));
         units = geometry_unpack(bin.slab->geometry).units;
-        ck_assert_uint_ge(units, last);
-        if (i == 0)
-            ck_assert_uint_eq(units, 1);
-        last = units;
+        ck_assert_uint_eq(units, min_size(most, max_size(least, total / 8)));
+        total += units;
         while (bin_open_window(&bin))
             bin.window = 0;
-    }
-    ck_assert_uint_eq(bin.slab->count, SLAB_MAX_BLOCKS);
+    } while (units < most || total == units); /* the first one has fewer blocks */
+    ck_assert_uint_eq(bin.slab->count, most * UNIT_SIZE / size);
+    ck_assert_uint_eq(bin.units, total);
 }
 END_TEST
 
@@ -353,7 +375,8 @@ Suite *slab_suite(void)
     tcase_add_loop_test(tests, windows_come_lowest_first, 0, SIZE_CLASS_COUNT);
     tcase_add_test(tests, memory_is_known_to_be_zero_once);
     tcase_add_test(tests, a_reopened_window_of_a_fresh_group_is_not_zero);
-    tcase_add_test(tests, slabs_grow);
+    tcase_add_loop_test(tests, the_rest_of_a_left_window_is_found, 0, 2);
+    tcase_add_loop_test(tests, slabs_grow, 0, 4);
     tcase_add_loop_test(tests, random_blocks_are_handed_out_once, 0, 6);
     tcase_add_test(tests, an_empty_shared_slab_is_released_unless_current);
     tcase_add_loop_test(tests, a_slab_of_one_block_is_released_with_it, 0, 4);
