@@ -74,7 +74,7 @@ static char *library_beside(void)
     return found;
 }
 
-/* Reads what the library is. Says so and exits if it is another one than acre. */
+/* Reads the facts of the library. Prints an error and exits if it is not acre. */
 static void examine_library(const char *library, struct elf_facts *facts)
 {
     int fd = open(library, O_RDONLY | O_CLOEXEC);
@@ -134,7 +134,7 @@ static void set_joined(const char *variable, const char *first, char separator, 
     free(joined);
 }
 
-/* Adds options behind those that are set already, so that they win. */
+/* Adds options after those that are set already, so that they win. */
 static void add_options(const char *list)
 {
     set_joined(OPTIONS_VARIABLE, getenv(OPTIONS_VARIABLE), ',', list);
@@ -172,13 +172,13 @@ static void *library_function(const char *name)
     return function;
 }
 
-/* Lets the library print its table of options. */
+/* Makes the library print its table of options. */
 static void print_options(void)
 {
     ((void (*)(int))library_function("acre_options_print"))(STDOUT_FILENO);
 }
 
-/* Adds options of the command line. Exits if there is a mistake in them, which the library tells.
+/* Adds options of the command line. Exits if there is a mistake in them, which the library reports.
  */
 static void add_given_options(const char *list)
 {

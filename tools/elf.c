@@ -63,7 +63,7 @@ static bool copy_at(const struct image *image, uint64_t offset, void *to, size_t
     return true;
 }
 
-/* Copies program header `number`. False behind the last one. */
+/* Copies program header `number`. False after the last one. */
 static bool copy_segment(const struct image *image, unsigned number, ElfW(Phdr) * segment)
 {
     const ElfW(Ehdr) *header = &image->header;
@@ -72,7 +72,7 @@ static bool copy_segment(const struct image *image, unsigned number, ElfW(Phdr) 
                    sizeof *segment);
 }
 
-/* The place in the file of what the program would have at an address; the file's size: nowhere. */
+/* The offset in the file of what is loaded at an address; the file's size if nothing is. */
 static uint64_t place_of(const struct image *image, uint64_t address)
 {
     ElfW(Phdr) segment;
@@ -93,7 +93,7 @@ static bool begins(const struct image *image, uint64_t string, const char *text)
            memcmp(found, text, length) == 0;
 }
 
-/* True if it is `text`. */
+/* True if the text at `string` is `text`. */
 static bool equals(const struct image *image, uint64_t string, const char *text)
 {
     char end;
@@ -101,7 +101,7 @@ static bool equals(const struct image *image, uint64_t string, const char *text)
            copy_at(image, image->strings + string + strlen(text), &end, 1) && end == '\0';
 }
 
-/* Copies entry `number` of the dynamic section. False behind the last one, or if there is none. */
+/* Copies entry `number` of the dynamic section. False after the last one, or if there is none. */
 static bool copy_dynamic(const struct image *image, size_t number, ElfW(Dyn) * entry)
 {
     ElfW(Phdr) segment;
@@ -182,7 +182,7 @@ static const char *sanitizer_of(const struct image *image, uint64_t string)
     return NULL;
 }
 
-/* Notes what the dynamic symbols tell. */
+/* Notes what follows from the dynamic symbols. */
 static void read_symbols(const struct image *image, struct elf_facts *facts)
 {
     ElfW(Sym) symbol;
@@ -206,7 +206,7 @@ static void read_symbols(const struct image *image, struct elf_facts *facts)
         facts->sanitizer = "a sanitizer";
 }
 
-/* Notes what the libraries that the file needs tell. */
+/* Notes what follows from the libraries that the file needs. */
 static void read_needed(const struct image *image, struct elf_facts *facts)
 {
     char gcc[NAME_TEXT], clang[NAME_TEXT];

@@ -1,6 +1,6 @@
 /*
  * What acre-run needs to know of an ELF file: for which machine it is, whether the dynamic linker
- * starts it, and what it is made of.
+ * starts it, and whether it is acre or has a sanitizer.
  */
 #ifndef ACRE_TOOLS_ELF_H
 #define ACRE_TOOLS_ELF_H
@@ -9,8 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* From has_interpreter on: only known where class and data are those of this program, else as a
- * program has it that can be preloaded. */
+/* The fields from has_interpreter on are known only if class and data are those of this program;
+ * else they are those of a program that can be preloaded. */
 struct elf_facts {
     unsigned char class;   /* ELFCLASS32 or ELFCLASS64 */
     unsigned char data;    /* byte order: ELFDATA2LSB or ELFDATA2MSB */

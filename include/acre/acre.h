@@ -80,21 +80,21 @@ void acre_stats_print(int fd);
 /*
  * Reads option `key` (see acre-run --help-options) as text into value[0..size-1], NUL-terminated.
  * Returns 0, ENOENT if there is no such option, ERANGE if value is too short, or EINVAL if key is
- * NULL, or value is and size is not 0.
+ * NULL, or if value is NULL and size is not 0.
  */
 int acre_option_get(const char *key, char *value, size_t size);
 
 /*
  * Sets option `key` from text, for what happens from now on. Returns 0, ENOENT if there is no such
- * option, or EINVAL if the value is not allowed, or one of the two is NULL.
+ * option, or EINVAL if the value is not allowed or an argument is NULL.
  */
 int acre_option_set(const char *key, const char *value);
 
 /*
  * Sets the options of a list in the form of ACRE_OPTIONS, "key:value,key:value", for what happens
- * from now on. Each mistake is a line on standard error that says what is allowed and that the list
- * is from `source`, a word such as the name of a file; what is right applies. Returns 0, or EINVAL
- * if there was a mistake, or one of the two is NULL.
+ * from now on. Each mistake is one line on standard error, which names `source`, a word such as the
+ * name of a file, and says what is allowed; the other items apply. Returns 0, or EINVAL if there
+ * was a mistake or an argument is NULL.
  */
 int acre_options_parse(const char *list, const char *source);
 

@@ -1,6 +1,6 @@
 /*
- * Functions that the program replaces: see api.h. This file defines none of them, or the compiler
- * would take its own definition for the one that was chosen.
+ * Functions that the program replaces: see api.h. None of them is defined in this file: the
+ * compiler would take that definition for the chosen one.
  */
 #define _GNU_SOURCE 1
 
@@ -29,8 +29,8 @@ extern __attribute__((weak)) int malloc_info(int options, FILE *stream);
 struct api_own api_own;
 
 /*
- * True if names are looked up here before they are in libc. Seen by two functions that libc has and
- * hardly any program: an allocator that has both has all the others.
+ * True if the dynamic linker looks names up in this library before libc. Tested by two functions
+ * that libc has and hardly any program defines: an allocator that defines both defines them all.
  */
 static bool comes_before_libc(void)
 {

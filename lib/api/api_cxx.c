@@ -9,11 +9,11 @@
  *   delete[] with a size -> delete[] -> delete -> free
  *   delete with a size ---------------> delete
  *
- * Those with std::align_val_t do the same among themselves, with aligned_alloc in the place of
- * malloc. A form with std::nothrow ends in the one without it; where new may throw then, which C
- * cannot catch, that is done by the form of the same name in the C++ runtime. In an archive it
- * would take that one's place, so the archive is without those. All forms are weak: in a static
- * link a definition of the program's takes their place.
+ * Forms with std::align_val_t do the same among themselves, with aligned_alloc in the place of
+ * malloc. A form with std::nothrow ends in the form without it. If that may throw, which C cannot
+ * catch, the C++ runtime's form of the same name is called instead. The archive has no nothrow
+ * forms of new: they would take the place of the runtime's. All forms are weak: in a static link a
+ * definition of the program takes their place.
  *
  * new calls the program's new_handler until there is memory, and throws std::bad_alloc where there
  * is no handler. This file is compiled with unwind tables and -fexceptions, so the exception passes
@@ -34,8 +34,8 @@ static_assert(sizeof(size_t) == sizeof(unsigned long), "size_t is mangled as m b
 /* ---- what the C++ runtime has ---- */
 
 /*
- * The shared library may have no C++ runtime, or one that was loaded after it. The archive is
- * linked with one.
+ * The shared library may be loaded without a C++ runtime, or before one. The archive is linked with
+ * one.
  */
 #ifdef PIC
 #define RUNTIME __attribute__((weak))
@@ -71,10 +71,10 @@ extern RUNTIME const char _ZTISt9bad_alloc[];        /* the std::type_info of st
 extern RUNTIME const void *const _ZTVSt9bad_alloc[]; /* its virtual functions */
 
 enum {
-    FIRST_VIRTUAL = 2, /* the element of the latter that an object points to */
+    FIRST_VIRTUAL = 2, /* the element of _ZTVSt9bad_alloc that an object points to */
 };
 
-/* What has that name and was linked, or else a runtime that was loaded later has it. */
+/* What the runtime has by that name: `linked`, or else that of a runtime that was loaded later. */
 static const void *find_runtime(const void *linked, const char *name)
 {
     return linked != NULL ? linked : find_in_runtime(name);
@@ -115,13 +115,12 @@ static ALWAYS_INLINE void *alloc_to(size_t alignment, size_t size)
     return alignment <= BLOCK_ALIGNMENT ? alloc_block(size) : alloc_aligned(alignment, size);
 }
 
-/* One try, by the program's malloc or aligned_alloc where it has them. NULL if there is no memory.
- */
+/* Allocates by the chosen malloc or aligned_alloc. NULL if there is no memory. */
 static void *try_new(size_t size, size_t alignment)
 {
     if (api_own.family)
         return alloc_to(alignment, size);
-    /* what 0 bytes, and sizes that are no multiple of the alignment, mean to those is not known */
+    /* the program's may refuse 0 bytes, and sizes that are no multiple of the alignment */
     size = max_size(size, 1);
     if (alignment == PLAIN)
         return malloc(size);
@@ -209,7 +208,7 @@ struct nothrow; /* std::nothrow_t */
 
 #ifdef PIC
 
-/* Forms of the C++ runtime: they call the one that throws, and catch. */
+/* The C++ runtime's forms with std::nothrow: they call the form without it, and catch. */
 static struct runtime_form {
     const char *name;
     const void *function; /* NULL until it has been found [any, relaxed] */
@@ -220,9 +219,9 @@ static struct runtime_form {
     {.name = "_ZnamSt11align_val_tRKSt9nothrow_t"},
 };
 
-enum { NEW, NEW_ARRAY, NEW_ALIGNED, NEW_ARRAY_ALIGNED, FORMS }; /* where they stand there */
+enum { NEW, NEW_ARRAY, NEW_ALIGNED, NEW_ARRAY_ALIGNED, FORMS }; /* indices */
 
-static_assert(sizeof(forms) / sizeof(forms[0]) == FORMS, "one for each");
+static_assert(sizeof(forms) / sizeof(forms[0]) == FORMS, "each form has an index");
 
 static const void *runtime_function(struct runtime_form *form)
 {
@@ -234,8 +233,8 @@ static const void *runtime_function(struct runtime_form *form)
     return function;
 }
 
-/* No block is at hand, or the program replaces something. Where there is no runtime, nothing could
- * catch either. */
+/* No block is at hand, or the program replaces something. Without a runtime the form that throws is
+ * called: nothing could catch. */
 static NOINLINE void *new_nothrow_slow(size_t size, const struct nothrow *tag,
                                        struct runtime_form *form, void *(*throwing)(size_t))
 {
@@ -298,7 +297,7 @@ void *_ZnwmSt11align_val_tRKSt9nothrow_t(size_t size, size_t alignment, const st
 EXPORT_OPERATOR(own_new_array_aligned_nothrow)
 void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t size, size_t alignment, const struct nothrow *tag);
 
-/* Finds them, so that none has to be found while the program allocates. */
+/* Finds all forms[], so that no dlopen is needed while the program allocates. */
 static void find_forms(void)
 {
     for (int i = 0; i < FORMS; i++)
@@ -325,8 +324,8 @@ EXPORT_OPERATOR(own_delete_array) void _ZdaPv(void *p);
 EXPORT_OPERATOR(own_delete_aligned) void _ZdlPvSt11align_val_t(void *p, size_t alignment);
 EXPORT_OPERATOR(own_delete_array_aligned) void _ZdaPvSt11align_val_t(void *p, size_t alignment);
 
-/* Where forms that the program does not replace end; reports name `form`, the one that was called.
- */
+/* Free p by the chosen definition of a form; a report of this library names `form`, the form that
+ * the program called. */
 static COLD void end_in_delete(void *p, const char *form)
 {
     if (_ZdlPv != own_delete)
@@ -362,7 +361,7 @@ static COLD void end_in_delete_array_aligned(void *p, size_t alignment, const ch
 #define UNUSED __attribute__((unused))
 #define TAG const struct nothrow *tag
 
-/* A form of delete. The size or alignment that it is given is not needed. */
+/* Defines a form of delete, which needs no size or alignment. */
 #define DEFINE_DELETE(own, name, end, ...)                                                         \
     static void own(void *p, ##__VA_ARGS__)                                                        \
     {                                                                                              \

@@ -14,12 +14,12 @@
 #include <stdio.h>
 #include <unistd.h>
 
-/* The blocks in slabs that the program does not hold. */
+/* Counts the blocks in slabs that the program does not hold. */
 static size_t count_free(const struct acre_stats *stats)
 {
     size_t blocks = 0;
-    for (size_t class = 0; class < stats->class_count; class ++)
-        blocks += stats->classes[class].blocks - stats->classes[class].live_blocks;
+    for (size_t cls = 0; cls < stats->class_count; cls++)
+        blocks += stats->classes[cls].blocks - stats->classes[cls].live_blocks;
     return blocks;
 }
 

@@ -42,7 +42,7 @@ EXPORT CACHE_ALIGNED void free(void *p)
     free_block(p);
 }
 
-/* free under another name: it ends in the program's, if the program has one. */
+/* free under another name: ends in the chosen definition of free. */
 static ALWAYS_INLINE void end_in_free(void *p, const char *function)
 {
     if (LIKELY(api_own.family))
@@ -103,8 +103,8 @@ static void *aligned_or_errno(size_t alignment, size_t size)
     return block;
 }
 
-/* POSIX leaves errno open. As with glibc it is ENOMEM where there is no memory, which programs
- * print, and as it was where the alignment is wrong. */
+/* POSIX does not specify errno. As in glibc it is set to ENOMEM if there is no memory, since
+ * programs print it, and preserved if the alignment is wrong. */
 EXPORT int posix_memalign(void **result, size_t alignment, size_t size)
 {
     if (!is_power_of_two(alignment) || alignment % sizeof(void *) != 0)
@@ -147,7 +147,7 @@ EXPORT size_t malloc_usable_size(void *p)
     return p == NULL ? 0 : free_find_usable_size(p, &own, "malloc_usable_size");
 }
 
-/* ---- what api.c compares with the definitions that the program uses ---- */
+/* ---- this library's definitions, for api.c ---- */
 
 OWN_ALIAS(malloc) void *own_malloc(size_t size);
 OWN_ALIAS(free) void own_free(void *p);

@@ -12,7 +12,7 @@
 #include <limits.h>
 
 enum {
-    /* Between two looks for idle pages an arena's slabs grow by so many bytes at least, ... */
+    /* Between two looks for idle pages an arena's slabs grow by this many bytes at least, ... */
     GROWTH_LEAST = 4 << 20,
     /* ... and by 1/8 of what is in slabs: a look reads all states of partly free slabs. */
     GROWTH_SHARE = 8,
@@ -538,7 +538,7 @@ static bool rest_some(uint64_t now, unsigned most)
     return warm || more;
 }
 
-/* As arena_tick; lets at most so many arenas rest. */
+/* As arena_tick; lets at most that many arenas rest. */
 static bool tick(uint64_t now, unsigned rests)
 {
     uint64_t decay = option_value(OPTION_DECAY);

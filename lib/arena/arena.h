@@ -9,7 +9,7 @@
  * The list of all arenas is append-only and is the truth about which there are; the status word of
  * each is the truth about whose it is. The pool's list follows from the two, and is rebuilt from
  * them in a forked child, where an arena whose thread does not exist any more is an orphan: it goes
- * into the pool, and whoever adopts it rebuilds it from its block states first.
+ * into the pool, and the thread that adopts it rebuilds it from its block states first.
  *
  * Lock: LOCK_RANK_POOL for the pool's list and changes of status. What is in an arena belongs to
  * its thread.
@@ -94,7 +94,7 @@ void arena_init_bin(struct arena *arena, unsigned class);
 void arena_flush(struct arena *arena);
 
 /*
- * To be called before a slab of `bytes` bytes is made, or one grows by so many: where many have
+ * To be called before a slab of `bytes` bytes is made, or one grows by that many: where many have
  * been made since the last time, the pages of partly used slabs that hold no live block go back to
  * the system first, so that what one class has left idle pays for what another one needs.
  */
@@ -123,18 +123,18 @@ size_t arena_gather_empty(struct arena *own);
 size_t arena_unmap_empty(void);
 
 /*
- * Once in OPTION_DECAY, for the whole process, by whichever thread comes by: gives the free units
- * of all arenas and the LARGE extents back that have been idle for so long, all that arenas hold
- * idle which have been in the pool for so long, and the pages of what was freed remotely to threads
- * that have not collected since the last time. Of pooled arenas a call takes on some, and more
- * often than once in a decay as long as there are others. `now` is os_now_ms(). Returns false if
- * all was looked at and nothing is left that a later call would give back. The caller holds no
+ * Once in OPTION_DECAY, for the whole process, by the first thread that calls it: gives back the
+ * free units of all arenas and the LARGE extents that have been idle for that time, all that arenas
+ * hold idle which have been in the pool for that time, and the pages of what was freed remotely to
+ * threads that have not collected since the last time. Of pooled arenas a call takes on some, and
+ * more often than once in a decay as long as there are others. `now` is os_now_ms(). Returns false
+ * if all was looked at and nothing is left that a later call would give back. The caller holds no
  * lock; cheap while it is not yet time and no pooled arena waits to rest.
  */
 bool arena_tick(uint64_t now);
 
-/* The same for a thread that keeps nobody waiting but who ends the process: takes on all pooled
- * arenas that are due. */
+/* The same for a thread that no other waits for, but the one that ends the process: takes on all
+ * pooled arenas that are due. */
 bool arena_tick_patiently(uint64_t now);
 
 /* The newest arena and the one made before `arena`, for walking all of them; no lock. */

@@ -3,7 +3,7 @@
  * `ended` with a time limit while something is idle, else on `bell` without one.
  *
  * No ring is lost: the thread sets the bell QUIET before it looks at what is idle, and sleeps
- * without a limit only if it is still QUIET behind that. Who makes something idle rings after that.
+ * without a limit only if it is still QUIET then. A thread that makes memory idle rings after it.
  */
 #define _GNU_SOURCE 1
 #include "arena/background.h"

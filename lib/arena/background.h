@@ -5,8 +5,8 @@
  *
  * It is started by the constructor. It does not exist in a child of fork, and is started again
  * there as soon as something is idle, by the thread that made it so, at the end of a slow path:
- * where nothing of ours is half done, since pthread_create may allocate. While nothing is idle it
- * sleeps until somebody rings.
+ * where no operation of acre is half done, since pthread_create may allocate. While nothing is idle
+ * it sleeps until a thread rings.
  *
  * It keeps no process alive: exit does not wait for it, and it ends when all that is left besides
  * it is a main thread that has called pthread_exit.
@@ -28,7 +28,7 @@ void background_start(void);
 /* Ends it for good, having waited until it does nothing any more. */
 void background_stop(void);
 
-/* To be called by a thread that ends, with nothing of ours in its hands. */
+/* To be called by a thread that ends, when it has no arena and holds no lock. */
 void background_thread_ends(void);
 
 /* Says that something may have become idle; starts the thread if need be. Preserves errno. */

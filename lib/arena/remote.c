@@ -142,7 +142,7 @@ void remote_end(struct heap_set *set)
 }
 
 /*
- * Purges the REMOTE blocks of slab `index`, if it is a slab at all. The owner will come by: their
+ * Purges the REMOTE blocks of slab `index`, if it is a slab at all. The owner will collect: their
  * bits are set, or are just being set. False, with nothing done, if the owner is collecting.
  */
 static bool purge_slab(struct heap *heap, size_t index, size_t *bytes)

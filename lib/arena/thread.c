@@ -9,9 +9,8 @@
 static_assert(sizeof(pthread_key_t) <= sizeof(uint32_t), "a key and 1 fit into key_plus_1");
 
 static struct {
-    uint64_t key_plus_1; /* the pthread key, 0: none made yet; any thread, relaxed: all of it is
-                            here */
-    bool avoided;        /* see thread_avoid_keys; constant once threads exist */
+    uint64_t key_plus_1; /* [any, relaxed] the pthread key, plus 1; 0: none made yet */
+    bool avoided;        /* [constant once threads exist] see thread_avoid_keys */
 } hook;
 
 /* The exit hook has run in this thread. */
@@ -29,9 +28,9 @@ static void thread_end(void *value)
     background_thread_ends();
 }
 
-/* The key, made at the first call, under no lock, since pthread_key_create may be somebody else's
- * version that allocates. False if there is none left: threads' arenas are not reused then, and all
- * else works. */
+/* The key, made at the first call, under no lock, since a library may have its own version of
+ * pthread_key_create, which allocates. False if there is none left: then the arenas of threads that
+ * end are not reused, and all else works. */
 static bool find_key(pthread_key_t *key)
 {
     uint64_t known = __atomic_load_n(&hook.key_plus_1, __ATOMIC_RELAXED);
@@ -39,7 +38,7 @@ static bool find_key(pthread_key_t *key)
         if (__atomic_compare_exchange_n(&hook.key_plus_1, &known, (uint64_t)*key + 1, false,
                                         __ATOMIC_RELAXED, __ATOMIC_RELAXED))
             return true;
-        pthread_key_delete(*key); /* another thread was faster */
+        pthread_key_delete(*key); /* another thread has made one */
     }
     *key = (pthread_key_t)(known - 1);
     return known != 0;

@@ -88,7 +88,7 @@ static inline void pause_processor(void)
 #endif
 
 /*
- * A full fence: no load behind it is done before a store in front of it. ThreadSanitizer knows no
+ * A full fence: no load after it is done before a store in front of it. ThreadSanitizer knows no
  * fences; the read-modify-write there orders as much.
  */
 static inline void fence_full(void)

@@ -78,8 +78,8 @@ static long find_short_run(const uint64_t *words, size_t from, size_t limit, siz
 {
     uint64_t word = words[from / WORD_BITS] & mask_within(from / WORD_BITS, from, limit);
     for (size_t i = from / WORD_BITS; i * WORD_BITS < limit; i++) {
-        size_t behind = (i + 1) * WORD_BITS;
-        uint64_t next = behind < limit ? words[i + 1] & mask_within(i + 1, from, limit) : 0;
+        size_t end = (i + 1) * WORD_BITS;
+        uint64_t next = end < limit ? words[i + 1] & mask_within(i + 1, from, limit) : 0;
         uint64_t starts = run_starts(word, next, run);
         if (starts != 0)
             return (long)(i * WORD_BITS + lowest_bit(starts));

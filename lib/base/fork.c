@@ -41,9 +41,8 @@ uint64_t fork_thread_name(void)
 }
 
 /*
- * By the survivor, in the child, whose generation is `generation` or will be. If the thread has not
- * been seen before it has taken no lock: all of an older generation are others', even where it has
- * got the address of a thread that was lost.
+ * Called by the survivor, in the child of that generation. A thread that was not seen before has
+ * taken no lock: it holds none of an older generation, even if a lost thread had its address.
  */
 static void note_survivor(uint32_t generation)
 {
@@ -56,9 +55,9 @@ static void note_survivor(uint32_t generation)
 }
 
 /*
- * In the child, before any thread takes a lock there. `before` is what `forks` was when the caller
- * had set ARMING. It is another value by now if a signal handler has forked meanwhile and this is
- * its child, where the fork was counted: then there is nothing to do.
+ * Counts the fork, in the child, before any thread takes a lock there. `before` is what `forks` was
+ * after the caller had set ARMING. If `forks` has changed since, a signal handler has forked
+ * meanwhile, this is its child, and the fork was counted in it: nothing is done.
  */
 static void count(uint32_t before, bool by_survivor)
 {
@@ -73,8 +72,8 @@ static void count(uint32_t before, bool by_survivor)
                                 __ATOMIC_RELAXED);
 }
 
-/* Counts the fork and arms the page if it is wiped. False if another thread is at it, or if a
- * signal handler has forked meanwhile, which wiped the page. */
+/* Counts the fork and arms the page if it is wiped. False if another thread is doing so, or if a
+ * signal handler has forked meanwhile, so that the page was wiped again. */
 static bool try_to_arm(bool by_survivor)
 {
     uint32_t seen = FORK_WIPED;
@@ -96,8 +95,8 @@ static void arm(bool by_survivor)
         pause_processor();
 }
 
-/* True if the survivor is missing and the caller is it: the process's first thread, which was not
- * seen since the fork. (One that vfork made may be the first of a process on the same memory.) */
+/* True if the survivor is missing and the caller is it: the process's first thread, not seen since
+ * the fork. (A process that vfork made runs on the same memory; its first thread was seen.) */
 static bool is_missing_survivor(uint32_t forks)
 {
     return (forks & FORK_SURVIVOR_MISSING) != 0 && os_is_main_thread() &&
@@ -126,7 +125,7 @@ void fork_child(void)
 
 bool fork_lost(uint64_t name, uint16_t generation)
 {
-    /* acquire: who sees the survivor known sees which it is */
+    /* acquire: a thread that sees the flag clear sees the survivor's name */
     uint32_t forks = __atomic_load_n(&fork_state.forks, __ATOMIC_ACQUIRE);
     uint16_t now = (uint16_t)(forks >> FORK_GENERATION_SHIFT);
     if (generation == now)

@@ -5,15 +5,15 @@
  * thread held is recognised by its older generation: lock words (lock.h) and the status of arenas
  * (arena.h) carry one.
  *
- * A page marked MADV_WIPEONFORK tells: its one word says ARMED, and reads 0 in any child, however
- * that was made (fork, _Fork, clone without CLONE_VM). The child handler looks at it, and each
- * taking of a lock does, where no handler ran. The thread that exchanges the 0 counts the fork and
- * arms the page again; others wait for it. doc/fork.md goes through the instants at which a signal
- * handler may fork meanwhile. Before Linux 4.14 there is no such page, and the handler alone
- * counts.
+ * A fork is noticed by a page marked MADV_WIPEONFORK: its word is ARMED, and 0 in any child,
+ * however that was made (fork, _Fork, clone without CLONE_VM). The child handler reads it, and so
+ * does lock_acquire, for children in which no handler ran. The thread that exchanges the 0 counts
+ * the fork and arms the page again; other threads wait for that. Before Linux 4.14 there is no such
+ * page, and only the handler counts. doc/fork.md has the cases in which a signal handler forks
+ * meanwhile.
  *
- * The survivor is the thread that forked: the one that the handler runs in, else the process's
- * first thread. Until that one takes a lock it is missing: what it holds is not known.
+ * The survivor is the thread that forked: the one that runs the handler, else the process's first
+ * thread. Without a handler it is missing, what it holds is not known, until it takes a lock.
  */
 #ifndef ACRE_LIB_FORK_H
 #define ACRE_LIB_FORK_H
@@ -23,7 +23,7 @@
 /* The word of the page that the system wipes in a child. */
 enum fork_page {
     FORK_WIPED,  /* in a child: the fork is not counted yet */
-    FORK_ARMING, /* a thread counts it */
+    FORK_ARMING, /* a thread is counting it */
     FORK_ARMED,  /* no fork since it was set */
 };
 
@@ -33,15 +33,15 @@ enum {
 };
 
 struct fork_state {
-    /* [any, release] the generation and the flag FORK_SURVIVOR_MISSING. Changes only while no
-     * thread of the process holds a lock, but for the flag. */
+    /* [any, release] the generation and the flag FORK_SURVIVOR_MISSING. The generation changes only
+     * while no thread of the process holds a lock. */
     uint32_t forks;
-    /* The rest is written by the survivor before `forks`, and read where the flag is clear. */
+    /* The next three are written by the survivor before `forks`, and read if the flag is clear. */
     uint32_t survivor_birth; /* generation in which the survivor was first seen */
     uint64_t survivor;       /* its name, see fork_thread_name; 0 in the first image */
-    void *survivor_held;     /* what it said to fork_keep_held */
+    void *survivor_held;     /* what it gave to fork_keep_held */
     void (*on_fork)(void);   /* [constant] see fork_begin */
-    uint32_t *page;          /* [constant] its word, enum fork_page; NULL if there is none */
+    uint32_t *page;          /* [constant] the page's word, enum fork_page; NULL if there is none */
     bool begun;              /* [constant] see fork_begin */
 };
 
@@ -54,21 +54,20 @@ static inline uint32_t fork_generation(void)
 }
 
 /*
- * Makes the page, at the first call. `on_fork` is called in each child by the survivor when it is
- * noted, before it does anything else there; it takes no lock and calls fork_keep_held. The first
- * call is made before threads exist: other libraries may have threads, and fork, before the
- * constructor.
+ * Makes the page, at the first call. In each child the survivor calls `on_fork` before it takes a
+ * lock; `on_fork` takes no lock and calls fork_keep_held. The first call is made before threads
+ * exist: other libraries may have threads, and fork, before the constructor runs.
  */
 void fork_begin(void (*on_fork)(void));
 
 /* The child handler, for pthread_atfork. Async-signal-safe. */
 void fork_child(void);
 
-/* Counts the fork if this process is a child in which nobody has; notes the survivor if it is
- * missing and the caller is it. For lock_acquire. */
+/* Counts the fork if this process is a child in which no thread has; notes the survivor if it is
+ * missing and the caller is it. */
 COLD void fork_count(void);
 
-/* Calls fork_count where it has something to do. */
+/* Calls fork_count if it has something to do. For lock_acquire. */
 static inline void fork_notice(void)
 {
     /* acquire: a thread that sees the page armed sees the fork counted */
@@ -83,8 +82,8 @@ static inline void fork_notice(void)
  * fork. Bit 0 is clear. Notes the generation in which the thread is first seen. */
 uint64_t fork_thread_name(void);
 
-/* True if the thread `name`, which was alive in a generation before this one (its low 16 bits),
- * does not exist in this process. */
+/* True if the thread `name`, which was alive in the generation with these low 16 bits, does not
+ * exist in this process. */
 bool fork_lost(uint64_t name, uint16_t generation);
 
 /* For `on_fork`: keeps what the survivor holds, for fork_find_held. */
@@ -92,7 +91,7 @@ void fork_keep_held(void *held);
 
 /*
  * What the survivor held when it forked, NULL in the first image. False, with *held NULL, while the
- * survivor is missing: then it holds nothing of another generation.
+ * survivor is missing: then it holds nothing of an older generation.
  */
 bool fork_find_held(void **held);
 

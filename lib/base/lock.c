@@ -1,10 +1,10 @@
 /*
  * The mutex of the library. Purpose, word and rules: lock.h.
  *
- * The word goes 0 -> mine -> 0 without contention. A waiter sets bit 0 and sleeps on the low half
- * of the word (futexes are 32 bits wide; the half holds the holder's address bits and bit 0, so it
- * changes whenever the lock is given). A thread that has waited takes the lock with bit 0 set,
- * since others may still sleep.
+ * Without contention the word goes from 0 to the holder's and back. A waiter sets bit 0 and sleeps
+ * on the low half of the word (futexes are 32 bits wide; the half has the holder's address bits and
+ * bit 0, so it changes whenever the lock is given). A thread that has waited takes the lock with
+ * bit 0 set, since others may still sleep.
  */
 #include "base/lock.h"
 

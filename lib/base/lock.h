@@ -33,8 +33,8 @@ struct lock {
 /*
  * Takes the lock, waiting if need be. Returns true if its holder was lost in a fork: what it guards
  * must be rebuilt by the caller, which holds it now. Preserves errno. Not recursive: a thread that
- * holds the lock already is reported and the process ended (report_deadlock). Nothing of others
- * runs under a lock but signal handlers, so this takes one, or a jump out of one.
+ * holds the lock already is reported and the process ended (report_deadlock). Only a signal handler
+ * that allocates, or a jump out of one, can cause that: no other foreign code runs under a lock.
  */
 bool lock_acquire(struct lock *lock);
 

@@ -16,7 +16,7 @@
 
 enum {
     META_CHUNK = 256 * 1024,           /* bytes; a mapping that pieces are cut from */
-    META_CHUNK_LATER = 4 * META_CHUNK, /* once as much is mapped: each costs two mappings */
+    META_CHUNK_LATER = 4 * META_CHUNK, /* bytes, once as many are mapped: each costs two mappings */
     META_PIECE_LIMIT = META_CHUNK / 4, /* bytes; larger pieces have a mapping of their own, so that
                                           at most a quarter of a chunk is left over */
     META_ALIGNMENT_LIMIT = 64 * 1024,  /* bytes; as meta.h says */

@@ -152,8 +152,8 @@ static void format_value(struct out *out, const struct option *option, uint64_t 
     out_format(out, "%llu%.1s", (unsigned long long)(value / factor), suffix);
 }
 
-/* Adds what the option allows: "never|system|always", "0..64G", or "0..3600000" and `ms`, which
- * tells what they are. */
+/* Adds what the option allows: "never|system|always", "0..64G", or "0..3600000" followed by `ms`,
+ * the text for milliseconds. */
 static void format_allowed(struct out *out, const struct option *option, const char *ms)
 {
     if (option->type == TYPE_NAME) {
@@ -177,7 +177,7 @@ struct text {
     size_t length;
 };
 
-/* For "%.*s": as much of a text as a warning repeats. */
+/* For "%.*s": the part of a text that a warning repeats. */
 #define SHOWN(text) (int)min_size((text).length, SHOWN_TEXT), (text).start
 
 /* text[0..length-1] without the blanks at its ends. */
@@ -209,7 +209,7 @@ static void warn_value(const char *source, const struct option *option, struct t
     char allowed[ALLOWED_TEXT];
     struct out out;
     out_to_memory(&out, allowed, sizeof allowed);
-    format_allowed(&out, option, ", in ms"); /* the number alone: "5ms" is none */
+    format_allowed(&out, option, ", in ms"); /* "5ms" is not a value */
     out_end(&out);
     if (value.length == 0)
         report_warning("%s: %s has no value; allowed: %s", source, option->name, allowed);
@@ -220,7 +220,7 @@ static void warn_value(const char *source, const struct option *option, struct t
                                                            : "");
 }
 
-/* Applies one "key:value". False, after a warning, if it is none. */
+/* Applies one "key:value". False, after a warning, if it is not one. */
 static bool parse_item(struct text item, const char *source)
 {
     size_t key_length = 0;

@@ -1,11 +1,9 @@
 /*
  * The system calls of the library; os.h is the contract.
  *
- * They are made without libc (system_call.h). A library loaded before it may have functions of the
- * same names, which may allocate, and many calls are made under a lock or in a thread's first
- * allocation. Nor are malloc and free cancellation points, as libc's read and write are, and errno
- * stays as it is. The clock is read in the vDSO, for the same reasons. Owns what was found out
- * about the system: the page size, the clock, whether MADV_DONTNEED works.
+ * System calls are made by system_call.h, so malloc and free are not cancellation points, as libc's
+ * read and write are, and errno stays as it is. Owns what was found out about the system: the page
+ * size, the clock, whether MADV_DONTNEED works.
  */
 #define _GNU_SOURCE 1
 #include "base/os.h"
@@ -28,15 +26,15 @@
 #include <time.h>
 
 enum {
-    SMALLEST_PAGE = 4096,   /* bytes; assumed where the kernel does not tell */
+    SMALLEST_PAGE = 4096,   /* bytes; assumed if the kernel does not say */
     LOWEST_DUPLICATE = 100, /* descriptors below are the program's: it may count on their numbers */
     STATM_TEXT = 128,       /* bytes; /proc/self/statm is seven numbers */
-    LARGEST_ERROR = 4095,   /* of a system call: its result is the negative of it */
-    PAGES_AT_ONCE = 512,    /* that mincore is asked for */
+    LARGEST_ERROR = 4095,   /* errno code; a system call returns its negative */
+    PAGES_AT_ONCE = 512,    /* for which mincore is asked in one call */
     ABORTED = 128 + SIGABRT, /* the exit status a shell shows for SIGABRT */
 };
 
-/* asks for the persona and changes nothing: personality(2) */
+/* reads the persona and changes nothing: personality(2) */
 #define PERSONA_ASKED 0xffffffffUL
 
 enum {
@@ -55,7 +53,8 @@ static unsigned long auxiliary(unsigned long type)
 
 size_t os_page_size(void)
 {
-    /* bytes, 0 until first asked; relaxed: all writers write the same, and nothing hangs on it */
+    /* bytes, 0 until first asked; relaxed: all writers write the same value, on which no other
+     * depends */
     static size_t cached;
     size_t size = __atomic_load_n(&cached, __ATOMIC_RELAXED);
     if (UNLIKELY(size == 0)) {
@@ -85,8 +84,8 @@ static bool advise(void *address, size_t size, int advice)
     return system_call(SYS_madvise, address, size, advice) == 0;
 }
 
-/* Leaves address space out of cores, by the kernel and by debuggers: these copy what cannot be
- * read, too. A hint. */
+/* Leaves address space out of cores, those of debuggers too, which copy also what cannot be read. A
+ * hint. */
 static void keep_out_of_cores(void *address, size_t size)
 {
     advise(address, size, MADV_DONTDUMP);
@@ -243,9 +242,9 @@ uint64_t os_now_ms(void)
     return ms != 0 ? ms : 1;
 }
 
-/* ---- what the system says ---- */
+/* ---- resident memory ---- */
 
-/* Reads the begin of a small file, e.g. of /proc; returns bytes, 0 if it cannot be read. */
+/* Reads the start of a small file, e.g. of /proc; returns bytes, 0 if it cannot be read. */
 static size_t read_file(const char *path, char *text, size_t size)
 {
     long length = 0;
@@ -272,8 +271,8 @@ size_t os_resident(void)
 
 /* ---- which pages have memory ---- */
 
-/* Asks of the first pages of a range which have memory, 1, or none, 0, as all where the system does
- * not say; returns their number. */
+/* Finds out which of the first PAGES_AT_ONCE pages of a range have memory: filled[i] is 1 if so,
+ * else 0; all are 0 if the system does not say. Returns the number of pages. */
 static size_t ask_filled_in(void *pages, size_t size, unsigned char filled[PAGES_AT_ONCE])
 {
     size_t count = min_size(size / os_page_size(), PAGES_AT_ONCE);

@@ -1,6 +1,6 @@
 /*
  * The only user of mmap, munmap, mprotect, madvise, mremap, getrandom, futex, clocks and /proc.
- * Every function preserves errno and never allocates; none takes a lock of ours. Addresses and
+ * Every function preserves errno and never allocates; none takes a lock of acre's. Addresses and
  * sizes are multiples of os_page_size() unless said otherwise.
  *
  * System calls are made, and clocks read, without libc, so that no library between acre and libc
@@ -35,7 +35,7 @@ void *os_map_guarded(size_t size);
 /* True if os_map(size) would work now. */
 bool os_can_map(size_t size);
 
-/* As os_map at exactly `address`, as os_reserve_at. */
+/* As os_reserve_at, but readable and writable. */
 bool os_map_at(void *address, size_t size);
 
 /* Makes reserved pages readable and writable, and part of a core. False if the system refuses
@@ -50,9 +50,8 @@ bool os_close(void *address, size_t size);
  * did not do it (locked pages; an emulator that ignores advice): the contents are then unknown. */
 bool os_purge(void *address, size_t size);
 
-/* Looks whether advice is followed, as os_purge and os_wipe_on_fork need it, on a page without
- * contents, and leaves it so. Called once, before threads exist; until then it is taken for
- * granted. */
+/* Tests whether os_purge and os_wipe_on_fork work, on a page without contents, which stays so.
+ * Called once, before threads exist; until then they are assumed to work. */
 void os_try_purge(void *page);
 
 /* Unmaps. False, with nothing changed, if the system refuses (vm.max_map_count). */
@@ -69,7 +68,7 @@ void os_huge_pages(void *address, size_t size, bool wanted);
  * mapped. 0 where the system does not say. */
 size_t os_filled_in(void *pages, size_t size);
 
-/* Makes open pages zero: those that have memory are written to, the others get none. */
+/* Makes open pages zero. Those that have memory are written to; those that have none get none. */
 void os_zero(void *pages, size_t size);
 
 /* True if the page has memory. */

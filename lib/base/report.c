@@ -32,8 +32,8 @@ static const struct {
     [MISUSE_FOREIGN] = {"foreign pointer", "not a block of this allocator"},
 };
 
-/* Turns control characters, which a program's name or an option may have in it, into a `?`: a line
- * stays one, and does nothing to the terminal. */
+/* Replaces control characters, which a program's name or an option may contain, by `?`, so that a
+ * line stays one line and does not control the terminal. */
 static void make_printable(char *text, size_t length)
 {
     for (size_t i = 0; i < length; i++)

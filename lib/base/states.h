@@ -17,9 +17,9 @@ enum block_state {
     BLOCK_CACHED = 2, /* in its owner's magazine */
     BLOCK_REMOTE = 3, /* freed by a thread that is not the owner; the owner collects it */
     BLOCK_PURGED = 4, /* as FREE, but its pages were given back: taken when there is no FREE one */
-    BLOCK_WIDE = 5,   /* as LIVE: the program holds it and the REST blocks behind it, as one */
+    BLOCK_WIDE = 5,   /* as LIVE: the program holds it and the REST blocks that follow it, as one */
     BLOCK_REST = 6,   /* a place that a block before it has taken; see slab_wide.h */
-    BLOCK_END = 7,    /* no block: the sentinel behind a slab's last one, and what follows it */
+    BLOCK_END = 7,    /* no block: the sentinel after a slab's last one, and what follows it */
 };
 
 enum { STATES_GROUP = 64 }; /* states that one window covers */

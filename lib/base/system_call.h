@@ -1,9 +1,8 @@
 /*
- * A system call without the C library: what it is made for may not run anything else, such as a
- * function of the same name in a library that is loaded before libc and allocates.
+ * A system call without the C library; os.h says why.
  *
- * The instruction itself on x86-64 and arm64. Elsewhere, and where a sanitizer has to see mappings
- * by its own versions of libc's functions, libc makes the call. Owns no state.
+ * On x86-64 and arm64 it is the instruction itself. On other machines, and with a sanitizer, which
+ * has to see mappings by its own versions of libc's functions, libc makes the call. Owns no state.
  */
 #ifndef ACRE_LIB_SYSTEM_CALL_H
 #define ACRE_LIB_SYSTEM_CALL_H

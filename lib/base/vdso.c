@@ -1,5 +1,5 @@
 /*
- * Finding functions of the vDSO: see vdso.h. The way is that of the kernel's example
+ * Finding functions of the vDSO: see vdso.h. The algorithm is that of the kernel's example
  * tools/testing/selftests/vDSO/parse_vdso.c, without symbol versions. Owns no state.
  */
 #include "base/vdso.h"
@@ -9,7 +9,7 @@
 
 /* Where the tables of an image are; NULL where it has none. */
 struct tables {
-    const char *base; /* what the addresses in the image count from */
+    const char *base; /* where address 0 of the image is mapped */
     const Elf64_Sym *symbols;
     const char *names;
     const uint32_t *hash;     /* DT_HASH: buckets, symbols, ... */

@@ -7,8 +7,8 @@
 
 #include "base/base.h"
 
-/* The function of that name in the vDSO whose ELF header is at `image` (AT_SYSINFO_EHDR), or NULL;
- * NULL also where there is no image. Allocates nothing, takes no lock. */
+/* The function of that name in the vDSO whose ELF header is at `image` (AT_SYSINFO_EHDR). NULL if
+ * there is none, or `image` is NULL. Allocates nothing, takes no lock. */
 void *vdso_find(const void *image, const char *name);
 
 #endif

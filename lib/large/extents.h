@@ -11,10 +11,11 @@
  * where it was:
  *
  *   split   the entry shrinks; the rest is published by an entry of its own, in the same state (the
- *           rest of a LIVE one is nobody's until its state changes: lost if that is never)
+ *           rest of a LIVE one belongs to no block until its state changes, and is lost if that
+ *           never happens)
  *   join    the following extent becomes LEAVING; the entry in front of it grows over it
  *   front   (the first bytes of an extent are taken) it becomes LEAVING, begins later, is STOCK
- *           again; whoever took the bytes grows after that
+ *           again; the block that took the bytes grows after that
  *   carve   splits and joins, then STOCK becomes LIVE by one store
  *
  * Lock: the caller's, for every function.
@@ -48,8 +49,9 @@ void extents_set_stock(struct extents *table, struct extent *entry, uint64_t sta
  * the same state, stamp and zero, which is returned. Needs a spare entry. */
 struct extent *extents_split(struct extents *table, struct extent *entry, size_t size);
 
-/* Makes [start, start+size), which lies within a run, a LIVE entry and returns it; what is in front
- * and behind stays STOCK. Its `zero` tells of its contents. Needs two spare entries. */
+/* Makes [start, start+size), which lies within a run, a LIVE entry and returns it; what the run has
+ * in front of it and after it stays STOCK. Its `zero` says whether its contents are known to be
+ * zero. Needs two spare entries. */
 struct extent *extents_carve(struct extents *table, uintptr_t start, size_t size);
 
 /* Joins a STOCK extent with the one that touches its end; returns the first, which is both now. */
@@ -64,8 +66,8 @@ bool extents_grow(struct extents *table, struct extent *block, size_t size);
 
 /*
  * Makes everything derived again from the entries' states. LEAVING entries stay as they are: one of
- * them may be in the hands of the thread that survived a fork, which will end it itself; those of
- * dead threads are lost, and so are their ranges, of which nobody knows whether they are mapped.
+ * them may belong to the thread that survived a fork, which ends it itself. Those of lost threads
+ * are lost, and so are their ranges, since it is not known whether these are mapped.
  */
 void extents_rebuild(struct extents *table);
 

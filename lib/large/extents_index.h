@@ -1,6 +1,6 @@
 /*
  * The entries of LARGE blocks and free extents, and the index over those that are LIVE or STOCK:
- * the searches, and what extents.c calls when entries come, go and change. Lock: the caller's.
+ * the searches, and the functions by which extents.c keeps it up to date. Lock: the caller's.
  *
  * The index is a treap over all LIVE and STOCK entries, ordered by address (Seidel and Aragon,
  * "Randomized search trees", 1996); priorities are a hash of the entry's own address, so nothing
@@ -22,10 +22,10 @@ enum extent_state {
     EXTENT_UNUSED = 0, /* the entry describes nothing; all zero, as new chunks are */
     EXTENT_LIVE,       /* a block that the program holds; in the index */
     EXTENT_STOCK,      /* free and mapped; in the index */
-    EXTENT_LEAVING,    /* in one thread's hands and out of the index: an entry taken but not yet
+    EXTENT_LEAVING,    /* one thread's own and out of the index: an entry taken but not yet
                           published, or a range around its system call; a thread has one such
                           range at a time, which is what a child may lose (a block that has grown
-                          and the reserve behind it are one until the reserve is published) */
+                          and the reserve after it are one until the reserve is published) */
 };
 
 /* The stamp of an extent that never falls due. */
@@ -46,8 +46,8 @@ struct extent_run {
     size_t size;    /* bytes */
 };
 
-/* All fields are guarded by the caller's lock, except that whoever has a LEAVING entry has it to
- * itself. */
+/* All fields are guarded by the caller's lock, except that a LEAVING entry belongs to the thread
+ * that has made it so. */
 struct extent {
     uintptr_t base; /* address; written before the state that publishes it */
     size_t size;    /* bytes, not 0 while LIVE or STOCK; one store publishes a change */
@@ -140,13 +140,13 @@ static inline uint64_t extents_oldest_stamp(const struct extents *table)
     return table->root != NULL ? table->root->below.oldest : EXTENT_KEPT;
 }
 
-/* How many ranges that do not touch each other the LIVE and STOCK entries make up. */
+/* The number of ranges, none of which touch, that the LIVE and STOCK entries make up. */
 static inline size_t extents_pieces(const struct extents *table)
 {
     return table->root != NULL ? table->root->below.pieces : 0;
 }
 
-/* True if an entry that is not in the index touches one on each side: to unmap it leaves a hole. */
+/* True if an entry that is not in the index touches one on each side: unmapped it is a hole. */
 bool extents_is_between(const struct extents *table, const struct extent *entry);
 
 /* A STOCK extent with the earliest stamp; NULL if nothing falls due. */

@@ -19,8 +19,8 @@
 
 enum {
     SPARE_ENTRIES = 2,  /* unused entries that carving needs at most */
-    HEADROOM_SHARE = 4, /* a block that mremap grows gets 1/4 of its size in reserve behind it */
-    LARGE_ALIGNMENT_KEPT = 16 << 20, /* bytes; what a larger alignment leaves over goes back */
+    HEADROOM_SHARE = 4, /* a block that mremap grows gets 1/4 of its size in reserve at its end */
+    LARGE_ALIGNMENT_KEPT = 16 << 20, /* bytes; what a larger alignment leaves over is unmapped */
 };
 
 /* LARGE lock: the lower edge of the list below which it could not be extended; 0 if none. */
@@ -87,8 +87,8 @@ static bool keeps_left_over(size_t alignment)
 
 /*
  * How many bytes are to be mapped below the list's lower edge so that a block fits between there
- * and the end of the run at the edge; 0 if that cannot be. Without an alignment only where there is
- * such a run: else the system chooses. Needs the lock.
+ * and the end of the run at the edge; 0 if that cannot be, or if there is neither such a run nor an
+ * alignment: then the system chooses the place. Needs the lock.
  */
 static size_t missing_at_edge(size_t size, size_t alignment)
 {
@@ -102,7 +102,7 @@ static size_t missing_at_edge(size_t size, size_t alignment)
         extents_run_from(&large_list.table, first->base, 1, &run);
     else if (alignment == 1)
         return 0;
-    if (first->base <= size + alignment) /* there is no address so low */
+    if (first->base <= size + alignment) /* the addresses below the edge are too few */
         return 0;
     uintptr_t start = align_down(first->base + run.size - size, alignment);
     return start < first->base ? first->base - start : 0;
@@ -150,7 +150,7 @@ static void *alloc_by_extending(size_t size, size_t alignment, bool *zero)
 }
 
 /*
- * Unmaps what a newly mapped range has in front of and behind `size` bytes at a multiple of the
+ * Unmaps what a newly mapped range has in front of and after `size` bytes at a multiple of the
  * alignment. It stays LEAVING meanwhile: so it is one range, which shrinks, at whatever instant a
  * fork comes. What the system refuses to unmap stays part of it. Must not hold the lock.
  */
@@ -168,8 +168,8 @@ static void cut_to_alignment(struct extent *range, size_t size, size_t alignment
         range->size -= behind;
 }
 
-/* A newly mapped block, or NULL. What was mapped in excess to align it goes into the stock, or back
- * at once; what stays mapped then, goes into the stock, too. */
+/* A newly mapped block, or NULL. What was mapped in excess to align it goes into the stock, or is
+ * unmapped at once; what the system does not unmap goes into the stock, too. */
 static void *alloc_by_mapping(size_t size, size_t alignment)
 {
     size_t page = os_page_size();
@@ -296,7 +296,7 @@ static size_t headroom_of(size_t size)
     return headroom <= PTRDIFF_MAX - size ? headroom : 0;
 }
 
-/* Puts `size` bytes that were mapped behind a block and never touched into the stock. Needs the
+/* Puts `size` bytes that were mapped after a block and never touched into the stock. Needs the
  * lock and an entry. */
 static void publish_reserve(uintptr_t base, size_t size, uint64_t now)
 {
@@ -310,8 +310,8 @@ static void publish_reserve(uintptr_t base, size_t size, uint64_t now)
 
 /*
  * Grows a block that has left the index by mremap, and publishes it again, as it was where that
- * fails. Address space behind it, never touched, goes into the stock for its next steps: after it,
- * so that one entry at a time is LEAVING. The block's address, or NULL.
+ * fails. Untouched address space at its end goes into the stock for its next steps, after the block
+ * is published, so that one entry at a time is LEAVING. The block's address, or NULL.
  */
 static void *grow_by_remap(struct extent *block, size_t size, uint64_t now)
 {

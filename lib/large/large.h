@@ -33,12 +33,11 @@
  * most that were in the last one to two periods of OPTION_DECAY, as seen at each free. What was in
  * use a moment ago may be needed again, but no more than that and a quarter for fragmentation, and
  * a program that holds little keeps little; OPTION_LARGE_STOCK is the part that does not depend on
- * that. `again` is the most that one block, in those periods, lacked of what had just gone beyond
- * the bound: 0 until a program shows that it goes on with what it frees, so that a loop over one
- * large block does not fill it in each time. Beyond the bound the extents that have been free for
- * longest lose their contents, or, while the stock's address space is more than twice the bound,
- * are unmapped. What has been free for OPTION_DECAY is unmapped. An OPTION_LARGE_STOCK of 0 keeps
- * nothing.
+ * that. Beyond the bound the extents that have been free for longest lose their contents, or, while
+ * the stock's address space is more than twice the bound, are unmapped. `again` is the most bytes
+ * with contents, of those that went so in these periods, that one later block lacked: with it a
+ * loop over one large block does not pay for page faults each time. What has been free for
+ * OPTION_DECAY is unmapped. An OPTION_LARGE_STOCK of 0 keeps nothing.
  *
  * Blocks of LARGE_HUGE_FROM bytes (4 MiB) or more ask for transparent huge pages, by default: a
  * page fault then serves 2 MiB. Smaller ones ask not to have any, so that a byte touched in each of
@@ -48,7 +47,7 @@
  * block, of 16 MiB at most. It serves other requests, decays like all else, and keeps neighbours
  * one mapping. What the system refuses to unmap (vm.max_map_count), and what lies between two
  * entries where the list has LARGE_PIECES_MOST pieces, is purged instead and stays beyond the
- * bound. A block that grows by mremap gets a quarter of its size behind it as an untouched extent,
+ * bound. A block that grows by mremap gets a quarter of its size as an untouched extent at its end,
  * so that the next steps cost no system call; such a reserve decays like all else.
  */
 #ifndef ACRE_LIB_LARGE_H
@@ -97,7 +96,7 @@ size_t large_usable_size(const void *p);
 
 /*
  * Changes the size of the LIVE block at p to at least `size` bytes: in place by giving back its
- * tail, or by taking in what is free behind it; else by mremap. Contents up to the smaller size
+ * tail, or by taking in what is free after it; else by mremap. Contents up to the smaller size
  * stay. Returns the block's address, or NULL with nothing changed if it cannot be done without
  * copying (or there is no memory).
  */

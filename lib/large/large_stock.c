@@ -1,6 +1,6 @@
 /*
- * The stock of free LARGE extents: see large_stock.h. Owns the peaks of what was live and of what
- * was asked for again, from which the bound on the stock follows.
+ * The stock of free LARGE extents: see large_stock.h. Owns the peaks from which the bound on the
+ * stock follows (large.h).
  */
 #include "large/large_stock.h"
 
@@ -17,8 +17,8 @@ enum {
 /* LARGE lock. Bytes of a period of OPTION_DECAY. */
 struct period {
     size_t live;    /* the most that were LIVE, as seen whenever something is freed */
-    size_t surplus; /* that had contents and went because the stock had too many */
-    size_t again;   /* the most of that number that one block lacked later */
+    size_t surplus; /* with contents, that went because they were beyond the bound */
+    size_t again;   /* the most of `surplus` that one later block lacked */
 };
 
 /* LARGE lock. */

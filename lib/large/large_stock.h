@@ -18,8 +18,8 @@ enum {
     LARGE_HUGE_FROM = 4 << 20,
     /* bytes; where the system's are of another size, nothing more is lost than their use */
     LARGE_HUGE_PAGE = 2 << 20,
-    /* pieces of the list up to which what lies between blocks is unmapped: each hole costs a
-     * mapping, of which a process has 65530, and which fork copies */
+    /* while the list has at most this many pieces, extents between blocks are unmapped; each hole
+     * costs a mapping, of which a process has 65530, and which fork copies */
     LARGE_PIECES_MOST = 1024,
 };
 
@@ -27,9 +27,8 @@ enum {
  * lock. */
 void large_stock_note_peak(uint64_t now);
 
-/* Notes that a new block has this many bytes without contents: if as many have just gone from the
- * stock, they were one surplus too little, and the stock may have that much more for a while. Needs
- * the lock. */
+/* Notes that a new block has this many bytes without memory, for `again` in the bound (large.h).
+ * Needs the lock. */
 void large_stock_note_lack(size_t bytes);
 
 /* True if the stock has more dirty bytes than it may. Needs the lock. */

@@ -35,8 +35,8 @@ static void *no_memory(void)
 }
 
 /*
- * True if `idle` bytes of address space, given back, may let a request of `size` bytes succeed:
- * what would be missing then is there. Where a limit counts bytes this is exact.
+ * True if giving back `idle` bytes of address space may let a request of `size` bytes succeed: the
+ * system would map the difference now. Exact where a limit counts bytes.
  */
 static bool could_help(size_t idle, size_t size)
 {
@@ -44,9 +44,9 @@ static bool could_help(size_t idle, size_t size)
 }
 
 /*
- * The system has refused a request of about `size` bytes, at most PTRDIFF_MAX: gives idle address
- * space back, and what is committed with it, if that could help; true if so. Contents alone would
- * not: no limit that the system refuses a mapping for counts them.
+ * The system has refused a request of about `size` bytes, at most PTRDIFF_MAX. Gives idle address
+ * space back, and what is committed with it, if that could help; true if so. Contents alone stay:
+ * no limit for which the system refuses a mapping counts them.
  */
 static bool give_up_idle(struct arena *arena, size_t size)
 {
@@ -54,7 +54,7 @@ static bool give_up_idle(struct arena *arena, size_t size)
     large_totals(&large);
     /* what the map has would not help a larger request, and without it later frees are slower */
     size_t apart = large.stock_bytes + (size <= MAP_TRIMMED_UP_TO ? unit_map_unused() : 0);
-    if (!could_help(apart + heap_bytes_reserved(), size) || /* spares going over the arenas */
+    if (!could_help(apart + heap_bytes_reserved(), size) || /* spares a walk over the arenas */
         !could_help(apart + arena_gather_empty(arena), size))
         return false;
     size_t bytes = large_purge(true) + arena_unmap_empty();
@@ -177,7 +177,7 @@ static void *alloc_class(unsigned class, bool wide, bool *zero)
     bool borrowed;
     struct arena *arena = thread_get_arena(&borrowed);
     if (arena == NULL) {
-        if (give_up_idle(NULL, 1)) /* whatever is there may help: little is asked for */
+        if (give_up_idle(NULL, 1)) /* anything idle may help */
             arena = thread_get_arena(&borrowed);
         if (arena == NULL)
             return NULL;

@@ -9,7 +9,7 @@
  *        |
  *        v
  *   refill -------- window of the current slab
- *                -- collect what others freed
+ *                -- collect remote frees
  *                -- arena_tick                   idle memory, once in a decay
  *                -- a partly free slab
  *        |  \------ bin_take_wide                   in the place of several smaller ones
@@ -60,8 +60,8 @@ static ALWAYS_INLINE struct bin *alloc_bin_of(size_t size)
     return (struct bin *)(void *)(bins + size_class_table[(size + 15) / 16]);
 }
 
-/* A block of at least `size` bytes; false if that takes alloc_slow. Source of the path:
- * doc/design.md, "Blocks". */
+/* A block of at least `size` bytes; false if that takes alloc_slow. The steps are in doc/design.md,
+ * "Blocks". */
 static ALWAYS_INLINE bool alloc_at_hand(size_t size, void **block)
 {
     if (UNLIKELY(size > SIZE_CLASS_TABLE_LIMIT))
@@ -81,7 +81,7 @@ void *alloc_zeroed(size_t count, size_t size);
 
 /*
  * At least `size` bytes at a multiple of `alignment`, a power of two. NULL if there is no memory or
- * size + alignment cannot be had; errno may be changed then, to whatever.
+ * size + alignment cannot be had; errno may be changed then, to any value.
  */
 void *alloc_aligned(size_t alignment, size_t size);
 
@@ -95,7 +95,7 @@ void *alloc_aligned(size_t alignment, size_t size);
 void *alloc_resize(void *p, size_t size, const char *function);
 
 /* Bytes of a block of the class for `size`; 0 above PTRDIFF_MAX. alloc_block(size) gives at least
- * so many. */
+ * that many. */
 size_t alloc_good_size(size_t size);
 
 /*

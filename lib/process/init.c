@@ -33,7 +33,7 @@ void init_start(char *const *environment)
         stats_fd = os_duplicate(STDERR_FILENO);
         stats_file = os_file_of(STDERR_FILENO);
     }
-    /* where it fails (no memory) the page that is wiped on fork still tells */
+    /* it may fail (no memory): then the first lock notices a fork (fork.h) */
     (void)pthread_atfork(NULL, NULL, fork_child);
     if (!os_in_program_namespace()) {
         /* our libc is not the program's, but the place where threads keep the values of keys is: a

@@ -49,7 +49,7 @@ static size_t units_for(size_t bytes)
 /*
  * How large the next slab of a bin is: a share of all that it has, within the bounds, so that slabs
  * grow with what the class needs at a time. Its blocks fill its units: what is left over is shorter
- * than a block, so that each place in them has a state of its own (geometry_lines).
+ * than a block, so that each place in them has a state (geometry_lines).
  */
 static struct slab_geometry next_geometry(const struct bin *bin)
 {
@@ -167,7 +167,7 @@ static void make_current(struct bin *bin, struct slab *slab)
     slab->until_check = is_shared(slab) ? NEVER_CHECKED : 1;
 }
 
-/* Makes a block that was freed FREE, and what it may have behind it. */
+/* Makes a block that was freed FREE, and the REST that may follow it. */
 static void free_place(struct slab *slab, size_t number)
 {
     state_set(&slab->states[number], BLOCK_FREE);
@@ -182,7 +182,7 @@ static bool take_back_purged(struct slab *slab)
         return false;
     slab->purged = false;
     for (size_t i = 0; i < slab->count; i++)
-        /* acquire: the pages went back, whoever saw to that, before the block's next life */
+        /* acquire: the pages went back, by any thread, before the block is used again */
         if (__atomic_load_n(&slab->states[i], __ATOMIC_ACQUIRE) == BLOCK_PURGED)
             free_place(slab, i);
     slab->summary = states_summary(slab->states, slab->count, BLOCK_FREE);

@@ -98,10 +98,10 @@ struct slab_held {
     size_t blocks, places;
 };
 
-/* Counts that in states[0..count-1]. Any thread. */
+/* Counts what the program holds in states[0..count-1]. Any thread. */
 struct slab_held slab_count_held(const uint8_t *states, size_t count);
 
-/* The number of blocks alone, by the owner. */
+/* The number of blocks that the program holds. For the owner. */
 size_t slab_held_blocks(const struct slab *slab);
 
 /* Opens the next window of the current slab. False if it has no FREE block left. */
@@ -138,7 +138,7 @@ size_t slab_collect(struct slab *slab, struct heap_set *set);
 
 /*
  * Moves a slab that is one LIVE block to the bin `to`, both of classes above SLAB_SHARED_LIMIT: the
- * block stays where it is and gets the size of that class; the slab takes the units behind it, or
+ * block stays where it is and gets the size of that class; the slab takes the units after it, or
  * gives its last ones back. False, with nothing changed, if those are taken or the system refuses
  * to open them.
  */

@@ -22,7 +22,7 @@ static void set_purged(const struct purge *purge, size_t first, size_t last)
 {
     for (size_t i = first; i <= last; i++) {
         uint8_t expected = (uint8_t)purge->state;
-        /* release: who takes the block writes to it after its pages went back */
+        /* release: the thread that takes the block writes to it after its pages went back */
         __atomic_compare_exchange_n(&purge->states[i], &expected, BLOCK_PURGED, false,
                                     __ATOMIC_RELEASE, __ATOMIC_RELAXED);
     }

@@ -45,7 +45,7 @@ static void *make_wide(struct slab *slab, size_t number, size_t places)
     return slab->base + number * slab->block_size;
 }
 
-/* Groups of a slab that its class has come to. Behind them it waits for its first use. */
+/* Groups of a slab that its class has come to. Those after them wait for their first use. */
 static size_t used_groups(const struct slab *slab)
 {
     return min_size(slab->fresh_group, (slab->count + STATES_GROUP - 1u) / STATES_GROUP);
@@ -96,7 +96,7 @@ static void next_class(struct bin *bin, struct bin *bins, struct heap_set *set)
     }
 }
 
-/* The first wide block at or behind the group that the bin has come to in a slab; NULL if there is
+/* The first wide block in or after the group that the bin has come to in a slab; NULL if there is
  * none among *groups groups, which are counted down. */
 static void *take_in_slab(struct bin *bin, size_t *groups)
 {

@@ -3,7 +3,7 @@
  * a smaller class. What one class has left in pieces so serves another one, before an arena takes
  * new memory for it.
  *
- * The first of the blocks is WIDE, which is what LIVE is to the others, those behind it are REST.
+ * The first of the blocks is WIDE, which is to it what LIVE is to others; those after it are REST.
  * A free finds that the state is not LIVE and comes here; a wide block is in no magazine and no
  * window, and when it is freed its places are those of the slab's class again.
  *
