@@ -61,7 +61,7 @@ struct acre_stats {
 const char *acre_version(void);
 
 /*
- * The size that malloc(size) rounds up to, in bytes: the block that it returns has so many usable
+ * The size that malloc(size) rounds up to, in bytes: the block that it returns has that many usable
  * ones at least. 0 if size cannot be had (above PTRDIFF_MAX). acre_good_size(0) is the smallest
  * block. A thread's first few blocks of a size may be larger: see doc/design.md, "Blocks".
  */
