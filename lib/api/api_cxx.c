@@ -69,6 +69,8 @@ extern RUNTIME void *__cxa_allocate_exception(size_t size);
 extern RUNTIME void __cxa_throw(void *exception, const void *type, void (*destroy)(void *));
 extern RUNTIME const char _ZTISt9bad_alloc[];        /* the std::type_info of std::bad_alloc */
 extern RUNTIME const void *const _ZTVSt9bad_alloc[]; /* its virtual functions */
+extern RUNTIME const char _ZTISt9exception[];        /* the same of std::exception */
+extern RUNTIME const void *const _ZTVSt9exception[];
 
 enum {
     FIRST_VIRTUAL = 2, /* the element of _ZTVSt9bad_alloc that an object points to */
@@ -87,7 +89,11 @@ static new_handler current_new_handler(void)
     return get == NULL ? NULL : get();
 }
 
-/* Throws std::bad_alloc as a compiler would: an object that has nothing but its virtual functions.
+/*
+ * Throws std::bad_alloc as a compiler would: an object that has nothing but its virtual functions.
+ * In a program that has the runtime linked in, by -static-libstdc++, std::bad_alloc may be left
+ * out, where it is not named. Then nothing tells it from a std::exception, which is never left out,
+ * and is thrown in its place.
  */
 static _Noreturn void throw_bad_alloc(void)
 {
@@ -97,6 +103,10 @@ static _Noreturn void throw_bad_alloc(void)
     *(const void **)&throw = find_runtime(__cxa_throw, "__cxa_throw");
     const void *type = find_runtime(_ZTISt9bad_alloc, "_ZTISt9bad_alloc");
     const void *const *table = find_runtime(_ZTVSt9bad_alloc, "_ZTVSt9bad_alloc");
+    if (type == NULL || table == NULL) {
+        type = find_runtime(_ZTISt9exception, "_ZTISt9exception");
+        table = find_runtime(_ZTVSt9exception, "_ZTVSt9exception");
+    }
     if (allocate != NULL && throw != NULL && type != NULL && table != NULL) {
         const void *const **exception = allocate(sizeof(*exception));
         *exception = table + FIRST_VIRTUAL;

@@ -214,6 +214,12 @@ must "${cxx[@]}" -c throw.cc -o throw.o
 define 0
 dynamic throw.o
 with_archive throw.o
+what="out of memory, the runtime linked in"
+if "${cxx[@]}" -static-libstdc++ -static-libgcc empty.cc -o empty 2>/dev/null; then
+    dynamic -static-libstdc++ -static-libgcc throw.o
+else
+    skip "$what: there is no static runtime"
+fi
 
 # ---- a malloc family of the program's own, which gives and takes no block but its own ----
 
