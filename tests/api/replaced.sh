@@ -255,7 +255,7 @@ reports() {
         exit $?
     ) >/dev/null 2>errors || status=$?
     [ $status = 134 ] || fail "$what: form $form: exit status $status"
-    grep -q "^acre: double free: operator ${names[form]}(0x" errors ||
+    grep -q "^acre: [^ ]*: double free: operator ${names[form]}(0x" errors ||
         fail "$what: form $form: reported as $(cat errors)"
 }
 
