@@ -15,8 +15,8 @@ python3 -B "$srcdir/run.py" --programs . --rounds 1 --scale 0.001 --no-peers --f
     --rss-svg "$folder/rss-svg" >"$folder/output"
 cat "$folder/output"
 
-# has_rows PROGRAM AFTER-NAME: each of what the program lists, but for more processors, has a row that
-# begins with its name and goes on so; at least one has.
+# has_rows PROGRAM PATTERN: each name that the program lists, except those that need more than two
+# processors, has a row that begins with the name and then matches PATTERN; there is at least one.
 has_rows() {
     "./$1" --list >"$folder/list"
     rows=0

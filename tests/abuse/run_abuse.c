@@ -103,7 +103,7 @@ static void run_child(const char *const *words, const char *options, int out, in
         arguments[i] = (char *)(uintptr_t)words[i];
     if (asprintf(&path, "%s/%s", programs, words[0]) < 0)
         _exit(126);
-    arguments[0] = path; /* of which reports name what follows the last slash */
+    arguments[0] = path; /* reports name the part after its last slash */
     setrlimit(RLIMIT_CORE, &no_core);
     setenv("ACRE_OPTIONS", options, 1);
     alarm(HANG_SECONDS);

@@ -73,7 +73,7 @@ options() {
         "$(ACRE_OPTIONS=stats:off seen ACRE_OPTIONS --stats 2>/dev/null)" "stats:off,stats:exit"
     ACRE_OPTIONS=colour:red ends 0 'ACRE_OPTIONS: unknown option "colour"' "$acre_run" true
 
-    # acre-run tells of a mistake on its command line, once, and does not start the command.
+    # acre-run reports a mistake on its command line once and does not start the command.
     ends 125 '--options: unknown option "colour"' "$acre_run" --options colour:red echo started
     equal "standard output after a wrong option" "$(cat "$directory/output")" ""
     equal "lines about a wrong option" "$(wc -l <"$directory/errors")" 1
@@ -210,8 +210,8 @@ other_libcs() {
     ends 0 "" "$acre_run" "$directory/same-libc"
 }
 
-# ends_sanitized NAME COMPILER FLAGS: a program that is built so is refused, and NAME named; stripped,
-# and as an interpreter, too.
+# ends_sanitized NAME COMPILER FLAGS: a program that is built so is refused with a message that names
+# NAME, also if it is stripped or an interpreter.
 ends_sanitized() {
     name=$1
     shift
@@ -229,8 +229,8 @@ ends_sanitized() {
         "$acre_run" "$directory/sanitized-script"
 }
 
-# What gcc needs as a library and clang links in, and the other way round. UndefinedBehaviorSanitizer
-# replaces no malloc.
+# With the runtime as a library (gcc's default) and linked in (clang's), and the other way round.
+# UndefinedBehaviorSanitizer replaces no malloc.
 sanitizers() {
     for flag in address:AddressSanitizer thread:ThreadSanitizer leak:LeakSanitizer; do
         ends_sanitized ${flag#*:} gcc -fsanitize=${flag%:*}

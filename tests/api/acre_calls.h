@@ -16,7 +16,7 @@ static inline void *find_acre_function(const char *name)
     return function;
 }
 
-/* The statistics of now. */
+/* The current statistics. */
 static inline struct acre_stats stats_now(void)
 {
     int (*call)(struct acre_stats *, size_t);

@@ -1,7 +1,7 @@
 /*
- * calloc zeroes memory that was dirty before, whoever freed it and whether or not it went back to
- * the system meanwhile, and does not touch pages that the system just handed out. All of it once
- * more where the system says that memory went back and keeps it.
+ * calloc zeroes memory that was dirty before, freed by this thread or another one, gone back to the
+ * system or not, and does not touch pages that the system just handed out. All of it runs once more
+ * on a system where MADV_DONTNEED succeeds and leaves the contents.
  */
 #include "check.h"
 #include "fake_call.h"
@@ -82,7 +82,7 @@ static void test_all(void)
     test_after_growth();
 }
 
-/* The library looks at its start whether advice is ignored, so the test starts anew. */
+/* The library tests at its start whether advice is ignored, so the program starts itself again. */
 static void start_where_advice_is_ignored(char *program)
 {
     char *words[] = {program, "again", NULL};

@@ -18,12 +18,12 @@ enum {
     FEW = 24,          /* mappings: of metadata, and where neighbours differ */
 };
 
-/* Bytes that a debugger copies for each thread; the 20 KiB among them. */
+/* Bytes that a debugger copies for each thread, with its 20 KiB of blocks. */
 #define DUMPED_MOST (512 * CHECK_KIB)
 /* The same where a heap has no guard in front of its units: its lines are open as well. */
 #define DUMPED_LATER (1024 * CHECK_KIB)
 
-/* Of the program's own, so that they are there before any thread is. */
+/* Static, so that their pages are not part of what threads add. */
 static char stacks[THREADS][STACK] __attribute__((aligned(65536)));
 static pthread_barrier_t holding;
 

@@ -10,7 +10,7 @@ static void *(*acre_malloc)(size_t);
 static void *(*acre_realloc)(void *, size_t);
 static void (*acre_free)(void *);
 
-/* Those that end in another one, where that is the program's. */
+/* Functions that end in another one, which a program may define: here in acre's own. */
 static void *(*acre_reallocarray)(void *, size_t, size_t);
 static void (*acre_free_sized)(void *, size_t);
 static void *(*acre_new)(size_t);
@@ -40,7 +40,7 @@ static void use_both(void)
     }
 }
 
-/* A block of acre's goes to acre, by whichever function. */
+/* Each of these functions gives and takes blocks of acre's. */
 static void use_derived(void)
 {
     char *block = acre_new(100);

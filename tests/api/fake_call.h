@@ -1,4 +1,4 @@
-/* Systems that lack a system call, or only say that they did what they were asked. */
+/* Makes the system one that lacks a system call, or in which one succeeds and does nothing. */
 #ifndef ACRE_TESTS_API_FAKE_CALL_H
 #define ACRE_TESTS_API_FAKE_CALL_H
 
@@ -11,8 +11,9 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
-/* For good, the system call does nothing, and gives that error, 0 for success; the test of its
- * third argument is that of a jump of a filter. False if the system has no filters. */
+/* From now on the system call does nothing and returns that error, 0 for success, if its third
+ * argument passes the test: `jump` and `third` are those of a filter's jump instruction. False if
+ * the system has no filters. */
 static inline bool fake_call(long number, unsigned short jump, unsigned third, int error)
 {
     struct sock_filter code[] = {
@@ -34,19 +35,19 @@ static inline bool fake_advice(void)
     return fake_call(SYS_madvise, BPF_JEQ, MADV_DONTNEED, 0);
 }
 
-/* The system says nothing of which pages have memory, as if none had any. */
+/* mincore succeeds and reports nothing, as if no page had memory. */
 static inline bool fake_empty_pages(void)
 {
     return fake_call(SYS_mincore, BPF_JGE, 0, 0);
 }
 
-/* So does all advice. */
+/* All advice succeeds and does nothing. */
 static inline bool fake_all_advice(void)
 {
     return fake_call(SYS_madvise, BPF_JGE, 0, 0);
 }
 
-/* The system does not tell which pages have memory. */
+/* mincore fails. */
 static inline bool fake_no_mincore(void)
 {
     return fake_call(SYS_mincore, BPF_JGE, 0, ENOSYS);

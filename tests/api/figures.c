@@ -1,6 +1,6 @@
 /*
- * mallinfo, mallinfo2, malloc_stats, mallopt and malloc_trim tell the truth: known amounts are
- * allocated and freed, the figures move by them, and each figure is that of acre_stats.
+ * mallinfo, mallinfo2, malloc_stats, mallopt and malloc_trim: known amounts are allocated and
+ * freed, the figures change by these amounts, and each figure is that of acre_stats.
  */
 #include "check.h"
 #include "acre_calls.h"
@@ -37,7 +37,7 @@ static size_t in_use(void)
     return info.uordblks + info.hblkhd;
 }
 
-/* What mallinfo2 says, each figure of which is acre_stats': nothing else allocates meanwhile. */
+/* The result of mallinfo2, each figure checked against acre_stats. Nothing else allocates. */
 static struct mallinfo2 checked_info(void)
 {
     struct acre_stats stats = stats_now();
@@ -229,7 +229,7 @@ static void test_malloc_stats_shows_all(void)
     free_all();
 }
 
-/* What mallopt(3) has a meaning for here is seen in the options; all else changes nothing. */
+/* The parameters that have a meaning here change options; the others change nothing. */
 static void test_mallopt_sets_options(void)
 {
     static const int others[] = {M_MXFAST,  M_TOP_PAD,    M_MMAP_THRESHOLD, M_MMAP_MAX,

@@ -1,8 +1,8 @@
 /*
- * A linear overflow out of a block of each kind reaches blocks, and then a page without access:
- * never what acre keeps its books in. Each case is this program started again: it writes byte by
- * byte from an end of a block until a fault stops it; then the figures are what they were, every
- * block can be freed, and memory can be had as before. See doc/design.md, "What a linear overflow
+ * A linear overflow out of a block of each kind reaches blocks, and then a page without access,
+ * never acre's metadata. Each case is this program started again: it writes byte by byte from an
+ * end of a block until a fault stops it. Then the figures are what they were, every block can be
+ * freed, and blocks can be allocated as before. See doc/design.md, "What a linear overflow
  * reaches".
  */
 #include "check.h"
@@ -21,14 +21,14 @@ enum {
     SMALL = 5000,
     SLAB = 200000, /* a block that is a slab of its own */
     LARGE = 3 << 20,
-    PIECES = 100000, /* blocks whose places wide ones take */
+    PIECES = 100000, /* blocks, most of them freed, whose places wide ones take */
     PIECE = 256,
     WIDES = 4000,
     WIDE = 2000,
-    AFTER = 20000, /* blocks taken once all is over */
+    AFTER = 20000, /* blocks taken at the end */
 };
 
-static char *blocks[MOST]; /* in no heap, as all that the overflow must not change */
+static char *blocks[MOST]; /* static: an overflow does not reach it */
 static size_t count;
 
 /* ---- writing until a fault ---- */
@@ -120,7 +120,7 @@ static void take_until_the_next_heap(size_t size)
 static void fill_a_heap(size_t size)
 {
     take_until_the_next_heap(size);
-    take_until_the_next_heap(UNIT - 1000); /* in what was too short for a slab of those */
+    take_until_the_next_heap(UNIT - 1000); /* in units that were too few for a slab of those */
 }
 
 /* The lowest or highest block in the heap of blocks[0]. */
@@ -159,7 +159,7 @@ static void from_the_highest(size_t size)
     overflow_of_a_heap(outermost(true));
 }
 
-/* Downwards from the lowest block of a heap: what lies below it is the heap's own. */
+/* Downwards from the lowest block of a heap, below which are the heap's guard and states. */
 static void underflow(size_t size)
 {
     for (size_t i = 0; i < 100; i++)
@@ -168,11 +168,11 @@ static void underflow(size_t size)
     char *p = outermost(false);
     char *below = write_until_fault(p - 1, -1);
     CHECK((uintptr_t)below / HEAP == (uintptr_t)p / HEAP && (uintptr_t)(below + 1) % UNIT == 0);
-    CHECK((uintptr_t)p - (uintptr_t)below <= 16 * UNIT); /* the units of what else was freed */
+    CHECK((uintptr_t)p - (uintptr_t)below <= 16 * UNIT); /* free units, of other classes */
     check_all_works(&before);
 }
 
-/* Places that blocks have beyond one for each. */
+/* The number of places that wide blocks have, beyond their first. */
 static size_t wide_places(void)
 {
     struct acre_stats stats = stats_now();
@@ -182,7 +182,7 @@ static size_t wide_places(void)
     return places - stats.small_blocks;
 }
 
-/* From the lowest block that stands in the place of smaller ones. */
+/* From the lowest wide block. */
 static void from_a_wide_one(size_t size)
 {
     static char *pieces[PIECES];
@@ -216,7 +216,7 @@ static void from_a_wide_one(size_t size)
     check_all_works(&before);
 }
 
-/* From the process's first LARGE block: of acre's nothing but metadata was mapped before it. */
+/* From the process's first LARGE block: only metadata was mapped by acre before it. */
 static void from_the_first_large_one(size_t size)
 {
     take(size);
@@ -226,7 +226,7 @@ static void from_the_first_large_one(size_t size)
     check_all_works(&before);
 }
 
-/* From the lowest of several that touch: over them, and no further. */
+/* From the lowest of several LARGE blocks that touch: over these, and no further. */
 static void from_one_of_many_large_ones(size_t size)
 {
     for (size_t i = 0; i < 20; i++)

@@ -1,7 +1,6 @@
 /*
- * With interposer_lib.c preloaded, whose versions of libc's functions allocate: acre reaches the
- * system without them, in all that it does, and they may call it. Without it, as with libfaketime,
- * the same work is done.
+ * With interposer_lib.c preloaded, whose versions of libc's functions allocate: acre never calls
+ * these, and they may call acre. Without that library, as with libfaketime, the same work is done.
  */
 #include "check.h"
 #include "interposer.h"
@@ -32,8 +31,8 @@ static void test_interposition(void)
     CHECK(calls == NULL || count() == before + 5);
 }
 
-/* Opens, purges, grows, moves and unmaps: all ways to the system that a program of some 100 MiB
- * has. */
+/* Makes acre open, purge, grow, move and unmap memory: all system calls for memory that a program
+ * of some 100 MiB causes. */
 static void *use_everything(void *unused)
 {
     enum { BLOCKS = 20000 };

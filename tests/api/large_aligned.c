@@ -1,7 +1,7 @@
 /*
  * 70,000 blocks that are each at a multiple of 128 KiB, of a page to two multiples: more than a
- * process may have mappings. All are served, and with few mappings, also when what lies between
- * them has decayed, and when they have been freed in disorder.
+ * process may have mappings. All are served, and with few mappings, also when the address space
+ * between them has decayed, and when they have been freed in random order.
  */
 #include "check.h"
 #include <acre/acre.h>

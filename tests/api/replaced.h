@@ -39,16 +39,16 @@
 enum { REPLACED_LIST(REPLACED_NUMBER) REPLACED_COUNT };
 #undef REPLACED_NUMBER
 
-/* What the definitions count and how they lay out their blocks. */
+/* The calls of the program's definitions, and the layout of their blocks. */
 struct replaced {
     unsigned calls[REPLACED_COUNT];
     size_t header;      /* bytes in front of a block that is not aligned: 0 or REPLACED_HEADER */
-    int aligned_header; /* not 0: in front of an aligned one there are as many as the alignment */
+    int aligned_header; /* not 0: an aligned block has as many bytes in front as its alignment */
 };
 
 enum {
     REPLACED_HEADER = 32,
-    REPLACED_IMPOSSIBLE = 1 << 30, /* bytes from which on they have no memory */
+    REPLACED_IMPOSSIBLE = 1 << 30, /* bytes: the smallest request that fails */
 };
 
 #ifdef __cplusplus

@@ -42,7 +42,7 @@ static void *make_aligned(size_t size, size_t alignment, int throws)
     return block + alignment;
 }
 
-/* Frees a block with so many bytes in front of it. */
+/* Frees a block that has `header` bytes in front of it. */
 static void give(void *p, size_t header)
 {
     if (p == NULL)

@@ -20,7 +20,7 @@ enum { POOL_BYTES = 64 << 20 };
 static _Alignas(4096) char pool[POOL_BYTES];
 static size_t pool_used;
 
-/* A block's size stands in front of it. Blocks are not used again. There are none of 0 bytes. */
+/* A block has its size in front of it. Freed blocks are not used again. None has 0 bytes. */
 static void *take(size_t alignment, size_t size)
 {
     if (size == 0 || size > POOL_BYTES)

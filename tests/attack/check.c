@@ -41,10 +41,10 @@ static struct acre_stats stats_now(void)
 
 static void check_figures(void)
 {
-    struct model_totals held = model_totals(), theirs = libc_blocks_totals();
+    struct model_totals held = model_totals(), libc = libc_blocks_totals();
     struct acre_stats stats = stats_now();
     size_t in_classes = 0;
-    size_t blocks = held.blocks + theirs.blocks, bytes = held.bytes + theirs.bytes;
+    size_t blocks = held.blocks + libc.blocks, bytes = held.bytes + libc.bytes;
     for (size_t i = 0; i < stats.class_count; i++)
         in_classes += stats.classes[i].live_blocks * stats.classes[i].block_size;
     if (stats.small_blocks + stats.large_blocks != blocks || stats.live != bytes)

@@ -1,14 +1,13 @@
 /*
- * The ground that the attacker stands on: the memory that the program had before acre mapped any,
- * places in it that are passed as blocks, and writes that stop where memory is not writable or is
- * the program's own.
+ * The program's own memory, which it had before acre mapped any: places in it that are passed as
+ * blocks, and the attacker's writes, which stop where memory is not writable or is the program's.
  */
 #ifndef ACRE_TESTS_ATTACK_GROUND_H
 #define ACRE_TESTS_ATTACK_GROUND_H
 
 #include "step.h"
 
-/* In the driver, once, when it has mapped all that it will. */
+/* Called once, in the driver, after its last mapping. */
 void ground_prepare(void);
 
 /* The address that offsets of a place of this kind count from. Not for places at blocks. */
@@ -27,8 +26,8 @@ bool ground_is_mapped(const char *start, size_t size);
 size_t ground_write(char *at, size_t size, unsigned char byte);
 
 /*
- * Remembers that the attacker has written there, so that what was known to be zero may not be.
- * ground_is_dirtied says whether any of [start, end) was.
+ * Notes that the attacker has written to [start, end), which may not be zero any more.
+ * ground_is_dirtied says whether any byte of a range was.
  */
 void ground_dirtied(uintptr_t start, uintptr_t end);
 bool ground_is_dirtied(uintptr_t start, uintptr_t end);

@@ -23,7 +23,7 @@ bool libc_blocks_starting(uintptr_t start);
 /* True if one of them has a byte of [start, end). */
 bool libc_blocks_overlapping(uintptr_t start, uintptr_t end);
 
-/* The end of what lies in front of them, of [start, end): `start` where they begin at once. */
+/* The lowest start of one of them in [start, end), or end; `start` if one has that byte. */
 uintptr_t libc_blocks_bound(uintptr_t start, uintptr_t end);
 
 /* The place of the next one, for libc_blocks_gone, which says that it was freed. */

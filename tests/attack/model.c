@@ -57,7 +57,7 @@ static uint64_t pattern(uint64_t key, size_t offset)
     return key + offset * UINT64_C(0x9e3779b97f4a7c15);
 }
 
-/* A word of a block, whatever else lies there. */
+/* A word of a block; the program may store other types there. */
 typedef uint64_t __attribute__((may_alias)) block_word;
 
 void model_fill(const struct block *block)

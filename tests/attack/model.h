@@ -18,7 +18,7 @@ struct block {
     bool live;
     size_t index;               /* among the live ones */
     struct block *left, *right; /* in the treap; the heap's order is that of `key` */
-    bool gone; /* dead, and part of it was seen unmapped: what is there later is anybody's */
+    bool gone; /* dead, and part of it was seen unmapped: other memory may be there later */
 };
 
 /* Totals of the live blocks. */

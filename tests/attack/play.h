@@ -4,7 +4,7 @@
 
 #include "step.h"
 
-/* The address that a place stands for. False if its block was never made. */
+/* The address of a place. False if its block was never made. */
 bool play_address(const struct place *place, uintptr_t *address);
 
 /* True if the step may be carried out: what it names is there. */

@@ -6,7 +6,7 @@
 #include "model.h"
 #include "step.h"
 
-/* What stands before the first step. */
+/* The text before the first step. */
 void program_begin(void);
 
 /* A possible step; before it is played. */
@@ -15,7 +15,7 @@ void program_step(const struct step *step);
 /* A free of a block that is left at the end. */
 void program_free_rest(const struct block *block);
 
-/* What stands after the last step, which is the one that failed. */
+/* The text after the last step, which is the one that failed. */
 void program_end(void);
 
 #endif

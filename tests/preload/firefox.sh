@@ -38,6 +38,7 @@ for mode in plain acre; do
     [ -s "$mode.png" ] || fail "$firefox: $mode: no screenshot"
 done
 expect_same plain.png acre.png
-# Its malloc is its own: what shows that the library was there is what it says at the end of each.
+# Its malloc is its own, so the table that acre prints at the end of each process shows that acre was
+# loaded.
 [ "$(grep -c '^acre [0-9]' acre.log)" -ge 2 ] || fail "the library was not in Firefox's processes"
 passed

@@ -1,4 +1,4 @@
-/* What the kernel says of a page: nothing is hurt by asking. */
+/* What the kernel says of a page, found out without touching it. */
 #ifndef ACRE_TESTS_UNIT_ACCESSIBLE_H
 #define ACRE_TESTS_UNIT_ACCESSIBLE_H
 
@@ -21,8 +21,8 @@ static inline bool is_accessible(const void *address)
     return accessible;
 }
 
-/* True if the page at an address, a multiple of its size, is mapped without access: nobody else can
- * have it. */
+/* True if the page at an address, a multiple of its size, is mapped without access, so that no
+ * other mapping can be there. */
 static inline bool is_guard(const void *page)
 {
     size_t size = os_page_size();

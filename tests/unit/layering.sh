@@ -20,7 +20,7 @@ function module_of(path) {
     return path
 }
 
-# The folder in lib/ that a file stands in.
+# The folder in lib/ that a file is in.
 function folder_of(path) {
     sub(/^lib\//, "", path)
     sub(/\/[^\/]*$/, "", path)
@@ -44,7 +44,7 @@ FILENAME == table && trim($3) ~ /^[0-9]+[+]?$/ {
     folder = trim($2)
     if (folder != last_folder) {
         if (folder in order)
-            fail(table ":" FNR ": the rows of " folder " do not stand together")
+            fail(table ":" FNR ": the rows of " folder " are not next to each other")
         order[folder] = ++folders
         last_folder = folder
     }
@@ -58,7 +58,7 @@ FILENAME == table && trim($3) ~ /^[0-9]+[+]?$/ {
         if (!(module in has_file))
             fail(table ":" FNR ": " module " has no file in lib/")
         else if (has_file[module] != folder)
-            fail(table ":" FNR ": " module " stands in lib/" has_file[module])
+            fail(table ":" FNR ": " module " is in lib/" has_file[module])
     }
 }
 

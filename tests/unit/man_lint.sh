@@ -8,8 +8,8 @@ command -v mandoc >/dev/null || {
     echo "skipped: mandoc is not installed"
     exit 77
 }
-# -W warning is both what it prints and what its exit status tells. Its advice about a data base of
-# manuals is for this machine's, on standard error.
+# -W warning is the lowest level that is printed and that the exit status counts. What mandoc prints on
+# standard error is about the data base of manuals of this machine.
 mandoc -T lint -W warning "$pages/acre-run.1" "$pages/libacre.3" || {
     echo "mandoc -T lint warns of the above" >&2
     exit 1

@@ -18,7 +18,7 @@
 /* In place of adding the tests of the system's limits. */
 static inline void sanitized_skipped(const char *suite)
 {
-    test_skipped(suite, "limits of the system", "a sanitizer's runtime dies of them");
+    test_skipped(suite, "limits of the system", "sanitizers do not run under such limits");
 }
 
 #endif

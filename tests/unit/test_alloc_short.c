@@ -93,7 +93,7 @@ START_TEST(a_request_that_can_never_be_met_leaves_idle_memory_as_it_is)
 }
 END_TEST
 
-/* Leaves the process so much address space beyond what it has. */
+/* Leaves the process `room` bytes of address space beyond what it has. */
 static void leave_address_space(size_t room)
 {
     size_t pages = 0;
@@ -105,8 +105,8 @@ static void leave_address_space(size_t room)
     ck_assert_int_eq(setrlimit(RLIMIT_AS, &(struct rlimit){most, most}), 0);
 }
 
-/* What the stock and empty heaps come to together decides; unit_map.h's rest stays where it could
- * not help. */
+/* The sum of the stock and the empty heaps decides; the unused part of the unit map stays if it
+ * could not help. */
 START_TEST(idle_memory_goes_back_where_that_makes_room)
 {
     enum { ROOM = 16 << 20, STOCK = 24 << 20 };
@@ -167,7 +167,7 @@ static void add_tests(TCase *tests)
 
 #else
 
-/* The sanitizers' runtimes need address space of their own, and die without. */
+/* The sanitizers' runtimes need address space of their own. */
 static void add_tests(TCase *tests)
 {
     (void)tests;

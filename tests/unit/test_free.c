@@ -260,8 +260,8 @@ START_TEST(a_wild_pointer_is_foreign)
 }
 END_TEST
 
-/* Where a slab's run is longer than its blocks: what stands after its states are other slabs',
- * here those of LIVE blocks. */
+/* A slab whose run is longer than its blocks: the states after its own are those of other slabs,
+ * here of LIVE blocks. */
 START_TEST(no_other_thread_frees_what_follows_the_last_block)
 {
     enum { OTHERS = 300 };

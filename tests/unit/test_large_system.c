@@ -294,7 +294,8 @@ static void alloc_aligned_pages(unsigned char **blocks, int count)
     ck_assert(large_is_valid());
 }
 
-/* It lies between the blocks, so that they are few pieces, and serves other requests. */
+/* What an alignment leaves over is between the blocks, so that they are few pieces, and serves
+ * other requests. */
 START_TEST(what_an_alignment_leaves_over_serves_again)
 {
     enum { BLOCKS = 2000, SMALL = 48 << 10 };
@@ -317,7 +318,7 @@ START_TEST(what_an_alignment_leaves_over_serves_again)
 }
 END_TEST
 
-/* It goes as all else does, but leaves no more holes than the list may have. */
+/* It decays like all else, but leaves no more holes than the list may have. */
 START_TEST(what_an_alignment_leaves_over_decays)
 {
     enum { BLOCKS = 3000 };

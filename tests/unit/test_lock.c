@@ -157,7 +157,7 @@ START_TEST(a_release_wakes_a_waiter)
     struct waiter waiter = {.id = 0};
 
     lock_acquire(&lock);
-    __atomic_fetch_or(&lock.word, 1, __ATOMIC_RELAXED); /* somebody waits */
+    __atomic_fetch_or(&lock.word, 1, __ATOMIC_RELAXED); /* a thread waits */
     ck_assert_int_eq(pthread_create(&waiter.thread, NULL, sleep_without_limit, &waiter), 0);
     wait_until_asleep(&waiter);
     lock_release(&lock);
@@ -297,7 +297,7 @@ START_TEST(ranks_may_be_taken_upwards)
 }
 END_TEST
 
-/* What a child of fork learns from is nobody's to overwrite. */
+/* The page by which a child notices the fork cannot be overwritten from next to it. */
 START_TEST(the_page_that_is_wiped_has_guards)
 {
     fork_begin(NULL);

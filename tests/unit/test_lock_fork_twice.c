@@ -111,7 +111,7 @@ static int take_in_vfork(void)
 {
     void *held;
     take_and_give();
-    if (fork_find_held(&held)) /* nobody knows what the first thread holds */
+    if (fork_find_held(&held)) /* it is not known what the first thread holds */
         return 1;
     pid_t child = vfork();
     if (child == 0) {
@@ -249,7 +249,7 @@ static void count_and_take(void)
     lock_acquire(&lock);
 }
 
-/* True if forks came at all that there is. */
+/* True if there was a fork in each state of the page that there is, before the count and after. */
 static bool has_forked_everywhere(void)
 {
     return forked_at[false][FORK_WIPED] && forked_at[false][FORK_ARMING] &&

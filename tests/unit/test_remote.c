@@ -108,7 +108,7 @@ START_TEST(every_pending_slab_of_every_heap_is_collected)
 }
 END_TEST
 
-/* More heaps than chains: some stand after another one in theirs. */
+/* More heaps than chains, so that some chains have two heaps. */
 START_TEST(heaps_that_share_a_chain_are_collected)
 {
     enum { HEAPS = HEAP_CHAINS + 2 };

@@ -1,7 +1,7 @@
 #!/bin/sh
-# make uninstall leaves nothing of what make install put there, no directory either, but for those that
-# a system has anyway; and it leaves alone what others have there. The directories come from the
-# environment, as configured.
+# make uninstall removes all files and directories that make install made, except directories that a
+# system has anyway, and keeps all other files there. The directories come from the environment, as
+# configured.
 set -eu
 
 directory=$(mktemp -d)

@@ -30,7 +30,7 @@ static inline bool has_vm_flag(const void *p, const char *flag)
 }
 
 /* True if the system knows transparent huge pages: a mapping that asks for them shows it. (/sys,
- * which tells as well, may not be mounted.) */
+ * which shows it too, may not be mounted.) */
 static inline bool huge_pages_are_supported(void)
 {
     size_t size = 3 * os_page_size();
