@@ -64,10 +64,10 @@ static const void *dynamic_table(const struct link_map *program, ElfW(Sxword) ta
 }
 
 /*
- * True if the program at a fixed address has a symbol `name` that it does not define: one that uses
- * the address of a library's function has a jump to it, whose address all others are given in the
- * place of the function's. Looks the name up as the dynamic linker does (dladdr looks through all
- * symbols, which takes a millisecond in node).
+ * True if the program at a fixed address has a symbol `name` that it does not define. If it uses
+ * the address of a library's function, it has a jump to that, and the dynamic linker gives all
+ * libraries the address of the jump for that of the function. Looks the name up as the dynamic
+ * linker does: dladdr looks at all symbols, which takes a millisecond in node.
  */
 static bool is_jump(const struct link_map *program, const char *name)
 {

@@ -8,9 +8,9 @@
  * A fork is noticed by a page marked MADV_WIPEONFORK: its word is ARMED, and 0 in any child,
  * however that was made (fork, _Fork, clone without CLONE_VM). The child handler reads it, and so
  * does lock_acquire, for children in which no handler ran. The thread that exchanges the 0 counts
- * the fork and arms the page again; other threads wait for that. Before Linux 4.14 there is no such
- * page, and only the handler counts. doc/fork.md has the cases in which a signal handler forks
- * meanwhile.
+ * the fork and arms the page again; other threads wait for that. Before Linux 4.14, and where the
+ * system ignores advice, there is no such page, and only the handler counts. doc/fork.md has the
+ * cases in which a signal handler forks meanwhile.
  *
  * The survivor is the thread that forked: the one that runs the handler, else the process's first
  * thread. Without a handler it is missing, what it holds is not known, until it takes a lock.

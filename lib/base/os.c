@@ -294,10 +294,10 @@ size_t os_filled_in(void *pages, size_t size)
     return bytes;
 }
 
-/* Makes pages zero all of which have memory, or none. */
+/* Makes pages zero that all have memory (`filled`), or none of which has. */
 static void zero_stretch(char *pages, size_t size, bool filled)
 {
-    /* what has no memory may still have contents, in the swap space */
+    /* pages without memory may have contents in the swap space */
     if (filled || (size != 0 && !os_purge(pages, size)))
         memset(pages, 0, size);
 }
@@ -308,7 +308,7 @@ void os_zero(void *pages, size_t size)
 {
     unsigned char filled[PAGES_AT_ONCE] = {0};
     size_t page = os_page_size();
-    size_t first = 0; /* offset of the stretch that is looked at */
+    size_t first = 0; /* offset of the current stretch */
     bool has_memory = false;
     for (size_t done = 0, count; done < size; done += count * page) {
         count = ask_filled_in((char *)pages + done, size - done, filled);

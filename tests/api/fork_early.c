@@ -1,7 +1,7 @@
 /*
  * A fork before the library's constructor has run, by a process with a second thread: as another
  * library's constructor may do, here the executable's preinit function, which runs before any. The
- * child knows itself as one: the lost thread's arena is nobody's, and its blocks can be freed.
+ * child notices the fork: the lost thread's arena comes into the pool, and its blocks can be freed.
  */
 #include "check.h"
 #include <acre/acre.h>

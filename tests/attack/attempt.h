@@ -44,7 +44,7 @@ enum {
 
 /* Exit statuses, of attempts and of the driver. */
 enum {
-    STATUS_FOUND = 1,  /* there was something to find */
+    STATUS_FOUND = 1,  /* something was found */
     STATUS_FAILED = 2, /* the test itself failed */
 };
 

@@ -13,11 +13,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RARE = 50, OFTEN = 4, ALWAYS = 1 }; /* one call in 50, or in 4, is wrong, or each */
+enum { RARE = 50, OFTEN = 4, ALWAYS = 1 }; /* one call in that many is wrong */
 
 static char *last; /* the block that malloc returned last, if it is live */
 
-/* True if the program is to have this fault, and this call. */
+/* True if this fault is asked for and this call is to have it. */
 static bool is_wrong(const char *fault, unsigned share)
 {
     static unsigned calls;
