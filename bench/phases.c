@@ -5,7 +5,7 @@
  *                                  phase lasts IDLE_MS (default 500) milliseconds
  *
  * Four threads fill a table with blocks of random sizes, replace them at random, free nine tenths
- * of them at random, sleep, and fill the table again. Each phase is so many steps; at the end of a
+ * of them at random, sleep, and fill the table again. Each phase is a number of steps; after each
  * step all threads wait and the resident size is taken. By turns each thread works on its own part
  * of the table and on a neighbour's, so about half of the frees are remote. The work is seeded, and
  * what is live at each step is the same in each run.

@@ -8,7 +8,7 @@
 
 enum {
     VALUES = 20000,
-    PRECISION = 32, /* a value is known to one part in so many */
+    PRECISION = 32, /* a value is known to one part in that many */
 };
 
 static void expect(int holds, const char *what, uint64_t value)

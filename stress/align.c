@@ -15,9 +15,9 @@ enum {
     OPERATIONS = 5000, /* of one round */
     ALIGNMENT_BITS = 22,
     COMMON_BITS = 13,      /* larger alignments are rare */
-    LARGE_ALIGNMENTS = 20, /* one of so many blocks may have one */
+    LARGE_ALIGNMENTS = 20, /* one in that many blocks may have one */
     SMALL_LIMIT = 20000,   /* bytes; sizes that are independent of the alignment are below */
-    RESIZED_SHARE = 8,     /* one of so many blocks is resized once */
+    RESIZED_SHARE = 8,     /* one in that many blocks is resized once */
 };
 
 struct table {

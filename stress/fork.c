@@ -31,7 +31,7 @@ enum {
     FORKS = 4,            /* of a process, for each of its threads */
     OPERATIONS = 300,     /* of a thread between two forks */
     SMALL_LIMIT = 2000,   /* bytes; sizes of most blocks are below */
-    LARGE_SHARE = 500,    /* one of so many blocks may be larger */
+    LARGE_SHARE = 500,    /* one in that many blocks may be larger */
     CHILD_SECONDS = 100,  /* a child that lives longer hangs */
     GENERATIONS = 3,      /* processes of the last one do not fork */
     STACK_SIZE = 1 << 17, /* bytes, of a thread */
@@ -49,7 +49,7 @@ enum slot_state {
 
 struct slot {
     int state; /* atomic, enum slot_state; EMPTY or FULL to BUSY or RESIZING by compare-and-swap */
-    struct block block; /* of whoever has the slot */
+    struct block block; /* of the thread that has the slot */
 };
 
 static struct slot slots[STRESS_THREADS_MAX * SLOTS_EACH];
@@ -138,7 +138,7 @@ static void replace(struct random *random, struct slot *slot)
     if (is_full)
         release_block(slot);
     if (size != 0) {
-        /* in two steps: a thread never has two blocks in its hands of which nobody knows */
+        /* in two steps: a thread never has two blocks that are in no slot */
         leave(slot, EMPTY);
         if (!claim(slot, BUSY, &is_full))
             return;

@@ -64,7 +64,7 @@ static struct block put(size_t slot, struct block block)
     return old;
 }
 
-/* Counts `size` bytes as live if the program may have so many more. */
+/* Counts `size` bytes as live if the program may have that many more. */
 static bool reserve(size_t size)
 {
     pthread_mutex_lock(&table.lock);

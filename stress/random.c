@@ -11,7 +11,7 @@ enum {
     SLOTS = 20000,
     OPERATIONS = 40000, /* of one round */
     SMALL_LIMIT = 2048, /* bytes; sizes of most blocks are below */
-    LARGE_SHARE = 50,   /* one of so many blocks may be larger */
+    LARGE_SHARE = 50,   /* one in that many blocks may be larger */
 };
 
 #define SIZE_LIMIT ((size_t)3 << 20) /* bytes; sizes of all blocks are below */

@@ -14,7 +14,7 @@ enum {
     SLOTS = 2000,
     OPERATIONS = 10000, /* of one round */
     SMALL_LIMIT = 4096, /* bytes; new sizes of most blocks are below */
-    LARGE_SHARE = 40,   /* one of so many blocks may become larger */
+    LARGE_SHARE = 40,   /* one in that many blocks may become larger */
     GROWTH_MAX = 64,    /* bytes that a step adds at most */
 };
 

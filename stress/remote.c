@@ -25,8 +25,8 @@ enum {
     MESSAGES = 20000,    /* that one producer sends in a round */
     HOPS_MAX = 5,
     SMALL_LIMIT = 1500, /* bytes; sizes of most blocks are below */
-    LARGE_SHARE = 500,  /* one of so many blocks may be larger */
-    TRIM_SHARE = 3000,  /* one of so many messages is followed by a malloc_trim */
+    LARGE_SHARE = 500,  /* one in that many blocks may be larger */
+    TRIM_SHARE = 3000,  /* one in that many messages is followed by a malloc_trim */
 };
 
 #define SIZE_LIMIT ((size_t)2 << 20) /* bytes; sizes of all blocks are below */

@@ -18,7 +18,7 @@ enum {
     OPERATIONS = 5000,            /* of one round */
     CHILD_OPERATIONS = 1000,      /* of a child */
     SMALL_LIMIT = 2000,           /* bytes; sizes of most blocks are below */
-    LARGE_SHARE = 100,            /* one of so many blocks may be larger */
+    LARGE_SHARE = 100,            /* one in that many blocks may be larger */
     CHILD_SECONDS = 60,           /* a child that lives longer hangs */
     PERIOD_NANOSECONDS = 3000000, /* between two signals to a thread */
 };

@@ -19,8 +19,8 @@ enum {
     SMALL_MEMORY = 24 << 20, /* bytes of small blocks in a table, if a worker may have as much */
     MEDIUM_LEAST = 1100,     /* bytes */
     MEDIUM_LIMIT = 12000,
-    KEPT_SHARE = 10,  /* one of so many small blocks stays */
-    LEFT_SHARE = 50,  /* one of so many blocks is left when the table is filled anew */
+    KEPT_SHARE = 10,  /* one in that many small blocks stays */
+    LEFT_SHARE = 50,  /* one in that many blocks is left when the table is filled anew */
     REPLACED = 3000,  /* of the larger ones, in one round */
     RESIZED_PART = 3, /* one in three of these by realloc */
 };
@@ -48,7 +48,7 @@ static void fill(struct worker *worker, struct table *table, size_t slot, size_t
     table->live += table->block[slot].size;
 }
 
-/* Fills empty slots with blocks of least .. limit - 1 bytes, up to so many bytes. */
+/* Fills empty slots with blocks of least .. limit - 1 bytes, up to that many bytes. */
 static void fill_up_to(struct worker *worker, struct table *table, size_t memory, size_t least,
                        size_t limit)
 {
@@ -77,7 +77,7 @@ static void replace(struct worker *worker, struct table *table, size_t slot)
     table->live += block->size;
 }
 
-/* Frees all blocks but one of so many. */
+/* Frees all blocks but one in that many. */
 static void thin_out(struct worker *worker, struct table *table, size_t share)
 {
     for (size_t slot = 0; slot < SLOTS; slot++)

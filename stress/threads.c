@@ -13,7 +13,7 @@ enum {
     BLOCKS_MAX = 400,    /* that a thread takes */
     DESTRUCTOR_MAX = 20, /* that its destructor takes */
     SMALL_LIMIT = 3000,  /* bytes; sizes of most blocks are below */
-    LARGE_SHARE = 200,   /* one of so many blocks may be larger */
+    LARGE_SHARE = 200,   /* one in that many blocks may be larger */
     GENERATION = 256,    /* threads between two validations */
 };
 

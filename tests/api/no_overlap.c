@@ -7,7 +7,7 @@
 
 enum {
     THREADS = 4,
-    SLOTS = 512,    /* where blocks wait for whoever takes them */
+    SLOTS = 512,    /* where blocks wait for a thread that takes them */
     ROUNDS = 60000, /* per thread */
     HEADER = 16,    /* bytes: size and seed of the block, at its start */
 };

@@ -18,7 +18,7 @@ int acre_debug_validate(void) __attribute__((weak));
 #define HEAP_ALIGNMENT ((uintptr_t)32 << 20) /* bytes; a heap belongs to one arena for ever */
 
 enum {
-    GRANDCHILDREN = 8,     /* of so many children one forks first, and both go on */
+    GRANDCHILDREN = 8,     /* of this many children one forks first, and both go on */
     GIVEN_MOST = 4096,     /* blocks that one thread is given of one size */
     UNIT_BLOCKS = 1 << 20, /* bytes; blocks that are a slab each */
     WORKERS_MOST = 8,

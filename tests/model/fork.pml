@@ -18,7 +18,7 @@
  *
  * Defines:
  *   ARENAS   1 or 2
- *   FORKS    1 or 2; at most so many, each by the child of the last
+ *   FORKS    1 or 2; at most that many, each by the child of the last
  *   EXIT     threads end, so that arenas are pooled
  *   REUSE    slabs of class 2 are made, too
  *   PURGE    pages are purged, by the owner and for one that does not collect

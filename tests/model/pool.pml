@@ -4,7 +4,7 @@
  * (file: function).
  *
  * An arena has one block and one pending bit. Any thread may free the block
- * that the program holds, whoever got it. Memory is weakly ordered, as remote.pml says it; where
+ * that the program holds, also if another one got it. Memory is weakly ordered, as remote.pml says it; where
  * remote.pml shows why a store has its order, a step here is one that has arrived.
  *
  * Defines: THREADS (2 or 3; 3 with one arena only) and ARENAS (1 or 2). BUG_... are seeded bugs, which the model must find.

@@ -20,8 +20,8 @@
  * Defines:
  *   PLACES        3 or 4
  *   SEQUENTIAL    what a thread stores arrives before anybody takes another step
- *   FORK          one fork, by the owner or by another thread: whoever did not fork is lost at any
- *                 step, with what has not arrived
+ *   FORK          one fork, by the owner or by another thread: the other one is lost at any step, with
+ *                 what has not arrived
  *   RELEASE       the owner releases the slab when it is empty, and makes it anew
  *   SAME_INSTANT  a misuse: the owner and the other thread free a block in the same instant. This
  *                 the protocol does not stand, see "Misuse" in doc/remote.md: a block may lose its

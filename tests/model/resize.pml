@@ -16,7 +16,7 @@
  * free units, which nobody reads without the lock.
  *
  * Defines:
- *   FORKS          0 to 2; at most so many, each by the child of the last
+ *   FORKS          0 to 2; at most that many, each by the child of the last
  *   SAME_INSTANT   a block may be freed by thread 1 while its owner resizes it, which is a misuse
  *   BUG_...        seeded bugs, which the model must find
  */
@@ -67,7 +67,7 @@ bit orphan;            /* the owner was lost */
 byte live[3];          /* the program's block that begins at the unit: units that it relies on */
 byte resizing = NONE;  /* the unit of the block that the owner is resizing */
 byte forks;            /* so far */
-byte lost_blocks;      /* at most so many */
+byte lost_blocks;      /* at most that many */
 bit final;             /* nothing more begins: all must be accounted for */
 
 /* The units that the program relies on, as bits. */
@@ -75,8 +75,8 @@ bit final;             /* nothing more begins: all must be accounted for */
     (live[0] * 2 - (live[0] -> 1 : 0) | (live[1] * 2 - (live[1] -> 1 : 0)) << 1 |               \
      (live[2] * 2 - (live[2] -> 1 : 0)) << 2)
 
-/* No unit is in two slabs. No block of the program's is lost, freed or too short, and whoever frees
- * it finds it by its address. */
+/* No unit is in two slabs. No block of the program's is lost, freed or too short, and any thread that
+ * frees it finds it by its address. */
 #define HOLDS(s, unit)                                                                          \
     (geometry[s] != 0 && FIRST(geometry[s]) == (unit) && UNITS(geometry[s]) >= live[unit] &&    \
      state[s] == LIVE)

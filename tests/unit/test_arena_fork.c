@@ -1,6 +1,6 @@
 /*
- * Arenas after two forks in a row, the second one at a bad moment: whoever is lost then, its arena
- * is adopted. Handlers are called by hand.
+ * Arenas after two forks in a row, the second one at a bad moment: the arena of a thread that is
+ * lost then is adopted. Handlers are called by hand.
  */
 #include "test.h"
 #include "arena/arena.h"

@@ -42,7 +42,7 @@ END_TEST
 
 /* ---- Resizing ---- */
 
-/* The geometry of a block of so many units that is a slab of its own. */
+/* The geometry of a block of that many units that is a slab of its own. */
 static struct slab_geometry of_units(struct slab_geometry geometry, unsigned units)
 {
     geometry.class = size_class_of(units * UNIT_SIZE);

@@ -139,8 +139,8 @@ END_TEST
 
 enum { SMALL_BLOCKS = 64 }; /* in a unit */
 
-/* Takes units until that with this number is taken in a heap with this index, for so many blocks in
- * each; returns its slab. */
+/* Takes units, for `blocks` blocks in each, until unit number `unit` is taken in a heap with this
+ * index; returns its slab. */
 static struct slab *reach(uint32_t index, size_t unit, unsigned blocks)
 {
     struct slab *slab;
@@ -308,7 +308,7 @@ START_TEST(huge_pages_are_not_filled_in_where_they_do_not_fit)
 }
 END_TEST
 
-/* One page in so many is spared: the blocks are in use for the most part, or for too little. */
+/* One page in that many is spared: the blocks are in use for the most part, or for too little. */
 enum { MOSTLY = 8, TOO_FEW = 3 };
 
 /* Takes units in the first heap up to this one, each one large block, and uses all their pages but

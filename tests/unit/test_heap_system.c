@@ -112,7 +112,7 @@ struct full_heap {
     int count;
 };
 
-/* Takes runs of so many units in the heap until it has none left. */
+/* Takes runs of that many units in the heap until it has none left. */
 static void take_all(struct full_heap *full, unsigned units)
 {
     for (;;) {
@@ -258,7 +258,7 @@ START_TEST(what_the_system_does_not_purge_is_not_tried_again_at_each_free)
     make_unpurgeable(refused->base, bytes_of(refused));
     heap_set_give(&set, refused);
     ck_assert_uint_eq(totals().free_dirty, REFUSED * UNIT_SIZE);
-    /* so many more are not worth another try, ... */
+    /* that many more are not worth another try, ... */
     *base = 1;
     heap_set_give(&set, first);
     ck_assert_uint_eq(totals().free_dirty, (REFUSED + MORE) * UNIT_SIZE);

@@ -216,7 +216,7 @@ static void *fork_from_thread(void *result)
     return NULL;
 }
 
-START_TEST(whoever_forks_keeps_its_own_locks_only)
+START_TEST(the_thread_that_forks_keeps_its_own_locks_only)
 {
     pthread_t thread;
     int result = -1;
@@ -317,7 +317,7 @@ Suite *lock_fork_suite(void)
     tcase_add_loop_test(forks, a_child_is_told_once_that_the_holder_is_lost, 0, WAYS);
     tcase_add_loop_test(forks, a_lock_that_others_wait_for_is_taken_in_the_child, 0, WAYS);
     tcase_add_loop_test(forks, a_lock_of_the_forking_thread_stays_its_own, 0, WAYS);
-    tcase_add_loop_test(forks, whoever_forks_keeps_its_own_locks_only, 0, WAYS);
+    tcase_add_loop_test(forks, the_thread_that_forks_keeps_its_own_locks_only, 0, WAYS);
     tcase_add_loop_test(forks, a_grandchild_finds_the_lock_lost_too, 0, WAYS);
     tcase_add_loop_test(forks, a_thread_of_the_child_may_be_lost_in_its_turn, 0, WAYS);
     tcase_add_loop_test(forks, each_fork_is_noticed_once, 0, WAYS);

@@ -17,10 +17,10 @@
 enum {
     PLACE = 512, /* bytes: of the blocks that leave room */
     SIZE = 2048, /* of the wide ones that take it */
-    KEPT = 16,   /* one of so many stays */
+    KEPT = 16,   /* one in that many stays */
     ENOUGH = 12 << 20,
     TOO_FEW = 5 << 20,
-    GROWTH = 1 << 20,   /* bytes: after so many the arena looks for room at the latest */
+    GROWTH = 1 << 20,   /* bytes: after that many the arena looks for room at the latest */
     MOST_WIDES = 10000, /* more than there is room for */
 };
 
@@ -40,7 +40,7 @@ static inline bool is_filled(const char *block, size_t size, char value)
     return size == 0 || (block[0] == value && memcmp(block, block + 1, size - 1) == 0);
 }
 
-/* Allocates so many bytes of small blocks, and frees them but for one in `kept`. */
+/* Allocates that many bytes of small blocks, and frees them but for one in `kept`. */
 static inline void leave_room(size_t bytes, size_t kept)
 {
     static char *blocks[ENOUGH / PLACE];
