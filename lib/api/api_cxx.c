@@ -91,9 +91,9 @@ static new_handler current_new_handler(void)
 
 /*
  * Throws std::bad_alloc as a compiler would: an object that has nothing but its virtual functions.
- * In a program that has the runtime linked in, by -static-libstdc++, std::bad_alloc may be left
- * out, where it is not named. Then nothing tells it from a std::exception, which is never left out,
- * and is thrown in its place.
+ * A program that has the runtime linked in, by -static-libstdc++, may be without std::bad_alloc if
+ * it does not name it. Then std::exception, which is always there, is thrown in its place: such a
+ * program cannot tell the two apart.
  */
 static _Noreturn void throw_bad_alloc(void)
 {
