@@ -40,8 +40,8 @@ static bool comes_before_libc(void)
 #ifdef PIC
 
 /*
- * The program, if names are looked up in nothing else before they are here, and if it is at a fixed
- * address (no PIE); or NULL.
+ * The program, if the dynamic linker looks names up in this library directly after it, and if it is
+ * at a fixed address (no PIE); else NULL.
  */
 static const struct link_map *fixed_program_before(void)
 {
@@ -94,7 +94,7 @@ static bool is_jump(const struct link_map *program, const char *name)
     }
 }
 
-/* True if the other address that was chosen for `name` leads to this library all the same. */
+/* True if the address that was chosen for `name` is a jump that leads to this library. */
 static bool leads_here(const char *name)
 {
     const struct link_map *program = fixed_program_before();
