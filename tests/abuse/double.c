@@ -1,10 +1,11 @@
 /*
  * A block is freed and then passed again: double FUNCTION SIZE FIRST-CALLER SECOND-CALLER HISTORY.
- * HISTORY is what happened in between, or before:
- *   fresh     nothing
- *   full      as many blocks of the size were freed before that no magazine takes the block; as
- * many neighbours stay live between   other blocks of all sizes were allocated and freed released
- * all blocks of the size were freed and their memory given back
+ * HISTORY is one of:
+ *
+ * - fresh: nothing happens in between.
+ * - full: the magazine is full when the block is freed, and neighbours stay live.
+ * - between: blocks of all sizes are allocated and freed between the two calls.
+ * - released: all blocks of the size are freed, and their memory is given back, between the two.
  */
 #include "misuse.h"
 
