@@ -34,7 +34,7 @@ struct api_own api_own;
  */
 static bool comes_before_libc(void)
 {
-    return __libc_pvalloc == own_pvalloc || malloc_info == own_malloc_info;
+    return CHOSEN(__libc_pvalloc) == own_pvalloc || CHOSEN(malloc_info) == own_malloc_info;
 }
 
 #ifdef PIC
@@ -115,10 +115,10 @@ bool api_is_replaced(const void *chosen, const void *own, const char *name)
 
 bool api_family_is_own(void)
 {
-    return !api_is_replaced(malloc, own_malloc, "malloc") &&
-           !api_is_replaced(free, own_free, "free") &&
-           !api_is_replaced(realloc, own_realloc, "realloc") &&
-           !api_is_replaced(aligned_alloc, own_aligned_alloc, "aligned_alloc");
+    return !api_is_replaced(CHOSEN(malloc), own_malloc, "malloc") &&
+           !api_is_replaced(CHOSEN(free), own_free, "free") &&
+           !api_is_replaced(CHOSEN(realloc), own_realloc, "realloc") &&
+           !api_is_replaced(CHOSEN(aligned_alloc), own_aligned_alloc, "aligned_alloc");
 }
 
 __attribute__((constructor)) static void find_replaced(void)
@@ -128,13 +128,14 @@ __attribute__((constructor)) static void find_replaced(void)
 
 void api_free(void *p, const char *function)
 {
-    if (free != own_free)
-        free(p);
+    if (CHOSEN(free) != own_free)
+        CHOSEN(free)(p);
     else
         free_block_named(p, function);
 }
 
 void *api_realloc(void *p, size_t size, const char *function)
 {
-    return realloc != own_realloc ? realloc(p, size) : alloc_resize(p, size, function);
+    return CHOSEN(realloc) != own_realloc ? CHOSEN(realloc)(p, size)
+                                          : alloc_resize(p, size, function);
 }

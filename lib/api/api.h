@@ -22,6 +22,17 @@
 #define OWN_ALIAS(target) __attribute__((visibility("hidden"), alias(#target)))
 
 /*
+ * The chosen definition of an exported function. The compiler does not see which one it is: with
+ * link-time optimisation it would take this library's for it.
+ */
+#define CHOSEN(function)                                                                           \
+    __extension__({                                                                                \
+        __typeof__(&(function)) chosen_function = &(function);                                     \
+        __asm__("" : "+r"(chosen_function));                                                       \
+        chosen_function;                                                                           \
+    })
+
+/*
  * True if the program replaces none of these functions, in which others end. Written once, by
  * constructors; false before, which is right but slower. In a cache line of its own, since
  * operators new and delete read it at each call.

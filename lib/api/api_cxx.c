@@ -133,8 +133,8 @@ static void *try_new(size_t size, size_t alignment)
     /* the program's may refuse 0 bytes, and sizes that are no multiple of the alignment */
     size = max_size(size, 1);
     if (alignment == PLAIN)
-        return malloc(size);
-    return size <= PTRDIFF_MAX ? aligned_alloc(alignment, align_up(size, alignment)) : NULL;
+        return CHOSEN(malloc)(size);
+    return size <= PTRDIFF_MAX ? CHOSEN(aligned_alloc)(alignment, align_up(size, alignment)) : NULL;
 }
 
 /* There was no memory: tries again after each call of the handler. */
@@ -188,7 +188,7 @@ EXPORT_OPERATOR(own_new) void *_Znwm(size_t size);
 
 static void *own_new_array(size_t size)
 {
-    return LIKELY(api_own.operators) ? new_block(size) : _Znwm(size);
+    return LIKELY(api_own.operators) ? new_block(size) : CHOSEN(_Znwm)(size);
 }
 
 EXPORT_OPERATOR(own_new_array) void *_Znam(size_t size);
@@ -207,7 +207,7 @@ EXPORT_OPERATOR(own_new_aligned) void *_ZnwmSt11align_val_t(size_t size, size_t 
 static void *own_new_array_aligned(size_t size, size_t alignment)
 {
     return LIKELY(api_own.operators) ? new_block_aligned(size, alignment)
-                                     : _ZnwmSt11align_val_t(size, alignment);
+                                     : CHOSEN(_ZnwmSt11align_val_t)(size, alignment);
 }
 
 EXPORT_OPERATOR(own_new_array_aligned) void *_ZnamSt11align_val_t(size_t size, size_t alignment);
@@ -276,7 +276,7 @@ static void *own_new_nothrow(size_t size, const struct nothrow *tag)
     void *block;
     if (LIKELY(api_own.operators && alloc_at_hand(size, &block)))
         return block;
-    return new_nothrow_slow(size, tag, &forms[NEW], _Znwm);
+    return new_nothrow_slow(size, tag, &forms[NEW], CHOSEN(_Znwm));
 }
 
 static void *own_new_array_nothrow(size_t size, const struct nothrow *tag)
@@ -284,18 +284,19 @@ static void *own_new_array_nothrow(size_t size, const struct nothrow *tag)
     void *block;
     if (LIKELY(api_own.operators && alloc_at_hand(size, &block)))
         return block;
-    return new_nothrow_slow(size, tag, &forms[NEW_ARRAY], _Znam);
+    return new_nothrow_slow(size, tag, &forms[NEW_ARRAY], CHOSEN(_Znam));
 }
 
 static void *own_new_aligned_nothrow(size_t size, size_t alignment, const struct nothrow *tag)
 {
-    return new_aligned_nothrow(size, alignment, tag, &forms[NEW_ALIGNED], _ZnwmSt11align_val_t);
+    return new_aligned_nothrow(size, alignment, tag, &forms[NEW_ALIGNED],
+                               CHOSEN(_ZnwmSt11align_val_t));
 }
 
 static void *own_new_array_aligned_nothrow(size_t size, size_t alignment, const struct nothrow *tag)
 {
     return new_aligned_nothrow(size, alignment, tag, &forms[NEW_ARRAY_ALIGNED],
-                               _ZnamSt11align_val_t);
+                               CHOSEN(_ZnamSt11align_val_t));
 }
 
 EXPORT_OPERATOR(own_new_nothrow)
@@ -338,32 +339,32 @@ EXPORT_OPERATOR(own_delete_array_aligned) void _ZdaPvSt11align_val_t(void *p, si
  * the program called. */
 static COLD void end_in_delete(void *p, const char *form)
 {
-    if (_ZdlPv != own_delete)
-        _ZdlPv(p);
+    if (CHOSEN(_ZdlPv) != own_delete)
+        CHOSEN(_ZdlPv)(p);
     else
         api_free(p, form);
 }
 
 static COLD void end_in_delete_array(void *p, const char *form)
 {
-    if (_ZdaPv != own_delete_array)
-        _ZdaPv(p);
+    if (CHOSEN(_ZdaPv) != own_delete_array)
+        CHOSEN(_ZdaPv)(p);
     else
         end_in_delete(p, form);
 }
 
 static COLD void end_in_delete_aligned(void *p, size_t alignment, const char *form)
 {
-    if (_ZdlPvSt11align_val_t != own_delete_aligned)
-        _ZdlPvSt11align_val_t(p, alignment);
+    if (CHOSEN(_ZdlPvSt11align_val_t) != own_delete_aligned)
+        CHOSEN(_ZdlPvSt11align_val_t)(p, alignment);
     else
         api_free(p, form);
 }
 
 static COLD void end_in_delete_array_aligned(void *p, size_t alignment, const char *form)
 {
-    if (_ZdaPvSt11align_val_t != own_delete_array_aligned)
-        _ZdaPvSt11align_val_t(p, alignment);
+    if (CHOSEN(_ZdaPvSt11align_val_t) != own_delete_array_aligned)
+        CHOSEN(_ZdaPvSt11align_val_t)(p, alignment);
     else
         end_in_delete_aligned(p, alignment, form);
 }
@@ -419,7 +420,7 @@ void _ZdaPvSt11align_val_tRKSt9nothrow_t(void *p, size_t alignment, TAG);
 
 /* ---- which of them the program replaces ---- */
 
-#define IS_REPLACED(symbol, own) api_is_replaced(symbol, own, #symbol)
+#define IS_REPLACED(symbol, own) api_is_replaced(CHOSEN(symbol), own, #symbol)
 
 /* Until this has run, all forms go the longer way, which is right in any case. */
 __attribute__((constructor)) static void find_replaced(void)

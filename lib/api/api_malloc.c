@@ -4,25 +4,21 @@
  * Semantics where the standards leave a choice: malloc(0) gives a block of 16 bytes; realloc(p, 0)
  * frees p and returns NULL; an alignment that is no power of two is EINVAL everywhere.
  */
+#define _GNU_SOURCE 1
+
 #include "api/api.h"
 
 #include "process/init.h"
 #include "base/os.h"
 
 #include <errno.h>
+#include <unistd.h>
 
-/* glibc passes argc, argv and envp to constructors, musl does not. */
-__attribute__((constructor)) static void start(int argc, char **argv, char **environment)
+/* Takes no arguments, although glibc passes some to constructors: link-time optimisation makes one
+ * function of all constructors, which passes none. libc's own has run before. */
+__attribute__((constructor)) static void start(void)
 {
-    (void)argc;
-    (void)argv;
-#ifdef __GLIBC__
-    init_start(environment);
-#else
-    extern char **environ;
-    (void)environment;
     init_start(environ);
-#endif
 }
 
 __attribute__((destructor)) static void end(void)

@@ -7,7 +7,8 @@
 #
 # REPLACED_SETS=N: with each C++ standard each function alone, and N sets of operators with and without
 # some of the malloc family. From 64 on they have every set of each kind (new, delete, aligned new,
-# aligned delete, malloc). By default it is a sample. CC, CXX and OBJCOPY are the tools.
+# aligned delete, malloc). By default it is a sample. REPLACED_STANDARDS="17": with these standards
+# alone. CC, CXX and OBJCOPY are the tools.
 set -u
 
 source_directory=$(cd "${srcdir:-$(dirname "$0")}" && pwd)
@@ -180,7 +181,7 @@ sets_of() { # STANDARD
     esac
 }
 
-for standard in 11 14 17 20; do
+for standard in ${REPLACED_STANDARDS:-11 14 17 20}; do
     program $standard -o program.o || {
         skip "C++$standard: the compiler does not have it"
         continue
