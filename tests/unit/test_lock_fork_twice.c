@@ -17,7 +17,7 @@ enum { STACK_SIZE = 4 << 20 }; /* bytes; thread-local data of a sanitizer lies o
 
 #define HOLDER_MASK ((UINT64_C(1) << 48) - 2) /* of a lock's word */
 
-static struct lock lock = {.rank = LOCK_RANK_HEAP};
+static struct lock lock = {.rank = LOCK_RANK_LARGE};
 
 /* Where the threads lie that shall have the same address. */
 static char stack[STACK_SIZE] CACHE_ALIGNED;
@@ -98,7 +98,7 @@ END_TEST
 
 #ifndef ACRE_TSAN /* its runtime must see each fork */
 
-static struct lock other = {.rank = LOCK_RANK_LARGE};
+static struct lock other = {.rank = LOCK_RANK_META};
 
 static void take_and_give(void)
 {
@@ -334,7 +334,7 @@ enum { NEWER_COUNTS = 2 }; /* by the handler; the second one is ahead of what it
  * handler takes one of these for each of its forks, the last one is taken afterwards. */
 static struct lock own = {.rank = LOCK_RANK_BACKGROUND};
 static struct lock lost[NEWER_COUNTS + 1] = {
-    {.rank = LOCK_RANK_BACKGROUND}, {.rank = LOCK_RANK_POOL}, {.rank = LOCK_RANK_HEAP}};
+    {.rank = LOCK_RANK_POOL}, {.rank = LOCK_RANK_HEAP}, {.rank = LOCK_RANK_UNITS}};
 
 static bool newer_by_handler; /* the forks of the signal handler are counted by fork_child */
 static int taken;             /* how many of `lost` are */
