@@ -80,6 +80,8 @@ static bool is_jump(const struct link_map *program, const char *name)
     for (const char *c = name; *c != '\0'; c++)
         hash = hash * 33 + (unsigned char)*c;
     uint32_t bucket_count = table[0], first_symbol = table[1], filter_words = table[2];
+    if (bucket_count == 0)
+        return false; /* no symbol can be found by its name */
     const uint32_t *buckets = table + 4 + filter_words * (sizeof(ElfW(Addr)) / sizeof(*table));
     const uint32_t *hashes = buckets + bucket_count; /* bit 0: the bucket's last one */
     uint32_t symbol = buckets[hash % bucket_count];
