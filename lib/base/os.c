@@ -22,6 +22,7 @@
 #include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -424,6 +425,15 @@ bool os_addresses_are_random(void)
 {
     long persona = system_call(SYS_personality, PERSONA_ASKED);
     return persona < 0 || (persona & ADDR_NO_RANDOMIZE) == 0;
+}
+
+size_t os_address_space_limit(void)
+{
+    struct rlimit limit;
+    if (system_call(SYS_prlimit64, 0, RLIMIT_AS, NULL, &limit) != 0 ||
+        limit.rlim_cur == RLIM_INFINITY)
+        return SIZE_MAX;
+    return limit.rlim_cur;
 }
 
 uint64_t os_random(void)

@@ -139,6 +139,9 @@ bool os_is_secure(void);
  * (ADDR_NO_RANDOMIZE). */
 bool os_addresses_are_random(void);
 
+/* Bytes of address space that the process may have (RLIMIT_AS), SIZE_MAX if there is no limit. */
+size_t os_address_space_limit(void);
+
 /* 64 random bits (getrandom without blocking; mixed clock and address where it has none). */
 uint64_t os_random(void);
 

@@ -13,7 +13,7 @@ enum {
                                   mappings then, not four, which fork copies, and a process has 65530 */
 };
 
-struct slab heap_nobody;
+struct slab heap_header, heap_nobody;
 
 /* Heaps made by all sets. Any thread, relaxed: a mere count. */
 static uint32_t heaps_made;
@@ -62,18 +62,7 @@ static void free_everything(struct heap *heap)
     count_used(heap, -(long)heap->used_units);
 }
 
-/* A table for slab_of: in the unit map, else in the heap itself. */
-static struct slab **begin_slab_of(struct heap *heap)
-{
-    struct slab **table = unit_map_cover(heap, &heap_nobody);
-    if (table != NULL)
-        return table;
-    for (size_t unit = 0; unit < HEAP_UNITS; unit++)
-        heap->own_slabs[unit] = &heap_nobody;
-    return heap->own_slabs;
-}
-
-/* Opens the header of a reserved heap and fills in its constants. */
+/* Opens the header of a reserved heap and fills it in. Needs the units lock. */
 static struct heap *heap_begin(struct heap_set *set, char *base, size_t size)
 {
     struct heap *heap = (struct heap *)(void *)base;
@@ -89,7 +78,7 @@ static struct heap *heap_begin(struct heap_set *set, char *base, size_t size)
     heap->size = size;
     heap->states = (uint8_t *)base + header;
     heap->states_opened = guarded ? first_states : states;
-    heap->slab_of = begin_slab_of(heap);
+    heap->slab_of = unit_map_entries(heap);
     heap->index = set->count;
     heap->pending_bit = UINT64_C(1) << (set->count % HEAP_CHAINS);
     heap->first_unit = (uint16_t)(before_units / UNIT_SIZE);
@@ -102,20 +91,25 @@ static struct heap *heap_begin(struct heap_set *set, char *base, size_t size)
 
 struct heap *heap_create(struct heap_set *set, size_t units)
 {
-    for (size_t size = HEAP_SIZE; size >= HEAP_MIN_SIZE; size /= 2) {
-        char *base = heap_pages_reserve(size);
-        if (base == NULL)
-            continue;
-        struct heap *heap = heap_begin(set, base, size);
+    struct heap *heap = NULL;
+    char *base = NULL;
+    unit_map_lock();
+    size_t size = HEAP_SIZE;
+    while (size >= HEAP_MIN_SIZE && (base = heap_pages_reserve(size)) == NULL)
+        size /= 2;
+    if (base != NULL) {
+        heap = heap_begin(set, base, size);
         if (heap != NULL && heap_unit_count(heap) >= units &&
-            heap_pages_open_units(heap, heap->first_unit + units) && heap_map_publish(heap)) {
+            heap_pages_open_units(heap, heap->first_unit + units) &&
+            unit_map_cover(heap, &heap_header, &heap_nobody)) {
             __atomic_fetch_add(&heaps_made, 1, __ATOMIC_RELAXED);
-            return heap;
+        } else {
+            heap_pages_release(base, size);
+            heap = NULL;
         }
-        heap_pages_release(base, size);
-        return NULL;
     }
-    return NULL;
+    unit_map_unlock();
+    return heap;
 }
 
 /* ---- taking runs ---- */
@@ -289,7 +283,7 @@ void heap_age(struct heap *heap)
 static void purge_header(struct heap *heap)
 {
     char *from = (char *)align_up((uintptr_t)heap->slabs, os_page_size());
-    char *to = (char *)align_down((uintptr_t)heap->own_slabs, os_page_size());
+    char *to = (char *)align_down((uintptr_t)(heap->slabs + HEAP_SLABS), os_page_size());
     os_purge(from, (size_t)(to - from));
     os_purge(heap->states, heap->states_opened);
 }

@@ -32,7 +32,6 @@
 #define ACRE_LIB_HEAP_H
 
 #include "base/base.h"
-#include "heap/heap_map.h"
 #include "heap/heap_set.h"
 #include "base/list.h"
 #include "base/size_class.h"
@@ -42,7 +41,6 @@
 #include <assert.h>
 
 enum {
-    HEAP_UNITS = 1 << (HEAP_SHIFT - UNIT_SHIFT),
     HEAP_WORDS = HEAP_UNITS / 64,
     HEAP_SLABS = HEAP_UNITS - 8, /* descriptors; a whole heap's header and states take 10 units */
     HEAP_BYTES_OF_STATE = 64,    /* a heap has a byte of states for so many bytes */
@@ -98,9 +96,9 @@ struct heap {
     struct heap *next;    /* in its chain of the set; published by the store to the chain's head */
     uint64_t pending_bit; /* its bit in the set's pending word: 1 << index % 64 */
     uint8_t *states;      /* the lines */
-    /* The descriptor of each unit, &heap_nobody for one in no slab: in the unit map, or own_slabs.
-     * Entries: heap lock, or the owner for units of its own slabs: release; read by any thread,
-     * relaxed. */
+    /* The unit map's entries: the descriptor of each unit, &heap_nobody for one in no slab, of
+     * which the header's is &heap_header. Entries: heap lock, or the owner for units of its own
+     * slabs: release; read by any thread, relaxed. */
     struct slab **slab_of;
     size_t size;    /* bytes of the heap as it was made, its guard included: 256 KiB .. 32 MiB */
     uint32_t index; /* number among its arena's heaps, from 0 */
@@ -133,12 +131,11 @@ struct heap {
     uint16_t longest_lines; /* lines; likewise */
 
     struct slab slabs[HEAP_SLABS];
-
-    struct slab *own_slabs[HEAP_UNITS]; /* slab_of, where the unit map does not cover the heap */
 };
 
-/* The descriptor of units that are in no slab: owner NULL, geometry 0. Never written. */
-extern struct slab heap_nobody;
+/* The descriptors of units that are in no slab: of a heap's first unit, which has its header, and
+ * of all others. Owner NULL, geometry 0; never written. */
+extern struct slab heap_header, heap_nobody;
 
 /* ---- geometry: what another thread needs to know of a slab, in one word ---- */
 
@@ -196,6 +193,21 @@ static inline size_t geometry_lines(struct slab_geometry g)
 
 /* ---- from addresses to descriptors and back; no lock ---- */
 
+/* The heap that an address lies in which is in one. */
+static ALWAYS_INLINE struct heap *heap_containing(const void *pointer)
+{
+    return (struct heap *)((uintptr_t)pointer & ~(HEAP_SIZE - 1));
+}
+
+/* The heap that `pointer`, any address at all, lies in (its header, guards and what is not mapped
+ * of it included), or NULL. */
+static inline struct heap *heap_find(const void *pointer)
+{
+    struct heap *heap = heap_containing(pointer);
+    struct slab *slab;
+    return unit_map_find(heap, &slab) && slab == &heap_header ? heap : NULL;
+}
+
 static inline struct heap *slab_heap(const struct slab *slab)
 {
     return (struct heap *)((uintptr_t)slab & ~(HEAP_SIZE - 1));
@@ -213,18 +225,6 @@ static inline struct slab *heap_slab_of(struct heap *heap, const void *pointer)
     return PLAIN_LOAD(heap->slab_of[unit]);
 }
 
-/* Finds the descriptor for p, any address at all; false if p is in no heap. */
-static ALWAYS_INLINE bool heap_find_slab(const void *p, struct slab **slab)
-{
-    if (LIKELY(unit_map_find(p, slab)))
-        return true;
-    struct heap *heap = heap_map_find(p);
-    if (heap == NULL)
-        return false;
-    *slab = heap_slab_of(heap, p);
-    return true;
-}
-
 /* Lets slab_of of its units lead to a slab whose descriptor is filled in. By the owner, who needs
  * no lock for it. */
 void heap_show_slab(struct slab *slab);
@@ -239,7 +239,8 @@ size_t heap_bytes_reserved(void);
 
 /*
  * Makes a heap of at most HEAP_SIZE, as large as there is address space, that has `units` units,
- * and publishes it in the heap map; the caller puts it into the set. NULL if there is no memory.
+ * and publishes it in the unit map; the caller puts it into the set. NULL if there is no memory, or
+ * no place for it.
  */
 struct heap *heap_create(struct heap_set *set, size_t units);
 

@@ -6,81 +6,106 @@
 #include "base/os.h"
 
 enum {
-    HUGE_LOOKS_BACK = 4, /* huge pages: 8 MiB */
-    PLACE_TRIES = 16,    /* addresses tried in a row before another region is chosen */
-    PLACE_REGIONS = 2,   /* regions tried before the kernel chooses */
+    HUGE_LOOKS_BACK = 4,    /* huge pages: 8 MiB */
+    REGION_HEAPS = 1 << 15, /* places of the region: 1 TiB, as many heaps as the system's default
+                               limit of mappings (65530) allows; 128 MiB of map */
+    PLACES_PER_HEAP = 8,    /* places under a limit, for each heap that it allows, */
+    PLACES_AT_LEAST = 64,   /* and for those that are smaller */
 };
 
 /* Below it lie the program and its brk area, where it is not position-independent. */
 #define LOWEST_PLACE (4 * GIB)
 
-/* Where the next heap is put; 0 before the first one. Any thread, relaxed: a place taken twice is
- * refused by the system. */
-static uintptr_t next_place;
-
-/* ---- placing ---- */
-
-/* 64 random bits; 0 if the process has no random addresses. The system is asked at the first heap,
- * before the program can forbid itself such calls. */
-static uint64_t random_place(void)
-{
-    /* any thread, relaxed: each comes to the same answer */
-    static enum { UNKNOWN, RANDOM, FIXED } addresses;
-    if (__atomic_load_n(&addresses, __ATOMIC_RELAXED) == UNKNOWN)
-        __atomic_store_n(&addresses, os_addresses_are_random() ? RANDOM : FIXED, __ATOMIC_RELAXED);
-    return __atomic_load_n(&addresses, __ATOMIC_RELAXED) == RANDOM ? os_random() : 0;
-}
-
-/*
- * An aligned address far from where the kernel puts mappings (about half way down from the stack,
- * at random), so that heaps lie side by side and seldom meet a mapping of somebody else. The same
- * in each run of a program that is started without random addresses.
- */
-static uintptr_t choose_region(void)
-{
-    uintptr_t stack = (uintptr_t)__builtin_frame_address(0);
-#ifdef ACRE_TSAN
-    /* its runtime allows mappings only near those of the kernel's choice */
-    return align_down(stack - 64 * GIB, HEAP_SIZE);
-#else
-    uintptr_t half = stack / 2;
-    return align_down(half + random_place() % (half / 8), HEAP_SIZE);
-#endif
-}
-
 /* Bytes of the guard in front of a heap. */
 #define GUARD ((size_t)HEAP_GUARD_UNITS * UNIT_SIZE)
 
-/* Reserves a heap by mapping too much and trimming. */
-static char *reserve_by_trimming(size_t size)
+/* ---- placing ---- */
+
+/* True if so many bytes may be reserved in front of and at a place. */
+static bool is_free(uintptr_t place, size_t size)
+{
+    char *guard = (char *)(place - GUARD);
+    return place != 0 && os_reserve_at(guard, size) && os_unmap(guard, size);
+}
+
+/* True if the system has `size` bytes of address space anywhere. */
+static bool has_space(size_t size)
+{
+    void *pages = os_reserve(size);
+    return pages != NULL && os_unmap(pages, size);
+}
+
+/* A place for a heap where the system puts mappings; 0 if it has no address space. */
+static uintptr_t system_place(size_t size)
 {
     char *wide = os_reserve(size + HEAP_SIZE);
     if (wide == NULL)
-        return NULL;
-    char *guard = (char *)align_up((uintptr_t)wide + GUARD, HEAP_SIZE) - GUARD;
-    size_t before = (size_t)(guard - wide);
-    if (before != 0)
-        os_unmap(wide, before);
-    if (before != HEAP_SIZE)
-        os_unmap(guard + size, HEAP_SIZE - before);
-    return guard + GUARD;
+        return 0;
+    os_unmap(wide, size + HEAP_SIZE);
+    return align_up((uintptr_t)wide + GUARD, HEAP_SIZE);
 }
 
+/*
+ * A place about half way down from an address to which the system's mappings are near, at random:
+ * far from them, so that heaps lie side by side and seldom meet a mapping of somebody else. The
+ * same in each run of a program that is started without random addresses.
+ */
+static uintptr_t place_below(uintptr_t address)
+{
+#ifdef ACRE_TSAN
+    /* its runtime allows mappings only near those of the kernel's choice */
+    uintptr_t place = address - 64 * GIB;
+#else
+    uintptr_t half = address / 2;
+    uint64_t random = os_addresses_are_random() ? os_random() : 0;
+    uintptr_t place = half + random % (half / 8 + 1);
+#endif
+    return align_down(max_size(place, LOWEST_PLACE), HEAP_SIZE);
+}
+
+/*
+ * Places of the region. Under a limit of address space most heaps are smaller than their places,
+ * the last ones by far, and the limit may be raised later: so there are more places than fit.
+ */
+static size_t region_heaps(void)
+{
+    size_t limit = os_address_space_limit();
+    if (limit / HEAP_SIZE >= REGION_HEAPS / PLACES_PER_HEAP)
+        return REGION_HEAPS;
+    return limit / HEAP_SIZE * PLACES_PER_HEAP + PLACES_AT_LEAST;
+}
+
+static bool begin_at(uintptr_t place, size_t size)
+{
+    return is_free(place, size) && unit_map_begin(place, region_heaps());
+}
+
+/* Chooses the region, in which there is room for a heap of that size. */
+static bool begin_region(size_t size)
+{
+    return begin_at(place_below((uintptr_t)__builtin_frame_address(0)), size) ||
+           begin_at(place_below(system_place(size)), size) || begin_at(system_place(size), size);
+}
+
+/*
+ * Each place that is taken lets twice as many be skipped, so that a large foreign mapping is soon
+ * passed. Places that are skipped cost the memory of their entries.
+ */
 char *heap_pages_reserve(size_t size)
 {
-    for (unsigned region = 0; region < PLACE_REGIONS; region++) {
-        uintptr_t none = 0;
-        if (__atomic_load_n(&next_place, __ATOMIC_RELAXED) == 0)
-            __atomic_compare_exchange_n(&next_place, &none, choose_region(), false,
-                                        __ATOMIC_RELAXED, __ATOMIC_RELAXED);
-        for (unsigned attempt = 0; attempt < PLACE_TRIES; attempt++) {
-            uintptr_t place = __atomic_fetch_add(&next_place, HEAP_SIZE, __ATOMIC_RELAXED);
-            if (place >= LOWEST_PLACE && os_reserve_at((void *)(place - GUARD), size))
-                return (char *)place;
-        }
-        __atomic_store_n(&next_place, 0, __ATOMIC_RELAXED);
+    if (!unit_map_has_region() && !begin_region(size))
+        return NULL;
+    size_t skipped = 0;
+    for (;;) {
+        char *place = unit_map_place(skipped);
+        if (place == NULL)
+            return NULL;
+        if (os_reserve_at(place - GUARD, size))
+            return place;
+        if (!has_space(size))
+            return NULL; /* not for the place, which stays for a smaller heap */
+        skipped = 2 * skipped + 1;
     }
-    return reserve_by_trimming(size);
 }
 
 void heap_pages_release(char *base, size_t size)

@@ -11,7 +11,7 @@
  * else happens: the system must not make huge pages of what was given back (khugepaged does where
  * they are asked for).
  *
- * Lock: the heap lock, but for heap_pages_reserve and heap_pages_release.
+ * Lock: the heap lock; for heap_pages_reserve and heap_pages_release the units lock.
  */
 #ifndef ACRE_LIB_HEAP_PAGES_H
 #define ACRE_LIB_HEAP_PAGES_H
@@ -58,8 +58,9 @@ static inline size_t heap_unit_count(const struct heap *heap)
 }
 
 /*
- * Reserves `size` bytes for a heap, its guard included: from HEAP_GUARD_UNITS below a heap-aligned
- * address on, which is returned. NULL if there is no address space.
+ * Reserves `size` bytes for a heap, its guard included: from HEAP_GUARD_UNITS below a place of the
+ * unit map on, which is returned: the first one that is free and not covered. The first call
+ * chooses the region of the map. NULL if there is no address space, or no place.
  */
 char *heap_pages_reserve(size_t size);
 

@@ -1,17 +1,19 @@
 /*
- * The unit map: the slab of each unit of one region of the address space, the one that begins at
- * the process's first heap and in which heaps are put side by side. It is where free looks first: a
- * subtraction, a shift, a compare and a load lead from any address at all to a slab's descriptor.
- * A heap that had to be put elsewhere has a table of its own in its header, and the heap map
- * (heap_map.h) leads to it; the map ends in front of such a heap, so that no entry says nobody's of
- * a unit that is in a slab.
+ * The unit map: the slab of each unit of one region of the address space, in which all heaps lie
+ * side by side. It is the one way from an address to a slab: a subtraction, a shift, a compare and
+ * a load lead from any address at all to a descriptor, or to the answer that no heap is there.
  *
- * The map is a reserved range between two pages without access, of which one entry for each unit is
- * opened and filled in as heaps are made. A unit that is in no slab has the entry that the caller
- * of unit_map_cover names, never NULL.
+ * The region is divided into places of HEAP_SIZE, and a heap takes the first place that is not
+ * covered. A place that somebody else has mapped is skipped: its entries are nobody's. Where the
+ * region ends there are no more heaps. The map is reserved once, between two pages without access.
+ * The entries of a place are opened and filled in when a heap is made there or behind it, 4 KiB for
+ * each.
  *
- * Lock: LOCK_RANK_UNITS for opening and for giving up. What lies below `covered` stays for the life
- * of the process; entries are written under the heap lock, or by the owner for its own slabs. The
+ * A unit that is in no slab has the entry `nobody`, and the first unit of a heap, its header, the
+ * entry `header`: both are descriptors that live for ever. No entry that is covered is NULL.
+ *
+ * Lock: LOCK_RANK_UNITS, taken by unit_map_lock. What lies below `covered` stays for the life of
+ * the process; entries are written under the heap lock, or by the owner for its own slabs. The
  * truth is `covered`: what a lost holder of the lock had opened or filled in above it is opened and
  * filled in again.
  */
@@ -23,7 +25,11 @@
 enum {
     UNIT_SHIFT = 16,
     UNIT_SIZE = 1 << UNIT_SHIFT, /* bytes */
+    HEAP_SHIFT = 25,             /* a heap is 32 MiB and aligned to that */
+    HEAP_UNITS = 1 << (HEAP_SHIFT - UNIT_SHIFT),
 };
+
+#define HEAP_SIZE ((size_t)1 << HEAP_SHIFT)
 
 struct slab;
 
@@ -47,18 +53,31 @@ static ALWAYS_INLINE bool unit_map_find(const void *p, struct slab **slab)
     return true;
 }
 
+/* May be called under a heap lock. */
+void unit_map_lock(void);
+void unit_map_unlock(void);
+
+/* ---- with the lock held ---- */
+
+/* True if there is a region. */
+bool unit_map_has_region(void);
+
+/* Reserves the map of a region of `heaps` places that begins at `base`, a multiple of HEAP_SIZE.
+ * False where there is no address space for it. Once in a process. */
+bool unit_map_begin(uintptr_t base, size_t heaps);
+
+/* The address of a place, `skipped` places further than the first one that is not covered; NULL
+ * where the region ends, or there is none. */
+char *unit_map_place(size_t skipped);
+
+/* The entries of the heap at an address of unit_map_place; not covered yet. */
+struct slab **unit_map_entries(const void *heap);
+
 /*
- * Makes the map cover a heap at `heap`, a multiple of HEAP_SIZE; new entries are `nobody`, which
- * lives for ever. Returns the entry of the heap's first unit; NULL where the map does not reach or
- * there is no memory for it. May be called under a heap lock.
+ * Covers the heap there, and the places in front of it that are not covered: its first entry is
+ * `header`, all others are `nobody`. Its header is complete: whoever finds the entry finds that.
+ * False, with nothing covered, if there is no memory for the entries.
  */
-struct slab **unit_map_cover(const void *heap, struct slab *nobody);
-
-/* Bytes of address space that unit_map_trim would unmap. */
-size_t unit_map_unused(void);
-
-/* Under memory pressure: gives up the address space of entries that no heap has yet; heaps made
- * later may not be covered. Returns bytes unmapped. */
-size_t unit_map_trim(void);
+bool unit_map_cover(const void *heap, struct slab *header, struct slab *nobody);
 
 #endif

@@ -8,7 +8,6 @@
 #include "arena/remote.h"
 #include "slab/slab_wide.h"
 #include "arena/thread.h"
-#include "heap/unit_map.h"
 
 #include <errno.h>
 #include <string.h>
@@ -20,11 +19,10 @@ enum {
     ZERO_KNOWN_FROM = 4096,
     /* bytes; from here on pages that have no memory are left without */
     ZERO_BY_PAGES_FROM = 1 << 20,
-    FEW_BLOCKS = 8,               /* blocks of a class that come from a wider one, see bin_for */
-    SHRINK_KEEPS = 2,             /* a block stays while at least 1/2 of it is used */
-    SHRINK_ALWAYS_KEPT = 64,      /* bytes; up to here a block stays however little of it is used */
-    UNIT_ALIGNMENT = UNIT_SIZE,   /* slabs start at a multiple of it */
-    MAP_TRIMMED_UP_TO = 32 << 20, /* bytes: what the unit map may give up */
+    FEW_BLOCKS = 8,             /* blocks of a class that come from a wider one, see bin_for */
+    SHRINK_KEEPS = 2,           /* a block stays while at least 1/2 of it is used */
+    SHRINK_ALWAYS_KEPT = 64,    /* bytes; up to here a block stays however little of it is used */
+    UNIT_ALIGNMENT = UNIT_SIZE, /* slabs start at a multiple of it */
 };
 
 /* Errors leave by one door. */
@@ -52,15 +50,10 @@ static bool give_up_idle(struct arena *arena, size_t size)
 {
     struct large_totals large;
     large_totals(&large);
-    /* what the map has would not help a larger request, and without it later frees are slower */
-    size_t apart = large.stock_bytes + (size <= MAP_TRIMMED_UP_TO ? unit_map_unused() : 0);
-    if (!could_help(apart + heap_bytes_reserved(), size) || /* spares a walk over the arenas */
-        !could_help(apart + arena_gather_empty(arena), size))
-        return false;
-    size_t bytes = large_purge(true) + arena_unmap_empty();
-    if (size <= MAP_TRIMMED_UP_TO)
-        bytes += unit_map_trim();
-    return bytes != 0;
+    size_t stock = large.stock_bytes;
+    return could_help(stock + heap_bytes_reserved(), size) && /* spares going over the arenas */
+           could_help(stock + arena_gather_empty(arena), size) &&
+           large_purge(true) + arena_unmap_empty() != 0;
 }
 
 /* Opens a window in the bin's current slab, or else in the first partial one that has any. */

@@ -2,7 +2,6 @@
 #include "paths/free.h"
 
 #include "arena/background.h"
-#include "heap/heap_map.h"
 #include "large/large.h"
 #include "base/option.h"
 #include "base/os.h"
@@ -42,7 +41,7 @@ static size_t first_place(const uint8_t *states, size_t number)
  */
 static struct heap *heap_of(const void *p)
 {
-    struct heap *heap = heap_map_find(p);
+    struct heap *heap = heap_find(p);
     size_t unit = ((uintptr_t)p >> UNIT_SHIFT) % HEAP_UNITS;
     if (heap == NULL || unit >= __atomic_load_n(&heap->unit_limit, __ATOMIC_RELAXED))
         return NULL;
@@ -194,14 +193,6 @@ void free_other(void *p, struct slab *slab, const char *function)
         free_slow(p, function);
     else if (UNLIKELY(!arena_is_owned(owner)))
         arena_count_pooled(owner, size_class_sizes[g.class]);
-}
-
-void free_elsewhere(void *p, const char *function)
-{
-    if (heap_map_covers(p))
-        free_in_slab(p, heap_slab_of(heap_containing(p), p), function);
-    else
-        free_slow(p, function);
 }
 
 /* Frees p if it is a WIDE block of the calling thread's. */

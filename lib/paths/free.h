@@ -4,7 +4,6 @@
  *   free_block ---- magazine
  *        |  \------ give back to the slab ---- slab_gave_back    was full, or may be empty
  *        |  \------ free_other --- remote_free   another thread's block; not LIVE: free_slow
- *        |  \------ free_elsewhere  the unit map does not cover it; in a heap: as above
  *        v
  *   free_slow ----- NULL
  *               --- a WIDE block
@@ -29,9 +28,6 @@ NOINLINE void free_slow(void *p, const char *function);
  * thread's block, or nobody's unit.
  */
 NOINLINE void free_other(void *p, struct slab *slab, const char *function);
-
-/* Frees p, which the unit map does not cover: LARGE, NULL, foreign, or in a heap elsewhere. */
-NOINLINE void free_elsewhere(void *p, const char *function);
 
 /* The rare end of a give-back by the owner. */
 NOINLINE void free_gave_back(struct slab *slab);
@@ -81,13 +77,18 @@ static ALWAYS_INLINE bool free_finds_own(const void *p, struct slab *slab, struc
 static ALWAYS_INLINE bool free_find_own(const void *p, struct own_block *own)
 {
     struct slab *slab;
-    return LIKELY(heap_find_slab(p, &slab)) && slab->owner == thread_arena &&
+    return LIKELY(unit_map_find(p, &slab)) && slab->owner == thread_arena &&
            free_finds_own(p, slab, own);
 }
 
-/* Frees p, an address in a heap, by its unit's descriptor. */
-static ALWAYS_INLINE void free_in_slab(void *p, struct slab *slab, const char *function)
+/* Frees p, which may be anything. */
+static ALWAYS_INLINE void free_block_named(void *p, const char *function)
 {
+    struct slab *slab;
+    if (UNLIKELY(!unit_map_find(p, &slab))) {
+        free_slow(p, function);
+        return;
+    }
     if (UNLIKELY(slab->owner != thread_arena)) {
         free_other(p, slab, function);
         return;
@@ -98,17 +99,6 @@ static ALWAYS_INLINE void free_in_slab(void *p, struct slab *slab, const char *f
         return;
     }
     free_own_block(p, own);
-}
-
-/* Frees p, which may be anything. */
-static ALWAYS_INLINE void free_block_named(void *p, const char *function)
-{
-    struct slab *slab;
-    if (UNLIKELY(!unit_map_find(p, &slab))) {
-        free_elsewhere(p, function);
-        return;
-    }
-    free_in_slab(p, slab, function);
 }
 
 static ALWAYS_INLINE void free_block(void *p)

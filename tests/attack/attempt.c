@@ -10,8 +10,10 @@
 #include "threads.h"
 
 #include <acre/acre.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -57,9 +59,23 @@ static void set_options(const char *list)
             attempt_failed("an option is not known");
 }
 
+/* Bytes of address space that the process has; read without allocating. */
+static size_t mapped_bytes(void)
+{
+    char text[64] = "";
+    int statm = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    if (statm < 0 || read(statm, text, sizeof(text) - 1) <= 0)
+        attempt_failed("/proc/self/statm");
+    close(statm);
+    return strtoul(text, NULL, 10) * (size_t)sysconf(_SC_PAGESIZE);
+}
+
 void attempt_limit_address_space(bool limited)
 {
-    size_t most = attempt->set->address_space;
+    static size_t before; /* bytes that the process had at the first call */
+    if (before == 0)
+        before = mapped_bytes();
+    size_t most = attempt->set->address_space == 0 ? 0 : before + attempt->set->address_space;
     struct rlimit limit;
     if (getrlimit(RLIMIT_AS, &limit) != 0)
         attempt_failed("getrlimit");

@@ -51,7 +51,8 @@ enum {
 struct option_set {
     const char *name;
     const char *options;  /* as in ACRE_OPTIONS, beside abort:0 */
-    size_t address_space; /* bytes that the process may map: then requests may fail; 0: no limit */
+    size_t address_space; /* bytes that the process may map beyond what it has when it begins: then
+                             requests may fail; 0: no limit */
 };
 
 /* In memory shared between the processes; written by the one that plays. */

@@ -48,7 +48,7 @@ static const struct option_set sets[] = {
     {"huge-system", "huge_pages:system", 0},
     {"huge-always", "huge_pages:always", 0},
     {"background", "background_thread:1,decay:1", 0},
-    {"short", "", (size_t)70 << 20},
+    {"short", "", (size_t)32 << 20},
 };
 enum { SETS = sizeof(sets) / sizeof(sets[0]) };
 

@@ -223,9 +223,8 @@ static void check_rest(bool stepped_thread_lost)
     const struct ledger_rest *before = ledger_rest_before();
     ledger_rest_now(&now);
     size_t lost = count_lost(before, &now);
-    CHECK(now.address_space + child_task.slack >= before->address_space);
-    size_t most = before->address_space + child_task.slack;
-    size_t range = now.address_space > most ? now.address_space - before->address_space : 0;
+    CHECK(now.address_space >= before->address_space);
+    size_t range = now.address_space - before->address_space;
     CHECK(range <= child_task.range && (range == 0 || range >= child_task.range_least));
     CHECK(stepped_thread_lost ? lost <= 1 : lost == 0 && range == 0);
     count_in_figures(lost, range);

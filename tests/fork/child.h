@@ -28,7 +28,6 @@ struct child_task {
     const void *anchor;     /* a block of CHILD_PROBE bytes of the arena under test; NULL: none */
     size_t range;           /* bytes of the largest range that may be lost; 0: none */
     size_t range_least;     /* bytes: a range that is lost is that large at least */
-    size_t slack;           /* bytes that may be mapped or not, for all that the figures say */
     bool background;        /* the library's own thread may be there */
     bool ended;             /* the survivor is ending: each of its calls borrows an arena */
 };

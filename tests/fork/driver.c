@@ -83,7 +83,6 @@ static int run_scenario(const struct scenario *scenario)
     memcpy(child_task.sizes, scenario->sizes, sizeof(child_task.sizes));
     child_task.range = scenario->range;
     child_task.range_least = scenario->range_least;
-    child_task.slack = scenario->slack;
     ledger_init();
     /* how long it all takes must not matter */
     CHECK(acre_option_set("decay", "3600000") == 0);

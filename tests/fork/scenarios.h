@@ -13,7 +13,6 @@ struct scenario {
     size_t sizes[2];       /* see child_task */
     size_t range;          /* likewise */
     size_t range_least;    /* likewise */
-    size_t slack;          /* likewise */
     bool also_bare;        /* it is run a second time, with step_bare */
     void (*before)(void);  /* in the main thread, before the stepped one is made; or NULL */
     void (*prepare)(void); /* in the stepped thread, not stepped; or NULL */

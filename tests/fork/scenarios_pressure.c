@@ -1,6 +1,6 @@
 /*
  * Scenarios in which the system refuses memory, until what is idle has gone back to it: LARGE
- * extents, the units of empty heaps and the part of the unit map that no heap needs.
+ * extents and the units of empty heaps.
  */
 #include "check.h"
 
@@ -26,25 +26,10 @@ static void use_arena(void)
     drop(first, 3);
 }
 
-/*
- * Begins an arena under test, and has what the unit map does not need given back: it is in no
- * figure, so that what is lost besides would not show.
- */
-static void begin(void)
-{
-    anchor_here();
-    pressure_on_address_space(LITTLE);
-    char *volatile block = malloc(8 * LARGE);
-    CHECK(block != NULL);
-    pressure_end();
-    free(block);
-    malloc_trim(0);
-}
-
 /* The own arena's only heap is full; a pooled arena and the stock have something. */
 static void prepare_full(void)
 {
-    begin();
+    anchor_here();
     take_heap(BIG);
     in_ended_thread(use_arena);
     take(1, LARGE);
@@ -64,18 +49,10 @@ static void new_heap(void)
     CHECK(stats_now().heaps == heaps + 1 && stats_now().large_stock == 0);
 }
 
-/* Nothing is idle but the unit map's reserve. */
-static void prepare_unit_map(void)
-{
-    anchor_here();
-    take_heap(BIG);
-    pressure_on_address_space(LITTLE);
-}
-
 /* There is room in the heap, but no more of it may be made accessible. */
 static void prepare_open(void)
 {
-    begin();
+    anchor_here();
     take(2, BIG);
     take(1, LARGE);
     drop(block_count - 1, 1);
@@ -92,7 +69,7 @@ static void open_units(void)
 /* The arena's second heap is empty. */
 static void prepare_empty_heap(void)
 {
-    begin();
+    anchor_here();
     take_heap(BIG);
     take(1, BIG);
     drop(block_count - 1, 1);
@@ -120,7 +97,7 @@ static void drop_remotely(void)
 
 static void prepare_flush(void)
 {
-    begin();
+    anchor_here();
     take_heap(BIG);
     take_heap(UNIT);
     size_t heaps = stats_now().heaps;
@@ -163,7 +140,7 @@ static void extend(void)
 /* There is nothing idle. */
 static void prepare_refusal(void)
 {
-    begin();
+    anchor_here();
     take_heap(BIG);
     pressure_on_address_space(LITTLE);
     for (char *block = malloc(NO_PAGES); block != NULL; block = malloc(NO_PAGES))
@@ -191,12 +168,6 @@ static void before_lost_unmap(void)
 
 const struct scenario scenarios_pressure[] = {
     {"pressure_new_heap", {BIG}, .range = 32 * MIB, .prepare = prepare_heap, .run = new_heap},
-    {"pressure_unit_map",
-     {BIG},
-     .range = 64 * MIB,
-     .slack = 32 * MIB,
-     .prepare = prepare_unit_map,
-     .run = new_heap},
     {"pressure_open", {BIG}, .range = 32 * MIB, .prepare = prepare_open, .run = open_units},
     {"pressure_unmap_empty",
      {BIG},

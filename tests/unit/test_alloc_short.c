@@ -10,7 +10,6 @@
 #include "base/os.h"
 #include "sanitized.h"
 #include "arena/thread.h"
-#include "heap/unit_map.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -75,7 +74,7 @@ START_TEST(a_request_that_can_never_be_met_leaves_idle_memory_as_it_is)
 {
     leave_idle_memory(8 * MIB);
     struct idle before = idle_now();
-    size_t unused = unit_map_unused(), resident = os_resident(), cached = cached_blocks();
+    size_t resident = os_resident(), cached = cached_blocks();
     ck_assert_uint_gt(cached, 0);
 
     for (int i = 0; i < 10; i++) {
@@ -87,7 +86,6 @@ START_TEST(a_request_that_can_never_be_met_leaves_idle_memory_as_it_is)
     }
     struct idle after = idle_now();
     ck_assert_mem_eq(&before, &after, sizeof(before));
-    ck_assert_uint_eq(unit_map_unused(), unused);
     ck_assert_uint_ge(os_resident() + MIB, resident);
     ck_assert_uint_eq(cached_blocks(), cached);
 }
@@ -105,8 +103,7 @@ static void leave_address_space(size_t room)
     ck_assert_int_eq(setrlimit(RLIMIT_AS, &(struct rlimit){most, most}), 0);
 }
 
-/* The sum of the stock and the empty heaps decides; the unused part of the unit map stays if it
- * could not help. */
+/* The sum of the stock and the empty heaps decides. */
 START_TEST(idle_memory_goes_back_where_that_makes_room)
 {
     enum { ROOM = 16 << 20, STOCK = 24 << 20 };
@@ -143,7 +140,7 @@ static void leave_an_empty_heap(void)
 
 START_TEST(empty_heaps_go_back_where_that_makes_room)
 {
-    enum { ROOM = 40 << 20 }; /* more than unit_map.h would help with */
+    enum { ROOM = 40 << 20 };
     ck_assert_int_eq(option_set_text("decay", "3600000"), 0);
     leave_an_empty_heap();
     leave_address_space(ROOM);

@@ -17,7 +17,11 @@ START_TEST(a_run_is_claimed_shown_and_withdrawn)
     struct slab *slab = heap_set_take(&set, &geometry);
     struct heap *heap = slab_heap(slab);
 
-    ck_assert_ptr_eq(heap_map_find(slab->base), heap);
+    ck_assert_ptr_eq(heap_find(slab->base), heap);
+    ck_assert_ptr_eq(heap_find(heap), heap);
+    ck_assert_ptr_eq(heap_find((char *)heap + HEAP_SIZE - 1), heap);
+    ck_assert_ptr_null(heap_find((char *)heap - 1));
+    ck_assert_ptr_null(heap_find((char *)heap + HEAP_SIZE));
     ck_assert_ptr_eq(slab->base, (char *)heap + (size_t)heap->first_unit * UNIT_SIZE);
     ck_assert_uint_eq(geometry.first_unit, heap->first_unit);
     ck_assert_uint_eq(slab->geometry, geometry_pack(geometry));

@@ -1,35 +1,54 @@
 /*
- * The unit map on made-up heap addresses: what it covers, gaps, its end, giving up, and what a lost
+ * The unit map on made-up heap addresses: what it covers, gaps, the region's end, and what a lost
  * thread leaves behind.
  */
 #include "test.h"
 #include "accessible.h"
-#include "heap/heap_map.h"
 #include "sanitized.h"
 #include "heap/unit_map.h"
 
 #include <pthread.h>
 #include <sys/resource.h>
 
-enum {
-    HEAP_UNITS = 1 << (HEAP_SHIFT - UNIT_SHIFT),
-    REACH = 8192, /* heaps */
-    GAP = 1024,   /* heaps: a jump of more is not followed */
-};
+enum { REACH = 1000 }; /* places of the region */
 
-static char nobody_memory, slab_memory;
+static char nobody_memory, header_memory, slab_memory;
 static struct slab *const nobody = (struct slab *)(void *)&nobody_memory;
+static struct slab *const header = (struct slab *)(void *)&header_memory;
 static struct slab *const slab_a = (struct slab *)(void *)&slab_memory;
+
+#define REGION ((uintptr_t)0x2000 * HEAP_SIZE)
 
 /* The address of the heap in a place of the region. */
 static char *heap_at(ptrdiff_t place)
 {
-    return (char *)((uintptr_t)0x2000 * HEAP_SIZE + (uintptr_t)(place * (ptrdiff_t)HEAP_SIZE));
+    return (char *)(REGION + (uintptr_t)(place * (ptrdiff_t)HEAP_SIZE));
 }
 
-static struct slab **cover(ptrdiff_t place)
+static bool begin_region(size_t places)
 {
-    return unit_map_cover(heap_at(place), nobody);
+    unit_map_lock();
+    bool begun = unit_map_begin(REGION, places);
+    unit_map_unlock();
+    return begun;
+}
+
+static void begin(void)
+{
+    ck_assert(begin_region(REACH));
+}
+
+/* Covers a heap in the place after so many that are left out; its entries, NULL if the region has
+ * no such place. */
+static struct slab **cover(size_t skipped)
+{
+    struct slab **entries = NULL;
+    unit_map_lock();
+    char *heap = unit_map_place(skipped);
+    if (heap != NULL && unit_map_cover(heap, header, nobody))
+        entries = unit_map_entries(heap);
+    unit_map_unlock();
+    return entries;
 }
 
 static bool is_covered(const void *p)
@@ -45,6 +64,13 @@ static struct slab *find(const void *p)
     return slab;
 }
 
+/* The entries are those of a heap in which no slab is. */
+static void assert_empty(struct slab **entries)
+{
+    for (size_t unit = 0; unit < HEAP_UNITS; unit++)
+        ck_assert_ptr_eq(entries[unit], unit == 0 ? header : nobody);
+}
+
 static void assert_wild_addresses_are_not_covered(void)
 {
     const uintptr_t addresses[] = {
@@ -53,6 +79,8 @@ static void assert_wild_addresses_are_not_covered(void)
         UNIT_SIZE,
         (uintptr_t)&nobody_memory,
         (uintptr_t)1 << 47,
+        ((uintptr_t)1 << 48) - 1,
+        ((uintptr_t)1 << 56) - 1,
         UINTPTR_MAX,
         (uintptr_t)1 << 63,
         UINTPTR_MAX - HEAP_SIZE,
@@ -64,144 +92,127 @@ static void assert_wild_addresses_are_not_covered(void)
 START_TEST(nothing_is_covered_before_the_first_heap)
 {
     assert_wild_addresses_are_not_covered();
+    ck_assert_ptr_null(cover(0)); /* there is no region */
+    begin();
+    assert_wild_addresses_are_not_covered();
     ck_assert(!is_covered(heap_at(0)));
-    ck_assert_uint_eq(unit_map_trim(), 0);
 }
 END_TEST
 
 START_TEST(a_heap_is_covered_from_end_to_end)
 {
+    begin();
     struct slab **entry = cover(0);
     ck_assert_ptr_nonnull(entry);
-    for (size_t unit = 0; unit < HEAP_UNITS; unit++)
-        ck_assert_ptr_eq(entry[unit], nobody);
+    assert_empty(entry);
     entry[3] = slab_a;
     ck_assert_ptr_eq(find(heap_at(0) + 3 * UNIT_SIZE), slab_a);
     ck_assert_ptr_eq(find(heap_at(0) + 4 * UNIT_SIZE - 1), slab_a);
     ck_assert_ptr_eq(find(heap_at(0) + 4 * UNIT_SIZE), nobody);
-    ck_assert_ptr_eq(find(heap_at(0)), nobody);
+    ck_assert_ptr_eq(find(heap_at(0)), header);
+    ck_assert_ptr_eq(find(heap_at(0) + UNIT_SIZE - 1), header);
     ck_assert_ptr_eq(find(heap_at(1) - 1), nobody);
     ck_assert(!is_covered(heap_at(0) - 1));
     ck_assert(!is_covered(heap_at(1)));
     ck_assert(is_guard((char *)entry - os_page_size()));
     ck_assert(is_guard((char *)align_up((uintptr_t)(entry + HEAP_UNITS), os_page_size())));
     assert_wild_addresses_are_not_covered();
-    /* once more, by somebody else who has a heap there: as it is */
-    ck_assert_ptr_eq(cover(0), entry);
+    /* the next one leaves it as it is */
+    ck_assert_ptr_eq(cover(0), entry + HEAP_UNITS);
     ck_assert_ptr_eq(entry[3], slab_a);
 }
 END_TEST
 
 START_TEST(a_gap_is_nobodys)
 {
+    enum { GAP = 100 };
+    begin();
     struct slab **first = cover(0);
-    struct slab **later = cover(GAP / 2);
-    ck_assert_ptr_eq(later, first + (size_t)GAP / 2 * HEAP_UNITS);
-    ck_assert_ptr_eq(find(heap_at(GAP / 4)), nobody);
-    ck_assert(!is_covered(heap_at(GAP / 2 + 1)));
-    /* the heap of the gap comes later */
-    ck_assert_ptr_eq(cover(GAP / 4), first + (size_t)GAP / 4 * HEAP_UNITS);
+    struct slab **later = cover(GAP);
+    ck_assert_ptr_eq(later, first + (size_t)(1 + GAP) * HEAP_UNITS);
+    assert_empty(first);
+    assert_empty(later);
+    for (ptrdiff_t place = 1; place <= GAP; place++)
+        for (size_t unit = 0; unit < HEAP_UNITS; unit++)
+            ck_assert_ptr_eq(find(heap_at(place) + unit * UNIT_SIZE), nobody);
+    ck_assert(!is_covered(heap_at(GAP + 2)));
 }
 END_TEST
 
-START_TEST(heaps_far_away_are_not_covered)
+START_TEST(the_region_ends)
 {
-    ck_assert_ptr_nonnull(cover(0));
-    ck_assert_ptr_null(cover(-1));
-    ck_assert(!is_covered(heap_at(-1)));
+    begin();
+    struct slab **first = cover(0);
+    ck_assert_ptr_null(cover(REACH - 1));
+    ck_assert_ptr_null(cover(SIZE_MAX / HEAP_UNITS + 1));
     ck_assert(!is_covered(heap_at(1)));
-    for (ptrdiff_t place = GAP / 2; place < REACH; place += GAP / 2)
-        ck_assert_ptr_nonnull(cover(place));
-    ck_assert_ptr_nonnull(cover(REACH - 1));
-    ck_assert_ptr_null(cover(REACH));
+    struct slab **last = cover(REACH - 2);
+    ck_assert_ptr_eq(last, first + (size_t)(REACH - 1) * HEAP_UNITS);
+    ck_assert_ptr_null(cover(0));
     ck_assert(is_covered(heap_at(REACH) - 1));
     ck_assert(!is_covered(heap_at(REACH)));
-    ck_assert(is_guard(&unit_map.slabs[(size_t)REACH * HEAP_UNITS]));
-}
-END_TEST
-
-START_TEST(a_heap_with_its_own_table_is_never_covered)
-{
-    ck_assert_ptr_nonnull(cover(0));
-    ck_assert_ptr_null(cover(GAP + 2)); /* a thread that was far ahead of the others */
-    for (ptrdiff_t place = 1; place < GAP + 2; place++)
-        ck_assert_ptr_nonnull(cover(place));
-    ck_assert_ptr_null(cover(GAP + 3));
-    ck_assert_ptr_null(cover(GAP + 2));
-    ck_assert(is_covered(heap_at(GAP + 2) - 1));
-    ck_assert(!is_covered(heap_at(GAP + 2)));
-    ck_assert(!is_covered(heap_at(GAP + 3)));
-    /* the address space behind it can still be given up */
-    ck_assert_uint_ge(unit_map_trim(), (size_t)(REACH - GAP - 64) * HEAP_UNITS * sizeof(void *));
-    ck_assert_ptr_eq(find(heap_at(GAP + 1)), nobody);
+    ck_assert(is_guard((char *)align_up((uintptr_t)(last + HEAP_UNITS), os_page_size())));
 }
 END_TEST
 
 #ifndef SANITIZED
-START_TEST(a_region_that_cannot_be_reserved_has_no_map)
+START_TEST(a_map_that_cannot_be_reserved_may_be_later)
 {
     struct rlimit before, little;
     ck_assert_int_eq(getrlimit(RLIMIT_AS, &before), 0);
     little = (struct rlimit){1, before.rlim_max};
     ck_assert_int_eq(setrlimit(RLIMIT_AS, &little), 0);
-    ck_assert_ptr_null(cover(5));
-    ck_assert_int_eq(setrlimit(RLIMIT_AS, &before), 0);
-    /* heaps that come now may lie below the one that came first */
+    ck_assert(!begin_region(REACH));
     ck_assert_ptr_null(cover(0));
-    ck_assert_ptr_null(cover(6));
-    ck_assert(!is_covered(heap_at(5)));
+    ck_assert_int_eq(setrlimit(RLIMIT_AS, &before), 0);
+    begin();
+    ck_assert_ptr_nonnull(cover(0));
+}
+END_TEST
+
+START_TEST(entries_that_cannot_be_opened_cover_nothing)
+{
+    struct rlimit before, little;
+    ck_assert_int_eq(getrlimit(RLIMIT_DATA, &before), 0);
+    little = (struct rlimit){1, before.rlim_max};
+    begin();
+    ck_assert_int_eq(setrlimit(RLIMIT_DATA, &little), 0);
+    struct slab **refused = cover(3);
+    ck_assert_int_eq(setrlimit(RLIMIT_DATA, &before), 0);
+    ck_assert_ptr_null(refused);
+    ck_assert(!is_covered(heap_at(0)));
+    assert_empty(cover(0));
 }
 END_TEST
 #endif
 
-START_TEST(what_is_given_up_is_not_covered_later)
-{
-    struct slab **entry = cover(0);
-    size_t unused = unit_map_unused();
-    size_t bytes = unit_map_trim();
-    ck_assert_uint_gt(bytes, (size_t)(REACH - 32) * HEAP_UNITS * sizeof(struct slab *));
-    ck_assert_uint_eq(bytes, unused);
-    ck_assert_uint_eq(unit_map_unused(), 0);
-    ck_assert_uint_eq(unit_map_trim(), 0);
-    /* whatever is mapped next to what stays */
-    char *guard = (char *)entry + (size_t)REACH * HEAP_UNITS * sizeof(struct slab *) - bytes;
-    ck_assert(is_guard(guard));
-    ck_assert(os_map_at(guard + os_page_size(), bytes));
-    ck_assert_ptr_eq(find(heap_at(0)), nobody);
-    ck_assert_ptr_eq(cover(0), entry);
-    /* a page of the map may have had room for more */
-    ck_assert_ptr_null(cover(32));
-    ck_assert(!is_covered(heap_at(32)));
-}
-END_TEST
-
 START_TEST(what_a_lost_thread_had_begun_is_done_again)
 {
+    begin();
     ck_assert_ptr_nonnull(cover(0));
-    struct slab **entry = cover(1);
+    struct slab **entry = cover(0);
     /* as if it had been lost before it stored `covered` */
     unit_map.covered = HEAP_UNITS;
     for (size_t unit = 0; unit < HEAP_UNITS; unit++)
         entry[unit] = unit % 3 == 0 ? NULL : slab_a;
-    ck_assert_ptr_eq(cover(1), entry);
-    for (size_t unit = 0; unit < HEAP_UNITS; unit++)
-        ck_assert_ptr_eq(entry[unit], nobody);
+    ck_assert_ptr_eq(cover(0), entry);
+    assert_empty(entry);
     ck_assert_uint_eq(unit_map.covered, 2 * HEAP_UNITS);
 }
 END_TEST
 
-enum { COVERERS = 4, PLACES = GAP };
+enum { COVERERS = 4, PLACES_EACH = REACH / COVERERS };
 
-/* Covers every COVERERS-th heap and marks it; what was marked must never be unmarked. */
+/* Covers places, each the next one that nobody has, and marks them; what was marked must never be
+ * unmarked. */
 static void *cover_some(void *argument)
 {
-    size_t number = (size_t)(uintptr_t)argument;
-    for (size_t place = number; place < PLACES; place += COVERERS) {
-        struct slab **entry = cover((ptrdiff_t)place);
+    for (size_t i = 0; i < PLACES_EACH; i++) {
+        struct slab **entry = cover(0);
         if (entry == NULL)
             return argument;
         for (size_t unit = 0; unit < HEAP_UNITS; unit++)
-            if (__atomic_exchange_n(&entry[unit], slab_a, __ATOMIC_RELAXED) != nobody)
+            if (__atomic_exchange_n(&entry[unit], slab_a, __ATOMIC_RELAXED) == slab_a)
                 return argument;
     }
     return NULL;
@@ -210,15 +221,15 @@ static void *cover_some(void *argument)
 START_TEST(threads_cover_heaps_side_by_side)
 {
     pthread_t threads[COVERERS];
-    ck_assert_ptr_nonnull(cover(0));
+    begin();
     for (size_t i = 0; i < COVERERS; i++)
-        ck_assert_int_eq(pthread_create(&threads[i], NULL, cover_some, (void *)i), 0);
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, cover_some, header), 0);
     for (size_t i = 0; i < COVERERS; i++) {
         void *failed;
         ck_assert_int_eq(pthread_join(threads[i], &failed), 0);
         ck_assert_ptr_null(failed);
     }
-    for (ptrdiff_t place = 0; place < PLACES; place++)
+    for (ptrdiff_t place = 0; place < REACH; place++)
         for (size_t unit = 0; unit < HEAP_UNITS; unit++)
             ck_assert_ptr_eq(find(heap_at(place) + unit * UNIT_SIZE), slab_a);
 }
@@ -232,14 +243,13 @@ Suite *unit_map_suite(void)
     tcase_add_test(tests, nothing_is_covered_before_the_first_heap);
     tcase_add_test(tests, a_heap_is_covered_from_end_to_end);
     tcase_add_test(tests, a_gap_is_nobodys);
-    tcase_add_test(tests, heaps_far_away_are_not_covered);
-    tcase_add_test(tests, a_heap_with_its_own_table_is_never_covered);
+    tcase_add_test(tests, the_region_ends);
 #ifndef SANITIZED
-    tcase_add_test(tests, a_region_that_cannot_be_reserved_has_no_map);
+    tcase_add_test(tests, a_map_that_cannot_be_reserved_may_be_later);
+    tcase_add_test(tests, entries_that_cannot_be_opened_cover_nothing);
 #else
     sanitized_skipped("unit_map");
 #endif
-    tcase_add_test(tests, what_is_given_up_is_not_covered_later);
     tcase_add_test(tests, what_a_lost_thread_had_begun_is_done_again);
     tcase_add_test(tests, threads_cover_heaps_side_by_side);
     tcase_set_timeout(tests, 60);
