@@ -132,12 +132,12 @@ EXPORT int malloc_trim(size_t pad)
 }
 
 /* Sets an option from a number; a value out of its range is left alone, as glibc does. */
-static void set_number(const char *key, long value)
+static void set_number(const char *key, int value)
 {
     char text[24];
     struct out out;
     out_to_memory(&out, text, sizeof(text));
-    out_format(&out, "%ld", value);
+    out_format(&out, "%d", value);
     out_end(&out);
     (void)option_set_text(key, text);
 }

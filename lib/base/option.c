@@ -149,7 +149,7 @@ static void format_value(struct out *out, const struct option *option, uint64_t 
         }
     }
     uint64_t factor = *suffix != '\0' ? suffix_factor(*suffix) : 1;
-    out_format(out, "%llu%.1s", (unsigned long long)(value / factor), suffix);
+    out_format(out, "%zu%.1s", (size_t)(value / factor), suffix);
 }
 
 /* Adds what the option allows: "never|system|always", "0..64G", or "0..3600000" followed by `ms`,

@@ -13,20 +13,15 @@
 #include "base/os.h"
 
 enum {
-    DIGITS = 24,    /* characters; a 64-bit number has at most 20 digits */
+    DIGITS = 24,    /* characters; a 64-bit number has at most 20 digits, and a prefix */
     SIZE_TEXT = 16, /* characters; "1023.9 KiB" is the longest size */
 };
 
-/* The type of a number that a conversion takes. */
-enum length { LENGTH_INT, LENGTH_LONG, LENGTH_LONG_LONG, LENGTH_SIZE };
-
 /* What stands between a % and its letter. */
 struct conversion {
-    bool left;          /* `-`: fill up on the right */
-    bool zero;          /* `0`: fill numbers up with zeros after the sign */
-    int width;          /* characters, at least */
-    int precision;      /* characters of a %s, at most; -1: all */
-    enum length length; /* of a number */
+    bool left;     /* `-`: fill up on the right */
+    int width;     /* characters, at least */
+    int precision; /* characters of a %s, at most; -1: all */
 };
 
 /* A va_list that functions can take from in turn, as a pointer to it may not be portable. */
@@ -64,30 +59,24 @@ static void put(struct out *out, const char *text, size_t length)
     }
 }
 
-/* Adds `fill` count times; nothing if count is not positive. */
-static void put_fill(struct out *out, char fill, int count)
+/* Adds blanks; none if count is not positive. */
+static void put_blanks(struct out *out, int count)
 {
     for (; count > 0; count--)
-        put(out, &fill, 1);
+        put(out, " ", 1);
 }
 
-/* Adds prefix and text, filled up to the conversion's width. */
-static void put_field(struct out *out, const struct conversion *conversion, const char *prefix,
-                      const char *text, size_t length)
+/* Adds text, filled up to the conversion's width. */
+static void put_field(struct out *out, const struct conversion *conversion, const char *text,
+                      size_t length)
 {
-    size_t whole = strlen(prefix) + length;
-    int missing = whole < (size_t)conversion->width ? conversion->width - (int)whole : 0;
-    bool zero = conversion->zero && !conversion->left;
-    if (!conversion->left && !zero)
-        put_fill(out, ' ', missing);
-    put(out, prefix, strlen(prefix));
-    if (zero)
-        put_fill(out, '0', missing);
+    int missing = length < (size_t)conversion->width ? conversion->width - (int)length : 0;
+    put_blanks(out, conversion->left ? 0 : missing);
     put(out, text, length);
-    if (conversion->left)
-        put_fill(out, ' ', missing);
+    put_blanks(out, conversion->left ? missing : 0);
 }
 
+/* Adds a number after a prefix of at most two characters. */
 static void put_number(struct out *out, const struct conversion *conversion, const char *prefix,
                        uint64_t number, unsigned base)
 {
@@ -97,47 +86,17 @@ static void put_number(struct out *out, const struct conversion *conversion, con
         digits[--first] = "0123456789abcdef"[number % base];
         number /= base;
     } while (number != 0);
-    put_field(out, conversion, prefix, digits + first, DIGITS - first);
+    for (size_t i = strlen(prefix); i-- != 0;)
+        digits[--first] = prefix[i];
+    put_field(out, conversion, digits + first, DIGITS - first);
 }
 
-static void put_string(struct out *out, struct conversion conversion, const char *text)
+static void put_string(struct out *out, const struct conversion *conversion, const char *text)
 {
     if (text == NULL)
         text = "(null)";
-    size_t length =
-        conversion.precision < 0 ? strlen(text) : strnlen(text, (size_t)conversion.precision);
-    conversion.zero = false; /* for numbers only */
-    put_field(out, &conversion, "", text, length);
-}
-
-static uint64_t take_unsigned(enum length length, struct arguments *arguments)
-{
-    switch (length) {
-    case LENGTH_LONG:
-        return va_arg(arguments->list, unsigned long);
-    case LENGTH_LONG_LONG:
-        return va_arg(arguments->list, unsigned long long);
-    case LENGTH_SIZE:
-        return va_arg(arguments->list, size_t);
-    case LENGTH_INT:
-        break;
-    }
-    return va_arg(arguments->list, unsigned);
-}
-
-static int64_t take_signed(enum length length, struct arguments *arguments)
-{
-    switch (length) {
-    case LENGTH_LONG:
-        return va_arg(arguments->list, long);
-    case LENGTH_LONG_LONG:
-        return va_arg(arguments->list, long long);
-    case LENGTH_SIZE:
-        return va_arg(arguments->list, ptrdiff_t);
-    case LENGTH_INT:
-        break;
-    }
-    return va_arg(arguments->list, int);
+    size_t most = conversion->precision < 0 ? SIZE_MAX : (size_t)conversion->precision;
+    put_field(out, conversion, text, strnlen(text, most));
 }
 
 /* Reads digits, or a `*` that stands for an argument; returns what follows. */
@@ -158,64 +117,44 @@ static const char *parse_conversion(const char *at, struct conversion *conversio
                                     struct arguments *arguments)
 {
     *conversion = (struct conversion){.precision = -1};
-    for (; *at == '-' || *at == '0'; at++) {
-        conversion->left |= *at == '-';
-        conversion->zero |= *at == '0';
+    if (*at == '-') {
+        conversion->left = true;
+        at++;
     }
     at = parse_count(at, &conversion->width, arguments);
-    if (conversion->width < 0) { /* as printf has it: a negative `*` means `-` */
-        conversion->left = true;
-        conversion->width = -conversion->width;
-    }
     if (*at == '.')
         at = parse_count(at + 1, &conversion->precision, arguments);
-    if (*at == 'z') {
-        conversion->length = LENGTH_SIZE;
-        at++;
-    } else if (at[0] == 'l' && at[1] == 'l') {
-        conversion->length = LENGTH_LONG_LONG;
-        at += 2;
-    } else if (*at == 'l') {
-        conversion->length = LENGTH_LONG;
-        at++;
-    }
     return at;
 }
 
-/* Adds one argument as the letter says. False, with nothing done, if the letter is unknown. */
-static bool convert(struct out *out, char letter, const struct conversion *conversion,
-                    struct arguments *arguments)
+/* Adds one argument as the letter says; returns what follows it. NULL, with nothing done, if the
+ * letter is unknown. */
+static const char *convert(struct out *out, const char *letter, const struct conversion *conversion,
+                           struct arguments *arguments)
 {
-    int64_t number;
-    char character;
-    switch (letter) {
+    int number;
+    switch (letter[0]) {
     case 's':
-        put_string(out, *conversion, va_arg(arguments->list, const char *));
-        return true;
-    case 'c':
-        character = (char)va_arg(arguments->list, int);
-        put_field(out, conversion, "", &character, 1);
-        return true;
+        put_string(out, conversion, va_arg(arguments->list, const char *));
+        return letter + 1;
     case 'd':
-    case 'i':
-        number = take_signed(conversion->length, arguments);
+        number = va_arg(arguments->list, int);
         put_number(out, conversion, number < 0 ? "-" : "",
                    number < 0 ? -(uint64_t)number : (uint64_t)number, 10);
-        return true;
-    case 'u':
-        put_number(out, conversion, "", take_unsigned(conversion->length, arguments), 10);
-        return true;
-    case 'x':
-        put_number(out, conversion, "", take_unsigned(conversion->length, arguments), 16);
-        return true;
+        return letter + 1;
+    case 'z':
+        if (letter[1] != 'u')
+            return NULL;
+        put_number(out, conversion, "", va_arg(arguments->list, size_t), 10);
+        return letter + 2;
     case 'p':
         put_number(out, conversion, "0x", (uintptr_t)va_arg(arguments->list, void *), 16);
-        return true;
+        return letter + 1;
     case '%':
         put(out, "%", 1);
-        return true;
+        return letter + 1;
     default:
-        return false;
+        return NULL;
     }
 }
 
@@ -250,9 +189,11 @@ void out_format_list(struct out *out, const char *format, va_list list)
             break;
         struct conversion conversion;
         const char *letter = parse_conversion(percent + 1, &conversion, &arguments);
-        format = *letter == '\0' ? letter : letter + 1;
-        if (!convert(out, *letter, &conversion, &arguments))
+        format = convert(out, letter, &conversion, &arguments);
+        if (format == NULL) {
+            format = *letter == '\0' ? letter : letter + 1;
             put(out, percent, (size_t)(format - percent));
+        }
     }
     va_end(arguments.list);
 }

@@ -26,9 +26,8 @@ void out_to_fd(struct out *out, int fd);
 void out_to_memory(struct out *out, char *memory, size_t size);
 
 /*
- * Adds formatted text. Knows %s %c %d %i %u %ld %lu %zu %llu %x %lx %zx %p %%, a minimum width
- * (also *), `-` for left and `0` for zero padding, and .N / .* for %s. %p of NULL is 0x0. Anything
- * else is copied as it stands.
+ * Adds formatted text. Knows %s %d %zu %p %%, a minimum width (also *), `-` for left, and .N / .*
+ * for %s. %p of NULL is 0x0. Anything else is copied as it stands.
  */
 void out_format(struct out *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

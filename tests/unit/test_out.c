@@ -35,14 +35,8 @@ START_TEST(numbers_are_as_printf_has_them)
                                         1234567, INT_MAX, INT_MIN, LLONG_MAX, LLONG_MIN};
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
         long long n = numbers[i];
-        check_like_printf("%d|%i|%u|%x", (int)n, (int)n, (unsigned)n, (unsigned)n);
-        check_like_printf("%ld|%lu|%lx", (long)n, (unsigned long)n, (unsigned long)n);
-        check_like_printf("%lld|%llu|%llx", n, (unsigned long long)n, (unsigned long long)n);
-        check_like_printf("%zu|%zx|%zd", (size_t)n, (size_t)n, (ssize_t)n);
-        check_like_printf("%8d|%-8d|%08d|%*d|%-*d|", (int)n, (int)n, (int)n, 7, (int)n, 7, (int)n);
-        check_like_printf("%20zu|%-20zu|%020zx|%-020zx|", (size_t)n, (size_t)n, (size_t)n,
-                          (size_t)n);
-        check_like_printf("%*d|", -9, (int)n);
+        check_like_printf("%d|%8d|%-8d|%*d|%-*d|", (int)n, (int)n, (int)n, 7, (int)n, 7, (int)n);
+        check_like_printf("%zu|%20zu|%-20zu|", (size_t)n, (size_t)n, (size_t)n);
     }
 }
 END_TEST
@@ -53,14 +47,13 @@ START_TEST(strings_are_as_printf_has_them)
     check_like_printf("%s|%10s|%-10s|%2s|", "", "abc", "abc", "abc");
     check_like_printf("%.2s|%.0s|%.9s|%10.2s|%-10.2s|", "abc", "abc", "abc", "abc", "abc");
     check_like_printf("%.*s|%-*.*s|%*s|%.*s", 1, "abc", 6, 2, "abc", 5, "abc", -1, "abc");
-    check_like_printf("%c|%3c|%-3c|", 'a', 'b', 'c');
     check_like_printf("%p %20p|%-20p|", (void *)0x7f001234, (void *)16, (void *)16);
 }
 END_TEST
 
 START_TEST(a_precision_keeps_reads_within_the_text)
 {
-    char unterminated[2] = {'a', 'b'}; /* the sanitizers see a read behind it */
+    char unterminated[2] = {'a', 'b'}; /* the sanitizers see a read beyond it */
     char text[8];
     struct out out;
     out_to_memory(&out, text, sizeof text);
@@ -84,8 +77,8 @@ END_TEST
 
 START_TEST(unknown_conversions_are_copied)
 {
-    static const char *const formats[] = {"%q %s", "%-5q%s", "%lk|%s", "%5! %s", "%s 100%"};
-    static const char *const wanted[] = {"%q x", "%-5qx", "%lk|x", "%5! x", "x 100%"};
+    static const char *const formats[] = {"%q %s", "%-5q%s", "%zk|%s", "%5! %s", "%s 100%"};
+    static const char *const wanted[] = {"%q x", "%-5qx", "%zk|x", "%5! x", "x 100%"};
     for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++) {
         char text[32];
         struct out out;
