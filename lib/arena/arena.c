@@ -36,14 +36,7 @@ enum {
 
 struct arena arena_none;
 
-__thread struct arena *thread_arena __attribute__((tls_model("initial-exec"))) = &arena_none;
-
-/*
- * The arenas in this thread's hands, the one taken last first: what it adopted, and what it has
- * borrowed meanwhile. An arena is here from before its status says so until it is in the pool
- * again, so that a signal handler may fork in between.
- */
-static __thread struct arena *thread_held __attribute__((tls_model("initial-exec")));
+__thread struct thread_state thread_state = {.arena = &arena_none, .until_tick = THREAD_UNTIL_TICK};
 
 static struct {
     struct lock lock;
@@ -85,15 +78,15 @@ static void hold(struct arena *arena, enum arena_status status)
     count_idle(arena, 0, 0);
     /* what is freed from here on counts, since the holder may have collected before */
     __atomic_store_n(&arena->pooled_bytes, 0, __ATOMIC_RELAXED);
-    arena->held_before = thread_held;
-    thread_held = arena;
+    arena->held_before = thread_state.held;
+    thread_state.held = arena;
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     set_status(arena, status);
 }
 
 void arena_forked(void)
 {
-    fork_keep_held(thread_held);
+    fork_keep_held(thread_state.held);
 }
 
 /* True if the arena is one of those in `held`, what the thread that forked held. */
@@ -254,8 +247,8 @@ static void retire(struct arena *arena, struct retirement as)
     else
         list_push_front(&pool.list, &arena->pooled);
     /* one's own goes last, and what is borrowed goes before anything else is */
-    ASSERT(thread_held == arena);
-    thread_held = arena->held_before;
+    ASSERT(thread_state.held == arena);
+    thread_state.held = arena->held_before;
     pool_unlock();
 }
 

@@ -67,11 +67,25 @@ enum arena_status {
     ARENA_BORROWED = 3, /* taken from the pool for a moment */
 };
 
-/*
- * The calling thread's arena; never NULL: a thread without one has &arena_none, whose bins are for
- * ever empty and which owns no slab, so that the fast paths need no test for it.
- */
-extern __thread struct arena *thread_arena __attribute__((tls_model("initial-exec")));
+enum {
+    /* bytes that a thread frees to others between two looks at idle memory */
+    THREAD_UNTIL_TICK = SIZE_CLASS_LIMIT,
+};
+
+/* What a thread has of its own: no other thread reads it. */
+struct thread_state {
+    /* What it allocates from, never NULL. A thread without an arena has &arena_none, whose bins are
+     * always empty and which owns no slab, so that the fast paths need no test for it. */
+    struct arena *arena;
+    /* What it adopted, and what it has borrowed since, the last one first, by held_before. An arena
+     * is here from before its status says so until it is in the pool again: a signal handler may
+     * fork in between. */
+    struct arena *held;
+    int32_t until_tick; /* bytes that it may free to others until it looks at idle memory */
+    bool ended;         /* its exit hook has run */
+};
+
+extern __thread struct thread_state thread_state __attribute__((tls_model("initial-exec")));
 extern struct arena arena_none;
 
 /* Takes an arena from the pool or makes one; it is the caller's. NULL if there is no memory. */

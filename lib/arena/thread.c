@@ -13,17 +13,14 @@ static struct {
     bool avoided;        /* [constant once threads exist] see thread_avoid_keys */
 } hook;
 
-/* The exit hook has run in this thread. */
-static __thread bool thread_ended __attribute__((tls_model("initial-exec")));
-
 /* The key's destructor: a pthread key, since those run after C++ thread_local destructors. */
 static void thread_end(void *value)
 {
     struct arena *arena = value;
-    thread_ended = true;
-    if (thread_arena != arena)
+    thread_state.ended = true;
+    if (thread_state.arena != arena)
         return;
-    thread_arena = &arena_none;
+    thread_state.arena = &arena_none;
     arena_retire(arena);
     background_thread_ends();
 }
@@ -52,15 +49,15 @@ void thread_avoid_keys(void)
 struct arena *thread_get_arena(bool *borrowed)
 {
     *borrowed = false;
-    if (thread_arena != &arena_none)
-        return thread_arena;
+    if (thread_state.arena != &arena_none)
+        return thread_state.arena;
     struct arena *arena = arena_adopt();
-    if (arena == NULL || thread_ended) {
+    if (arena == NULL || thread_state.ended) {
         *borrowed = arena != NULL;
         return arena;
     }
     /* before the functions of pthread, which may allocate and must then find an arena */
-    thread_arena = arena;
+    thread_state.arena = arena;
     pthread_key_t key;
     if (find_key(&key))
         pthread_setspecific(key, arena);

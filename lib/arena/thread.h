@@ -28,7 +28,7 @@ void thread_avoid_keys(void);
 /* The calling thread's arena, or NULL if it has none. */
 static inline struct arena *thread_own_arena(void)
 {
-    return thread_arena == &arena_none ? NULL : thread_arena;
+    return thread_state.arena == &arena_none ? NULL : thread_state.arena;
 }
 
 #endif

@@ -264,7 +264,7 @@ void *alloc_aligned(size_t alignment, size_t size)
         void *block;
         unsigned class = size_class_of_aligned(size, alignment);
         if (class < SIZE_CLASS_COUNT)
-            return alloc_from_bin(&thread_arena->bins[class], &block)
+            return alloc_from_bin(&thread_state.arena->bins[class], &block)
                        ? block
                        : alloc_class(class, false, &zero);
     }
@@ -337,7 +337,7 @@ void *alloc_resize(void *p, size_t size, const char *function)
         return no_memory();
     if (size > SIZE_CLASS_LIMIT && usable > SIZE_CLASS_LIMIT) {
         void *resized = large_resize(p, size);
-        background_ring_if_idle(thread_arena);
+        background_ring_if_idle(thread_state.arena);
         if (resized != NULL)
             return resized;
     }

@@ -56,7 +56,7 @@ static_assert(sizeof(struct bin) == SIZE_CLASS_STRIDE, "the table's entries are 
 /* The calling thread's bin for `size`, at most SIZE_CLASS_TABLE_LIMIT bytes. */
 static ALWAYS_INLINE struct bin *alloc_bin_of(size_t size)
 {
-    char *bins = (char *)thread_arena->bins;
+    char *bins = (char *)thread_state.arena->bins;
     return (struct bin *)(void *)(bins + size_class_table[(size + 15) / 16]);
 }
 

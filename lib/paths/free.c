@@ -11,14 +11,6 @@
 
 #include <errno.h>
 
-enum {
-    /* bytes that a thread frees to others until it looks whether idle memory is due */
-    REMOTE_UNTIL_TICK = SIZE_CLASS_LIMIT,
-};
-
-/* How many of them are left. */
-static __thread int32_t remote_left __attribute__((tls_model("initial-exec"))) = REMOTE_UNTIL_TICK;
-
 /* What the states say about an address in a heap. */
 struct place {
     struct slab *slab; /* NULL: in no slab */
@@ -146,7 +138,7 @@ static COLD void misuse(const void *p, const char *function)
  * keep nothing over it. */
 static COLD void tick_and_free_other(void *p, struct slab *slab, const char *function)
 {
-    remote_left = REMOTE_UNTIL_TICK;
+    thread_state.until_tick = THREAD_UNTIL_TICK;
     arena_tick(os_now_ms());
     background_ring();
     free_other(p, slab, function);
@@ -162,7 +154,7 @@ static bool free_other_wide(struct slab *slab, struct slab_geometry g, size_t nu
     size_t rest = (places - 1) * size_class_sizes[g.class];
     if (!remote_free(slab, g.class, state, BLOCK_WIDE))
         return false;
-    remote_left -= (int32_t)rest;
+    thread_state.until_tick -= (int32_t)rest;
     if (!arena_is_owned(owner))
         arena_count_pooled(owner, rest);
     return true;
@@ -182,7 +174,7 @@ void free_other(void *p, struct slab *slab, const char *function)
         free_slow(p, function);
         return;
     }
-    if (UNLIKELY((remote_left -= (int32_t)size_class_sizes[g.class]) < 0)) {
+    if (UNLIKELY((thread_state.until_tick -= (int32_t)size_class_sizes[g.class]) < 0)) {
         tick_and_free_other(p, slab, function);
         return;
     }
@@ -200,7 +192,7 @@ static bool free_own_wide(void *p, struct heap *heap)
 {
     struct place place = find_place(heap, p);
     if (place.block != p || state_get(place.state) != BLOCK_WIDE ||
-        place.slab->owner != thread_arena)
+        place.slab->owner != thread_state.arena)
         return false;
     slab_free_wide(place.slab, (size_t)(place.state - place.slab->states), heap->set);
     return true;
@@ -213,12 +205,12 @@ void free_slow(void *p, const char *function)
     int saved = errno;
     struct heap *heap = heap_of(p);
     if (heap != NULL && free_own_wide(p, heap)) {
-        background_ring_if_idle(thread_arena);
+        background_ring_if_idle(thread_state.arena);
     } else if (heap != NULL || large_free(p) != 0) {
         misuse(p, function);
     } else {
         arena_tick(os_now_ms());
-        background_ring_if_idle(thread_arena);
+        background_ring_if_idle(thread_state.arena);
     }
     errno = saved;
 }
@@ -227,7 +219,7 @@ void free_gave_back(struct slab *slab)
 {
     int saved = errno;
     slab_gave_back(slab, &slab->owner->heaps);
-    background_ring_if_idle(thread_arena);
+    background_ring_if_idle(thread_state.arena);
     errno = saved;
 }
 

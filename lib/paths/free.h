@@ -77,7 +77,7 @@ static ALWAYS_INLINE bool free_finds_own(const void *p, struct slab *slab, struc
 static ALWAYS_INLINE bool free_find_own(const void *p, struct own_block *own)
 {
     struct slab *slab;
-    return LIKELY(unit_map_find(p, &slab)) && slab->owner == thread_arena &&
+    return LIKELY(unit_map_find(p, &slab)) && slab->owner == thread_state.arena &&
            free_finds_own(p, slab, own);
 }
 
@@ -89,7 +89,7 @@ static ALWAYS_INLINE void free_block_named(void *p, const char *function)
         free_slow(p, function);
         return;
     }
-    if (UNLIKELY(slab->owner != thread_arena)) {
+    if (UNLIKELY(slab->owner != thread_state.arena)) {
         free_other(p, slab, function);
         return;
     }

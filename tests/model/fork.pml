@@ -113,8 +113,8 @@ bit purged_for_owner[ARENAS];
 
 /* The threads' own. */
 byte birth[2];       /* thread_birth_plus_1 */
-byte own[2] = NONE;  /* thread_arena */
-byte held[2] = NONE; /* thread_held */
+byte own[2] = NONE;  /* thread_state.arena */
+byte held[2] = NONE; /* thread_state.held */
 
 /* ---- what is true of threads and of the program ---- */
 

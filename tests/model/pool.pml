@@ -85,7 +85,7 @@ end:
 
 /* ---- what is true of threads and of the program ---- */
 
-byte own[THREADS] = NONE;    /* thread_arena, NONE for arena_none */
+byte own[THREADS] = NONE;    /* thread_state.arena, NONE for arena_none */
 bit live[ARENAS];           /* the program holds the block */
 byte hands[ARENAS] = NONE;  /* the thread whose the arena is, from hold to arena_retire */
 bit busy[THREADS];          /* inside malloc, free or the exit hook */

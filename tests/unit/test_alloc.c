@@ -48,7 +48,7 @@ static void use_every_class(void)
             block = alloc_block(size);
             ck_assert_ptr_nonnull(block);
             free_block(block);
-        } while (thread_arena->bins[class].block_size == 0);
+        } while (thread_state.arena->bins[class].block_size == 0);
     }
 }
 
@@ -83,15 +83,15 @@ START_TEST(the_first_blocks_of_classes_share_wider_ones)
             continue;
         for (int i = 0; i < FEW; i++)
             ck_assert_uint_eq(free_usable_size(alloc_block(size), "test"), wider);
-        ck_assert_uint_eq(thread_arena->bins[class].block_size, 0);
+        ck_assert_uint_eq(thread_state.arena->bins[class].block_size, 0);
         ck_assert_uint_eq(free_usable_size(alloc_block(size), "test"), size);
-        ck_assert_uint_eq(thread_arena->bins[class].block_size, size);
+        ck_assert_uint_eq(thread_state.arena->bins[class].block_size, size);
     }
     size_t used = 0;
     for (unsigned class = 0; class < SIZE_CLASS_COUNT; class ++)
-        used += thread_arena->bins[class].block_size != 0;
+        used += thread_state.arena->bins[class].block_size != 0;
     ck_assert_uint_eq(used, 20);
-    ck_assert(arena_is_valid(thread_arena));
+    ck_assert(arena_is_valid(thread_state.arena));
 }
 END_TEST
 
@@ -277,7 +277,7 @@ static char *use_current_slab_up(unsigned class)
     do {
         block = alloc_block(size_class_sizes[class]);
         ck_assert_ptr_nonnull(block);
-        bin = &thread_arena->bins[class];
+        bin = &thread_state.arena->bins[class];
     } while (bin->top != bin->bottom || bin->window != 0 || bin->slab->summary != 0);
     return block;
 }
@@ -294,14 +294,14 @@ START_TEST(any_collection_lets_the_current_slab_be_used_on)
     ck_assert_int_eq(option_set_text("decay", "3600000"), 0);
     char *block = use_current_slab_up(class);
     struct slab *slab = heap_slab_of(heap_containing(block), block);
-    struct heap_set *set = &thread_arena->heaps;
+    struct heap_set *set = &thread_state.arena->heaps;
     ck_assert(
         remote_free(slab, class, slab->states + (size_t)(block - slab->base) / 2048, BLOCK_LIVE));
     set->pending_classes = 0;
     set->collected = os_now_ms() - (is_due ? 3600000 : 0);
 
     ck_assert_ptr_eq(alloc_block(2048), block);
-    ck_assert_ptr_eq(thread_arena->bins[class].slab, slab);
+    ck_assert_ptr_eq(thread_state.arena->bins[class].slab, slab);
     ck_assert(own_arena_is_valid());
 }
 END_TEST

@@ -28,7 +28,7 @@ enum { SMALL = 1000 }; /* bytes */
 /* Blocks in this thread's magazine. */
 static size_t cached_blocks(void)
 {
-    const struct bin *bin = &thread_arena->bins[size_class_of(SMALL)];
+    const struct bin *bin = &thread_state.arena->bins[size_class_of(SMALL)];
     return (size_t)(bin->top - bin->bottom);
 }
 
@@ -41,7 +41,7 @@ struct idle {
 static struct idle idle_now(void)
 {
     struct idle idle;
-    heap_set_totals(&thread_arena->heaps, &idle.heaps);
+    heap_set_totals(&thread_state.arena->heaps, &idle.heaps);
     large_totals(&idle.large);
     return idle;
 }

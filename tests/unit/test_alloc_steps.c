@@ -90,9 +90,9 @@ static int resize_and_free(void)
     int null = open("/dev/null", O_WRONLY);
     if (null < 0 || dup2(null, STDERR_FILENO) < 0 || option_set_text("abort", "0") != 0)
         return WRONG;
-    remote_collect(&thread_arena->heaps); /* the first one in a child looks at all slabs */
+    remote_collect(&thread_state.arena->heaps); /* the first one in a child looks at all slabs */
     step_through(resize, free_at_step);
-    if (!arena_is_valid(thread_arena) || (resized != NULL && !is_own()))
+    if (!arena_is_valid(thread_state.arena) || (resized != NULL && !is_own()))
         return WRONG;
     if (!freed)
         return resized != NULL ? NOT_FREED : WRONG;

@@ -32,7 +32,7 @@ START_TEST(blocks_are_wide_where_there_is_room)
     ck_assert_uint_le(wides, most);
     ck_assert_uint_gt(wides, most - most / 8);
     ck_assert_uint_gt(heap_bytes_in_slabs(), in_slabs);
-    ck_assert(arena_is_valid(thread_arena));
+    ck_assert(arena_is_valid(thread_state.arena));
 }
 END_TEST
 
@@ -40,8 +40,8 @@ START_TEST(a_small_arena_has_no_wide_blocks)
 {
     leave_room(TOO_FEW, KEPT);
     ck_assert_ptr_null(grow(2 * GROWTH));
-    ck_assert_uint_gt(thread_arena->look, 0);
-    ck_assert(!thread_arena->wide);
+    ck_assert_uint_gt(thread_state.arena->look, 0);
+    ck_assert(!thread_state.arena->wide);
     /* the same arena when it has grown */
     ck_assert_ptr_nonnull(grow(ENOUGH));
 }
@@ -50,10 +50,10 @@ END_TEST
 START_TEST(a_full_arena_has_no_wide_blocks)
 {
     leave_room(ENOUGH, 1);
-    uint32_t look = thread_arena->look;
+    uint32_t look = thread_state.arena->look;
     ck_assert_ptr_null(grow(2 * GROWTH));
-    ck_assert_uint_ne(thread_arena->look, look);
-    ck_assert(!thread_arena->wide);
+    ck_assert_uint_ne(thread_state.arena->look, look);
+    ck_assert(!thread_state.arena->wide);
 }
 END_TEST
 
@@ -90,7 +90,7 @@ START_TEST(a_wide_block_has_the_size_of_its_places)
         ck_assert_uint_eq(usable, is_wide(block) ? align_up(good, PLACE) : good);
         memset(block, 'a' + i, usable);
     }
-    ck_assert(arena_is_valid(thread_arena));
+    ck_assert(arena_is_valid(thread_state.arena));
 }
 END_TEST
 
@@ -142,7 +142,7 @@ START_TEST(a_wide_block_is_freed)
     ck_assert_int_eq(errno, EXDEV);
     ck_assert(places_are(block, SIZE, BLOCK_FREE) || (_i != 0 && !is_wide(block)));
     ck_assert_uint_ne(*state_of(block + PLACE), BLOCK_REST);
-    ck_assert(arena_is_valid(thread_arena));
+    ck_assert(arena_is_valid(thread_state.arena));
 }
 END_TEST
 
@@ -169,7 +169,7 @@ START_TEST(a_wide_block_grows_and_shrinks)
     ck_assert(is_filled(again, 100, 'w'));
     ck_assert_ptr_null(alloc_resize(again, 0, "realloc"));
     ck_assert_int_eq(errno, EXDEV);
-    ck_assert(arena_is_valid(thread_arena));
+    ck_assert(arena_is_valid(thread_state.arena));
 }
 END_TEST
 
@@ -331,7 +331,7 @@ START_TEST(wide_blocks_go_from_thread_to_thread)
         memset(taken, filling_of(taken), SIZE);
         wides += is_wide(taken);
         if (handed_out % 256 == 0)
-            thread_arena->look++; /* as growth does */
+            thread_state.arena->look++; /* as growth does */
         __atomic_store_n(slot, taken, __ATOMIC_RELEASE);
         handed_out++;
     }
@@ -341,12 +341,12 @@ START_TEST(wide_blocks_go_from_thread_to_thread)
         ck_assert_uint_eq(wrong[i], 0);
     }
     ck_assert_uint_gt(wides, 100);
-    ck_assert(arena_is_valid(thread_arena));
+    ck_assert(arena_is_valid(thread_state.arena));
     alloc_trim();
     struct acre_stats stats = collect();
     ck_assert_uint_eq(stats.small_blocks, before.small_blocks);
     ck_assert_uint_eq(stats.small_live, before.small_live);
-    ck_assert(arena_is_valid(thread_arena));
+    ck_assert(arena_is_valid(thread_state.arena));
 }
 END_TEST
 

@@ -127,13 +127,13 @@ START_TEST(idle_pages_go_back_as_an_arena_grows)
     for (int i = 0; i < BLOCKS; i++)
         if (i % KEPT != 0)
             free_block(blocks[i]);
-    ck_assert_uint_eq(blocks_in_state(thread_arena, BLOCK_PURGED), 0);
+    ck_assert_uint_eq(blocks_in_state(thread_state.arena, BLOCK_PURGED), 0);
     for (int i = 0; i < OTHERS; i++)
         ck_assert_ptr_nonnull(alloc_block(OTHER_SIZE));
-    ck_assert_uint_gt(blocks_in_state(thread_arena, BLOCK_PURGED), BLOCKS / 2);
+    ck_assert_uint_gt(blocks_in_state(thread_state.arena, BLOCK_PURGED), BLOCKS / 2);
     for (int i = 0; i < BLOCKS; i += KEPT)
         ck_assert_int_eq(blocks[i][0] + blocks[i][SIZE - 1], 2);
-    ck_assert(arena_is_valid(thread_arena));
+    ck_assert(arena_is_valid(thread_state.arena));
 }
 END_TEST
 
@@ -178,7 +178,7 @@ END_TEST
 START_TEST(a_thread_without_an_arena_owns_nothing)
 {
     ck_assert_ptr_null(thread_own_arena());
-    ck_assert_ptr_eq(thread_arena, &arena_none);
+    ck_assert_ptr_eq(thread_state.arena, &arena_none);
     free_block(NULL);
     ck_assert_ptr_null(thread_own_arena());
     void *block = alloc_block(1);

@@ -248,7 +248,7 @@ static pthread_barrier_t all_have_one;
 static void *use_an_arena(void *place)
 {
     free_block(alloc_block(1));
-    *(struct arena **)place = thread_arena;
+    *(struct arena **)place = thread_state.arena;
     pthread_barrier_wait(&all_have_one);
     return NULL;
 }

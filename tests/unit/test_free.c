@@ -398,7 +398,7 @@ START_TEST(a_full_magazine_gives_back)
         blocks[i] = alloc_block(64);
     for (int i = 0; i < BLOCKS; i++)
         free_block(blocks[i]);
-    struct bin *bin = &thread_arena->bins[size_class_of(64)];
+    struct bin *bin = &thread_state.arena->bins[size_class_of(64)];
     ck_assert_ptr_eq(bin->top, bin->limit);
     struct slab *slab = heap_slab_of(heap_containing(blocks[0]), blocks[0]);
     ck_assert_uint_eq(states_count(slab->states, slab->count, BLOCK_CACHED),

@@ -153,7 +153,7 @@ static void misuse_and_go_on(void *unused)
     free_block(block);
     free_block(block);
     free_by_two_other_threads(0);
-    if (!places_are(block, SIZE, BLOCK_FREE) || !arena_is_valid(thread_arena))
+    if (!places_are(block, SIZE, BLOCK_FREE) || !arena_is_valid(thread_state.arena))
         _exit(4);
 }
 

@@ -49,7 +49,7 @@ static inline void leave_room(size_t bytes, size_t kept)
         blocks[i] = alloc_block(PLACE);
         memset(blocks[i], 'x', PLACE);
     }
-    thread_arena->growth_left = INT64_MAX; /* no pages go back: what is PURGED is no room */
+    thread_state.arena->growth_left = INT64_MAX; /* no pages go back: what is PURGED is no room */
     for (size_t i = 0; i < bytes / PLACE; i++)
         if (i % kept != 0)
             free_block(blocks[i]);
@@ -73,7 +73,7 @@ static inline char *begin_wide(void)
     leave_room(ENOUGH, KEPT);
     char *block = grow(2 * GROWTH);
     ck_assert_ptr_nonnull(block);
-    ck_assert(thread_arena->wide);
+    ck_assert(thread_state.arena->wide);
     return block;
 }
 
