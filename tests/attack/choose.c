@@ -183,13 +183,15 @@ static struct place choose_place(void)
     const struct block *block = choose_block();
     if (block == NULL)
         return one_in(2) ? choose_own() : choose_number();
+    const struct block *removed = model_removed(random_small(MODEL_REMOVED));
     size_t other_size = block->usable;
     if (one_in(2)) /* that of another class, perhaps */
         other_size = (temper.sizes[random_below(SIZES)] + 16) & ~(size_t)15;
     switch (random_below(14)) {
     case 0:
-    case 1:
         return place_at(block, PLACE_BLOCK, 0);
+    case 1:
+        return place_at(removed != NULL ? removed : block, PLACE_BLOCK, 0);
     case 2: /* inside, or just past its end */
         return place_at(block, PLACE_BLOCK, sixteens(block->usable));
     case 3:

@@ -24,6 +24,8 @@ static struct {
     struct block *root;
     struct block *live[BLOCKS_MOST]; /* in no order */
     size_t live_count;
+    struct block *removed[MODEL_REMOVED]; /* a ring */
+    size_t removed_count;
     size_t live_bytes;
 } model;
 
@@ -136,6 +138,14 @@ void model_remove(struct block *block)
     last->index = block->index;
     model.live_bytes -= block->usable;
     block->live = false;
+    model.removed[model.removed_count++ % MODEL_REMOVED] = block;
+}
+
+struct block *model_removed(size_t back)
+{
+    if (back >= MODEL_REMOVED || back >= model.removed_count)
+        return NULL;
+    return model.removed[(model.removed_count - 1 - back) % MODEL_REMOVED];
 }
 
 /* Of the live blocks that start below the address, the last one; NULL if there is none. */

@@ -51,6 +51,10 @@ struct block *model_starting(uintptr_t start);
 struct block *model_live(size_t index);
 size_t model_live_count(void);
 
+/* One of the blocks that were removed last; 0: the last one. NULL if that many were not. */
+enum { MODEL_REMOVED = 64 };
+struct block *model_removed(size_t back);
+
 /* Blocks in the order in which they were made. */
 struct block *model_block(size_t index);
 size_t model_block_count(void);
