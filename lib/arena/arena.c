@@ -188,7 +188,7 @@ static void rebuild_slab(void *context, struct slab *slab)
     slab_rebuild(slab, &arena->bins[g.class]);
     /* another thread may have freed the last one meanwhile */
     if (slab->listed && slab_held_blocks(slab) == 0)
-        slab_gave_back(slab, &arena->heaps);
+        slab_check(slab, &arena->heaps);
 }
 
 /* Makes everything in an arena whose thread is gone anew from geometry words and block states. */

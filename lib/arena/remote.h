@@ -13,11 +13,11 @@
  * sees REMOTE. If L saw it clear, the thread sets it, after S, and a later X finds it. The
  * levels work alike. (The states that threads go through are listed in doc/remote.md.)
  *
- * An owner that sleeps collects nothing. Another thread may then purge the REMOTE blocks that fill
- * pages alone (REMOTE -> PURGED), slab by slab under the heap lock, as long as the owner does not
- * collect: the owner announces that it does by `collections`, the other one by `purging`, each
- * looks for the other behind a full fence, the other one gives way and the owner waits for the
- * lock.
+ * An owner that sleeps collects nothing. At a tick (arena_tick), or in malloc_trim, another thread
+ * then purges the REMOTE blocks that fill pages alone (REMOTE -> PURGED), slab by slab under the
+ * heap lock, as long as the owner does not collect: the owner announces that it does by
+ * `collections`, the other one by `purging`, each looks for the other behind a full fence, the
+ * other one gives way and the owner waits for the lock.
  */
 #ifndef ACRE_LIB_REMOTE_H
 #define ACRE_LIB_REMOTE_H

@@ -71,8 +71,9 @@ struct slab {
 
     /* Written by the owner thread only. */
     CACHE_ALIGNED uint64_t summary; /* bit g: group g of 64 states may hold FREE ones */
-    uint32_t until_check;           /* give-backs until the slab is looked at: may it be empty;
-                                       1 while it is neither current nor listed */
+    uint32_t until_check;           /* give-backs until slab_check. Neither current nor listed: 1;
+                                       current: NEVER_CHECKED, or 1 if the slab is one block;
+                                       listed: LIVE blocks less the magazine's capacity, or 1 */
     uint16_t live_hint;             /* number of a block that was LIVE at the last look */
     uint16_t fresh_group;           /* groups from here on were never handed out: as `zero` says */
     struct list_node node;          /* on the bin's list of partly free slabs */
@@ -91,7 +92,8 @@ struct slab {
 static_assert(sizeof(struct slab) == 2 * CACHE_LINE, "a descriptor is two lines");
 
 struct heap {
-    /* Constant once the heap is published. */
+    /* Constant once unit_map_cover has published the heap to frees; `next`: once add_heap has
+     * published it to threads that walk the set. */
     struct heap_set *set;
     struct heap *next;    /* in its chain of the set; published by the store to the chain's head */
     uint64_t pending_bit; /* its bit in the set's pending word: 1 << index % 64 */
@@ -199,8 +201,8 @@ static ALWAYS_INLINE struct heap *heap_containing(const void *pointer)
     return (struct heap *)((uintptr_t)pointer & ~(HEAP_SIZE - 1));
 }
 
-/* The heap that `pointer`, any address at all, lies in (its header, guards and what is not mapped
- * of it included), or NULL. */
+/* The heap in whose 32 MiB `pointer`, any address at all, lies, or NULL. What is above unit_limit
+ * need not be the heap's: see heap_of in paths/free.c. */
 static inline struct heap *heap_find(const void *pointer)
 {
     struct heap *heap = heap_containing(pointer);

@@ -279,8 +279,8 @@ size_t large_usable_size(const void *p)
 
 /* Moves the end of a LIVE block, up or down, without a system call under the lock; *leaving is what
  * is to be unmapped. False if it cannot grow where it is. Needs the lock. */
-static bool resize_in_place(struct extent *block, size_t size, uint64_t now,
-                            struct extent **leaving)
+static bool resize_extent_in_place(struct extent *block, size_t size, uint64_t now,
+                                   struct extent **leaving)
 {
     if (size > block->size)
         return extents_grow(&large_list.table, block, size);
@@ -354,7 +354,7 @@ void *large_resize(void *p, size_t size)
         large_list_acquire(); /* without an entry for the tail, the block keeps it */
     large_stock_note_peak(now);
     struct extent *block = block_at(p);
-    bool in_place = block != NULL && resize_in_place(block, size, now, &leaving);
+    bool in_place = block != NULL && resize_extent_in_place(block, size, now, &leaving);
     if (block != NULL && !in_place)
         extents_withdraw(&large_list.table, block);
     bool surplus = large_stock_has_surplus();

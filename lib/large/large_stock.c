@@ -11,7 +11,7 @@
 enum {
     LIVE_TIMES = 2,    /* the stock may have 2 times as much as is live beyond its option, ... */
     PEAK_SHARE = 4,    /* ... but all together 1/4 more than the recent peak of what was live */
-    ADDRESS_TIMES = 2, /* the stock may have 2 times its limit in address space */
+    ADDRESS_TIMES = 2, /* the stock may have 2 times its bound in address space */
 };
 
 /* LARGE lock. Bytes of a period of OPTION_DECAY. */
@@ -48,7 +48,7 @@ void large_stock_note_lack(size_t bytes)
 }
 
 /* The most dirty bytes that the stock may have, as large.h explains. Needs the lock. */
-static size_t stock_limit(void)
+static size_t stock_bound(void)
 {
     size_t limit = option_value(OPTION_LARGE_STOCK);
     size_t live = large_list.table.live_bytes;
@@ -62,7 +62,7 @@ static size_t stock_limit(void)
 
 bool large_stock_has_surplus(void)
 {
-    return UNLIKELY(large_list.table.dirty_bytes > stock_limit());
+    return UNLIKELY(large_list.table.dirty_bytes > stock_bound());
 }
 
 /* ---- into the stock ---- */
@@ -213,14 +213,14 @@ static size_t cut_at(const struct extent *extent, size_t most)
     return cut > extent->base ? cut - extent->base : 0;
 }
 
-/* Takes the oldest extent out of a stock that is over its limit, or as much of it as is too much;
+/* Takes the oldest extent out of a stock that is over its bound, or as much of it as is too much;
  * NULL if there is nothing to take. Needs the lock. */
 static struct extent *take_surplus(void)
 {
     struct extent *extent = extents_oldest(&large_list.table);
     if (extent == NULL || !large_stock_has_surplus())
         return NULL;
-    size_t surplus = large_list.table.dirty_bytes - stock_limit();
+    size_t surplus = large_list.table.dirty_bytes - stock_bound();
     if (!extent->zero && extent->size > surplus && large_list.table.spare != 0) {
         size_t kept = cut_at(extent, extent->size - surplus);
         if (kept != 0)
@@ -247,7 +247,7 @@ static void purge(struct extent *extent, uint64_t now)
     large_list_release();
 }
 
-/* Brings the stock within its limit, oldest extents first: they lose their contents, or, if the
+/* Brings the stock within its bound, oldest extents first: they lose their contents, or, if the
  * stock has too much address space as well, are unmapped. Must not hold the lock. */
 static void purge_surplus(uint64_t now)
 {
@@ -256,7 +256,7 @@ static void purge_surplus(uint64_t now)
     do {
         if (!large_list_acquire_with(1))
             large_list_acquire(); /* without an entry for the rest, a whole extent goes */
-        bool unmap = large_list.table.stock_bytes / ADDRESS_TIMES > stock_limit();
+        bool unmap = large_list.table.stock_bytes / ADDRESS_TIMES > stock_bound();
         extent = take_surplus();
         large_list_release();
         if (extent != NULL && unmap)

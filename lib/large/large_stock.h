@@ -43,7 +43,7 @@ struct extent *large_stock_put(struct extent *block, uint64_t now);
 
 /*
  * After large_stock_put and large_stock_has_surplus: gives `leaving` back (NULL: nothing), brings
- * the stock within its limit if it had a surplus, and gives back some of what is due. Must not hold
+ * the stock within its bound if it had a surplus, and gives back some of what is due. Must not hold
  * the lock.
  */
 void large_stock_settle(struct extent *leaving, bool surplus, uint64_t now);

@@ -25,7 +25,7 @@ enum {
     UNIT_ALIGNMENT = UNIT_SIZE, /* slabs start at a multiple of it */
 };
 
-/* Errors leave by one door. */
+/* Sets ENOMEM, for malloc, calloc and realloc; api_malloc.c does for other functions. */
 static void *no_memory(void)
 {
     errno = ENOMEM;
@@ -290,7 +290,7 @@ static void *alloc_quietly(size_t size)
  * Resizes a block of the calling thread, of `usable` bytes, to at least `size` where it is; false
  * if that cannot be. Only a block that is a slab of its own can be. Preserves errno.
  */
-static bool resize_in_place(struct slab *slab, size_t usable, size_t size)
+static bool resize_slab_in_place(struct slab *slab, size_t usable, size_t size)
 {
     if (usable <= SLAB_SHARED_LIMIT || size <= SLAB_SHARED_LIMIT || size > SIZE_CLASS_LIMIT)
         return false;
@@ -331,7 +331,7 @@ void *alloc_resize(void *p, size_t size, const char *function)
         free_block_named(p, function);
         return NULL;
     }
-    if (stays(usable, size) || (own.slab != NULL && resize_in_place(own.slab, usable, size)))
+    if (stays(usable, size) || (own.slab != NULL && resize_slab_in_place(own.slab, usable, size)))
         return p;
     if (size > PTRDIFF_MAX)
         return no_memory();

@@ -5,18 +5,19 @@
  *        |  \------- window ------> block
  *        v
  *   alloc_slow ---- next window of the current slab
- *        |  \------ large_alloc                     above 1 MiB
+ *        |  \------ large_alloc                     above 1 MiB; from 4 KiB on if no heap has room
  *        |
  *        v
  *   refill -------- window of the current slab
  *                -- collect remote frees
- *                -- arena_tick                   idle memory, once in a decay
+ *                -- arena_tick                   idle memory of all arenas, once in a decay
  *                -- a partly free slab
  *        |  \------ bin_take_wide                   in the place of several smaller ones
  *        v
  *   refill_from_new a new slab; give idle memory back and try again
  *
- * Functions that fail return NULL and set errno to ENOMEM; nothing else is changed then.
+ * alloc_block, alloc_zeroed and alloc_resize return NULL on failure and set errno to ENOMEM;
+ * nothing else is changed. alloc_aligned leaves errno to api_malloc.c.
  */
 #ifndef ACRE_LIB_ALLOC_H
 #define ACRE_LIB_ALLOC_H
@@ -76,7 +77,11 @@ static ALWAYS_INLINE void *alloc_block(size_t size)
     return LIKELY(alloc_at_hand(size, &block)) ? block : alloc_slow(size);
 }
 
-/* count x size bytes, all zero; also fails if that overflows. */
+/*
+ * count x size bytes, all zero; also fails if that overflows. From 4 KiB on no zeroes are written
+ * where the block is known to be zero: LARGE, of new or purged pages, or from a window with
+ * window_zero. From 1 MiB on pages without memory get none (os_zero).
+ */
 void *alloc_zeroed(size_t count, size_t size);
 
 /*
@@ -89,8 +94,8 @@ void *alloc_aligned(size_t alignment, size_t size);
  * realloc(p, size) for any p and size, with `function` the exported function's name for reports:
  * NULL allocates, size 0 frees and returns NULL. A block stays where it is if it fits and at least
  * half of it is used, or it has no more than 64 bytes. One of the calling thread's above
- * SLAB_SHARED_LIMIT, and a LARGE one, are resized where they are if that can be; else the contents
- * are copied.
+ * SLAB_SHARED_LIMIT is resized where it is if the units that follow it are free. A LARGE one is
+ * resized where it is, or moved by mremap. Else the contents are copied.
  */
 void *alloc_resize(void *p, size_t size, const char *function);
 
@@ -99,8 +104,10 @@ void *alloc_resize(void *p, size_t size, const char *function);
 size_t alloc_good_size(size_t size);
 
 /*
- * Gives all idle memory back to the system. Returns bytes given back. Takes the locks of all arenas
- * in turn, and flushes the calling thread's own.
+ * Gives back to the system: all free LARGE extents; the free units of all arenas; the pages without
+ * live blocks in the calling thread's arena and in pooled ones; the pages of REMOTE blocks in the
+ * other arenas, whose magazines and FREE blocks stay. Returns bytes given back. Takes the LARGE
+ * lock, the pool's lock and each arena's heap lock.
  */
 size_t alloc_trim(void);
 

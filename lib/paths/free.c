@@ -28,8 +28,9 @@ static size_t first_place(const uint8_t *states, size_t number)
 }
 
 /*
- * The heap that p, any address at all, lies in, or NULL. Behind the last unit of a heap that has
- * less than its 32 MiB other mappings may lie, LARGE blocks among them.
+ * The heap in whose header, states or units p, any address at all, lies, or NULL. The one test that
+ * tells an address in a heap from a LARGE block: at addresses above the last unit of a heap of less
+ * than 32 MiB other mappings may lie, LARGE blocks among them.
  */
 static struct heap *heap_of(const void *p)
 {
@@ -134,8 +135,8 @@ static COLD void misuse(const void *p, const char *function)
         os_abort();
 }
 
-/* For threads that do nothing but free what others allocate: begins anew, so that free_other need
- * keep nothing over it. */
+/* For threads that do nothing but free what others allocate. Calls free_other again from its start,
+ * so that free_other saves no values across the tick. */
 static COLD void tick_and_free_other(void *p, struct slab *slab, const char *function)
 {
     thread_state.until_tick = THREAD_UNTIL_TICK;
@@ -144,7 +145,8 @@ static COLD void tick_and_free_other(void *p, struct slab *slab, const char *fun
     free_other(p, slab, function);
 }
 
-/* Frees a block of another thread's slab if it is WIDE; counts all places but the first. */
+/* Frees a block of another thread's slab if it is WIDE. Counts its REST places; free_other counts
+ * the first one. */
 static bool free_other_wide(struct slab *slab, struct slab_geometry g, size_t number,
                             uint8_t *state)
 {
@@ -215,10 +217,10 @@ void free_slow(void *p, const char *function)
     errno = saved;
 }
 
-void free_gave_back(struct slab *slab)
+void free_check_slab(struct slab *slab)
 {
     int saved = errno;
-    slab_gave_back(slab, &slab->owner->heaps);
+    slab_check(slab, &slab->owner->heaps);
     background_ring_if_idle(thread_state.arena);
     errno = saved;
 }

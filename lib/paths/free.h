@@ -2,8 +2,9 @@
  * Freeing: the fast path, and finding out about any address.
  *
  *   free_block ---- magazine
- *        |  \------ give back to the slab ---- slab_gave_back    was full, or may be empty
- *        |  \------ free_other --- remote_free   another thread's block; not LIVE: free_slow
+ *        |  \------ give back to the slab ---- slab_check    had no free block, or may be empty
+ *        |  \------ free_other --- remote_free   another thread's block; not LIVE or WIDE:
+ * free_slow
  *        v
  *   free_slow ----- NULL
  *               --- a WIDE block
@@ -24,13 +25,13 @@
 NOINLINE void free_slow(void *p, const char *function);
 
 /*
- * Frees p, an address in a heap, whose slab (by slab_of) is not the calling thread's: another
- * thread's block, or nobody's unit.
+ * Frees p, for which unit_map_find gave `slab`, if the calling thread does not own that slab. Where
+ * it is heap_nobody or heap_header, p may be in no heap (LARGE, or foreign): free_slow finds out.
  */
 NOINLINE void free_other(void *p, struct slab *slab, const char *function);
 
-/* The rare end of a give-back by the owner. */
-NOINLINE void free_gave_back(struct slab *slab);
+/* Calls slab_check for a slab of the calling thread's. */
+NOINLINE void free_check_slab(struct slab *slab);
 
 /* A LIVE block of the calling thread's own arena. */
 struct own_block {
@@ -58,11 +59,11 @@ static ALWAYS_INLINE void free_own_block(void *p, struct own_block own)
     state_set(own.state, BLOCK_FREE);
     slab->summary |= UINT64_C(1) << ((size_t)(own.state - slab->states) / STATES_GROUP);
     if (UNLIKELY(--slab->until_check == 0))
-        free_gave_back(slab);
+        free_check_slab(slab);
 }
 
 /* True if p, an address in a heap, is a LIVE block of `slab`, which is the calling thread's. */
-static ALWAYS_INLINE bool free_finds_own(const void *p, struct slab *slab, struct own_block *own)
+static ALWAYS_INLINE bool free_find_in_slab(const void *p, struct slab *slab, struct own_block *own)
 {
     size_t number;
     own->slab = slab;
@@ -78,7 +79,7 @@ static ALWAYS_INLINE bool free_find_own(const void *p, struct own_block *own)
 {
     struct slab *slab;
     return LIKELY(unit_map_find(p, &slab)) && slab->owner == thread_state.arena &&
-           free_finds_own(p, slab, own);
+           free_find_in_slab(p, slab, own);
 }
 
 /* Frees p, which may be anything. */
@@ -94,7 +95,7 @@ static ALWAYS_INLINE void free_block_named(void *p, const char *function)
         return;
     }
     struct own_block own;
-    if (UNLIKELY(!free_finds_own(p, slab, &own))) {
+    if (UNLIKELY(!free_find_in_slab(p, slab, &own))) {
         free_slow(p, function);
         return;
     }

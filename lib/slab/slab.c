@@ -315,7 +315,7 @@ static bool is_empty(struct slab *slab, bool hinted)
     return true;
 }
 
-void slab_gave_back(struct slab *slab, struct heap_set *set)
+void slab_check(struct slab *slab, struct heap_set *set)
 {
     if (!is_shared(slab)) {
         ASSERT(state_get(&slab->states[0]) != BLOCK_LIVE);
@@ -339,7 +339,7 @@ void slab_count_give_backs(struct slab *slab, size_t blocks, struct heap_set *se
 {
     slab->until_check = slab->until_check > blocks ? slab->until_check - (uint32_t)blocks : 0;
     if (slab->until_check == 0)
-        slab_gave_back(slab, set);
+        slab_check(slab, set);
 }
 
 void slab_give_back(struct slab *slab, size_t number, struct heap_set *set)
@@ -408,7 +408,7 @@ void bin_leave_slab(struct bin *bin, struct heap_set *set)
     }
     leave(bin);
     if (slab->summary != 0 || slab->purged)
-        slab_gave_back(slab, set);
+        slab_check(slab, set);
 }
 
 /* ---- rebuilding from the states ---- */

@@ -47,7 +47,7 @@ struct bin {
     size_t block_size;      /* bytes; 0 until the class is first used */
     struct slab *slab;      /* the current slab, which the window is of; NULL if none */
 
-    struct list partial; /* listed slabs; the first one becomes current next */
+    struct list partial; /* [owner, no lock] listed slabs; the first one becomes current next */
     uint32_t units;      /* in its slabs: the next one is a share of them */
     uint8_t class;
     uint8_t few;      /* blocks that a wider class has served, until this one is first used */
@@ -120,10 +120,11 @@ bool bin_make_slab(struct bin *bin, struct heap_set *set);
 void slab_fill(struct slab *slab, struct bin *bin, struct slab_geometry geometry);
 
 /*
- * After give-backs that brought until_check to 0: lists the slab, or releases it if it has become
- * empty. A current slab of a class that shares is left as it is.
+ * Looks at a slab after give-backs: lists it, or releases it if none of its blocks is LIVE or WIDE,
+ * and sets until_check anew. Called when until_check is 0, when a bin leaves the slab, and after
+ * slab_rebuild. A current slab of a class that shares is left as it is.
  */
-void slab_gave_back(struct slab *slab, struct heap_set *set);
+void slab_check(struct slab *slab, struct heap_set *set);
 
 /* Counts blocks that became FREE, whose groups are marked in `summary`, and looks at the slab when
  * it is due. */

@@ -419,7 +419,7 @@ inline take_remote(a, i)
     fi
 }
 
-/* lib/slab/slab.c: slab_gave_back, is_empty, release. */
+/* lib/slab/slab.c: slab_check, is_empty, release. */
 inline gave_back(a)
 {
     if

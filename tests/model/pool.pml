@@ -214,7 +214,7 @@ inline take_block(a)
     fi
 }
 
-/* lib/paths/free.h: free_finds_own, free_own_block. */
+/* lib/paths/free.h: free_find_in_slab, free_own_block. */
 inline free_own(a)
 {
     d_step {

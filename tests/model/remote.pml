@@ -399,7 +399,7 @@ inline give_own(i)
     fi
 }
 
-/* lib/paths/free.h: free_in_slab, free_finds_own, free_own_block for a block that it holds. One step,
+/* lib/paths/free.h: free_in_slab, free_find_in_slab, free_own_block for a block that it holds. One step,
  * since nobody else frees it. */
 inline free_own(i)
 {
@@ -418,7 +418,7 @@ inline free_own(i)
     }
 }
 
-/* lib/paths/free.h: the same for an address that was freed before; free_finds_own must say no. */
+/* lib/paths/free.h: the same for an address that was freed before; free_find_in_slab must say no. */
 inline free_own_again()
 {
     d_step {
@@ -432,7 +432,7 @@ inline free_own_again()
  * store are two steps. */
 inline free_own_shared()
 {
-    d_step { /* free_finds_own */
+    d_step { /* free_find_in_slab */
         shared != NONE ->
         if
         :: shared_is_live ->

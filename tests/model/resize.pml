@@ -244,7 +244,7 @@ inline allocate()
     fi
 }
 
-/* lib/paths/alloc.c: alloc_resize, resize_in_place; lib/slab/slab.c: slab_resize; lib/heap/heap.c: heap_resize. The
+/* lib/paths/alloc.c: alloc_resize, resize_slab_in_place; lib/slab/slab.c: slab_resize; lib/heap/heap.c: heap_resize. The
  * block at unit `first` is to have `units`. */
 inline resize()
 {
@@ -303,7 +303,7 @@ inline resize()
     }
 }
 
-/* lib/paths/free.h: free_own_block; lib/paths/free.c: free_gave_back. The block at unit `first`. */
+/* lib/paths/free.h: free_own_block; lib/paths/free.c: free_check_slab. The block at unit `first`. */
 inline free_own()
 {
     s = slab_of[first];
@@ -335,7 +335,7 @@ inline free_other()
     from = 0
 }
 
-/* lib/arena/remote.c: collect_heap; lib/slab/slab.c: slab_collect, slab_gave_back. */
+/* lib/arena/remote.c: collect_heap; lib/slab/slab.c: slab_collect, slab_check. */
 inline collect_slab(s)
 {
     if
