@@ -10,6 +10,11 @@ read -ra cc <<<"${CC:-cc}"
 read -ra options <<<"$LIB_CFLAGS"
 lib=$directory/../../lib
 
+if "${cc[@]}" --version | grep -q clang; then
+    echo "skipped: clang's link-time optimisation is not supported (doc/loading.md)"
+    exit 77
+fi
+
 build=$(mktemp -d)
 trap 'rm -rf "$build"' EXIT
 
