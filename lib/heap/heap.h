@@ -14,10 +14,10 @@
  *
  * All of it begins without access (PROT_NONE, no commit) and is opened in steps, so that what was
  * never handed out is in no core. That takes four mappings for each heap. From the 257th heap on
- * header, states and the guard that follows them are opened at once, which leaves two: so many
- * heaps would make fork slow and use the process's mappings up. Where address space is short a heap
- * maps less than its 32 MiB. A heap whose units are all free gives
- * them back to the system, contents and commit, if its arena has another one that is empty; its
+ * header, states and the guard that follows them are opened at once, which leaves two: four for
+ * that many heaps would make fork slow and use the process's mappings up. Where address space is
+ * short a heap maps less than its 32 MiB. A heap whose units are all free gives them back to the
+ * system, contents and commit, if its arena has another one that is empty; its
  * address and its header stay the arena's.
  *
  * The truth about runs is each descriptor's geometry word (0: no slab), published last and

@@ -21,7 +21,7 @@ enum {
 
 /* ---- placing ---- */
 
-/* True if so many bytes may be reserved in front of and at a place. */
+/* True if `size` bytes, the guard included, may be reserved for a heap at a place. */
 static bool is_free(uintptr_t place, size_t size)
 {
     char *guard = (char *)(place - GUARD);
@@ -83,8 +83,10 @@ static bool begin_at(uintptr_t place, size_t size)
 /* Chooses the region, in which there is room for a heap of that size. */
 static bool begin_region(size_t size)
 {
-    return begin_at(place_below((uintptr_t)__builtin_frame_address(0)), size) ||
-           begin_at(place_below(system_place(size)), size) || begin_at(system_place(size), size);
+    if (begin_at(place_below((uintptr_t)__builtin_frame_address(0)), size))
+        return true;
+    uintptr_t place = system_place(size);
+    return begin_at(place_below(place), size) || begin_at(place, size);
 }
 
 /*

@@ -83,7 +83,7 @@ bool unit_map_cover(const void *heap, struct slab *header, struct slab *nobody)
         return false;
     for (size_t unit = unit_map.covered; unit < limit; unit++)
         __atomic_store_n(&unit_map.slabs[unit], unit == first ? header : nobody, __ATOMIC_RELAXED);
-    /* release: who sees the entry covered sees it filled in, and the heap's header */
+    /* release: a thread that sees the entry covered sees it filled in, and the heap's header */
     __atomic_store_n(&unit_map.covered, limit, __ATOMIC_RELEASE);
     return true;
 }

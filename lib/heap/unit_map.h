@@ -6,8 +6,8 @@
  * The region is divided into places of HEAP_SIZE, and a heap takes the first place that is not
  * covered. A place that somebody else has mapped is skipped: its entries are nobody's. Where the
  * region ends there are no more heaps. The map is reserved once, between two pages without access.
- * The entries of a place are opened and filled in when a heap is made there or behind it, 4 KiB for
- * each.
+ * The entries of a place are opened and filled in when a heap is made there or at a higher
+ * address, 4 KiB for each.
  *
  * A unit that is in no slab has the entry `nobody`, and the first unit of a heap, its header, the
  * entry `header`: both are descriptors that live for ever. No entry that is covered is NULL.

@@ -220,11 +220,23 @@ static void free_wild_in_thread(void *unused)
     run_thread(free_in_thread, (void *)(uintptr_t)wild);
 }
 
+/* A free of `pointer`, by this thread or another one, ends the process with that report. */
+static void check_foreign(const void *pointer, bool in_thread)
+{
+    struct capture capture;
+    char line[128];
+
+    wild = pointer;
+    snprintf(line, sizeof(line), "acre: foreign pointer: free(%p): not a block of this allocator\n",
+             (void *)(uintptr_t)wild);
+    capture_child(&capture, in_thread ? free_wild_in_thread : free_wild, NULL);
+    ck_assert_str_eq(capture.text, line);
+    check_aborted(&capture);
+}
+
 START_TEST(a_wild_pointer_is_foreign)
 {
     char on_stack[64] __attribute__((aligned(64)));
-    struct capture capture;
-    char line[128];
 
     block = alloc_block(3072); /* 21 to a unit, which leaves a tail */
     struct slab *slab = heap_slab_of(heap_containing(block), block);
@@ -250,14 +262,8 @@ START_TEST(a_wild_pointer_is_foreign)
         unit_end,                                                   /* behind the last block */
     };
 
-    for (size_t i = 0; i < sizeof(pointers) / sizeof(pointers[0]); i++) {
-        wild = pointers[i];
-        snprintf(line, sizeof(line),
-                 "acre: foreign pointer: free(%p): not a block of this allocator\n", (void *)wild);
-        capture_child(&capture, _i == 0 ? free_wild : free_wild_in_thread, NULL);
-        ck_assert_str_eq(capture.text, line);
-        check_aborted(&capture);
-    }
+    for (size_t i = 0; i < sizeof(pointers) / sizeof(pointers[0]); i++)
+        check_foreign(pointers[i], _i != 0);
 }
 END_TEST
 
@@ -308,19 +314,11 @@ END_TEST
 START_TEST(a_misaligned_pointer_into_released_units_is_foreign)
 {
     static const size_t offsets[] = {1, 8, 15, 4096 + 8, (1 << 20) - 1};
-    struct capture capture;
-    char line[128];
 
     block = alloc_block(1 << 20);
     free_block(block);
-    for (size_t i = 0; i < sizeof(offsets) / sizeof(offsets[0]); i++) {
-        wild = block + offsets[i];
-        snprintf(line, sizeof(line),
-                 "acre: foreign pointer: free(%p): not a block of this allocator\n", (void *)wild);
-        capture_child(&capture, _i == 0 ? free_wild : free_wild_in_thread, NULL);
-        ck_assert_str_eq(capture.text, line);
-        check_aborted(&capture);
-    }
+    for (size_t i = 0; i < sizeof(offsets) / sizeof(offsets[0]); i++)
+        check_foreign(block + offsets[i], _i != 0);
 }
 END_TEST
 
