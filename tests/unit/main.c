@@ -15,58 +15,44 @@
 
 enum { EXIT_USAGE = 2 };
 
-static const struct {
-    const char *name;
-    Suite *(*suite)(void);
-} suites[] = {
-    {"states", states_suite},
-    {"bits", bits_suite},
-    {"list", list_suite},
-    {"vdso", vdso_suite},
-    {"os", os_suite},
-    {"os_pages", os_pages_suite},
-    {"out", out_suite},
-    {"option", option_suite},
-    {"report", report_suite},
-    {"lock", lock_suite},
-    {"lock_fork", lock_fork_suite},
-    {"lock_fork_twice", lock_fork_twice_suite},
-    {"meta", meta_suite},
-    {"size_class", size_class_suite},
-    {"unit_map", unit_map_suite},
-    {"heap", heap_suite},
-    {"heap_pages", heap_pages_suite},
-    {"heap_places", heap_places_suite},
-    {"heap_system", heap_system_suite},
-    {"slab", slab_suite},
-    {"slab_states", slab_states_suite},
-    {"slab_wide", slab_wide_suite},
-    {"slab_wide_free", slab_wide_free_suite},
-    {"slab_wide_steps", slab_wide_steps_suite},
-    {"remote", remote_suite},
-    {"remote_purge", remote_purge_suite},
-    {"extents", extents_suite},
-    {"extents_steps", extents_steps_suite},
-    {"large", large_suite},
-    {"large_system", large_system_suite},
-    {"large_steps", large_steps_suite},
-    {"arena", arena_suite},
-    {"arena_fork", arena_fork_suite},
-    {"arena_idle", arena_idle_suite},
-    {"arena_steps", arena_steps_suite},
-    {"background", background_suite},
-    {"alloc", alloc_suite},
-    {"alloc_short", alloc_short_suite},
-    {"alloc_steps", alloc_steps_suite},
-    {"alloc_trace", alloc_trace_suite},
-    {"alloc_wide", alloc_wide_suite},
-    {"free_wide", free_wide_suite},
-    {"free", free_suite},
-    {"stats", stats_suite},
-    {"init", init_suite},
-};
+enum { TIMEOUT = 60 }; /* seconds: a test that takes longer hangs */
 
-enum { SUITE_COUNT = sizeof(suites) / sizeof(suites[0]) };
+static struct test_suite *suites; /* by name */
+
+void test_add_suite(struct test_suite *suite)
+{
+    struct test_suite **at = &suites;
+
+    while (*at != NULL && strcmp((*at)->name, suite->name) < 0)
+        at = &(*at)->next;
+    suite->next = *at;
+    *at = suite;
+}
+
+void test_add(struct test_suite *suite, struct test *test)
+{
+    struct test **at = &suite->first;
+
+    while (*at != NULL && (*at)->test->line < test->test->line)
+        at = &(*at)->next;
+    test->next = *at;
+    *at = test;
+}
+
+static Suite *make_suite(const struct test_suite *suite)
+{
+    Suite *made = suite_create(suite->name);
+    TCase *tests = tcase_create(suite->name);
+
+    tcase_set_timeout(tests, suite->timeout == 0 ? TIMEOUT : suite->timeout);
+    tcase_add_checked_fixture(tests, suite->begin, NULL);
+    for (const struct test *test = suite->first; test != NULL; test = test->next)
+        tcase_add_loop_test(tests, test->test, test->from, test->to);
+    for (const struct test_skip *skip = suite->skipped; skip != NULL; skip = skip->next)
+        printf("skipped: %s: %s: %s\n", suite->name, skip->tests, skip->reason);
+    suite_add_tcase(made, tests);
+    return made;
+}
 
 static void choose_seed(void)
 {
@@ -86,8 +72,8 @@ static void choose_seed(void)
 static int print_usage(const char *program)
 {
     fprintf(stderr, "usage: %s [SUITE], where SUITE is one of:", program);
-    for (size_t i = 0; i < SUITE_COUNT; i++)
-        fprintf(stderr, " %s", suites[i].name);
+    for (const struct test_suite *suite = suites; suite != NULL; suite = suite->next)
+        fprintf(stderr, " %s", suite->name);
     fputc('\n', stderr);
     return EXIT_USAGE;
 }
@@ -99,11 +85,9 @@ int main(int argc, char **argv)
     size_t added = 0;
     int failed, run;
 
-    /* a test that takes longer hangs: four seconds, the default, pass on a busy machine */
-    setenv("CK_DEFAULT_TIMEOUT", "60", 0);
-    for (size_t i = 0; i < SUITE_COUNT; i++) {
-        if (only == NULL || strcmp(only, suites[i].name) == 0) {
-            srunner_add_suite(runner, suites[i].suite());
+    for (const struct test_suite *suite = suites; suite != NULL; suite = suite->next) {
+        if (only == NULL || strcmp(only, suite->name) == 0) {
+            srunner_add_suite(runner, make_suite(suite));
             added++;
         }
     }

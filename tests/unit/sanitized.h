@@ -15,10 +15,6 @@
 #endif
 #endif
 
-/* In place of adding the tests of the system's limits. */
-static inline void sanitized_skipped(const char *suite)
-{
-    test_skipped(suite, "limits of the system", "sanitizers do not run under such limits");
-}
+#define SANITIZED_SKIPPED SKIPPED("limits of the system", "sanitizers do not run under such limits")
 
 #endif

@@ -86,11 +86,7 @@ static inline int step_through(void (*operation)(void), void (*look)(void))
 
 #else
 
-/* In place of adding the tests that step. */
-static inline void step_skipped(const char *suite)
-{
-    test_skipped(suite, "all that step", "steps need x86-64, and no ThreadSanitizer");
-}
+#define STEP_SKIPPED SKIPPED("all that step", "steps need x86-64, and no ThreadSanitizer")
 
 #endif
 

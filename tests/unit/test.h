@@ -1,64 +1,71 @@
 /*
- * What the unit tests share: the suite of each module, which its test_<module>.c defines and main.c
- * runs, and how a suite says that it cannot run some of its tests.
+ * What the unit tests share: how a test and its suite are registered. Each test_<name>.c has one
+ * suite, and tests by TEST and TEST_LOOP; main.c runs them.
  */
 #ifndef ACRE_TESTS_UNIT_TEST_H
 #define ACRE_TESTS_UNIT_TEST_H
 
 #include <check.h>
-#include <stdio.h>
+#include <stddef.h>
 
-/* Says that tests of a suite are left out, and why: Check itself has no word for it. */
-static inline void test_skipped(const char *suite, const char *tests, const char *reason)
-{
-    printf("skipped: %s: %s: %s\n", suite, tests, reason);
-    fflush(stdout); /* or the processes of the tests would print it, too */
-}
+struct test {
+    const TTest *test;
+    int from, to; /* of _i in the loop: it runs for from, ..., to - 1 */
+    struct test *next;
+};
 
-Suite *alloc_suite(void);
-Suite *alloc_short_suite(void);
-Suite *alloc_steps_suite(void);
-Suite *alloc_trace_suite(void);
-Suite *alloc_wide_suite(void);
-Suite *free_wide_suite(void);
-Suite *arena_suite(void);
-Suite *arena_fork_suite(void);
-Suite *arena_idle_suite(void);
-Suite *arena_steps_suite(void);
-Suite *background_suite(void);
-Suite *bits_suite(void);
-Suite *extents_suite(void);
-Suite *extents_steps_suite(void);
-Suite *free_suite(void);
-Suite *heap_suite(void);
-Suite *heap_pages_suite(void);
-Suite *heap_places_suite(void);
-Suite *heap_system_suite(void);
-Suite *init_suite(void);
-Suite *large_suite(void);
-Suite *large_steps_suite(void);
-Suite *large_system_suite(void);
-Suite *list_suite(void);
-Suite *lock_suite(void);
-Suite *lock_fork_suite(void);
-Suite *lock_fork_twice_suite(void);
-Suite *meta_suite(void);
-Suite *option_suite(void);
-Suite *os_suite(void);
-Suite *os_pages_suite(void);
-Suite *out_suite(void);
-Suite *remote_suite(void);
-Suite *remote_purge_suite(void);
-Suite *report_suite(void);
-Suite *size_class_suite(void);
-Suite *slab_suite(void);
-Suite *slab_states_suite(void);
-Suite *slab_wide_suite(void);
-Suite *slab_wide_free_suite(void);
-Suite *slab_wide_steps_suite(void);
-Suite *states_suite(void);
-Suite *stats_suite(void);
-Suite *unit_map_suite(void);
-Suite *vdso_suite(void);
+struct test_skip {
+    const char *tests, *reason;
+    struct test_skip *next;
+};
+
+struct test_suite {
+    const char *name;
+    void (*begin)(void); /* runs before each test, in its process */
+    double timeout;      /* seconds for a test; 0: as main.c says */
+    struct test *first;  /* in the order of their lines */
+    struct test_skip *skipped;
+    struct test_suite *next;
+};
+
+void test_add_suite(struct test_suite *suite);
+void test_add(struct test_suite *suite, struct test *test);
+
+#define AT_START(name) __attribute__((constructor)) static void name(void)
+
+/* The suite of a file: SUITE(name, .begin = ..., .timeout = ...); before its tests. */
+#define SUITE(...)                                                                                 \
+    static struct test_suite test_suite = {SUITE_FIELDS(__VA_ARGS__, )};                           \
+    AT_START(add_suite)                                                                            \
+    {                                                                                              \
+        test_add_suite(&test_suite);                                                               \
+    }                                                                                              \
+    struct test_suite /* takes the semicolon */
+#define SUITE_FIELDS(suite, ...) .name = #suite, __VA_ARGS__
+
+/* A test, which Check runs in a process of its own; and one that runs for each _i from first_i up
+ * to end_i - 1. */
+#define TEST(name) TEST_LOOP(name, 0, 1)
+#define TEST_LOOP(name, first_i, end_i)                                                            \
+    static const TTest *name;                                                                      \
+    AT_START(add_##name)                                                                           \
+    {                                                                                              \
+        static struct test test = {.from = first_i, .to = end_i};                                  \
+        test.test = name;                                                                          \
+        test_add(&test_suite, &test);                                                              \
+    }                                                                                              \
+    START_TEST(name)
+
+/* Says that tests of the file are left out, and why: Check itself has no word for it. */
+#define SKIPPED(what, why) SKIPPED_AT(what, why, __COUNTER__)
+#define SKIPPED_AT(what, why, number) SKIPPED_BY(what, why, number)
+#define SKIPPED_BY(what, why, number)                                                              \
+    AT_START(add_skipped_##number)                                                                 \
+    {                                                                                              \
+        static struct test_skip skip = {.tests = what, .reason = why};                             \
+        skip.next = test_suite.skipped;                                                            \
+        test_suite.skipped = &skip;                                                                \
+    }                                                                                              \
+    struct test_skip /* takes the semicolon */
 
 #endif

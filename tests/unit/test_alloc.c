@@ -23,6 +23,8 @@ static void begin(void)
     init_start(NULL);
 }
 
+SUITE(alloc, .begin = begin);
+
 /* The calling thread's arena is valid; one that has only LARGE blocks has none. */
 static bool own_arena_is_valid(void)
 {
@@ -52,7 +54,7 @@ static void use_every_class(void)
     }
 }
 
-START_TEST(the_good_size_is_the_usable_size)
+TEST(the_good_size_is_the_usable_size)
 {
     struct random random = random_begin();
 
@@ -70,9 +72,8 @@ START_TEST(the_good_size_is_the_usable_size)
     ck_assert_uint_eq(alloc_good_size((size_t)PTRDIFF_MAX + 1), 0);
     ck_assert_uint_eq(alloc_good_size(SIZE_MAX), 0);
 }
-END_TEST
 
-START_TEST(the_first_blocks_of_classes_share_wider_ones)
+TEST(the_first_blocks_of_classes_share_wider_ones)
 {
     enum { FEW = 8 };
 
@@ -93,9 +94,8 @@ START_TEST(the_first_blocks_of_classes_share_wider_ones)
     ck_assert_uint_eq(used, 20);
     ck_assert(arena_is_valid(thread_state.arena));
 }
-END_TEST
 
-START_TEST(every_alignment_is_kept)
+TEST(every_alignment_is_kept)
 {
     for (size_t alignment = 1; alignment <= 64 * MIB; alignment *= 2) {
         for (size_t size = 0; size <= 2 * MIB; size = size == 0 ? 1 : 5 * size) {
@@ -108,11 +108,10 @@ START_TEST(every_alignment_is_kept)
         }
     }
 }
-END_TEST
 
 /* ---- Zeroes ---- */
 
-START_TEST(dirty_memory_is_zeroed_again)
+TEST_LOOP(dirty_memory_is_zeroed_again, 0, 8)
 {
     enum { BLOCKS = 40 };
     static const size_t sizes[] = {1, 100, 4095, 4096, 5000, 64 * 1024, 1 << 20, 3 << 20};
@@ -132,10 +131,9 @@ START_TEST(dirty_memory_is_zeroed_again)
             alloc_trim();
     }
 }
-END_TEST
 
 /* Pages that are known to be zero are not written to: they stay out of memory. */
-START_TEST(known_zeroes_are_not_touched)
+TEST_LOOP(known_zeroes_are_not_touched, 0, 5)
 {
     enum { BYTES = 64 << 20 };
     const size_t size = (size_t)1 << (16 + _i); /* 64 KiB to 1 MiB */
@@ -146,11 +144,10 @@ START_TEST(known_zeroes_are_not_touched)
         ck_assert_ptr_nonnull(alloc_zeroed(1, size));
     ck_assert_uint_lt(os_resident(), before + BYTES / 2);
 }
-END_TEST
 
 /* Pages of a dirty block keep their memory, which a program that uses them would have to fault in
  * again, and those that have none get none. */
-START_TEST(zeroing_leaves_memory_where_it_is)
+TEST_LOOP(zeroing_leaves_memory_where_it_is, 0, 5)
 {
     static const size_t sizes[] = {1 << 20, 1500000, 2 << 20, 3900000, 3 << 20};
     size_t size = sizes[_i], pages = align_up(size, os_page_size());
@@ -173,11 +170,10 @@ START_TEST(zeroing_leaves_memory_where_it_is)
     ck_assert_uint_lt(filled, pages);
     ck_assert(all_bytes(block, size, 0));
 }
-END_TEST
 
 /* ---- Resizing ---- */
 
-START_TEST(contents_survive_every_change_of_size)
+TEST_LOOP(contents_survive_every_change_of_size, 0, 20)
 {
     static const size_t sizes[] = {
         1,     16,    17,     64,     65,     128,     129,           1024,    1025,    4096,
@@ -200,9 +196,8 @@ START_TEST(contents_survive_every_change_of_size)
         free_block(resized);
     }
 }
-END_TEST
 
-START_TEST(the_edges_of_resizing)
+TEST(the_edges_of_resizing)
 {
     char *block = alloc_resize(NULL, 100, "test");
 
@@ -224,11 +219,10 @@ START_TEST(the_edges_of_resizing)
     ck_assert_int_eq(errno, EXDEV);
     ck_assert(own_arena_is_valid());
 }
-END_TEST
 
 /* ---- Errors ---- */
 
-START_TEST(what_cannot_be_had_is_enomem)
+TEST(what_cannot_be_had_is_enomem)
 {
     errno = 0;
     ck_assert_ptr_null(alloc_block((size_t)PTRDIFF_MAX + 1));
@@ -250,9 +244,8 @@ START_TEST(what_cannot_be_had_is_enomem)
     ck_assert_ptr_null(alloc_aligned((size_t)1 << 63, 1));
     ck_assert_int_eq(errno, EXDEV); /* that is the caller's to set */
 }
-END_TEST
 
-START_TEST(success_leaves_errno_alone)
+TEST(success_leaves_errno_alone)
 {
     errno = EXDEV;
     for (size_t size = 1; size <= 8 * MIB; size *= 3) {
@@ -265,7 +258,6 @@ START_TEST(success_leaves_errno_alone)
     alloc_trim();
     ck_assert_int_eq(errno, EXDEV);
 }
-END_TEST
 
 /* ---- What others freed ---- */
 
@@ -286,7 +278,7 @@ static char *use_current_slab_up(unsigned class)
  * A thread that frees a block says so for its slab, its heap and then its class. A collection that
  * comes between the last two is one of all classes, when it is due or before a slab is made.
  */
-START_TEST(any_collection_lets_the_current_slab_be_used_on)
+TEST_LOOP(any_collection_lets_the_current_slab_be_used_on, 0, 2)
 {
     bool is_due = _i != 0;
     unsigned class = size_class_of(2048);
@@ -304,7 +296,6 @@ START_TEST(any_collection_lets_the_current_slab_be_used_on)
     ck_assert_ptr_eq(thread_state.arena->bins[class].slab, slab);
     ck_assert(own_arena_is_valid());
 }
-END_TEST
 
 #ifndef SANITIZED
 
@@ -342,7 +333,7 @@ static void run_out_of_memory(void *argument)
     }
 }
 
-START_TEST(little_address_space_is_used_and_used_again)
+TEST_LOOP(little_address_space_is_used_and_used_again, 0, 5)
 {
     static size_t sizes[] = {1024, 50000, 300000, 1 << 20, 3 << 20};
     struct capture capture;
@@ -351,7 +342,6 @@ START_TEST(little_address_space_is_used_and_used_again)
     ck_assert_str_eq(capture.text, "");
     ck_assert_msg(capture.status == 0, "status %#x", (unsigned)capture.status);
 }
-END_TEST
 
 /* Uses 128 MiB of address space up in small blocks beside a LARGE one. When that is freed, what it
  * had serves small blocks too, although the stock would keep it. */
@@ -376,51 +366,16 @@ static void run_out_beside_stock(void *unused)
         _exit(3);
 }
 
-START_TEST(idle_memory_goes_back_before_malloc_fails)
+TEST(idle_memory_goes_back_before_malloc_fails)
 {
     struct capture capture;
 
     capture_child(&capture, run_out_beside_stock, NULL);
     ck_assert_msg(capture.status == 0, "status %#x", (unsigned)capture.status);
 }
-END_TEST
-
-static void add_limit_tests(TCase *tests)
-{
-    tcase_add_test(tests, idle_memory_goes_back_before_malloc_fails);
-    tcase_add_loop_test(tests, little_address_space_is_used_and_used_again, 0, 5);
-}
 
 #else
 
-/* The sanitizers' runtimes need address space of their own, and die without. */
-static void add_limit_tests(TCase *tests)
-{
-    (void)tests;
-    sanitized_skipped("alloc");
-}
+SANITIZED_SKIPPED;
 
 #endif
-
-Suite *alloc_suite(void)
-{
-    Suite *suite = suite_create("alloc");
-    TCase *tests = tcase_create("alloc");
-
-    tcase_set_timeout(tests, 60);
-    tcase_add_checked_fixture(tests, begin, NULL);
-    tcase_add_test(tests, the_good_size_is_the_usable_size);
-    tcase_add_test(tests, the_first_blocks_of_classes_share_wider_ones);
-    tcase_add_test(tests, every_alignment_is_kept);
-    tcase_add_loop_test(tests, dirty_memory_is_zeroed_again, 0, 8);
-    tcase_add_loop_test(tests, known_zeroes_are_not_touched, 0, 5);
-    tcase_add_loop_test(tests, zeroing_leaves_memory_where_it_is, 0, 5);
-    tcase_add_loop_test(tests, contents_survive_every_change_of_size, 0, 20);
-    tcase_add_test(tests, the_edges_of_resizing);
-    tcase_add_test(tests, what_cannot_be_had_is_enomem);
-    tcase_add_test(tests, success_leaves_errno_alone);
-    tcase_add_loop_test(tests, any_collection_lets_the_current_slab_be_used_on, 0, 2);
-    add_limit_tests(tests);
-    suite_add_tcase(suite, tests);
-    return suite;
-}

@@ -23,6 +23,8 @@ static void begin(void)
     init_start(NULL);
 }
 
+SUITE(alloc_short, .begin = begin);
+
 enum { SMALL = 1000 }; /* bytes */
 
 /* Blocks in this thread's magazine. */
@@ -70,7 +72,7 @@ static void leave_idle_memory(size_t stock)
     held = blocks[0];
 }
 
-START_TEST(a_request_that_can_never_be_met_leaves_idle_memory_as_it_is)
+TEST(a_request_that_can_never_be_met_leaves_idle_memory_as_it_is)
 {
     leave_idle_memory(8 * MIB);
     struct idle before = idle_now();
@@ -89,7 +91,6 @@ START_TEST(a_request_that_can_never_be_met_leaves_idle_memory_as_it_is)
     ck_assert_uint_ge(os_resident() + MIB, resident);
     ck_assert_uint_eq(cached_blocks(), cached);
 }
-END_TEST
 
 /* Leaves the process `room` bytes of address space beyond what it has. */
 static void leave_address_space(size_t room)
@@ -104,7 +105,7 @@ static void leave_address_space(size_t room)
 }
 
 /* The sum of the stock and the empty heaps decides. */
-START_TEST(idle_memory_goes_back_where_that_makes_room)
+TEST(idle_memory_goes_back_where_that_makes_room)
 {
     enum { ROOM = 16 << 20, STOCK = 24 << 20 };
     leave_idle_memory(STOCK);
@@ -121,7 +122,6 @@ START_TEST(idle_memory_goes_back_where_that_makes_room)
     free_block(block);
     ck_assert(arena_is_valid(thread_own_arena()));
 }
-END_TEST
 
 /* Fills heaps, and leaves one empty beside one in use. */
 static void leave_an_empty_heap(void)
@@ -138,7 +138,7 @@ static void leave_an_empty_heap(void)
     ck_assert_uint_gt(idle_now().heaps.in_empty, 0);
 }
 
-START_TEST(empty_heaps_go_back_where_that_makes_room)
+TEST(empty_heaps_go_back_where_that_makes_room)
 {
     enum { ROOM = 40 << 20 };
     ck_assert_int_eq(option_set_text("decay", "3600000"), 0);
@@ -152,32 +152,10 @@ START_TEST(empty_heaps_go_back_where_that_makes_room)
     ck_assert_uint_eq(idle_now().heaps.in_empty, 0);
     ck_assert(arena_is_valid(thread_own_arena()));
 }
-END_TEST
-
-static void add_tests(TCase *tests)
-{
-    tcase_add_checked_fixture(tests, begin, NULL);
-    tcase_add_test(tests, a_request_that_can_never_be_met_leaves_idle_memory_as_it_is);
-    tcase_add_test(tests, idle_memory_goes_back_where_that_makes_room);
-    tcase_add_test(tests, empty_heaps_go_back_where_that_makes_room);
-}
 
 #else
 
-/* The sanitizers' runtimes need address space of their own. */
-static void add_tests(TCase *tests)
-{
-    (void)tests;
-}
+SUITE(alloc_short);
+SANITIZED_SKIPPED;
 
 #endif
-
-Suite *alloc_short_suite(void)
-{
-    Suite *suite = suite_create("alloc_short");
-    TCase *tests = tcase_create("alloc_short");
-
-    add_tests(tests);
-    suite_add_tcase(suite, tests);
-    return suite;
-}

@@ -20,6 +20,8 @@
 #include <inttypes.h>
 #include <unistd.h>
 
+SUITE(alloc_steps, .timeout = 300);
+
 #ifdef CAN_STEP
 
 enum {
@@ -99,7 +101,7 @@ static int resize_and_free(void)
     return resized == NULL ? SEEN : NOT_SEEN;
 }
 
-START_TEST(a_free_by_another_thread_hurts_no_block)
+TEST(a_free_by_another_thread_hurts_no_block)
 {
     struct random random = random_begin();
     unsigned outcomes[WRONG] = {0};
@@ -117,7 +119,6 @@ START_TEST(a_free_by_another_thread_hurts_no_block)
     } while (outcome != NOT_FREED || outcomes[NOT_FREED] < OTHERS);
     ck_assert_uint_gt(outcomes[SEEN], OTHERS);
 }
-END_TEST
 
 /* ---- At the instant at which the new block is taken ---- */
 
@@ -167,7 +168,7 @@ static void *take_block(void *unused)
 }
 
 /* The calling thread's block, or another one's. */
-START_TEST(a_block_that_is_freed_meanwhile_is_not_copied)
+TEST_LOOP(a_block_that_is_freed_meanwhile_is_not_copied, 0, 2)
 {
     char *next = NULL;
 
@@ -185,31 +186,9 @@ START_TEST(a_block_that_is_freed_meanwhile_is_not_copied)
     ck_assert_uint_eq(state_get(next_state), BLOCK_CACHED);
     ck_assert_int_eq(result_in_child(resize_as_it_is_freed), SEEN);
 }
-END_TEST
-
-static void add_step_tests(TCase *tests)
-{
-    tcase_add_test(tests, a_free_by_another_thread_hurts_no_block);
-    tcase_add_loop_test(tests, a_block_that_is_freed_meanwhile_is_not_copied, 0, 2);
-}
 
 #else
 
-static void add_step_tests(TCase *tests)
-{
-    (void)tests;
-    step_skipped("alloc_steps");
-}
+STEP_SKIPPED;
 
 #endif
-
-Suite *alloc_steps_suite(void)
-{
-    Suite *suite = suite_create("alloc_steps");
-    TCase *tests = tcase_create("alloc_steps");
-
-    tcase_set_timeout(tests, 300);
-    add_step_tests(tests);
-    suite_add_tcase(suite, tests);
-    return suite;
-}

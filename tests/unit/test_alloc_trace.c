@@ -18,6 +18,8 @@ static void begin(void)
     init_start(NULL);
 }
 
+SUITE(alloc_trace, .begin = begin);
+
 /* The calling thread's arena is valid; one that has only LARGE blocks has none. */
 static bool own_arena_is_valid(void)
 {
@@ -191,7 +193,7 @@ static void check_arenas(void)
     }
 }
 
-START_TEST(a_random_trace_of_one_thread)
+TEST(a_random_trace_of_one_thread)
 {
     struct tracer tracer = {.number = 0};
 
@@ -199,9 +201,8 @@ START_TEST(a_random_trace_of_one_thread)
     check_tracer(&tracer);
     check_arenas();
 }
-END_TEST
 
-START_TEST(random_traces_of_threads)
+TEST(random_traces_of_threads)
 {
     enum { THREADS = 4 };
     struct tracer tracers[THREADS];
@@ -216,7 +217,6 @@ START_TEST(random_traces_of_threads)
     }
     check_arenas();
 }
-END_TEST
 
 /* Each block goes from one thread to the next, which checks, resizes or frees it. */
 enum { RING = 3, PASSED = 20000, PLACES = 64 };
@@ -266,7 +266,7 @@ static void *pass_round(void *argument)
     return NULL;
 }
 
-START_TEST(blocks_go_round_threads)
+TEST(blocks_go_round_threads)
 {
     struct tracer tracers[RING];
 
@@ -286,19 +286,4 @@ START_TEST(blocks_go_round_threads)
         }
     }
     check_arenas();
-}
-END_TEST
-
-Suite *alloc_trace_suite(void)
-{
-    Suite *suite = suite_create("alloc_trace");
-    TCase *tests = tcase_create("alloc_trace");
-
-    tcase_set_timeout(tests, 60);
-    tcase_add_checked_fixture(tests, begin, NULL);
-    tcase_add_test(tests, a_random_trace_of_one_thread);
-    tcase_add_test(tests, random_traces_of_threads);
-    tcase_add_test(tests, blocks_go_round_threads);
-    suite_add_tcase(suite, tests);
-    return suite;
 }

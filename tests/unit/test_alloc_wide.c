@@ -13,9 +13,11 @@
 #include <pthread.h>
 #include <sched.h>
 
+SUITE(alloc_wide, .begin = begin);
+
 /* ---- When there are any ---- */
 
-START_TEST(blocks_are_wide_where_there_is_room)
+TEST(blocks_are_wide_where_there_is_room)
 {
     char *first = begin_wide(), *block;
     size_t in_slabs = heap_bytes_in_slabs(), wides = 1;
@@ -34,9 +36,8 @@ START_TEST(blocks_are_wide_where_there_is_room)
     ck_assert_uint_gt(heap_bytes_in_slabs(), in_slabs);
     ck_assert(arena_is_valid(thread_state.arena));
 }
-END_TEST
 
-START_TEST(a_small_arena_has_no_wide_blocks)
+TEST(a_small_arena_has_no_wide_blocks)
 {
     leave_room(TOO_FEW, KEPT);
     ck_assert_ptr_null(grow(2 * GROWTH));
@@ -45,9 +46,8 @@ START_TEST(a_small_arena_has_no_wide_blocks)
     /* the same arena when it has grown */
     ck_assert_ptr_nonnull(grow(ENOUGH));
 }
-END_TEST
 
-START_TEST(a_full_arena_has_no_wide_blocks)
+TEST(a_full_arena_has_no_wide_blocks)
 {
     leave_room(ENOUGH, 1);
     uint32_t look = thread_state.arena->look;
@@ -55,16 +55,14 @@ START_TEST(a_full_arena_has_no_wide_blocks)
     ck_assert_uint_ne(thread_state.arena->look, look);
     ck_assert(!thread_state.arena->wide);
 }
-END_TEST
 
-START_TEST(memory_that_has_pages_is_used_before)
+TEST(memory_that_has_pages_is_used_before)
 {
     begin_wide();
     ck_assert(is_wide(alloc_block(SIZE)));
     free_block(alloc_block(1 << 20));
     ck_assert(!is_wide(alloc_block(SIZE)));
 }
-END_TEST
 
 static const size_t sizes[] = {1100, 2000, 2048, 3000, 4096, 5120, 14000, 32768};
 
@@ -77,7 +75,7 @@ static bool is_served(size_t size)
     return align_up(class, PLACE) * 8 <= class * 9 && class <= (size_t)PLACE * (KEPT - 1);
 }
 
-START_TEST(a_wide_block_has_the_size_of_its_places)
+TEST_LOOP(a_wide_block_has_the_size_of_its_places, 0, SIZES)
 {
     size_t size = sizes[_i], good = alloc_good_size(size);
 
@@ -92,9 +90,8 @@ START_TEST(a_wide_block_has_the_size_of_its_places)
     }
     ck_assert(arena_is_valid(thread_state.arena));
 }
-END_TEST
 
-START_TEST(zeroed_blocks_may_be_wide)
+TEST_LOOP(zeroed_blocks_may_be_wide, 0, SIZES)
 {
     size_t size = sizes[_i];
     int wides = 0;
@@ -108,9 +105,8 @@ START_TEST(zeroed_blocks_may_be_wide)
     }
     ck_assert_int_eq(wides, is_served(size) ? COUNTED : 0);
 }
-END_TEST
 
-START_TEST(aligned_blocks_are_not_wide)
+TEST(aligned_blocks_are_not_wide)
 {
     begin_wide();
     char *odd = alloc_block(SIZE); /* where the next one lies is not a matter of luck */
@@ -123,11 +119,10 @@ START_TEST(aligned_blocks_are_not_wide)
         ck_assert_uint_eq(free_usable_size(block, "test"), SIZE);
     }
 }
-END_TEST
 
 /* ---- Freeing and resizing ---- */
 
-START_TEST(a_wide_block_is_freed)
+TEST_LOOP(a_wide_block_is_freed, 0, 2)
 {
     char *block = begin_wide();
 
@@ -144,9 +139,8 @@ START_TEST(a_wide_block_is_freed)
     ck_assert_uint_ne(*state_of(block + PLACE), BLOCK_REST);
     ck_assert(arena_is_valid(thread_state.arena));
 }
-END_TEST
 
-START_TEST(a_wide_block_grows_and_shrinks)
+TEST(a_wide_block_grows_and_shrinks)
 {
     char *block = begin_wide();
 
@@ -171,14 +165,13 @@ START_TEST(a_wide_block_grows_and_shrinks)
     ck_assert_int_eq(errno, EXDEV);
     ck_assert(arena_is_valid(thread_state.arena));
 }
-END_TEST
 
 static void *resize_in_thread(void *block)
 {
     return alloc_resize(block, 3 * SIZE, "realloc");
 }
 
-START_TEST(another_thread_s_wide_block_is_resized)
+TEST(another_thread_s_wide_block_is_resized)
 {
     char *block = begin_wide();
     pthread_t thread;
@@ -190,7 +183,6 @@ START_TEST(another_thread_s_wide_block_is_resized)
     ck_assert(resized != NULL && is_filled(resized, SIZE, 'z'));
     ck_assert_uint_eq(*state_of(block), BLOCK_REMOTE);
 }
-END_TEST
 
 /* ---- An arena whose thread is lost ---- */
 
@@ -208,7 +200,7 @@ static void *leave_wide(void *place)
     return NULL;
 }
 
-START_TEST(a_wide_block_survives_its_thread)
+TEST(a_wide_block_survives_its_thread)
 {
     char *block;
 
@@ -226,7 +218,6 @@ START_TEST(a_wide_block_survives_its_thread)
     ck_assert_uint_eq(slab->geometry, 0);
     ck_assert(arena_is_valid(arena));
 }
-END_TEST
 
 /* ---- Statistics ---- */
 
@@ -251,7 +242,7 @@ static void check_live(const struct acre_stats *before, size_t blocks, size_t by
     ck_assert_uint_eq(stats.heap_in_slabs, before->heap_in_slabs);
 }
 
-START_TEST(a_wide_block_is_counted_with_its_places)
+TEST(a_wide_block_is_counted_with_its_places)
 {
     char *first = begin_wide(), *blocks[COUNTED];
     struct acre_stats before = collect();
@@ -266,9 +257,8 @@ START_TEST(a_wide_block_is_counted_with_its_places)
     }
     ck_assert(is_wide(first));
 }
-END_TEST
 
-START_TEST(one_that_another_thread_freed_is_not_counted)
+TEST(one_that_another_thread_freed_is_not_counted)
 {
     begin_wide();
     struct acre_stats before = collect();
@@ -281,7 +271,6 @@ START_TEST(one_that_another_thread_freed_is_not_counted)
         check_live(&before, i, i * SIZE);
     }
 }
-END_TEST
 
 /* ---- Threads ---- */
 
@@ -312,7 +301,7 @@ static void *free_slots(void *wrong)
     return NULL;
 }
 
-START_TEST(wide_blocks_go_from_thread_to_thread)
+TEST(wide_blocks_go_from_thread_to_thread)
 {
     size_t wrong[FREERS] = {0}, wides = 0;
     pthread_t threads[FREERS];
@@ -347,30 +336,4 @@ START_TEST(wide_blocks_go_from_thread_to_thread)
     ck_assert_uint_eq(stats.small_blocks, before.small_blocks);
     ck_assert_uint_eq(stats.small_live, before.small_live);
     ck_assert(arena_is_valid(thread_state.arena));
-}
-END_TEST
-
-Suite *alloc_wide_suite(void)
-{
-    Suite *suite = suite_create("alloc_wide");
-    TCase *tests = tcase_create("alloc_wide");
-
-    tcase_set_timeout(tests, 60);
-    tcase_add_checked_fixture(tests, begin, NULL);
-    tcase_add_test(tests, blocks_are_wide_where_there_is_room);
-    tcase_add_test(tests, a_small_arena_has_no_wide_blocks);
-    tcase_add_test(tests, a_full_arena_has_no_wide_blocks);
-    tcase_add_test(tests, memory_that_has_pages_is_used_before);
-    tcase_add_loop_test(tests, a_wide_block_has_the_size_of_its_places, 0, SIZES);
-    tcase_add_loop_test(tests, zeroed_blocks_may_be_wide, 0, SIZES);
-    tcase_add_test(tests, aligned_blocks_are_not_wide);
-    tcase_add_loop_test(tests, a_wide_block_is_freed, 0, 2);
-    tcase_add_test(tests, a_wide_block_grows_and_shrinks);
-    tcase_add_test(tests, another_thread_s_wide_block_is_resized);
-    tcase_add_test(tests, a_wide_block_survives_its_thread);
-    tcase_add_test(tests, a_wide_block_is_counted_with_its_places);
-    tcase_add_test(tests, one_that_another_thread_freed_is_not_counted);
-    tcase_add_test(tests, wide_blocks_go_from_thread_to_thread);
-    suite_add_tcase(suite, tests);
-    return suite;
 }

@@ -25,6 +25,8 @@ static void begin(void)
     ck_assert_int_eq(option_set_text("decay", "3600000"), 0);
 }
 
+SUITE(arena, .begin = begin);
+
 /* Counts the blocks of an arena whose state is `state`. */
 struct count {
     uint8_t state;
@@ -66,7 +68,7 @@ static void run_thread(void *(*run)(void *), void *argument)
 
 /* ---- The pool ---- */
 
-START_TEST(arenas_are_made_when_the_pool_is_empty)
+TEST(arenas_are_made_when_the_pool_is_empty)
 {
     struct arena *first = arena_adopt(), *second = arena_adopt();
 
@@ -81,9 +83,8 @@ START_TEST(arenas_are_made_when_the_pool_is_empty)
     ck_assert_ptr_null(arena_next(first));
     ck_assert(arena_is_valid(first));
 }
-END_TEST
 
-START_TEST(the_warmest_arena_is_adopted_first)
+TEST(the_warmest_arena_is_adopted_first)
 {
     struct arena *arenas[3];
 
@@ -97,9 +98,8 @@ START_TEST(the_warmest_arena_is_adopted_first)
         ck_assert_ptr_eq(arena_adopt(), arenas[i]);
     ck_assert_uint_eq(arena_adopt()->number, 4);
 }
-END_TEST
 
-START_TEST(only_a_pooled_arena_can_be_borrowed)
+TEST(only_a_pooled_arena_can_be_borrowed)
 {
     struct arena *arena = arena_adopt();
 
@@ -114,10 +114,9 @@ START_TEST(only_a_pooled_arena_can_be_borrowed)
     arena_retire(arena);
     ck_assert_ptr_eq(arena_adopt(), arena);
 }
-END_TEST
 
 /* Pages of partly used slabs that hold no live block pay for what another class needs. */
-START_TEST(idle_pages_go_back_as_an_arena_grows)
+TEST(idle_pages_go_back_as_an_arena_grows)
 {
     enum { BLOCKS = 16 << 10, SIZE = 1024, KEPT = 16, OTHERS = 16 << 10, OTHER_SIZE = 512 };
     static char *blocks[BLOCKS];
@@ -135,7 +134,6 @@ START_TEST(idle_pages_go_back_as_an_arena_grows)
         ck_assert_int_eq(blocks[i][0] + blocks[i][SIZE - 1], 2);
     ck_assert(arena_is_valid(thread_state.arena));
 }
-END_TEST
 
 /* ---- Threads ---- */
 
@@ -156,7 +154,7 @@ static void *leave_legacy(void *argument)
     return NULL;
 }
 
-START_TEST(a_threads_arena_outlives_it_whole)
+TEST(a_threads_arena_outlives_it_whole)
 {
     struct legacy first, second;
 
@@ -173,9 +171,8 @@ START_TEST(a_threads_arena_outlives_it_whole)
     ck_assert_ptr_null(arena_next(second.arena));
     ck_assert(arena_is_valid(second.arena));
 }
-END_TEST
 
-START_TEST(a_thread_without_an_arena_owns_nothing)
+TEST(a_thread_without_an_arena_owns_nothing)
 {
     ck_assert_ptr_null(thread_own_arena());
     ck_assert_ptr_eq(thread_state.arena, &arena_none);
@@ -186,7 +183,6 @@ START_TEST(a_thread_without_an_arena_owns_nothing)
     free_block(block);
     ck_assert(arena_is_valid(&arena_none) || arena_none.heaps.count == 0);
 }
-END_TEST
 
 static pthread_key_t late_key;
 static bool late_alive;
@@ -212,7 +208,7 @@ static void *end_late(void *arena)
     return NULL;
 }
 
-START_TEST(a_thread_may_allocate_after_its_exit_hook)
+TEST(a_thread_may_allocate_after_its_exit_hook)
 {
     struct arena *arena = NULL;
 
@@ -226,7 +222,6 @@ START_TEST(a_thread_may_allocate_after_its_exit_hook)
     ck_assert_uint_eq(blocks_in_state(arena, BLOCK_LIVE), 0);
     ck_assert(arena_is_valid(arena));
 }
-END_TEST
 
 enum { LEFT_BLOCKS = 128, LEFT_SIZE = 64 << 10 }; /* 8 MiB */
 
@@ -245,7 +240,7 @@ static void *leave_blocks(void *argument)
     return NULL;
 }
 
-START_TEST(what_is_freed_to_a_pooled_arena_is_drained)
+TEST(what_is_freed_to_a_pooled_arena_is_drained)
 {
     static struct left left;
 
@@ -260,9 +255,8 @@ START_TEST(what_is_freed_to_a_pooled_arena_is_drained)
     ck_assert_int_eq(arena_status(left.arena), ARENA_POOLED);
     ck_assert(arena_is_valid(left.arena));
 }
-END_TEST
 
-START_TEST(trimming_empties_every_arena)
+TEST(trimming_empties_every_arena)
 {
     static struct left left;
     void *own[LEFT_BLOCKS];
@@ -286,7 +280,6 @@ START_TEST(trimming_empties_every_arena)
     ck_assert(arena_is_valid(thread_own_arena()));
     ck_assert(arena_is_valid(left.arena));
 }
-END_TEST
 
 /* ---- Forks ---- */
 
@@ -419,7 +412,7 @@ static void use_own_arena(void *block)
 
 static void (*const uses[])(void *) = {adopt_orphans, free_orphaned_blocks, use_own_arena};
 
-START_TEST(a_child_inherits_the_arenas_of_lost_threads)
+TEST_LOOP(a_child_inherits_the_arenas_of_lost_threads, 0, 3)
 {
     struct capture capture;
     void *block = alloc_block(40);
@@ -432,7 +425,6 @@ START_TEST(a_child_inherits_the_arenas_of_lost_threads)
         ck_assert_int_eq(arena_status(sleepers[i].arena), ARENA_OWNED);
     end_sleepers();
 }
-END_TEST
 
 enum { CHURNERS = 3, HELD = 200, FORKS = 40 };
 
@@ -487,7 +479,7 @@ static void use_every_arena(void *unused)
     }
 }
 
-START_TEST(a_child_of_busy_threads_can_use_everything)
+TEST(a_child_of_busy_threads_can_use_everything)
 {
     pthread_t threads[CHURNERS];
     struct capture capture;
@@ -504,27 +496,4 @@ START_TEST(a_child_of_busy_threads_can_use_everything)
         ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
     for (struct arena *arena = arena_first(); arena != NULL; arena = arena_next(arena))
         ck_assert(arena_is_valid(arena));
-}
-END_TEST
-
-Suite *arena_suite(void)
-{
-    Suite *suite = suite_create("arena");
-    TCase *tests = tcase_create("arena");
-
-    tcase_set_timeout(tests, 60);
-    tcase_add_checked_fixture(tests, begin, NULL);
-    tcase_add_test(tests, arenas_are_made_when_the_pool_is_empty);
-    tcase_add_test(tests, the_warmest_arena_is_adopted_first);
-    tcase_add_test(tests, only_a_pooled_arena_can_be_borrowed);
-    tcase_add_test(tests, idle_pages_go_back_as_an_arena_grows);
-    tcase_add_test(tests, a_threads_arena_outlives_it_whole);
-    tcase_add_test(tests, a_thread_without_an_arena_owns_nothing);
-    tcase_add_test(tests, a_thread_may_allocate_after_its_exit_hook);
-    tcase_add_test(tests, what_is_freed_to_a_pooled_arena_is_drained);
-    tcase_add_test(tests, trimming_empties_every_arena);
-    tcase_add_loop_test(tests, a_child_inherits_the_arenas_of_lost_threads, 0, 3);
-    tcase_add_test(tests, a_child_of_busy_threads_can_use_everything);
-    suite_add_tcase(suite, tests);
-    return suite;
 }

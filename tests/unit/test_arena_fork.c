@@ -21,6 +21,8 @@ static void begin(void)
     mine = arena_adopt();
 }
 
+SUITE(arena_fork, .begin = begin);
+
 /* ---- Before a lock is taken ---- */
 
 static int adopt_of_forker(void)
@@ -52,11 +54,10 @@ static int go_on_and_start_thread(void)
     return result;
 }
 
-START_TEST(an_arena_held_before_any_lock_is_taken_is_adopted)
+TEST(an_arena_held_before_any_lock_is_taken_is_adopted)
 {
     ck_assert_int_eq(result_in_child(go_on_and_start_thread), 0);
 }
-END_TEST
 
 /* ---- While the pool is listed ---- */
 
@@ -113,22 +114,8 @@ static int list_while_forking(void)
     return made != mine && made != lost ? handler_result : 3;
 }
 
-START_TEST(the_list_is_made_again_after_a_fork_meanwhile)
+TEST(the_list_is_made_again_after_a_fork_meanwhile)
 {
     handler_result = NOT_EXITED;
     ck_assert_int_eq(result_in_child(list_while_forking), 0);
-}
-END_TEST
-
-Suite *arena_fork_suite(void)
-{
-    Suite *suite = suite_create("arena_fork");
-    TCase *tests = tcase_create("arena_fork");
-
-    tcase_set_timeout(tests, 60);
-    tcase_add_checked_fixture(tests, begin, NULL);
-    tcase_add_test(tests, an_arena_held_before_any_lock_is_taken_is_adopted);
-    tcase_add_test(tests, the_list_is_made_again_after_a_fork_meanwhile);
-    suite_add_tcase(suite, tests);
-    return suite;
 }

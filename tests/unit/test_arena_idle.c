@@ -34,6 +34,8 @@ static void begin(void)
     free_block(alloc_block(1)); /* an arena of our own */
 }
 
+SUITE(arena_idle, .begin = begin);
+
 /* A time at which a tick is due: the n-th after the start. */
 static uint64_t due(unsigned n)
 {
@@ -164,7 +166,7 @@ static void check_owner_goes_on(void)
 
 /* ---- Ticks ---- */
 
-START_TEST(a_tick_gives_back_what_a_sleeping_thread_freed)
+TEST(a_tick_gives_back_what_a_sleeping_thread_freed)
 {
     start_owner();
     owner_does(take_all);
@@ -178,9 +180,8 @@ START_TEST(a_tick_gives_back_what_a_sleeping_thread_freed)
     ck_assert(arena_is_valid(owner.arena));
     owner_does(NULL);
 }
-END_TEST
 
-START_TEST(a_tick_comes_once_in_a_decay)
+TEST(a_tick_comes_once_in_a_decay)
 {
     uint64_t first = due(1);
 
@@ -199,9 +200,8 @@ START_TEST(a_tick_comes_once_in_a_decay)
     ck_assert_uint_eq(totals().free_dirty, 0);
     owner_does(NULL);
 }
-END_TEST
 
-START_TEST(a_tick_purges_what_was_freed_to_a_sleeping_thread)
+TEST(a_tick_purges_what_was_freed_to_a_sleeping_thread)
 {
     start_owner();
     owner_does(take_all);
@@ -215,11 +215,10 @@ START_TEST(a_tick_purges_what_was_freed_to_a_sleeping_thread)
     check_owner_goes_on();
     owner_does(NULL);
 }
-END_TEST
 
 /* ---- Arenas in the pool ---- */
 
-START_TEST(a_tick_lets_a_pooled_arena_rest)
+TEST(a_tick_lets_a_pooled_arena_rest)
 {
     start_owner();
     owner_does(take_all);
@@ -236,7 +235,6 @@ START_TEST(a_tick_lets_a_pooled_arena_rest)
     ck_assert_uint_eq(totals().free_dirty, 0);
     ck_assert(arena_is_valid(owner.arena));
 }
-END_TEST
 
 /* ---- Many arenas in the pool ---- */
 
@@ -273,7 +271,7 @@ static int count_rested(void)
     return count;
 }
 
-START_TEST(many_pooled_arenas_rest_within_a_decay_some_at_a_time)
+TEST(many_pooled_arenas_rest_within_a_decay_some_at_a_time)
 {
     uint64_t now = due(1);
 
@@ -294,15 +292,13 @@ START_TEST(many_pooled_arenas_rest_within_a_decay_some_at_a_time)
     for (int i = 0; i < THREADS; i++)
         ck_assert(arena_is_valid(arenas[i]));
 }
-END_TEST
 
-START_TEST(a_patient_tick_lets_all_pooled_arenas_rest)
+TEST(a_patient_tick_lets_all_pooled_arenas_rest)
 {
     fill_the_pool();
     ck_assert(!arena_tick_patiently(due(1)));
     ck_assert_int_eq(count_rested(), THREADS);
 }
-END_TEST
 
 /* ---- Drained arenas ---- */
 
@@ -325,19 +321,17 @@ static size_t idle_after_remote_frees(size_t in_use)
     return totals().free_dirty + totals().in_slabs;
 }
 
-START_TEST(a_drained_arena_keeps_what_is_little_beside_what_is_in_use)
+TEST(a_drained_arena_keeps_what_is_little_beside_what_is_in_use)
 {
     ck_assert_uint_gt(idle_after_remote_frees(2 * BLOCKS), BLOCKS * (size_t)SIZE / 2);
 }
-END_TEST
 
-START_TEST(a_drained_arena_gives_back_what_is_much)
+TEST(a_drained_arena_gives_back_what_is_much)
 {
     ck_assert_uint_lt(idle_after_remote_frees(0), 2 * MIB);
 }
-END_TEST
 
-START_TEST(a_tick_gives_back_the_large_stock)
+TEST(a_tick_gives_back_the_large_stock)
 {
     struct large_totals before, after;
     void *blocks[100];
@@ -356,9 +350,8 @@ START_TEST(a_tick_gives_back_the_large_stock)
     ck_assert_uint_eq(after.stock_bytes, 0);
     ck_assert(!large_is_aging());
 }
-END_TEST
 
-START_TEST(freeing_for_others_ticks)
+TEST(freeing_for_others_ticks)
 {
     enum { WAIT_NS = 5000000 }; /* longer than the decay, and than a step of the clock */
     ck_assert_int_eq(option_set_text("decay", "1"), 0);
@@ -372,11 +365,10 @@ START_TEST(freeing_for_others_ticks)
     ck_assert_uint_gt(purged_blocks(), 0);
     owner_does(NULL);
 }
-END_TEST
 
 /* ---- Trimming ---- */
 
-START_TEST(trimming_purges_what_was_freed_to_a_sleeping_thread)
+TEST(trimming_purges_what_was_freed_to_a_sleeping_thread)
 {
     start_owner();
     owner_does(take_all);
@@ -387,14 +379,13 @@ START_TEST(trimming_purges_what_was_freed_to_a_sleeping_thread)
     check_owner_goes_on();
     owner_does(NULL);
 }
-END_TEST
 
 static void misuse_purged_block(void *block)
 {
     free_block(block);
 }
 
-START_TEST(a_double_free_of_a_purged_block_is_named)
+TEST(a_double_free_of_a_purged_block_is_named)
 {
     struct capture capture;
 
@@ -409,7 +400,6 @@ START_TEST(a_double_free_of_a_purged_block_is_named)
     ck_assert_msg(strncmp(capture.text, "acre: double free: ", 19) == 0, "%s", capture.text);
     owner_does(NULL);
 }
-END_TEST
 
 /* ---- Forks ---- */
 
@@ -435,7 +425,7 @@ static void adopt_collecting(void *unused)
     arena_retire(owner.arena);
 }
 
-START_TEST(a_collection_lost_in_a_fork_ends)
+TEST(a_collection_lost_in_a_fork_ends)
 {
     struct capture capture;
 
@@ -448,7 +438,6 @@ START_TEST(a_collection_lost_in_a_fork_ends)
     remote_end(&owner.arena->heaps);
     owner_does(NULL);
 }
-END_TEST
 
 static struct arena *forking; /* the arena of the thread that forks */
 
@@ -476,7 +465,7 @@ static void free_for_main(void)
     owner.blocks[0] = NULL;
 }
 
-START_TEST(a_purge_lost_in_a_fork_ends)
+TEST(a_purge_lost_in_a_fork_ends)
 {
     struct capture capture;
 
@@ -488,30 +477,4 @@ START_TEST(a_purge_lost_in_a_fork_ends)
     capture_child(&capture, collect_after_purge, NULL);
     ck_assert_str_eq(capture.text, "");
     ck_assert_msg(capture.status == 0, "status %#x", (unsigned)capture.status);
-}
-END_TEST
-
-Suite *arena_idle_suite(void)
-{
-    Suite *suite = suite_create("arena_idle");
-    TCase *tests = tcase_create("arena_idle");
-
-    tcase_set_timeout(tests, 60);
-    tcase_add_checked_fixture(tests, begin, NULL);
-    tcase_add_test(tests, a_tick_gives_back_what_a_sleeping_thread_freed);
-    tcase_add_test(tests, a_tick_comes_once_in_a_decay);
-    tcase_add_test(tests, a_tick_purges_what_was_freed_to_a_sleeping_thread);
-    tcase_add_test(tests, a_tick_lets_a_pooled_arena_rest);
-    tcase_add_test(tests, many_pooled_arenas_rest_within_a_decay_some_at_a_time);
-    tcase_add_test(tests, a_patient_tick_lets_all_pooled_arenas_rest);
-    tcase_add_test(tests, a_drained_arena_keeps_what_is_little_beside_what_is_in_use);
-    tcase_add_test(tests, a_drained_arena_gives_back_what_is_much);
-    tcase_add_test(tests, a_tick_gives_back_the_large_stock);
-    tcase_add_test(tests, freeing_for_others_ticks);
-    tcase_add_test(tests, trimming_purges_what_was_freed_to_a_sleeping_thread);
-    tcase_add_test(tests, a_double_free_of_a_purged_block_is_named);
-    tcase_add_test(tests, a_collection_lost_in_a_fork_ends);
-    tcase_add_test(tests, a_purge_lost_in_a_fork_ends);
-    suite_add_tcase(suite, tests);
-    return suite;
 }

@@ -15,6 +15,8 @@
 
 #include <pthread.h>
 
+SUITE(arena_steps, .timeout = 300);
+
 #ifdef CAN_STEP
 
 /* Instructions from one free to the next; forks take long under a sanitizer. */
@@ -101,7 +103,7 @@ static int find_nothing(void)
     return arena_is_valid(arena) ? 0 : 3;
 }
 
-START_TEST(a_slab_whose_last_block_is_freed_meanwhile_is_released)
+TEST_LOOP(a_slab_whose_last_block_is_freed_meanwhile_is_released, 0, SIZES)
 {
     pthread_t thread;
 
@@ -118,30 +120,9 @@ START_TEST(a_slab_whose_last_block_is_freed_meanwhile_is_released)
     ck_assert_int_gt(children, 1);
     ck_assert(!arena->orphan && arena_is_valid(arena));
 }
-END_TEST
-
-static void add_step_tests(TCase *tests)
-{
-    tcase_add_loop_test(tests, a_slab_whose_last_block_is_freed_meanwhile_is_released, 0, SIZES);
-}
 
 #else
 
-static void add_step_tests(TCase *tests)
-{
-    (void)tests;
-    step_skipped("arena_steps");
-}
+STEP_SKIPPED;
 
 #endif
-
-Suite *arena_steps_suite(void)
-{
-    Suite *suite = suite_create("arena_steps");
-    TCase *tests = tcase_create("arena_steps");
-
-    tcase_set_timeout(tests, 300);
-    add_step_tests(tests);
-    suite_add_tcase(suite, tests);
-    return suite;
-}

@@ -37,6 +37,8 @@ static void begin(void)
     init_start(NULL);
 }
 
+SUITE(background, .begin = begin);
+
 static void sleep_ms(unsigned ms)
 {
     nanosleep(&(struct timespec){.tv_nsec = (long)ms * 1000000}, NULL);
@@ -95,7 +97,7 @@ static void wait_for_threads(size_t count)
         sleep_ms(1);
 }
 
-START_TEST(there_is_none_by_default)
+TEST(there_is_none_by_default)
 {
     make_idle();
     background_start();
@@ -103,9 +105,8 @@ START_TEST(there_is_none_by_default)
     sleep_ms(100);
     ck_assert_uint_eq(acre_threads(), 0);
 }
-END_TEST
 
-START_TEST(it_gives_back_what_is_idle)
+TEST(it_gives_back_what_is_idle)
 {
     set_option("background_thread", "1");
     background_start();
@@ -124,17 +125,15 @@ START_TEST(it_gives_back_what_is_idle)
     ck_assert_uint_eq(acre_threads(), 1);
     ck_assert_ptr_null(arena_next(arena_first())); /* it has no arena of its own */
 }
-END_TEST
 
-START_TEST(it_is_started_when_something_becomes_idle)
+TEST(it_is_started_when_something_becomes_idle)
 {
     set_option("background_thread", "1");
     make_idle();
     wait_until_given_back();
 }
-END_TEST
 
-START_TEST(it_takes_no_signals)
+TEST(it_takes_no_signals)
 {
     sigset_t pending;
 
@@ -153,9 +152,8 @@ START_TEST(it_takes_no_signals)
     ck_assert(sigismember(&pending, SIGUSR1) && sigismember(&pending, SIGTERM) &&
               sigismember(&pending, SIGPROF));
 }
-END_TEST
 
-START_TEST(who_starts_it_keeps_its_signals)
+TEST(who_starts_it_keeps_its_signals)
 {
     set_option("background_thread", "1");
     background_start();
@@ -165,9 +163,8 @@ START_TEST(who_starts_it_keeps_its_signals)
     for (int signal = 1; signal <= 31; signal++)
         ck_assert_int_eq(sigismember(&mask, signal), 0);
 }
-END_TEST
 
-START_TEST(it_ends_and_begins_with_the_option)
+TEST(it_ends_and_begins_with_the_option)
 {
     set_option("background_thread", "1");
     for (int round = 0; round < 3; round++) {
@@ -179,9 +176,8 @@ START_TEST(it_ends_and_begins_with_the_option)
         set_option("background_thread", "1");
     }
 }
-END_TEST
 
-START_TEST(it_does_nothing_after_the_end)
+TEST(it_does_nothing_after_the_end)
 {
     set_option("background_thread", "1");
     background_start();
@@ -192,9 +188,8 @@ START_TEST(it_does_nothing_after_the_end)
     sleep_ms(200); /* four times the decay */
     ck_assert_uint_ne(totals().free_dirty, 0);
 }
-END_TEST
 
-#ifndef SANITIZED /* ThreadSanitizer starts no thread in a child of several */
+#ifndef SANITIZED
 
 static void make_idle_in_child(void *unused)
 {
@@ -209,7 +204,7 @@ static void make_idle_in_child(void *unused)
     wait_until_given_back();
 }
 
-START_TEST(a_child_has_one_when_needed)
+TEST(a_child_has_one_when_needed)
 {
     struct capture capture;
 
@@ -221,30 +216,9 @@ START_TEST(a_child_has_one_when_needed)
         ck_assert_msg(capture.status == 0, "status %#x", (unsigned)capture.status);
     }
 }
-END_TEST
 
-#endif
-
-Suite *background_suite(void)
-{
-    Suite *suite = suite_create("background");
-    TCase *tests = tcase_create("background");
-
-    tcase_set_timeout(tests, 60);
-    tcase_add_checked_fixture(tests, begin, NULL);
-    tcase_add_test(tests, there_is_none_by_default);
-    tcase_add_test(tests, it_gives_back_what_is_idle);
-    tcase_add_test(tests, it_takes_no_signals);
-    tcase_add_test(tests, who_starts_it_keeps_its_signals);
-    tcase_add_test(tests, it_ends_and_begins_with_the_option);
-    tcase_add_test(tests, it_does_nothing_after_the_end);
-    tcase_add_test(tests, it_is_started_when_something_becomes_idle);
-#ifndef SANITIZED
-    tcase_add_test(tests, a_child_has_one_when_needed);
 #else
-    test_skipped("background", "a_child_has_one_when_needed",
-                 "ThreadSanitizer starts no thread in a child of several");
+
+SKIPPED("a_child_has_one_when_needed", "ThreadSanitizer starts no thread in a child of several");
+
 #endif
-    suite_add_tcase(suite, tests);
-    return suite;
-}

@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
+SUITE(bits);
+
 enum { WORDS = 10, BITS = WORDS * 64, ROUNDS = 1000, QUERIES = 10 };
 
 static uint64_t words[WORDS];
@@ -65,7 +67,7 @@ static void check_equal(const char *after, size_t first, size_t count, uint64_t 
                          first, count, seed);
 }
 
-START_TEST(finds_what_the_reference_finds)
+TEST(finds_what_the_reference_finds)
 {
     struct random random = random_begin();
 
@@ -94,9 +96,8 @@ START_TEST(finds_what_the_reference_finds)
         }
     }
 }
-END_TEST
 
-START_TEST(sets_and_clears_just_the_range)
+TEST(sets_and_clears_just_the_range)
 {
     struct random random = random_begin();
 
@@ -115,19 +116,17 @@ START_TEST(sets_and_clears_just_the_range)
         check_equal("clear", first, limit - first, random.seed);
     }
 }
-END_TEST
 
 /* With nothing to look at, no word is read: there is none. */
-START_TEST(reads_nothing_of_an_empty_range)
+TEST(reads_nothing_of_an_empty_range)
 {
     ck_assert_int_eq(bits_lowest(NULL, 0, 0), BITS_NONE);
     ck_assert_uint_eq(bits_lowest_clear(NULL, 0, 0), 0);
     ck_assert_int_eq(bits_find_run(NULL, 0, 0, 1), BITS_NONE);
     ck_assert_uint_eq(bits_count(NULL, 0, 0), 0);
 }
-END_TEST
 
-START_TEST(handles_all_set_and_all_clear)
+TEST(handles_all_set_and_all_clear)
 {
     memset(words, 0xff, sizeof(words));
     ck_assert_int_eq(bits_lowest(words, 0, BITS), 0);
@@ -141,19 +140,4 @@ START_TEST(handles_all_set_and_all_clear)
     ck_assert_uint_eq(bits_lowest_clear(words, 0, BITS), 0);
     ck_assert_int_eq(bits_find_run(words, 0, BITS, 1), BITS_NONE);
     ck_assert_uint_eq(bits_count(words, 0, BITS), 0);
-}
-END_TEST
-
-Suite *bits_suite(void)
-{
-    Suite *suite = suite_create("bits");
-    TCase *scans = tcase_create("scans");
-
-    tcase_add_test(scans, finds_what_the_reference_finds);
-    tcase_add_test(scans, sets_and_clears_just_the_range);
-    tcase_add_test(scans, reads_nothing_of_an_empty_range);
-    tcase_add_test(scans, handles_all_set_and_all_clear);
-    tcase_set_timeout(scans, 60);
-    suite_add_tcase(suite, scans);
-    return suite;
 }

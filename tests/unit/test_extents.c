@@ -10,6 +10,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+SUITE(extents);
+
 enum {
     PAGES = 160,  /* of the made-up address space */
     CHUNKS = 2,   /* more entries than pages */
@@ -329,7 +331,7 @@ static void random_step(struct random *random)
         random_free(random, entry);
 }
 
-START_TEST(random_changes_agree_with_a_plain_array)
+TEST(random_changes_agree_with_a_plain_array)
 {
     struct random random = random_begin();
 
@@ -344,7 +346,6 @@ START_TEST(random_changes_agree_with_a_plain_array)
         }
     }
 }
-END_TEST
 
 /* ---- Rebuilding ---- */
 
@@ -355,7 +356,7 @@ static void write_entry(int index, size_t page, size_t count, enum extent_state 
 }
 
 /* Entries as a fork may leave them in the middle of a join, a front being taken, an unmapping. */
-START_TEST(rebuild_goes_by_the_states_alone)
+TEST(rebuild_goes_by_the_states_alone)
 {
     begin();
     write_entry(0, 0, 4, EXTENT_LIVE);
@@ -378,10 +379,9 @@ START_TEST(rebuild_goes_by_the_states_alone)
     ck_assert_ptr_null(extents_at(&table, address_of(20)));
     ck_assert_ptr_eq(extents_at(&table, address_of(21)), &chunks[0].entries[4]);
 }
-END_TEST
 
 /* Each defect that the checker is there for is one it sees. */
-START_TEST(checker_sees_defects)
+TEST(checker_sees_defects)
 {
     struct extent *entry;
 
@@ -409,10 +409,9 @@ START_TEST(checker_sees_defects)
     table.spare++;
     ck_assert(extents_is_valid(&table));
 }
-END_TEST
 
 /* Ascending bases are the worst order for a tree without balance: the path must stay short. */
-START_TEST(index_stays_shallow)
+TEST(index_stays_shallow)
 {
     enum { ENTRIES = CHUNKS * EXTENTS_PER_CHUNK, DEEPEST = 40 };
     int deepest = 0;
@@ -433,19 +432,4 @@ START_TEST(index_stays_shallow)
         deepest = depth > deepest ? depth : deepest;
     }
     ck_assert_int_le(deepest, DEEPEST);
-}
-END_TEST
-
-Suite *extents_suite(void)
-{
-    Suite *suite = suite_create("extents");
-    TCase *tests = tcase_create("extents");
-
-    tcase_set_timeout(tests, 60);
-    tcase_add_test(tests, random_changes_agree_with_a_plain_array);
-    tcase_add_test(tests, rebuild_goes_by_the_states_alone);
-    tcase_add_test(tests, checker_sees_defects);
-    tcase_add_test(tests, index_stays_shallow);
-    suite_add_tcase(suite, tests);
-    return suite;
 }

@@ -10,6 +10,8 @@
 
 #include <string.h>
 
+SUITE(extents_steps);
+
 #ifdef CAN_STEP
 
 enum { PAGES = 24 }; /* of the made-up address space */
@@ -180,7 +182,8 @@ static void begin_operation(void)
     extents_rebuild(&table);
 }
 
-START_TEST(every_instruction_leaves_what_can_be_rebuilt)
+TEST_LOOP(every_instruction_leaves_what_can_be_rebuilt, 0,
+          (int)(sizeof(operations) / sizeof(operations[0])))
 {
     begin_operation();
     read_pages(&table, before);
@@ -197,31 +200,9 @@ START_TEST(every_instruction_leaves_what_can_be_rebuilt)
     ck_assert_int_eq(broken, 0);
     ck_assert(extents_is_valid(&table));
 }
-END_TEST
-
-static void add_step_tests(TCase *tests)
-{
-    tcase_add_loop_test(tests, every_instruction_leaves_what_can_be_rebuilt, 0,
-                        (int)(sizeof(operations) / sizeof(operations[0])));
-}
 
 #else
 
-static void add_step_tests(TCase *tests)
-{
-    (void)tests;
-    step_skipped("extents_steps");
-}
+STEP_SKIPPED;
 
 #endif
-
-Suite *extents_steps_suite(void)
-{
-    Suite *suite = suite_create("extents_steps");
-    TCase *tests = tcase_create("extents_steps");
-
-    tcase_set_timeout(tests, 60);
-    add_step_tests(tests);
-    suite_add_tcase(suite, tests);
-    return suite;
-}

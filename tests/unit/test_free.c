@@ -33,6 +33,8 @@ static void begin(void)
     init_start(NULL);
 }
 
+SUITE(free, .begin = begin);
+
 /* The calling thread's arena is valid; one that has only LARGE blocks has none. */
 static bool own_arena_is_valid(void)
 {
@@ -177,7 +179,7 @@ static void check_aborted(const struct capture *capture)
     ck_assert_int_eq(WTERMSIG(capture->status), SIGABRT);
 }
 
-START_TEST(a_misuse_is_named)
+TEST_LOOP(a_misuse_is_named, 0, CASES *KINDS)
 {
     const struct misuse_case *misuse = &cases[_i / KINDS];
     size_t offset;
@@ -201,7 +203,6 @@ START_TEST(a_misuse_is_named)
         ck_assert_str_eq(capture.text + length, block_text);
     check_aborted(&capture);
 }
-END_TEST
 
 /* ---- Pointers that no block was at ---- */
 
@@ -234,7 +235,7 @@ static void check_foreign(const void *pointer, bool in_thread)
     check_aborted(&capture);
 }
 
-START_TEST(a_wild_pointer_is_foreign)
+TEST_LOOP(a_wild_pointer_is_foreign, 0, 2)
 {
     char on_stack[64] __attribute__((aligned(64)));
 
@@ -265,11 +266,10 @@ START_TEST(a_wild_pointer_is_foreign)
     for (size_t i = 0; i < sizeof(pointers) / sizeof(pointers[0]); i++)
         check_foreign(pointers[i], _i != 0);
 }
-END_TEST
 
 /* A slab whose run is longer than its blocks: the states after its own are those of other slabs,
  * here of LIVE blocks. */
-START_TEST(no_other_thread_frees_what_follows_the_last_block)
+TEST(no_other_thread_frees_what_follows_the_last_block)
 {
     enum { OTHERS = 300 };
     struct capture capture;
@@ -287,7 +287,6 @@ START_TEST(no_other_thread_frees_what_follows_the_last_block)
         check_aborted(&capture);
     }
 }
-END_TEST
 
 static void free_released(void *unused)
 {
@@ -297,7 +296,7 @@ static void free_released(void *unused)
     free_block(block);
 }
 
-START_TEST(a_block_of_a_released_slab_was_freed_before)
+TEST(a_block_of_a_released_slab_was_freed_before)
 {
     struct capture capture;
     char line[128];
@@ -308,10 +307,9 @@ START_TEST(a_block_of_a_released_slab_was_freed_before)
     ck_assert_str_eq(capture.text, line);
     check_aborted(&capture);
 }
-END_TEST
 
 /* No block starts at a misaligned address, so it was none that was freed before. */
-START_TEST(a_misaligned_pointer_into_released_units_is_foreign)
+TEST_LOOP(a_misaligned_pointer_into_released_units_is_foreign, 0, 2)
 {
     static const size_t offsets[] = {1, 8, 15, 4096 + 8, (1 << 20) - 1};
 
@@ -320,7 +318,6 @@ START_TEST(a_misaligned_pointer_into_released_units_is_foreign)
     for (size_t i = 0; i < sizeof(offsets) / sizeof(offsets[0]); i++)
         check_foreign(block + offsets[i], _i != 0);
 }
-END_TEST
 
 /* ---- Going on after a misuse ---- */
 
@@ -351,7 +348,7 @@ static void misuse_and_go_on(void *unused)
         _exit(5);
 }
 
-START_TEST(without_abort_a_misuse_changes_nothing)
+TEST_LOOP(without_abort_a_misuse_changes_nothing, 0, KINDS)
 {
     enum { MISUSES = 9 };
     struct capture capture;
@@ -362,11 +359,10 @@ START_TEST(without_abort_a_misuse_changes_nothing)
     ck_assert_msg(capture.status == 0, "status %#x", (unsigned)capture.status);
     ck_assert_uint_eq(capture.writes, MISUSES);
 }
-END_TEST
 
 /* ---- Right frees ---- */
 
-START_TEST(frees_leave_errno_alone)
+TEST_LOOP(frees_leave_errno_alone, 0, KINDS)
 {
     kind = &kinds[_i];
     errno = EXDEV;
@@ -378,16 +374,14 @@ START_TEST(frees_leave_errno_alone)
     ck_assert_int_eq(errno, EXDEV);
     ck_assert(own_arena_is_valid());
 }
-END_TEST
 
-START_TEST(the_first_call_of_a_thread_may_free_null)
+TEST(the_first_call_of_a_thread_may_free_null)
 {
     run_thread(free_in_thread, NULL);
     ck_assert_ptr_null(arena_first());
 }
-END_TEST
 
-START_TEST(a_full_magazine_gives_back)
+TEST(a_full_magazine_gives_back)
 {
     enum { BLOCKS = 100 };
     void *blocks[BLOCKS];
@@ -404,7 +398,6 @@ START_TEST(a_full_magazine_gives_back)
     ck_assert_uint_eq(states_count(slab->states, slab->count, BLOCK_LIVE), 0);
     ck_assert(own_arena_is_valid());
 }
-END_TEST
 
 /* Two threads free the same blocks at once: the other arena's owner sees each freed once. */
 enum { RACED = 50, RACING_CHILDREN = 10 };
@@ -438,7 +431,7 @@ static void free_by_two_at_once(void *unused)
         _exit(3);
 }
 
-START_TEST(of_two_threads_that_free_a_block_at_once_one_is_wrong)
+TEST(of_two_threads_that_free_a_block_at_once_one_is_wrong)
 {
     struct capture capture;
 
@@ -449,26 +442,4 @@ START_TEST(of_two_threads_that_free_a_block_at_once_one_is_wrong)
         ck_assert_int_eq(capture.status, 0);
         ck_assert_uint_eq(capture.writes, RACED);
     }
-}
-END_TEST
-
-Suite *free_suite(void)
-{
-    Suite *suite = suite_create("free");
-    TCase *tests = tcase_create("free");
-
-    tcase_set_timeout(tests, 60);
-    tcase_add_checked_fixture(tests, begin, NULL);
-    tcase_add_loop_test(tests, a_misuse_is_named, 0, CASES * KINDS);
-    tcase_add_loop_test(tests, a_wild_pointer_is_foreign, 0, 2);
-    tcase_add_test(tests, no_other_thread_frees_what_follows_the_last_block);
-    tcase_add_test(tests, a_block_of_a_released_slab_was_freed_before);
-    tcase_add_loop_test(tests, a_misaligned_pointer_into_released_units_is_foreign, 0, 2);
-    tcase_add_loop_test(tests, without_abort_a_misuse_changes_nothing, 0, KINDS);
-    tcase_add_loop_test(tests, frees_leave_errno_alone, 0, KINDS);
-    tcase_add_test(tests, the_first_call_of_a_thread_may_free_null);
-    tcase_add_test(tests, a_full_magazine_gives_back);
-    tcase_add_test(tests, of_two_threads_that_free_a_block_at_once_one_is_wrong);
-    suite_add_tcase(suite, tests);
-    return suite;
 }

@@ -6,6 +6,8 @@
 #include <signal.h>
 #include <stdio.h>
 
+SUITE(free_wide, .begin = begin);
+
 /* ---- Each is the last thing that a child does ---- */
 
 static char *block;
@@ -115,7 +117,7 @@ static void run_case(void *argument)
     misuse->run(misuse->offset);
 }
 
-START_TEST(a_misuse_is_named)
+TEST_LOOP(a_misuse_is_named, 0, CASES)
 {
     const struct misuse_case *misuse = &cases[_i];
     struct capture capture;
@@ -133,7 +135,6 @@ START_TEST(a_misuse_is_named)
     ck_assert(WIFSIGNALED(capture.status));
     ck_assert_int_eq(WTERMSIG(capture.status), SIGABRT);
 }
-END_TEST
 
 static void misuse_and_go_on(void *unused)
 {
@@ -157,7 +158,7 @@ static void misuse_and_go_on(void *unused)
         _exit(4);
 }
 
-START_TEST(without_abort_a_misuse_changes_nothing)
+TEST(without_abort_a_misuse_changes_nothing)
 {
     enum { MISUSES = 9 + 5 + 3 };
     struct capture capture;
@@ -167,18 +168,4 @@ START_TEST(without_abort_a_misuse_changes_nothing)
     capture_child(&capture, misuse_and_go_on, NULL);
     ck_assert_msg(capture.status == 0, "status %#x", (unsigned)capture.status);
     ck_assert_uint_eq(capture.writes, MISUSES);
-}
-END_TEST
-
-Suite *free_wide_suite(void)
-{
-    Suite *suite = suite_create("free_wide");
-    TCase *tests = tcase_create("free_wide");
-
-    tcase_set_timeout(tests, 60);
-    tcase_add_checked_fixture(tests, begin, NULL);
-    tcase_add_loop_test(tests, a_misuse_is_named, 0, CASES);
-    tcase_add_test(tests, without_abort_a_misuse_changes_nothing);
-    suite_add_tcase(suite, tests);
-    return suite;
 }

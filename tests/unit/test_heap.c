@@ -9,9 +9,11 @@
 #include <inttypes.h>
 #include <string.h>
 
+SUITE(heap, .begin = begin);
+
 /* ---- One run ---- */
 
-START_TEST(a_run_is_claimed_shown_and_withdrawn)
+TEST(a_run_is_claimed_shown_and_withdrawn)
 {
     struct slab_geometry geometry = {.class = size_class_of(48), .count = 1365, .units = 1};
     struct slab *slab = heap_set_take(&set, &geometry);
@@ -42,7 +44,6 @@ START_TEST(a_run_is_claimed_shown_and_withdrawn)
     ck_assert_uint_eq(totals().in_slabs, 0);
     ck_assert(heap_set_is_valid(&set));
 }
-END_TEST
 
 /* ---- Resizing ---- */
 
@@ -54,7 +55,7 @@ static struct slab_geometry of_units(struct slab_geometry geometry, unsigned uni
     return geometry;
 }
 
-START_TEST(a_run_grows_up_to_the_end_of_its_heap)
+TEST(a_run_grows_up_to_the_end_of_its_heap)
 {
     struct slab_geometry geometry = {.class = size_class_of(UNIT_SIZE), .count = 1, .units = 1};
     struct slab *before = NULL, *last = heap_set_take(&set, &geometry);
@@ -76,10 +77,9 @@ START_TEST(a_run_grows_up_to_the_end_of_its_heap)
     ck_assert_uint_eq(totals().free_dirty, 0);
     ck_assert(heap_set_is_valid(&set));
 }
-END_TEST
 
 /* Units that were never opened, and that leave dirty; with a limit of 0 they are purged at once. */
-START_TEST(what_a_run_loses_is_dirty_or_purged)
+TEST_LOOP(what_a_run_loses_is_dirty_or_purged, 0, 2)
 {
     enum { UNITS = 14 };
     struct slab_geometry geometry = {.class = size_class_of(UNIT_SIZE), .count = 1, .units = 1};
@@ -98,7 +98,6 @@ START_TEST(what_a_run_loses_is_dirty_or_purged)
     ck_assert_int_eq(is_zero(tail, UNIT_SIZE), _i != 0);
     ck_assert(heap_set_is_valid(&set));
 }
-END_TEST
 
 /* ---- Many runs ---- */
 
@@ -221,7 +220,7 @@ static void give_all(void)
             ck_abort_msg("slab %d was written to", i);
 }
 
-START_TEST(random_runs_are_first_fit)
+TEST_LOOP(random_runs_are_first_fit, 0, 3)
 {
     static const struct {
         size_t used;
@@ -234,7 +233,6 @@ START_TEST(random_runs_are_first_fit)
     ck_assert_uint_eq(totals().in_slabs, 0);
     ck_assert(heap_set_is_valid(&set));
 }
-END_TEST
 
 static void count_visit(void *context, struct slab *slab)
 {
@@ -243,7 +241,7 @@ static void count_visit(void *context, struct slab *slab)
         visits[i] += slabs[i] == slab;
 }
 
-START_TEST(each_slab_is_visited_once)
+TEST(each_slab_is_visited_once)
 {
     static int visits[MOST_SLABS];
     struct random random = random_begin();
@@ -254,7 +252,6 @@ START_TEST(each_slab_is_visited_once)
         if (visits[i] != (slabs[i] != NULL))
             ck_abort_msg("slab %d: %d visits; seed %" PRIu64, i, visits[i], random.seed);
 }
-END_TEST
 
 /* ---- Rebuilding ---- */
 
@@ -299,7 +296,7 @@ static bool same_derived(const struct heap *a, const struct copy *copy)
            a->used_units == b->used_units;
 }
 
-START_TEST(everything_derived_is_rebuilt)
+TEST(everything_derived_is_rebuilt)
 {
     enum { MOST_HEAPS = 8 };
     static struct copy copies[MOST_HEAPS];
@@ -333,22 +330,4 @@ START_TEST(everything_derived_is_rebuilt)
     churn(&random, 500, 200, SLAB_MAX_UNITS);
     give_all();
     ck_assert_uint_eq(totals().in_slabs, 0);
-}
-END_TEST
-
-Suite *heap_suite(void)
-{
-    Suite *suite = suite_create("heap");
-    TCase *tests = tcase_create("heap");
-
-    tcase_set_timeout(tests, 60);
-    tcase_add_checked_fixture(tests, begin, NULL);
-    tcase_add_test(tests, a_run_is_claimed_shown_and_withdrawn);
-    tcase_add_test(tests, a_run_grows_up_to_the_end_of_its_heap);
-    tcase_add_loop_test(tests, what_a_run_loses_is_dirty_or_purged, 0, 2);
-    tcase_add_loop_test(tests, random_runs_are_first_fit, 0, 3);
-    tcase_add_test(tests, each_slab_is_visited_once);
-    tcase_add_test(tests, everything_derived_is_rebuilt);
-    suite_add_tcase(suite, tests);
-    return suite;
 }

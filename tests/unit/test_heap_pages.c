@@ -7,7 +7,9 @@
 #include "base/os.h"
 #include "vm_flags.h"
 
-START_TEST(only_what_is_opened_is_accessible)
+SUITE(heap_pages, .begin = begin);
+
+TEST(only_what_is_opened_is_accessible)
 {
     struct slab *slab = take(1);
     struct heap *heap = slab_heap(slab);
@@ -23,18 +25,16 @@ START_TEST(only_what_is_opened_is_accessible)
     ck_assert_ptr_null(heap_nobody.owner);
     ck_assert_uint_eq(heap_nobody.geometry, 0);
 }
-END_TEST
 
 /* What the header and its lines have accessible counts for a core of the process, as what the units
  * have does: both begin small. */
-START_TEST(a_heap_begins_with_little_that_is_accessible)
+TEST(a_heap_begins_with_little_that_is_accessible)
 {
     struct heap *heap = slab_heap(take(1));
 
     ck_assert_uint_eq(heap->states_opened, align_up(8 * KIB, os_page_size()));
     ck_assert_uint_le((heap->opened_limit - heap->first_unit) * UNIT_SIZE, 128 * KIB);
 }
-END_TEST
 
 /* The heap that the set has made after `heap`. */
 static struct heap *heap_after(const struct heap *heap)
@@ -46,7 +46,7 @@ static struct heap *heap_after(const struct heap *heap)
     return slab_heap(slab);
 }
 
-START_TEST(a_full_heap_ends_at_a_guard)
+TEST(a_full_heap_ends_at_a_guard)
 {
     struct heap *heap = slab_heap(take(1));
     struct heap *next = heap_after(heap);
@@ -61,7 +61,6 @@ START_TEST(a_full_heap_ends_at_a_guard)
     if ((char *)next == (char *)heap + HEAP_SIZE)
         ck_assert_ptr_eq(end, (char *)next - HEAP_GUARD_UNITS * UNIT_SIZE);
 }
-END_TEST
 
 /* Mappings of this process. */
 static size_t count_mappings(void)
@@ -101,7 +100,7 @@ static struct heap *make_heaps(size_t count)
 }
 
 /* They are many: each has fewer mappings, and no guard in front of its units. */
-START_TEST(heaps_from_the_257th_on_take_two_mappings)
+TEST(heaps_from_the_257th_on_take_two_mappings)
 {
     enum { GUARDED = 256, SOME = 100, SLACK = 8 };
     size_t page = os_page_size(), before = count_mappings();
@@ -120,10 +119,9 @@ START_TEST(heaps_from_the_257th_on_take_two_mappings)
     ck_assert(is_guard((char *)heap - page));
     ck_assert(is_guard(heap_unit_address(heap, heap->opened_limit)));
 }
-END_TEST
 
 /* A set uses such a heap as any other: its units are closed and unmapped and come back. */
-START_TEST(a_heap_without_inner_guard_is_used_as_any_other)
+TEST(a_heap_without_inner_guard_is_used_as_any_other)
 {
     enum { GUARDED = 256 };
     make_heaps(GUARDED);
@@ -144,7 +142,6 @@ START_TEST(a_heap_without_inner_guard_is_used_as_any_other)
     ck_assert(is_zero(base, SLAB_MAX_UNITS * UNIT_SIZE));
     ck_assert(heap_set_is_valid(&set));
 }
-END_TEST
 
 /* ---- Huge pages ---- */
 
@@ -177,7 +174,7 @@ static char *last_page(const struct slab *slab)
 }
 
 /* The system backs a first touch by a huge page only if all of that can be accessed by then. */
-START_TEST(a_huge_page_is_opened_at_once)
+TEST(a_huge_page_is_opened_at_once)
 {
     set_option("huge_pages", "always");
     char *base = reach(0, HEAP_HUGE_UNITS, SMALL_BLOCKS)->base;
@@ -187,19 +184,17 @@ START_TEST(a_huge_page_is_opened_at_once)
     ck_assert_int_eq(has_vm_flag(base, " hg"), huge_pages_are_supported());
     ck_assert_int_eq(has_vm_flag(base + HUGE_PAGE - 1, " hg"), huge_pages_are_supported());
 }
-END_TEST
 
-START_TEST(a_small_heap_declines_huge_pages)
+TEST(a_small_heap_declines_huge_pages)
 {
     char *base = reach(0, HEAP_HUGE_FROM - 1, SMALL_BLOCKS)->base;
 
     ck_assert(!os_is_filled_in(base));
     ck_assert_int_eq(has_vm_flag(base, " nh"), huge_pages_are_supported());
 }
-END_TEST
 
 /* Where something is in the way, not all of a heap is mapped again at once. */
-START_TEST(what_is_mapped_again_later_declines_huge_pages)
+TEST(what_is_mapped_again_later_declines_huge_pages)
 {
     struct slab *slab = take(SLAB_MAX_UNITS);
     struct heap *heap = slab_heap(slab);
@@ -218,7 +213,6 @@ START_TEST(what_is_mapped_again_later_declines_huge_pages)
     }
     ck_assert_int_eq(has_vm_flag(slab->base, " nh"), huge_pages_are_supported());
 }
-END_TEST
 
 /* True if the system gives a huge page to who asks for one now. */
 static bool system_gives_huge_pages(void)
@@ -248,7 +242,7 @@ static bool check_filled(const struct slab *slab)
     return filled;
 }
 
-START_TEST(a_grown_heap_takes_huge_pages_and_gives_back_what_it_does_not_use)
+TEST(a_grown_heap_takes_huge_pages_and_gives_back_what_it_does_not_use)
 {
     struct slab *slab = reach_huge_page();
     bool filled = check_filled(slab);
@@ -262,15 +256,13 @@ START_TEST(a_grown_heap_takes_huge_pages_and_gives_back_what_it_does_not_use)
     ck_assert(next->zero && next->untouched);
     ck_assert(!os_is_filled_in(last_page(slab)));
 }
-END_TEST
 
-START_TEST(later_heaps_take_huge_pages_from_the_second_one_on)
+TEST(later_heaps_take_huge_pages_from_the_second_one_on)
 {
     check_filled(reach(1, HEAP_HUGE_UNITS, SMALL_BLOCKS));
 }
-END_TEST
 
-START_TEST(what_was_used_of_a_huge_page_is_not_known_to_be_zero)
+TEST(what_was_used_of_a_huge_page_is_not_known_to_be_zero)
 {
     struct slab *slab = reach_huge_page();
     char *base = slab->base;
@@ -280,9 +272,8 @@ START_TEST(what_was_used_of_a_huge_page_is_not_known_to_be_zero)
     ck_assert_ptr_eq(slab->base, base);
     ck_assert(!slab->zero && !slab->untouched);
 }
-END_TEST
 
-START_TEST(the_rest_of_a_huge_page_decays)
+TEST(the_rest_of_a_huge_page_decays)
 {
     enum { DECAY = 1000 };
     set_option("decay", "1000");
@@ -297,11 +288,10 @@ START_TEST(the_rest_of_a_huge_page_decays)
     ck_assert(os_is_filled_in(slab->base));
     ck_assert(!os_is_filled_in(last_page(slab)));
 }
-END_TEST
 
 /* What may be idle for no time, or not so much of it, is not filled in; nor what may be touched
  * here and there only. */
-START_TEST(huge_pages_are_not_filled_in_where_they_do_not_fit)
+TEST_LOOP(huge_pages_are_not_filled_in_where_they_do_not_fit, 0, 4)
 {
     static const struct {
         const char *option, *value;
@@ -319,7 +309,6 @@ START_TEST(huge_pages_are_not_filled_in_where_they_do_not_fit)
     ck_assert(slab->zero);
     ck_assert_uint_eq(totals().free_dirty, 0);
 }
-END_TEST
 
 /* One page in that many is spared: the blocks are in use for the most part, or for too little. */
 enum { MOSTLY = 8, TOO_FEW = 3 };
@@ -339,15 +328,14 @@ static struct slab *use_up_to(size_t limit, size_t spared)
     }
 }
 
-START_TEST(huge_pages_are_filled_in_for_large_blocks_whose_like_are_in_use)
+TEST(huge_pages_are_filled_in_for_large_blocks_whose_like_are_in_use)
 {
     check_filled(use_up_to(HEAP_HUGE_FROM, MOSTLY));
     begin();
     ck_assert(!os_is_filled_in(last_page(use_up_to(HEAP_HUGE_FROM, TOO_FEW))));
 }
-END_TEST
 
-START_TEST(a_block_that_grows_into_a_huge_page_keeps_what_is_filled_in)
+TEST(a_block_that_grows_into_a_huge_page_keeps_what_is_filled_in)
 {
     struct slab *slab = use_up_to(HEAP_HUGE_FROM - 1, MOSTLY);
 
@@ -366,10 +354,9 @@ START_TEST(a_block_that_grows_into_a_huge_page_keeps_what_is_filled_in)
     ck_assert_uint_eq(totals().free_dirty, filled ? HUGE_PAGE - UNIT_SIZE : 0);
     ck_assert(heap_set_is_valid(&set));
 }
-END_TEST
 
 /* That a huge page has memory does not say that it is in use. */
-START_TEST(after_four_huge_pages_one_is_left_to_page_faults)
+TEST(after_four_huge_pages_one_is_left_to_page_faults)
 {
     enum { IN_A_ROW = 4 };
     struct slab *slab = use_up_to(HEAP_HUGE_FROM, MOSTLY);
@@ -382,10 +369,9 @@ START_TEST(after_four_huge_pages_one_is_left_to_page_faults)
     ck_assert(!all_filled || !os_is_filled_in(last_page(slab)));
     ck_assert(heap_set_is_valid(&set));
 }
-END_TEST
 
 /* A child that has lost the holder of the lock takes all that was ever accessible for dirty. */
-START_TEST(huge_pages_of_a_rebuilt_heap_are_counted_once)
+TEST(huge_pages_of_a_rebuilt_heap_are_counted_once)
 {
     struct slab *slabs[4 * HEAP_UNITS];
     int count = 0;
@@ -403,32 +389,4 @@ START_TEST(huge_pages_of_a_rebuilt_heap_are_counted_once)
     for (count = 0; totals().heaps <= 3; count++)
         ck_assert_ptr_nonnull(try_take_blocks(SLAB_MAX_UNITS, SLAB_MAX_UNITS * SMALL_BLOCKS));
     ck_assert(heap_set_is_valid(&set));
-}
-END_TEST
-
-Suite *heap_pages_suite(void)
-{
-    Suite *suite = suite_create("heap_pages");
-    TCase *tests = tcase_create("heap_pages");
-
-    tcase_add_checked_fixture(tests, begin, NULL);
-    tcase_add_test(tests, only_what_is_opened_is_accessible);
-    tcase_add_test(tests, a_heap_begins_with_little_that_is_accessible);
-    tcase_add_test(tests, a_full_heap_ends_at_a_guard);
-    tcase_add_test(tests, heaps_from_the_257th_on_take_two_mappings);
-    tcase_add_test(tests, a_heap_without_inner_guard_is_used_as_any_other);
-    tcase_add_test(tests, a_huge_page_is_opened_at_once);
-    tcase_add_test(tests, a_small_heap_declines_huge_pages);
-    tcase_add_test(tests, what_is_mapped_again_later_declines_huge_pages);
-    tcase_add_test(tests, a_grown_heap_takes_huge_pages_and_gives_back_what_it_does_not_use);
-    tcase_add_test(tests, later_heaps_take_huge_pages_from_the_second_one_on);
-    tcase_add_test(tests, what_was_used_of_a_huge_page_is_not_known_to_be_zero);
-    tcase_add_test(tests, the_rest_of_a_huge_page_decays);
-    tcase_add_loop_test(tests, huge_pages_are_not_filled_in_where_they_do_not_fit, 0, 4);
-    tcase_add_test(tests, huge_pages_are_filled_in_for_large_blocks_whose_like_are_in_use);
-    tcase_add_test(tests, a_block_that_grows_into_a_huge_page_keeps_what_is_filled_in);
-    tcase_add_test(tests, after_four_huge_pages_one_is_left_to_page_faults);
-    tcase_add_test(tests, huge_pages_of_a_rebuilt_heap_are_counted_once);
-    suite_add_tcase(suite, tests);
-    return suite;
 }

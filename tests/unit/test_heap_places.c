@@ -19,6 +19,8 @@
 #include <string.h>
 #include <sys/resource.h>
 
+SUITE(heap_places, .begin = begin);
+
 /* Takes runs until there is one in a heap other than `heap`; that heap. */
 static struct heap *take_in_next_heap(const struct heap *heap)
 {
@@ -34,14 +36,13 @@ static char *place_after(const struct heap *heap, size_t places)
     return (char *)heap + places * HEAP_SIZE;
 }
 
-START_TEST(heaps_lie_side_by_side)
+TEST(heaps_lie_side_by_side)
 {
     struct heap *first = slab_heap(take(1));
     struct heap *second = take_in_next_heap(first);
     ck_assert_ptr_eq(second, place_after(first, 1));
     ck_assert_ptr_eq(take_in_next_heap(second), place_after(first, 2));
 }
-END_TEST
 
 static void assert_gap(const char *from, const char *to)
 {
@@ -53,7 +54,7 @@ static void assert_gap(const char *from, const char *to)
     }
 }
 
-START_TEST(a_foreign_mapping_is_passed_over)
+TEST_LOOP(a_foreign_mapping_is_passed_over, 0, 4)
 {
     static const struct {
         size_t offset, size, first; /* of the mapping, from the next place on; the heap's place */
@@ -76,7 +77,6 @@ START_TEST(a_foreign_mapping_is_passed_over)
     ck_assert_ptr_eq(take_in_next_heap(second), place_after(second, 1));
     ck_assert(heap_set_is_valid(&set));
 }
-END_TEST
 
 /* Begins a region of so many places, where the system puts mappings. */
 static void begin_small_region(size_t places)
@@ -90,7 +90,7 @@ static void begin_small_region(size_t places)
     unit_map_unlock();
 }
 
-START_TEST(there_are_no_heaps_beyond_the_region)
+TEST(there_are_no_heaps_beyond_the_region)
 {
     enum { PLACES = 3, MOST = PLACES * HEAP_UNITS / SLAB_MAX_UNITS };
     struct slab *slabs[MOST];
@@ -107,10 +107,9 @@ START_TEST(there_are_no_heaps_beyond_the_region)
     ck_assert_ptr_null(try_take(SLAB_MAX_UNITS));
     ck_assert(heap_set_is_valid(&set));
 }
-END_TEST
 
 /* Blocks of less than a page are refused then; others have pages of their own. */
-START_TEST(blocks_are_large_where_there_are_no_heaps)
+TEST(blocks_are_large_where_there_are_no_heaps)
 {
     enum { PLACES = 2, SIZE = 64 << 10, MOST = PLACES * HEAP_UNITS + 100, TINY = 64 };
     static void *blocks[MOST];
@@ -140,7 +139,6 @@ START_TEST(blocks_are_large_where_there_are_no_heaps)
     ck_assert_ptr_nonnull(alloc_block(TINY));
     ck_assert(arena_is_valid(thread_own_arena()));
 }
-END_TEST
 
 /* Places of the region that are not covered. */
 static size_t places_left(void)
@@ -158,12 +156,11 @@ static size_t places_left(void)
     return from;
 }
 
-START_TEST(the_region_has_a_tebibyte)
+TEST(the_region_has_a_tebibyte)
 {
     take(1);
     ck_assert_uint_eq(places_left(), (size_t)1024 * GIB / HEAP_SIZE - 1);
 }
-END_TEST
 
 #ifndef SANITIZED
 
@@ -186,7 +183,7 @@ static void begin_under_limit(void *unused)
         _exit(4);
 }
 
-START_TEST(a_limit_of_address_space_bounds_the_map)
+TEST(a_limit_of_address_space_bounds_the_map)
 {
     struct capture capture;
 
@@ -194,10 +191,9 @@ START_TEST(a_limit_of_address_space_bounds_the_map)
     ck_assert_str_eq(capture.text, "");
     ck_assert_int_eq(capture.status, 0);
 }
-END_TEST
 
 /* A refusal takes no place: what is asked for in vain does not use the region up. */
-START_TEST(heaps_that_are_refused_take_no_place)
+TEST(heaps_that_are_refused_take_no_place)
 {
     struct rlimit before;
     struct heap *first = slab_heap(take(1));
@@ -214,7 +210,6 @@ START_TEST(heaps_that_are_refused_take_no_place)
     ck_assert_ptr_eq(slab_heap(take(1)), place_after(first, 1));
     ck_assert_uint_eq(places_left(), places - 1);
 }
-END_TEST
 
 /* Takes a run, the process's first one; its heap. */
 static void *take_first(void *unused)
@@ -226,7 +221,7 @@ static void *take_first(void *unused)
 
 /* The region is chosen by where the stack is, which may be that of a coroutine at a low address,
  * and by where the system puts mappings if the first choice is taken. */
-START_TEST(the_first_stack_may_be_at_a_low_address)
+TEST_LOOP(the_first_stack_may_be_at_a_low_address, 0, 2)
 {
     enum { STACK = 1 << 20 };
     char *low = (char *)GIB, *expected = (char *)(4 * GIB);
@@ -243,39 +238,9 @@ START_TEST(the_first_stack_may_be_at_a_low_address)
     ck_assert((heap == expected) == (_i == 0));
     ck_assert_ptr_eq(take_in_next_heap(heap), place_after(heap, 1));
 }
-END_TEST
-
-static void add_limit_tests(TCase *tests)
-{
-    tcase_add_loop_test(tests, the_first_stack_may_be_at_a_low_address, 0, 2);
-    tcase_add_test(tests, a_limit_of_address_space_bounds_the_map);
-    tcase_add_test(tests, heaps_that_are_refused_take_no_place);
-}
 
 #else
 
-/* The sanitizers' runtimes need address space of their own, and die without. */
-static void add_limit_tests(TCase *tests)
-{
-    (void)tests;
-    sanitized_skipped("heap_places");
-}
+SANITIZED_SKIPPED;
 
 #endif
-
-Suite *heap_places_suite(void)
-{
-    Suite *suite = suite_create("heap_places");
-    TCase *tests = tcase_create("heap_places");
-
-    tcase_set_timeout(tests, 60);
-    tcase_add_checked_fixture(tests, begin, NULL);
-    tcase_add_test(tests, heaps_lie_side_by_side);
-    tcase_add_loop_test(tests, a_foreign_mapping_is_passed_over, 0, 4);
-    tcase_add_test(tests, there_are_no_heaps_beyond_the_region);
-    tcase_add_test(tests, blocks_are_large_where_there_are_no_heaps);
-    tcase_add_test(tests, the_region_has_a_tebibyte);
-    add_limit_tests(tests);
-    suite_add_tcase(suite, tests);
-    return suite;
-}

@@ -13,6 +13,8 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 
+SUITE(heap_system, .begin = begin);
+
 static size_t bytes_of(const struct slab *slab)
 {
     return (size_t)geometry_unpack(slab->geometry).units * UNIT_SIZE;
@@ -36,7 +38,7 @@ static int fill_heaps(uint32_t heaps)
     return count;
 }
 
-START_TEST(a_heap_may_run_out_of_lines)
+TEST(a_heap_may_run_out_of_lines)
 {
     const struct slab_geometry of_16 = geometry_of(1, SLAB_MAX_BLOCKS);
     struct heap *first = NULL;
@@ -70,9 +72,8 @@ START_TEST(a_heap_may_run_out_of_lines)
     }
     ck_assert(heap_set_is_valid(&set));
 }
-END_TEST
 
-START_TEST(one_empty_heap_is_kept_and_others_retire)
+TEST(one_empty_heap_is_kept_and_others_retire)
 {
     int count = fill_heaps(3), open = 0, closed = 0;
 
@@ -103,7 +104,6 @@ START_TEST(one_empty_heap_is_kept_and_others_retire)
     ck_assert_uint_eq(totals().heaps, 4);
     ck_assert(heap_set_is_valid(&set));
 }
-END_TEST
 
 /* A heap without a free unit, off the list of roomy ones, and its slabs. */
 struct full_heap {
@@ -151,7 +151,7 @@ static bool is_open(const struct full_heap *full)
     return is_accessible(heap_unit_address(full->heap, full->heap->first_unit));
 }
 
-START_TEST(the_first_roomy_heap_is_the_empty_one_that_is_kept)
+TEST(the_first_roomy_heap_is_the_empty_one_that_is_kept)
 {
     struct full_heap a, b, c;
 
@@ -176,7 +176,6 @@ START_TEST(the_first_roomy_heap_is_the_empty_one_that_is_kept)
     ck_assert_uint_eq(totals().free_dirty, (size_t)heap_unit_count(a.heap) * UNIT_SIZE);
     ck_assert(heap_set_is_valid(&set));
 }
-END_TEST
 
 /* Takes a run, dirties it and gives it back. */
 static char *dirty_a_run(unsigned units)
@@ -189,7 +188,7 @@ static char *dirty_a_run(unsigned units)
     return base;
 }
 
-START_TEST(purging_gives_contents_back)
+TEST(purging_gives_contents_back)
 {
     char *base = dirty_a_run(4);
 
@@ -203,9 +202,8 @@ START_TEST(purging_gives_contents_back)
     ck_assert_ptr_eq(slab->base, base);
     ck_assert(slab->zero);
 }
-END_TEST
 
-START_TEST(what_is_not_purged_is_not_known_to_be_zero)
+TEST(what_is_not_purged_is_not_known_to_be_zero)
 {
     char *base = dirty_a_run(1);
     struct slab *slab = take(2); /* one unit dirty, one fresh */
@@ -214,17 +212,15 @@ START_TEST(what_is_not_purged_is_not_known_to_be_zero)
     ck_assert(!slab->zero);
     ck_assert_uint_eq(totals().free_dirty, 0);
 }
-END_TEST
 
-START_TEST(no_decay_means_purged_at_once)
+TEST(no_decay_means_purged_at_once)
 {
     set_option("decay", "0");
     ck_assert(is_zero(dirty_a_run(3), 3 * UNIT_SIZE));
     ck_assert_uint_eq(totals().free_dirty, 0);
 }
-END_TEST
 
-START_TEST(dirty_memory_is_bounded)
+TEST(dirty_memory_is_bounded)
 {
     struct slab *one = take(8), *other = take(16);
 
@@ -234,7 +230,6 @@ START_TEST(dirty_memory_is_bounded)
     heap_set_give(&set, other);
     ck_assert_uint_eq(totals().free_dirty, 0);
 }
-END_TEST
 
 /* Sees to it that the system does not purge all of a run: locks it, or, where that is forbidden,
  * unmaps its last page. */
@@ -246,7 +241,7 @@ static void make_unpurgeable(char *base, size_t size)
     ck_assert(!os_purge(base, size));
 }
 
-START_TEST(what_the_system_does_not_purge_is_not_tried_again_at_each_free)
+TEST(what_the_system_does_not_purge_is_not_tried_again_at_each_free)
 {
     enum { REFUSED = SLAB_MAX_UNITS, MORE = REFUSED / 8 };
     struct slab *refused = take(REFUSED);
@@ -271,9 +266,8 @@ START_TEST(what_the_system_does_not_purge_is_not_tried_again_at_each_free)
     ck_assert_uint_eq(totals().free_dirty, (REFUSED + 1) * UNIT_SIZE);
     ck_assert(heap_set_is_valid(&set));
 }
-END_TEST
 
-START_TEST(free_units_decay)
+TEST(free_units_decay)
 {
     char *base = dirty_a_run(2);
 
@@ -288,9 +282,8 @@ START_TEST(free_units_decay)
     ck_assert(!heap_set_is_aging(&set));
     ck_assert(heap_set_is_valid(&set));
 }
-END_TEST
 
-START_TEST(units_in_use_do_not_decay)
+TEST(units_in_use_do_not_decay)
 {
     char *base = dirty_a_run(2);
     uint64_t due = set.next_tick;
@@ -306,10 +299,9 @@ START_TEST(units_in_use_do_not_decay)
     ck_assert_int_eq(base[0], 1);
     ck_assert_int_eq(base[UNIT_SIZE], 0);
 }
-END_TEST
 
 /* Units that were taken and given back in between have not been free for all that time. */
-START_TEST(units_used_meanwhile_age_anew)
+TEST(units_used_meanwhile_age_anew)
 {
     dirty_a_run(2);
     uint64_t due = set.next_tick;
@@ -325,9 +317,8 @@ START_TEST(units_used_meanwhile_age_anew)
     heap_set_tick(&set, due);
     ck_assert_uint_eq(totals().free_dirty, 0);
 }
-END_TEST
 
-START_TEST(empty_heaps_give_address_space_back)
+TEST(empty_heaps_give_address_space_back)
 {
     struct slab *slab = take(SLAB_MAX_UNITS);
     struct heap *heap = slab_heap(slab);
@@ -353,7 +344,6 @@ START_TEST(empty_heaps_give_address_space_back)
     ck_assert_uint_eq(totals().free_dirty, 0);
     ck_assert(heap_set_is_valid(&set));
 }
-END_TEST
 
 /* ---- Address space is short ---- */
 
@@ -387,7 +377,7 @@ static void use_small_heaps(void *unused)
         _exit(6);
 }
 
-START_TEST(little_address_space_gives_small_heaps)
+TEST(little_address_space_gives_small_heaps)
 {
     struct capture capture;
 
@@ -395,44 +385,9 @@ START_TEST(little_address_space_gives_small_heaps)
     ck_assert_str_eq(capture.text, "");
     ck_assert_int_eq(capture.status, 0);
 }
-END_TEST
-
-static void add_limit_tests(TCase *tests)
-{
-    tcase_add_test(tests, little_address_space_gives_small_heaps);
-}
 
 #else
 
-/* The sanitizers' runtimes need address space of their own, and die without. */
-static void add_limit_tests(TCase *tests)
-{
-    (void)tests;
-    sanitized_skipped("heap_system");
-}
+SANITIZED_SKIPPED;
 
 #endif
-
-Suite *heap_system_suite(void)
-{
-    Suite *suite = suite_create("heap_system");
-    TCase *tests = tcase_create("heap_system");
-
-    tcase_set_timeout(tests, 60);
-    tcase_add_checked_fixture(tests, begin, NULL);
-    tcase_add_test(tests, a_heap_may_run_out_of_lines);
-    tcase_add_test(tests, one_empty_heap_is_kept_and_others_retire);
-    tcase_add_test(tests, the_first_roomy_heap_is_the_empty_one_that_is_kept);
-    tcase_add_test(tests, purging_gives_contents_back);
-    tcase_add_test(tests, what_is_not_purged_is_not_known_to_be_zero);
-    tcase_add_test(tests, no_decay_means_purged_at_once);
-    tcase_add_test(tests, dirty_memory_is_bounded);
-    tcase_add_test(tests, what_the_system_does_not_purge_is_not_tried_again_at_each_free);
-    tcase_add_test(tests, free_units_decay);
-    tcase_add_test(tests, units_in_use_do_not_decay);
-    tcase_add_test(tests, units_used_meanwhile_age_anew);
-    tcase_add_test(tests, empty_heaps_give_address_space_back);
-    add_limit_tests(tests);
-    suite_add_tcase(suite, tests);
-    return suite;
-}

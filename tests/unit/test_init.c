@@ -15,7 +15,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-START_TEST(options_come_from_the_environment)
+SUITE(init);
+
+TEST(options_come_from_the_environment)
 {
     char *environment[] = {"HOME=/", "ACRE_OPTIONS=decay:77,abort:0", "TERM=dumb", NULL};
 
@@ -23,17 +25,15 @@ START_TEST(options_come_from_the_environment)
     ck_assert_uint_eq(option_value(OPTION_DECAY), 77);
     ck_assert_uint_eq(option_value(OPTION_ABORT), 0);
 }
-END_TEST
 
-START_TEST(no_environment_leaves_the_defaults)
+TEST(no_environment_leaves_the_defaults)
 {
     init_start(NULL);
     ck_assert_uint_eq(option_value(OPTION_DECAY), 1000);
     ck_assert_uint_eq(option_value(OPTION_ABORT), 1);
 }
-END_TEST
 
-START_TEST(allocation_works_before_starting)
+TEST(allocation_works_before_starting)
 {
     char *block = alloc_block(100);
 
@@ -44,7 +44,6 @@ START_TEST(allocation_works_before_starting)
     free_block(block);
     ck_assert(arena_is_valid(thread_own_arena()));
 }
-END_TEST
 
 static void count_generations(void *argument)
 {
@@ -60,7 +59,7 @@ static void count_generations(void *argument)
         _exit(2);
 }
 
-START_TEST(each_fork_is_a_generation)
+TEST(each_fork_is_a_generation)
 {
     struct capture capture;
 
@@ -70,7 +69,6 @@ START_TEST(each_fork_is_a_generation)
     ck_assert_int_eq(capture.status, 0);
     ck_assert_uint_eq(fork_generation(), 0);
 }
-END_TEST
 
 static void begin_with_statistics(void)
 {
@@ -97,7 +95,7 @@ static void end_without_option(void *unused)
     init_end();
 }
 
-START_TEST(statistics_at_exit_are_asked_for)
+TEST(statistics_at_exit_are_asked_for)
 {
     struct capture capture;
 
@@ -108,7 +106,6 @@ START_TEST(statistics_at_exit_are_asked_for)
     ck_assert_msg(strncmp(capture.text, "acre ", 5) == 0, "%s", capture.text);
     ck_assert_ptr_nonnull(strstr(capture.text, "live TINY and SMALL"));
 }
-END_TEST
 
 /* Descriptors that a program has to itself, above the lowest that is duplicated. */
 enum { DESCRIPTORS = 110 };
@@ -166,7 +163,7 @@ static void end_begun_without_stderr(void *unused)
     check_own_file(STDERR_FILENO);
 }
 
-START_TEST(statistics_do_not_go_into_files_of_the_program)
+TEST(statistics_do_not_go_into_files_of_the_program)
 {
     struct capture capture;
 
@@ -178,20 +175,4 @@ START_TEST(statistics_do_not_go_into_files_of_the_program)
     ck_assert_msg(strncmp(capture.text, "acre ", 5) == 0, "%s", capture.text);
     capture_child(&capture, end_begun_without_stderr, NULL);
     ck_assert_int_eq(capture.status, 0);
-}
-END_TEST
-
-Suite *init_suite(void)
-{
-    Suite *suite = suite_create("init");
-    TCase *tests = tcase_create("init");
-
-    tcase_add_test(tests, options_come_from_the_environment);
-    tcase_add_test(tests, no_environment_leaves_the_defaults);
-    tcase_add_test(tests, allocation_works_before_starting);
-    tcase_add_test(tests, each_fork_is_a_generation);
-    tcase_add_test(tests, statistics_at_exit_are_asked_for);
-    tcase_add_test(tests, statistics_do_not_go_into_files_of_the_program);
-    suite_add_tcase(suite, tests);
-    return suite;
 }

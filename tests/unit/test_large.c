@@ -33,6 +33,8 @@ static void begin(void)
     set_options("64M", FOREVER);
 }
 
+SUITE(large, .begin = begin, .timeout = 120);
+
 static struct large_totals totals(void)
 {
     struct large_totals now;
@@ -61,7 +63,7 @@ static void *alloc(size_t size)
 
 /* ---- Blocks ---- */
 
-START_TEST(blocks_are_page_rounded_and_zero)
+TEST(blocks_are_page_rounded_and_zero)
 {
     bool zero = false;
     unsigned char *block = large_alloc(MIB + 1, 16, &zero);
@@ -76,9 +78,8 @@ START_TEST(blocks_are_page_rounded_and_zero)
     ck_assert_int_eq(large_free(block), 0);
     ck_assert_uint_eq(totals().live_bytes, 0);
 }
-END_TEST
 
-START_TEST(alignments_are_kept)
+TEST(alignments_are_kept)
 {
     for (size_t alignment = 1; alignment <= 64 * MIB; alignment *= 2) {
         size_t before = totals().stock_bytes;
@@ -93,9 +94,8 @@ START_TEST(alignments_are_kept)
     }
     ck_assert(large_is_valid());
 }
-END_TEST
 
-START_TEST(without_a_stock_an_alignment_leaves_nothing_over)
+TEST(without_a_stock_an_alignment_leaves_nothing_over)
 {
     set_options("0", FOREVER);
     for (size_t alignment = 1; alignment <= 64 * MIB; alignment *= 2) {
@@ -104,9 +104,8 @@ START_TEST(without_a_stock_an_alignment_leaves_nothing_over)
     }
     ck_assert(large_is_valid());
 }
-END_TEST
 
-START_TEST(impossible_requests_fail)
+TEST(impossible_requests_fail)
 {
     static const size_t sizes[] = {PTRDIFF_MAX, PTRDIFF_MAX - 4096, (size_t)1 << 60};
     void *block = alloc(MIB);
@@ -124,12 +123,11 @@ START_TEST(impossible_requests_fail)
     ck_assert_uint_eq(large_usable_size(block), MIB);
     ck_assert(large_is_valid());
 }
-END_TEST
 
 /* ---- The stock ---- */
 
 /* What was written is still there: the same pages come back, without a system call. */
-START_TEST(a_loop_is_served_from_the_stock)
+TEST(a_loop_is_served_from_the_stock)
 {
     unsigned char *first = alloc(8 * MIB);
 
@@ -143,10 +141,9 @@ START_TEST(a_loop_is_served_from_the_stock)
     }
     ck_assert(all_bytes(first, 8 * MIB, 0xa5));
 }
-END_TEST
 
 /* What is left of an extent stays in the stock; what touches serves as one, wherever it was cut. */
-START_TEST(extents_are_split_and_used_across_borders)
+TEST(extents_are_split_and_used_across_borders)
 {
     unsigned char *block = alloc(16 * MIB);
 
@@ -171,7 +168,6 @@ START_TEST(extents_are_split_and_used_across_borders)
     ck_assert(all_bytes(block + 10 * MIB, 2 * MIB, 0x3c));
     ck_assert(large_is_valid());
 }
-END_TEST
 
 /* The most dirty bytes that the stock may have with `live` bytes LIVE now, `peak` lately. */
 static size_t bound(size_t limit, size_t live, size_t peak)
@@ -190,7 +186,7 @@ static void forget_what_was(void)
     large_list_release();
 }
 
-START_TEST(stock_is_bounded)
+TEST(stock_is_bounded)
 {
     enum { BLOCKS = 100 };
     void *blocks[BLOCKS];
@@ -224,10 +220,9 @@ START_TEST(stock_is_bounded)
     large_free(alloc(MIB));
     ck_assert_uint_eq(totals().stock_bytes, 0);
 }
-END_TEST
 
 /* The bound follows what is live and what lately was, exactly. */
-START_TEST(stock_follows_what_is_live)
+TEST(stock_follows_what_is_live)
 {
     unsigned char *blocks[4];
     unsigned lowest = 0;
@@ -249,7 +244,6 @@ START_TEST(stock_follows_what_is_live)
     ck_assert_uint_eq(totals().stock_dirty, 8 * MIB);
     ck_assert(large_is_valid());
 }
-END_TEST
 
 /* The stock was cut to that bound, which is done between two huge pages. */
 static bool was_cut_to(size_t most)
@@ -259,7 +253,7 @@ static bool was_cut_to(size_t most)
 }
 
 /* What went beyond the bound, and one block then lacked, is kept the next time, for a while. */
-START_TEST(what_is_asked_for_again_stays)
+TEST(what_is_asked_for_again_stays)
 {
     set_options("8M", FOREVER);
     large_free(alloc(32 * MIB));
@@ -278,10 +272,9 @@ START_TEST(what_is_asked_for_again_stays)
     ck_assert(was_cut_to(8 * MIB));
     ck_assert(large_is_valid());
 }
-END_TEST
 
 /* Beyond the bound the oldest contents go, and no more than must. */
-START_TEST(oldest_contents_go_first)
+TEST(oldest_contents_go_first)
 {
     unsigned char *block = alloc(12 * MIB);
     bool zero = true;
@@ -304,7 +297,6 @@ START_TEST(oldest_contents_go_first)
     ck_assert(all_bytes(block + 2 * MIB, 4 * MIB, 0));
     ck_assert(all_bytes(block + 6 * MIB, 6 * MIB, 2));
 }
-END_TEST
 
 /* A block with room for 4 MiB below it that nobody has. */
 static unsigned char *alloc_above_room(size_t size)
@@ -320,7 +312,7 @@ static unsigned char *alloc_above_room(size_t size)
 }
 
 /* Where the stock is too small only the rest is mapped, below it. */
-START_TEST(list_is_extended_at_its_edge)
+TEST(list_is_extended_at_its_edge)
 {
     unsigned char *block = alloc_above_room(8 * MIB);
 
@@ -332,10 +324,9 @@ START_TEST(list_is_extended_at_its_edge)
     ck_assert_uint_eq(totals().stock_bytes, 0);
     ck_assert(large_is_valid());
 }
-END_TEST
 
 /* A stranger's mapping below the list stays as it is; new blocks are elsewhere. */
-START_TEST(list_is_not_extended_over_a_stranger)
+TEST(list_is_not_extended_over_a_stranger)
 {
     unsigned char *block = alloc_above_room(8 * MIB);
     size_t page = os_page_size();
@@ -352,9 +343,8 @@ START_TEST(list_is_not_extended_over_a_stranger)
     ck_assert_ptr_eq(alloc(8 * MIB), block);
     ck_assert(large_is_valid());
 }
-END_TEST
 
-START_TEST(stock_decays)
+TEST(stock_decays)
 {
     void *blocks[40];
 
@@ -378,10 +368,9 @@ START_TEST(stock_decays)
     ck_assert_uint_eq(totals().stock_bytes, 0);
     ck_assert(large_is_valid());
 }
-END_TEST
 
 /* By the clock that a tick is told: not a moment earlier, and no later. */
-START_TEST(what_was_freed_goes_back_after_a_decay)
+TEST(what_was_freed_goes_back_after_a_decay)
 {
     enum { DECAY = 3600000, BLOCKS = 40 }; /* more than one batch */
     void *blocks[BLOCKS];
@@ -400,11 +389,10 @@ START_TEST(what_was_freed_goes_back_after_a_decay)
     ck_assert(!large_is_aging());
     ck_assert(large_is_valid());
 }
-END_TEST
 
 /* What was live two decays ago and more allows the stock nothing now. If this test is slow, more of
  * the stock goes back than it checks. */
-START_TEST(an_old_peak_is_forgotten)
+TEST(an_old_peak_is_forgotten)
 {
     enum { DECAY = 300, KEPT = 32 }; /* ms, MiB */
     /* MiB; each has room in no run of those before, and an aligned one does not extend the list */
@@ -422,10 +410,9 @@ START_TEST(an_old_peak_is_forgotten)
     }
     large_free(kept);
 }
-END_TEST
 
 /* A block said to be zero is, through reuse, splitting, joining and resizing. */
-START_TEST(known_zero_is_zero)
+TEST(known_zero_is_zero)
 {
     enum { BLOCKS = 16, ROUNDS = 1500 };
     struct random random = random_begin();
@@ -455,11 +442,10 @@ START_TEST(known_zero_is_zero)
     }
     ck_assert_int_gt(known, 0);
 }
-END_TEST
 
 /* ---- What is known of an address ---- */
 
-START_TEST(places_are_told_apart)
+TEST(places_are_told_apart)
 {
     struct large_info info;
     unsigned char *block = alloc(4 * MIB);
@@ -489,11 +475,10 @@ START_TEST(places_are_told_apart)
     ck_assert_uint_eq(info.size, 4 * MIB);
     ck_assert_int_eq(place_of(block + 4096), LARGE_UNKNOWN);
 }
-END_TEST
 
 /* The starts of freed blocks stay known when others use their extents, and until they are live
  * again. */
-START_TEST(freed_blocks_stay_known)
+TEST(freed_blocks_stay_known)
 {
     unsigned char *block = alloc(12 * MIB);
 
@@ -514,11 +499,10 @@ START_TEST(freed_blocks_stay_known)
     ck_assert_int_eq(place_of(block), LARGE_START);
     ck_assert_int_eq(place_of(block + 8 * MIB), LARGE_INSIDE);
 }
-END_TEST
 
 /* ---- Resizing ---- */
 
-START_TEST(shrinking_gives_back_the_tail)
+TEST(shrinking_gives_back_the_tail)
 {
     unsigned char *block = alloc(8 * MIB);
 
@@ -540,10 +524,9 @@ START_TEST(shrinking_gives_back_the_tail)
     ck_assert(all_bytes(block, MIB, 0x5a));
     ck_assert(large_is_valid());
 }
-END_TEST
 
 /* Small steps: contents stay, few of them move the block, and what is in reserve is no memory. */
-START_TEST(growth_in_small_steps_is_cheap)
+TEST(growth_in_small_steps_is_cheap)
 {
     enum { STEP = 64 * 1024 };
     unsigned char *block = alloc(MIB);
@@ -569,9 +552,8 @@ START_TEST(growth_in_small_steps_is_cheap)
     large_purge(true);
     ck_assert_uint_eq(totals().stock_bytes, 0);
 }
-END_TEST
 
-START_TEST(doubling_to_a_gibibyte_works)
+TEST(doubling_to_a_gibibyte_works)
 {
     unsigned char *block = alloc(2 * MIB);
 
@@ -584,10 +566,9 @@ START_TEST(doubling_to_a_gibibyte_works)
     ck_assert_int_eq(block[4 * MIB - 1], 78);
     ck_assert(large_is_valid());
 }
-END_TEST
 
 /* mremap refuses a range of two mappings: the caller must copy, and the block is as it was. */
-START_TEST(refused_growth_changes_nothing)
+TEST(refused_growth_changes_nothing)
 {
     unsigned char *block = alloc(4 * MIB);
 
@@ -600,38 +581,4 @@ START_TEST(refused_growth_changes_nothing)
     ck_assert(all_bytes(block, 4 * MIB, 3));
     ck_assert(large_is_valid());
     ck_assert_int_eq(large_free(block), 0);
-}
-END_TEST
-
-Suite *large_suite(void)
-{
-    Suite *suite = suite_create("large");
-    TCase *tests = tcase_create("large");
-
-    tcase_set_timeout(tests, 120);
-    tcase_add_checked_fixture(tests, begin, NULL);
-    tcase_add_test(tests, blocks_are_page_rounded_and_zero);
-    tcase_add_test(tests, alignments_are_kept);
-    tcase_add_test(tests, without_a_stock_an_alignment_leaves_nothing_over);
-    tcase_add_test(tests, impossible_requests_fail);
-    tcase_add_test(tests, a_loop_is_served_from_the_stock);
-    tcase_add_test(tests, extents_are_split_and_used_across_borders);
-    tcase_add_test(tests, stock_is_bounded);
-    tcase_add_test(tests, stock_follows_what_is_live);
-    tcase_add_test(tests, what_is_asked_for_again_stays);
-    tcase_add_test(tests, oldest_contents_go_first);
-    tcase_add_test(tests, list_is_extended_at_its_edge);
-    tcase_add_test(tests, list_is_not_extended_over_a_stranger);
-    tcase_add_test(tests, stock_decays);
-    tcase_add_test(tests, what_was_freed_goes_back_after_a_decay);
-    tcase_add_test(tests, an_old_peak_is_forgotten);
-    tcase_add_test(tests, known_zero_is_zero);
-    tcase_add_test(tests, places_are_told_apart);
-    tcase_add_test(tests, freed_blocks_stay_known);
-    tcase_add_test(tests, shrinking_gives_back_the_tail);
-    tcase_add_test(tests, growth_in_small_steps_is_cheap);
-    tcase_add_test(tests, doubling_to_a_gibibyte_works);
-    tcase_add_test(tests, refused_growth_changes_nothing);
-    suite_add_tcase(suite, tests);
-    return suite;
 }

@@ -13,6 +13,8 @@
 
 #include <sys/syscall.h>
 
+SUITE(large_steps);
+
 #ifdef CAN_STEP
 
 static void *first, *second;   /* blocks side by side, if the operation has any */
@@ -111,7 +113,7 @@ static const struct {
     {operation_grow_in_place, true, SYS_mremap},
 };
 
-START_TEST(one_range_at_a_time_is_on_its_way)
+TEST_LOOP(one_range_at_a_time_is_on_its_way, 0, (int)(sizeof(operations) / sizeof(operations[0])))
 {
     ck_assert_int_eq(option_set_text("decay", "3600000"), 0);
     if (operations[_i].has_blocks) {
@@ -125,31 +127,9 @@ START_TEST(one_range_at_a_time_is_on_its_way)
     ck_assert_uint_eq(count_leaving(), 0);
     ck_assert(large_is_valid());
 }
-END_TEST
-
-static void add_step_tests(TCase *tests)
-{
-    tcase_add_loop_test(tests, one_range_at_a_time_is_on_its_way, 0,
-                        (int)(sizeof(operations) / sizeof(operations[0])));
-}
 
 #else
 
-static void add_step_tests(TCase *tests)
-{
-    (void)tests;
-    step_skipped("large_steps");
-}
+STEP_SKIPPED;
 
 #endif
-
-Suite *large_steps_suite(void)
-{
-    Suite *suite = suite_create("large_steps");
-    TCase *tests = tcase_create("large_steps");
-
-    tcase_set_timeout(tests, 60);
-    add_step_tests(tests);
-    suite_add_tcase(suite, tests);
-    return suite;
-}

@@ -31,6 +31,8 @@ static void make_empty_list(void)
         elements[i].number = i;
 }
 
+SUITE(list, .begin = make_empty_list);
+
 /* Fails unless the list holds the elements with these numbers, forwards and backwards. */
 static void check_order(const int *numbers, size_t count, uint64_t seed)
 {
@@ -47,24 +49,22 @@ static void check_order(const int *numbers, size_t count, uint64_t seed)
                   count, seed);
 }
 
-START_TEST(begins_empty)
+TEST(begins_empty)
 {
     ck_assert(list_is_empty(&list));
     ck_assert_ptr_null(list_first(&list));
     check_order(NULL, 0, 0);
 }
-END_TEST
 
-START_TEST(pushes_at_both_ends)
+TEST(pushes_at_both_ends)
 {
     list_push_back(&list, &elements[1].node);
     list_push_back(&list, &elements[2].node);
     list_push_front(&list, &elements[0].node);
     check_order((const int[]){0, 1, 2}, 3, 0);
 }
-END_TEST
 
-START_TEST(inserts_before_a_position)
+TEST(inserts_before_a_position)
 {
     list_push_back(&list, &elements[0].node);
     list_push_back(&list, &elements[1].node);
@@ -72,9 +72,8 @@ START_TEST(inserts_before_a_position)
     list_insert_before(&elements[0].node, &elements[3].node);
     check_order((const int[]){3, 0, 2, 1}, 4, 0);
 }
-END_TEST
 
-START_TEST(removes_and_takes_back)
+TEST(removes_and_takes_back)
 {
     for (int i = 0; i < 4; i++)
         list_push_back(&list, &elements[i].node);
@@ -91,7 +90,6 @@ START_TEST(removes_and_takes_back)
     list_remove(&elements[1].node);
     ck_assert(list_is_empty(&list));
 }
-END_TEST
 
 /* Puts `number` at `index` of the plain array, which holds `count` numbers. */
 static void plain_insert(int *numbers, size_t count, size_t index, int number)
@@ -110,7 +108,7 @@ static void plain_remove(int *numbers, size_t count, int number)
     memmove(numbers + index, numbers + index + 1, (count - index - 1) * sizeof(numbers[0]));
 }
 
-START_TEST(agrees_with_an_array)
+TEST(agrees_with_an_array)
 {
     struct random random = random_begin();
     int numbers[ELEMENTS];
@@ -143,21 +141,4 @@ START_TEST(agrees_with_an_array)
         }
         check_order(numbers, count, random.seed);
     }
-}
-END_TEST
-
-Suite *list_suite(void)
-{
-    Suite *suite = suite_create("list");
-    TCase *operations = tcase_create("operations");
-
-    tcase_add_checked_fixture(operations, make_empty_list, NULL);
-    tcase_add_test(operations, begins_empty);
-    tcase_add_test(operations, pushes_at_both_ends);
-    tcase_add_test(operations, inserts_before_a_position);
-    tcase_add_test(operations, removes_and_takes_back);
-    tcase_add_test(operations, agrees_with_an_array);
-    tcase_set_timeout(operations, 60);
-    suite_add_tcase(suite, operations);
-    return suite;
 }

@@ -17,10 +17,12 @@
 #include <string.h>
 #include <sys/syscall.h>
 
+SUITE(lock);
+
 static struct lock lock = {.rank = LOCK_RANK_HEAP};
 static struct lock second = {.rank = LOCK_RANK_LARGE};
 
-START_TEST(a_lock_knows_its_holder)
+TEST(a_lock_knows_its_holder)
 {
     ck_assert(!lock_is_held(&lock));
     errno = EXDEV;
@@ -30,7 +32,6 @@ START_TEST(a_lock_knows_its_holder)
     ck_assert(!lock_is_held(&lock));
     ck_assert_int_eq(errno, EXDEV);
 }
-END_TEST
 
 /* What another thread, which takes the lock, finds out about it. */
 struct view {
@@ -50,7 +51,7 @@ static void *take(void *argument)
     return NULL;
 }
 
-START_TEST(others_wait_for_a_held_lock)
+TEST(others_wait_for_a_held_lock)
 {
     struct view view = {.taken = false};
     pthread_t thread;
@@ -70,7 +71,6 @@ START_TEST(others_wait_for_a_held_lock)
     ck_assert(!view.orphaned);
     ck_assert(!lock_is_held(&lock));
 }
-END_TEST
 
 /* A thread that waits for the lock. */
 struct waiter {
@@ -119,7 +119,7 @@ static void wait_until_asleep(const struct waiter *waiter)
 
 /* A release wakes one thread. That one cannot know whether others sleep, so its release has to
  * wake the next one: else that one sleeps until it looks again by itself. */
-START_TEST(who_has_slept_wakes_the_next)
+TEST(who_has_slept_wakes_the_next)
 {
     enum { WAITERS = 3 };
     struct waiter waiters[WAITERS] = {{.id = 0}};
@@ -136,7 +136,6 @@ START_TEST(who_has_slept_wakes_the_next)
     }
     ck_assert_uint_eq(lock.word, 0);
 }
-END_TEST
 
 /* Sleeps on the lock's word as a waiter does, but until it is woken. */
 static void *sleep_without_limit(void *argument)
@@ -152,7 +151,7 @@ static void *sleep_without_limit(void *argument)
     return NULL;
 }
 
-START_TEST(a_release_wakes_a_waiter)
+TEST(a_release_wakes_a_waiter)
 {
     struct waiter waiter = {.id = 0};
 
@@ -163,7 +162,6 @@ START_TEST(a_release_wakes_a_waiter)
     lock_release(&lock);
     ck_assert_int_eq(pthread_join(waiter.thread, NULL), 0); /* or never */
 }
-END_TEST
 
 enum { THREADS = 4, ROUNDS = 40000 };
 
@@ -181,7 +179,7 @@ static void *count_up(void *argument)
     return NULL;
 }
 
-START_TEST(a_counter_under_contention_is_exact)
+TEST(a_counter_under_contention_is_exact)
 {
     pthread_t threads[THREADS];
     bool wrong[THREADS] = {false};
@@ -195,7 +193,6 @@ START_TEST(a_counter_under_contention_is_exact)
     ck_assert_uint_eq(counter, (size_t)THREADS * ROUNDS);
     ck_assert_uint_eq(lock.word, 0);
 }
-END_TEST
 
 /* A handler of SIGABRT that allocates, to print where it is. */
 static void take_again(int signal_number)
@@ -214,7 +211,7 @@ static void take_twice(void *handler)
     lock_acquire(&lock);
 }
 
-START_TEST(who_waits_for_itself_is_ended)
+TEST_LOOP(who_waits_for_itself_is_ended, 0, sizeof(abort_handlers) / sizeof(abort_handlers[0]))
 {
     struct capture capture;
 
@@ -223,7 +220,6 @@ START_TEST(who_waits_for_itself_is_ended)
     ck_assert_msg(strncmp(capture.text, "acre: deadlock: ", 16) == 0, "%s", capture.text);
     ck_assert_uint_eq(capture.writes, 1);
 }
-END_TEST
 
 #ifdef ACRE_DEBUG
 
@@ -260,7 +256,7 @@ static void use_wrongly(void *use)
     (*(void (*const *)(void *))use)(NULL);
 }
 
-START_TEST(a_wrong_use_traps)
+TEST_LOOP(a_wrong_use_traps, 0, sizeof(wrong_uses) / sizeof(wrong_uses[0]))
 {
     struct capture capture;
 
@@ -268,23 +264,10 @@ START_TEST(a_wrong_use_traps)
     ck_assert(WIFSIGNALED(capture.status));
     ck_assert(WTERMSIG(capture.status) == SIGILL || WTERMSIG(capture.status) == SIGTRAP);
 }
-END_TEST
-
-static void add_debug_tests(TCase *tests)
-{
-    tcase_add_loop_test(tests, a_wrong_use_traps, 0, sizeof(wrong_uses) / sizeof(wrong_uses[0]));
-}
-
-#else
-
-static void add_debug_tests(TCase *tests)
-{
-    (void)tests;
-}
 
 #endif
 
-START_TEST(ranks_may_be_taken_upwards)
+TEST(ranks_may_be_taken_upwards)
 {
     lock_acquire(&lock);
     lock_acquire(&second);
@@ -295,10 +278,9 @@ START_TEST(ranks_may_be_taken_upwards)
     ck_assert(!lock_is_held(&lock));
     ck_assert(!lock_is_held(&second));
 }
-END_TEST
 
 /* The page by which a child notices the fork cannot be overwritten from next to it. */
-START_TEST(the_page_that_is_wiped_has_guards)
+TEST(the_page_that_is_wiped_has_guards)
 {
     fork_begin(NULL);
     const char *page = (const char *)fork_state.page;
@@ -307,25 +289,4 @@ START_TEST(the_page_that_is_wiped_has_guards)
         ck_assert(is_guard(page - os_page_size()));
         ck_assert(is_guard(page + os_page_size()));
     }
-}
-END_TEST
-
-Suite *lock_suite(void)
-{
-    Suite *suite = suite_create("lock");
-    TCase *tests = tcase_create("lock");
-
-    tcase_add_test(tests, the_page_that_is_wiped_has_guards);
-    tcase_add_test(tests, a_lock_knows_its_holder);
-    tcase_add_test(tests, others_wait_for_a_held_lock);
-    tcase_add_test(tests, a_release_wakes_a_waiter);
-    tcase_add_test(tests, who_has_slept_wakes_the_next);
-    tcase_add_test(tests, a_counter_under_contention_is_exact);
-    tcase_add_test(tests, ranks_may_be_taken_upwards);
-    tcase_add_loop_test(tests, who_waits_for_itself_is_ended, 0,
-                        sizeof(abort_handlers) / sizeof(abort_handlers[0]));
-    add_debug_tests(tests);
-    tcase_set_timeout(tests, 60);
-    suite_add_tcase(suite, tests);
-    return suite;
 }

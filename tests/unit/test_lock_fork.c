@@ -13,6 +13,8 @@
 #include <sched.h>
 #include <semaphore.h>
 
+SUITE(lock_fork);
+
 static struct lock lock = {.rank = LOCK_RANK_HEAP};
 static struct lock second = {.rank = LOCK_RANK_LARGE};
 
@@ -122,7 +124,7 @@ static int check_orphan(void)
     return 0;
 }
 
-START_TEST(a_child_is_told_once_that_the_holder_is_lost)
+TEST_LOOP(a_child_is_told_once_that_the_holder_is_lost, 0, WAYS)
 {
     struct holder holder;
 
@@ -134,7 +136,6 @@ START_TEST(a_child_is_told_once_that_the_holder_is_lost)
     holder_end(&holder);
     ck_assert(!lock_acquire(&lock));
 }
-END_TEST
 
 static void *take_and_give(void *orphaned)
 {
@@ -144,7 +145,7 @@ static void *take_and_give(void *orphaned)
 }
 
 /* The waiters are lost with the holder. */
-START_TEST(a_lock_that_others_wait_for_is_taken_in_the_child)
+TEST_LOOP(a_lock_that_others_wait_for_is_taken_in_the_child, 0, WAYS)
 {
     struct holder holder;
     pthread_t waiter;
@@ -160,7 +161,6 @@ START_TEST(a_lock_that_others_wait_for_is_taken_in_the_child)
     ck_assert_int_eq(pthread_join(waiter, NULL), 0);
     ck_assert(!orphaned);
 }
-END_TEST
 
 static int check_grandchild_of_holder(void)
 {
@@ -190,7 +190,7 @@ static int check_own(void)
     return fork_generation() == 1 ? 0 : 4;
 }
 
-START_TEST(a_lock_of_the_forking_thread_stays_its_own)
+TEST_LOOP(a_lock_of_the_forking_thread_stays_its_own, 0, WAYS)
 {
     begin_way(_i);
     lock_acquire(&lock);
@@ -198,7 +198,6 @@ START_TEST(a_lock_of_the_forking_thread_stays_its_own)
     ck_assert(lock_is_held(&lock));
     lock_release(&lock);
 }
-END_TEST
 
 /* A thread that forks while it holds one lock and the main thread another. */
 static int check_child_of_thread(void)
@@ -216,7 +215,7 @@ static void *fork_from_thread(void *result)
     return NULL;
 }
 
-START_TEST(the_thread_that_forks_keeps_its_own_locks_only)
+TEST_LOOP(the_thread_that_forks_keeps_its_own_locks_only, 0, WAYS)
 {
     pthread_t thread;
     int result = -1;
@@ -229,7 +228,6 @@ START_TEST(the_thread_that_forks_keeps_its_own_locks_only)
     ck_assert(lock_is_held(&second));
     lock_release(&second);
 }
-END_TEST
 
 static int check_orphan_of_grandparent(void)
 {
@@ -251,7 +249,7 @@ static int fork_again(void)
     return result != 0 ? result : check_orphan();
 }
 
-START_TEST(a_grandchild_finds_the_lock_lost_too)
+TEST_LOOP(a_grandchild_finds_the_lock_lost_too, 0, WAYS)
 {
     struct holder holder;
 
@@ -260,7 +258,6 @@ START_TEST(a_grandchild_finds_the_lock_lost_too)
     check_in_child(fork_again);
     holder_end(&holder);
 }
-END_TEST
 
 /* A thread of the child takes the lock, and the child forks. */
 static int fork_with_a_thread(void)
@@ -273,12 +270,11 @@ static int fork_with_a_thread(void)
     return result != 0 ? result : lock_acquire(&lock);
 }
 
-START_TEST(a_thread_of_the_child_may_be_lost_in_its_turn)
+TEST_LOOP(a_thread_of_the_child_may_be_lost_in_its_turn, 0, WAYS)
 {
     begin_way(_i);
     check_in_child(fork_with_a_thread);
 }
-END_TEST
 
 static int count_second_fork(void)
 {
@@ -301,27 +297,9 @@ static int count_forks(void)
     return way->page ? check_in_grandchild(count_second_fork) : 0;
 }
 
-START_TEST(each_fork_is_noticed_once)
+TEST_LOOP(each_fork_is_noticed_once, 0, WAYS)
 {
     begin_way(_i);
     check_in_child(count_forks);
     ck_assert_int_eq(on_fork_calls, 0);
-}
-END_TEST
-
-Suite *lock_fork_suite(void)
-{
-    Suite *suite = suite_create("lock_fork");
-    TCase *forks = tcase_create("lock_fork");
-
-    tcase_add_loop_test(forks, a_child_is_told_once_that_the_holder_is_lost, 0, WAYS);
-    tcase_add_loop_test(forks, a_lock_that_others_wait_for_is_taken_in_the_child, 0, WAYS);
-    tcase_add_loop_test(forks, a_lock_of_the_forking_thread_stays_its_own, 0, WAYS);
-    tcase_add_loop_test(forks, the_thread_that_forks_keeps_its_own_locks_only, 0, WAYS);
-    tcase_add_loop_test(forks, a_grandchild_finds_the_lock_lost_too, 0, WAYS);
-    tcase_add_loop_test(forks, a_thread_of_the_child_may_be_lost_in_its_turn, 0, WAYS);
-    tcase_add_loop_test(forks, each_fork_is_noticed_once, 0, WAYS);
-    tcase_set_timeout(forks, 60);
-    suite_add_tcase(suite, forks);
-    return suite;
 }

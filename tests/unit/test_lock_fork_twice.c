@@ -13,6 +13,8 @@
 #include <pthread.h>
 #include <signal.h>
 
+SUITE(lock_fork_twice, .timeout = 120);
+
 enum { STACK_SIZE = 4 << 20 }; /* bytes; thread-local data of a sanitizer lies on it */
 
 #define HOLDER_MASK ((UINT64_C(1) << 48) - 2) /* of a lock's word */
@@ -87,14 +89,13 @@ static int take_in_child_of_thread(void)
 }
 
 /* The handler has counted, and no lock was taken since. */
-START_TEST(a_fork_before_a_lock_is_taken_is_counted)
+TEST_LOOP(a_fork_before_a_lock_is_taken_is_counted, 0, TAKERS)
 {
     taker = takers[_i];
     fork_begin(NULL);
     ck_assert_int_eq(result_in_child(take_in_child_of_thread), 2);
     ck_assert_uint_eq(fork_generation(), 0);
 }
-END_TEST
 
 #ifndef ACRE_TSAN /* its runtime must see each fork */
 
@@ -134,26 +135,15 @@ static int take_in_vfork_of_thread(void)
 }
 
 /* By vfork a thread becomes the first one of a process, but not of that whose memory it is. */
-START_TEST(a_vfork_is_not_taken_for_the_fork_before_it)
+TEST(a_vfork_is_not_taken_for_the_fork_before_it)
 {
     fork_begin(NULL);
     ck_assert_int_eq(result_in_child(take_in_vfork_of_thread), 0);
 }
-END_TEST
-
-static void add_untraced_tests(TCase *forks)
-{
-    tcase_add_test(forks, a_vfork_is_not_taken_for_the_fork_before_it);
-}
 
 #else
 
-static void add_untraced_tests(TCase *forks)
-{
-    (void)forks;
-    test_skipped("lock_fork_twice", "vfork, _Fork and clone",
-                 "ThreadSanitizer's runtime must see each fork");
-}
+SKIPPED("vfork, _Fork and clone", "ThreadSanitizer's runtime must see each fork");
 
 #endif
 
@@ -177,13 +167,12 @@ static int fork_by_namesake(void)
 
 /* A thread is lost with a lock in a fork that nobody notices; another one gets its address, and
  * forks. */
-START_TEST(a_lost_lock_is_not_that_of_a_namesake)
+TEST(a_lost_lock_is_not_that_of_a_namesake)
 {
     fork_begin(NULL);
     ck_assert_int_eq(result_in_thread(take_and_count), 0); /* it ends with the lock: nobody knows */
     ck_assert_int_eq(result_in_child(fork_by_namesake), 0);
 }
-END_TEST
 
 /* ---- A signal handler forks ---- */
 
@@ -211,12 +200,11 @@ static int take_while_forking(void)
 }
 
 /* note_survivor, which calls this, stands for all of it. */
-START_TEST(a_fork_while_the_page_is_armed_is_counted)
+TEST(a_fork_while_the_page_is_armed_is_counted)
 {
     fork_begin(fork_once);
     ck_assert_int_eq(result_in_child(take_while_forking), 2);
 }
-END_TEST
 
 /* ---- A fork at every instruction ---- */
 
@@ -269,13 +257,12 @@ static int take_in_steps(void)
     return has_forked_everywhere() && fork_generation() == 1 && failures == 0 ? 0 : 1;
 }
 
-START_TEST(a_fork_at_each_instruction_is_counted)
+TEST_LOOP(a_fork_at_each_instruction_is_counted, 0, 2)
 {
     by_handler = _i != 0;
     fork_begin(NULL);
     ck_assert_int_eq(result_in_child(take_in_steps), 0);
 }
-END_TEST
 
 static void fork_and_count_at_step(void)
 {
@@ -290,7 +277,7 @@ static void fork_and_count_at_step(void)
 }
 
 /* A thread takes a lock for the first time, in which it is named. */
-START_TEST(a_first_lock_stays_its_own_over_a_fork_at_each_instruction)
+TEST(a_first_lock_stays_its_own_over_a_fork_at_each_instruction)
 {
     fork_begin(NULL);
     step_through(count_and_take, fork_and_count_at_step);
@@ -299,7 +286,6 @@ START_TEST(a_first_lock_stays_its_own_over_a_fork_at_each_instruction)
     ck_assert_uint_eq(failures, 0);
     ck_assert(lock_is_held(&lock));
 }
-END_TEST
 
 static int pauses; /* of the thread that waits for the page */
 
@@ -313,7 +299,7 @@ static void fork_in_wait(void)
         __atomic_store_n(fork_state.page, FORK_ARMED, __ATOMIC_RELEASE);
 }
 
-START_TEST(a_fork_while_another_thread_arms_the_page_is_counted)
+TEST(a_fork_while_another_thread_arms_the_page_is_counted)
 {
     fork_begin(NULL);
     __atomic_store_n(fork_state.page, FORK_ARMING, __ATOMIC_RELAXED);
@@ -324,7 +310,6 @@ START_TEST(a_fork_while_another_thread_arms_the_page_is_counted)
     ck_assert_uint_eq(failures, 0);
     ck_assert_uint_eq(fork_generation(), 0);
 }
-END_TEST
 
 /* ---- Newer counts at every instruction of a count ---- */
 
@@ -404,7 +389,7 @@ static int take_lost_in_steps(void)
     return failures == 0 ? 0 : 3;
 }
 
-START_TEST(an_older_count_does_not_undo_a_newer_one)
+TEST_LOOP(an_older_count_does_not_undo_a_newer_one, 0, 4)
 {
     by_handler = (_i & 1) != 0;
     newer_by_handler = (_i & 2) != 0;
@@ -413,28 +398,9 @@ START_TEST(an_older_count_does_not_undo_a_newer_one)
     ck_assert_int_eq(result_in_thread(take_all_to_lose), 0);
     ck_assert_int_eq(result_in_child(take_lost_in_steps), 0);
 }
-END_TEST
 
-#endif
-
-Suite *lock_fork_twice_suite(void)
-{
-    Suite *suite = suite_create("lock_fork_twice");
-    TCase *forks = tcase_create("lock_fork_twice");
-
-    tcase_add_loop_test(forks, a_fork_before_a_lock_is_taken_is_counted, 0, TAKERS);
-    add_untraced_tests(forks);
-    tcase_add_test(forks, a_lost_lock_is_not_that_of_a_namesake);
-    tcase_add_test(forks, a_fork_while_the_page_is_armed_is_counted);
-#if defined(CAN_STEP) && !defined(SANITIZED)
-    tcase_add_test(forks, a_fork_while_another_thread_arms_the_page_is_counted);
-    tcase_add_loop_test(forks, a_fork_at_each_instruction_is_counted, 0, 2);
-    tcase_add_test(forks, a_first_lock_stays_its_own_over_a_fork_at_each_instruction);
-    tcase_add_loop_test(forks, an_older_count_does_not_undo_a_newer_one, 0, 4);
 #else
-    test_skipped("lock_fork_twice", "all that step", "steps need x86-64, and no sanitizer");
+
+SKIPPED("all that step", "steps need x86-64, and no sanitizer");
+
 #endif
-    tcase_set_timeout(forks, 120);
-    suite_add_tcase(suite, forks);
-    return suite;
-}

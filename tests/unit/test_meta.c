@@ -12,6 +12,8 @@
 #include <pthread.h>
 #include <string.h>
 
+SUITE(meta);
+
 enum { THREADS = 4, PIECES = 2000, LARGEST = 3000, ALIGNMENTS = 13 };
 
 static bool all_bytes(const unsigned char *memory, size_t size, unsigned char value)
@@ -22,7 +24,7 @@ static bool all_bytes(const unsigned char *memory, size_t size, unsigned char va
     return true;
 }
 
-START_TEST(every_alignment_is_kept)
+TEST(every_alignment_is_kept)
 {
     for (size_t alignment = 1; alignment <= 64 * KIB; alignment *= 2) {
         unsigned char *piece = meta_alloc(100, alignment);
@@ -31,10 +33,9 @@ START_TEST(every_alignment_is_kept)
         ck_assert(all_bytes(piece, 100, 0));
     }
 }
-END_TEST
 
 /* Sizes around those where a piece gets a mapping of its own, at the largest alignment too. */
-START_TEST(large_pieces_work)
+TEST(large_pieces_work)
 {
     static const size_t sizes[] = {64 * KIB - 1, 64 * KIB, 64 * KIB + 1, 255 * KIB,
                                    256 * KIB,    MIB + 3,  8 * MIB};
@@ -52,9 +53,8 @@ START_TEST(large_pieces_work)
         }
     }
 }
-END_TEST
 
-START_TEST(impossible_sizes_fail)
+TEST(impossible_sizes_fail)
 {
     size_t before = meta_mapped();
 
@@ -63,10 +63,9 @@ START_TEST(impossible_sizes_fail)
     ck_assert_ptr_null(meta_alloc((size_t)1 << 60, CACHE_LINE));
     ck_assert_uint_eq(meta_mapped(), before);
 }
-END_TEST
 
 /* Small pieces share chunks: what is mapped stays near what was asked for. */
-START_TEST(little_is_wasted)
+TEST(little_is_wasted)
 {
     size_t before = meta_mapped();
     size_t asked = 0;
@@ -76,11 +75,10 @@ START_TEST(little_is_wasted)
     ck_assert_uint_ge(meta_mapped() - before + 256 * KIB, asked);
     ck_assert_uint_le(meta_mapped() - before, asked + asked / 4 + MIB);
 }
-END_TEST
 
 /* Whatever the system puts next to the mapping that a piece is of: a page without access is between
  * them. */
-START_TEST(mappings_have_guards)
+TEST(mappings_have_guards)
 {
     enum { MOST = 2 << 20 }; /* bytes: of a chunk and of the larger piece */
     size_t page = os_page_size();
@@ -98,7 +96,6 @@ START_TEST(mappings_have_guards)
         ck_assert(end >= piece + size);
     }
 }
-END_TEST
 
 struct worker {
     pthread_t thread;
@@ -131,7 +128,7 @@ static void *take_pieces(void *argument)
 }
 
 /* Each thread fills its pieces with its mark; a piece given out twice would lose it. */
-START_TEST(threads_get_pieces_of_their_own)
+TEST(threads_get_pieces_of_their_own)
 {
     static struct worker workers[THREADS];
 
@@ -146,20 +143,4 @@ START_TEST(threads_get_pieces_of_their_own)
         for (int j = 0; j < PIECES; j++)
             ck_assert(all_bytes(workers[i].pieces[j], workers[i].sizes[j], workers[i].mark));
     }
-}
-END_TEST
-
-Suite *meta_suite(void)
-{
-    Suite *suite = suite_create("meta");
-    TCase *tests = tcase_create("meta");
-
-    tcase_add_test(tests, every_alignment_is_kept);
-    tcase_add_test(tests, large_pieces_work);
-    tcase_add_test(tests, impossible_sizes_fail);
-    tcase_add_test(tests, little_is_wasted);
-    tcase_add_test(tests, mappings_have_guards);
-    tcase_add_test(tests, threads_get_pieces_of_their_own);
-    suite_add_tcase(suite, tests);
-    return suite;
 }

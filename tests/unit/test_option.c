@@ -11,6 +11,8 @@
 #include "capture.h"
 #include "base/option.h"
 
+SUITE(option);
+
 static const struct {
     const char *name;
     enum option_id id;
@@ -123,7 +125,7 @@ static void parse_from_elsewhere(void *list)
     ck_assert(!option_parse(list, "settings.conf"));
 }
 
-START_TEST(every_option_starts_at_its_default)
+TEST(every_option_starts_at_its_default)
 {
     char text[32];
     for (size_t i = 0; i < OPTION_COUNT; i++) {
@@ -132,9 +134,8 @@ START_TEST(every_option_starts_at_its_default)
         ck_assert_str_eq(text, options[i].standard_text);
     }
 }
-END_TEST
 
-START_TEST(allowed_values_are_taken_silently)
+TEST_LOOP(allowed_values_are_taken_silently, 0, ACCEPTED_COUNT)
 {
     struct capture capture;
     char list[128];
@@ -144,9 +145,8 @@ START_TEST(allowed_values_are_taken_silently)
     ck_assert_uint_eq(option_value(accepted[_i].id), accepted[_i].value);
     ck_assert_str_eq(list, accepted[_i].list);
 }
-END_TEST
 
-START_TEST(others_are_one_warning_and_the_rest_applies)
+TEST_LOOP(others_are_one_warning_and_the_rest_applies, 0, REJECTED_COUNT)
 {
     struct capture capture;
     char list[128];
@@ -163,9 +163,8 @@ START_TEST(others_are_one_warning_and_the_rest_applies)
         ck_assert_uint_eq(option_value(options[i].id), wanted);
     }
 }
-END_TEST
 
-START_TEST(each_warning_names_what_is_long_in_short)
+TEST(each_warning_names_what_is_long_in_short)
 {
     char list[1024];
     struct capture capture;
@@ -175,9 +174,8 @@ START_TEST(each_warning_names_what_is_long_in_short)
     capture_stderr(&capture, parse_wrong, list);
     ck_assert_ptr_nonnull(strstr(capture.text, "yyy\"; allowed: 0..3600000, in ms\n"));
 }
-END_TEST
 
-START_TEST(each_warning_names_the_source)
+TEST(each_warning_names_the_source)
 {
     char list[] = "colour:red,decay:soon,decay=7,stats,abort:0";
     struct capture capture;
@@ -187,9 +185,8 @@ START_TEST(each_warning_names_the_source)
         ck_assert_int_eq(strncmp(line, "acre: settings.conf: ", 21), 0);
     ck_assert_uint_eq(option_value(OPTION_ABORT), 0);
 }
-END_TEST
 
-START_TEST(the_environment_is_searched)
+TEST(the_environment_is_searched)
 {
     char other[] = "XACRE_OPTIONS=decay:1";
     char longer[] = "ACRE_OPTIONS_=decay:2";
@@ -204,9 +201,8 @@ START_TEST(the_environment_is_searched)
     ck_assert_uint_eq(option_value(OPTION_STATS), 1);
     ck_assert_str_eq(ours, "ACRE_OPTIONS=decay:3,stats:exit");
 }
-END_TEST
 
-START_TEST(text_goes_in_and_out)
+TEST(text_goes_in_and_out)
 {
     static const struct {
         const char *key, *in, *out;
@@ -223,9 +219,8 @@ START_TEST(text_goes_in_and_out)
         ck_assert_str_eq(text, texts[i].out);
     }
 }
-END_TEST
 
-START_TEST(text_errors_are_told_apart)
+TEST(text_errors_are_told_apart)
 {
     char text[6] = "-----";
     ck_assert_int_eq(option_set_text("nothing", "1"), ENOENT);
@@ -239,9 +234,8 @@ START_TEST(text_errors_are_told_apart)
     ck_assert_int_eq(option_get_text("huge_pages", text, 6), 0);
     ck_assert_str_eq(text, "large");
 }
-END_TEST
 
-START_TEST(help_has_a_line_for_each_option_and_its_default)
+TEST(help_has_a_line_for_each_option_and_its_default)
 {
     char help[4096];
     struct out out;
@@ -262,22 +256,4 @@ START_TEST(help_has_a_line_for_each_option_and_its_default)
         ck_assert_uint_le(strlen(line), 100);
     }
     ck_assert_ptr_null(strtok(NULL, "\n"));
-}
-END_TEST
-
-Suite *option_suite(void)
-{
-    Suite *suite = suite_create("option");
-    TCase *tests = tcase_create("option");
-    tcase_add_test(tests, every_option_starts_at_its_default);
-    tcase_add_loop_test(tests, allowed_values_are_taken_silently, 0, ACCEPTED_COUNT);
-    tcase_add_loop_test(tests, others_are_one_warning_and_the_rest_applies, 0, REJECTED_COUNT);
-    tcase_add_test(tests, each_warning_names_what_is_long_in_short);
-    tcase_add_test(tests, each_warning_names_the_source);
-    tcase_add_test(tests, the_environment_is_searched);
-    tcase_add_test(tests, text_goes_in_and_out);
-    tcase_add_test(tests, text_errors_are_told_apart);
-    tcase_add_test(tests, help_has_a_line_for_each_option_and_its_default);
-    suite_add_tcase(suite, tests);
-    return suite;
 }

@@ -25,6 +25,8 @@
 #include "capture.h"
 #include "base/os.h"
 
+SUITE(os);
+
 enum {
     PAGES = 16,       /* of the ranges under test */
     NO_ERRNO = 12345, /* no error has this number */
@@ -73,15 +75,14 @@ static bool is_filled(const unsigned char *p, size_t size, unsigned char value)
     return true;
 }
 
-START_TEST(the_page_size_is_the_kernels)
+TEST(the_page_size_is_the_kernels)
 {
     ck_assert_uint_eq(os_page_size(), (size_t)sysconf(_SC_PAGESIZE));
     ck_assert_uint_eq(os_page_size(), (size_t)sysconf(_SC_PAGESIZE)); /* now from the cache */
     ck_assert(is_power_of_two(os_page_size()));
 }
-END_TEST
 
-START_TEST(reserved_pages_are_opened_closed_and_unmapped)
+TEST(reserved_pages_are_opened_closed_and_unmapped)
 {
     size_t size = range_size(), page = os_page_size();
     unsigned char *p = os_reserve(size);
@@ -103,9 +104,8 @@ START_TEST(reserved_pages_are_opened_closed_and_unmapped)
     ck_assert(!is_mapped(p));
     ck_assert(!os_open(p, page));
 }
-END_TEST
 
-START_TEST(a_fixed_reservation_takes_free_addresses_only)
+TEST(a_fixed_reservation_takes_free_addresses_only)
 {
     size_t size = range_size(), page = os_page_size();
     unsigned char *p = os_reserve(size);
@@ -122,9 +122,8 @@ START_TEST(a_fixed_reservation_takes_free_addresses_only)
     ck_assert(!is_mapped(p + size / 2));
     ck_assert(os_unmap(p, size / 2));
 }
-END_TEST
 
-START_TEST(mapping_at_an_address_maps_there_or_not_at_all)
+TEST(mapping_at_an_address_maps_there_or_not_at_all)
 {
     size_t size = range_size();
     unsigned char *p = os_reserve(size);
@@ -138,9 +137,8 @@ START_TEST(mapping_at_an_address_maps_there_or_not_at_all)
     ck_assert(!is_mapped(p + size / 2));
     ck_assert(os_unmap(p, size / 2));
 }
-END_TEST
 
-START_TEST(mapped_pages_are_zero_and_purged_to_zero)
+TEST(mapped_pages_are_zero_and_purged_to_zero)
 {
     size_t size = range_size();
     unsigned char *p = os_map(size);
@@ -158,9 +156,8 @@ START_TEST(mapped_pages_are_zero_and_purged_to_zero)
     ck_assert(!os_purge(p, size));
     ck_assert(os_unmap(p, size));
 }
-END_TEST
 
-START_TEST(what_cannot_be_had_is_null)
+TEST(what_cannot_be_had_is_null)
 {
     size_t size = range_size();
     ck_assert_ptr_null(os_reserve(TOO_LARGE));
@@ -171,9 +168,8 @@ START_TEST(what_cannot_be_had_is_null)
     ck_assert(is_filled(p, size, 0x33));
     ck_assert(os_unmap(p, size));
 }
-END_TEST
 
-START_TEST(remapping_keeps_the_contents)
+TEST(remapping_keeps_the_contents)
 {
     size_t size = range_size();
     unsigned char *p = os_map(size);
@@ -190,9 +186,8 @@ START_TEST(remapping_keeps_the_contents)
     ck_assert(!is_mapped(p + size));
     ck_assert(os_unmap(p, size));
 }
-END_TEST
 
-START_TEST(huge_pages_are_asked_for_and_declined)
+TEST(huge_pages_are_asked_for_and_declined)
 {
     bool supported = huge_pages_are_supported();
     size_t size = range_size();
@@ -206,9 +201,8 @@ START_TEST(huge_pages_are_asked_for_and_declined)
     ck_assert_int_eq(has_vm_flag(p, " nh"), supported);
     ck_assert(os_unmap(whole, 3 * size));
 }
-END_TEST
 
-START_TEST(guarded_pages_have_guards)
+TEST(guarded_pages_have_guards)
 {
     size_t size = range_size(), page = os_page_size();
     unsigned char *p = os_map_guarded(size);
@@ -220,9 +214,8 @@ START_TEST(guarded_pages_have_guards)
     ck_assert(os_unmap(p - page, page + size + page));
     ck_assert_ptr_null(os_map_guarded(TOO_LARGE));
 }
-END_TEST
 
-START_TEST(what_can_be_mapped_is_not_mapped)
+TEST(what_can_be_mapped_is_not_mapped)
 {
     ck_assert(os_can_map(range_size()));
     ck_assert(!os_can_map(TOO_LARGE));
@@ -231,7 +224,6 @@ START_TEST(what_can_be_mapped_is_not_mapped)
         ck_assert(os_can_map(GIB));
     ck_assert_uint_lt(os_resident(), before + MIB);
 }
-END_TEST
 
 static int ask_without_random_addresses(void)
 {
@@ -247,14 +239,13 @@ static int ask_with_random_addresses(void)
 }
 
 /* Seen by the process's flag, which a filter may forbid to change. */
-START_TEST(fixed_addresses_are_recognised)
+TEST(fixed_addresses_are_recognised)
 {
     ck_assert_int_ne(result_in_child(ask_without_random_addresses), 1);
     ck_assert_int_ne(result_in_child(ask_with_random_addresses), 1);
 }
-END_TEST
 
-START_TEST(a_child_sees_wiped_pages)
+TEST(a_child_sees_wiped_pages)
 {
     size_t page = os_page_size();
     unsigned char *p = os_map(page);
@@ -270,7 +261,6 @@ START_TEST(a_child_sees_wiped_pages)
     ck_assert_int_eq(p[0], 1);
     ck_assert(os_unmap(p, page));
 }
-END_TEST
 
 static uint64_t coarse_ms(void)
 {
@@ -279,7 +269,7 @@ static uint64_t coarse_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-START_TEST(the_clock_is_the_coarse_monotonic_one)
+TEST(the_clock_is_the_coarse_monotonic_one)
 {
     for (int i = 0; i < 1000; i++) {
         uint64_t before = coarse_ms();
@@ -290,9 +280,8 @@ START_TEST(the_clock_is_the_coarse_monotonic_one)
         ck_assert_uint_ne(now, 0);
     }
 }
-END_TEST
 
-START_TEST(resident_memory_follows_use)
+TEST(resident_memory_follows_use)
 {
     size_t size = 64 * MIB;
     size_t before = os_resident();
@@ -310,7 +299,6 @@ START_TEST(resident_memory_follows_use)
     ck_assert_uint_lt(os_resident(), before + GIB / 2);
     ck_assert(os_unmap(p, GIB));
 }
-END_TEST
 
 static uint32_t word; /* 0, then 1; what the waiter waits for */
 
@@ -322,7 +310,7 @@ static void *wait_for_word(void *unused)
     return NULL;
 }
 
-START_TEST(waiters_are_woken)
+TEST(waiters_are_woken)
 {
     pthread_t waiter;
     uint32_t other = 1;
@@ -337,7 +325,6 @@ START_TEST(waiters_are_woken)
     os_wake(&word, 1);
     ck_assert_int_eq(pthread_join(waiter, NULL), 0);
 }
-END_TEST
 
 /* Ends as soon as it is told whether it is the main thread. */
 static void *ask_whether_main(void *is_main)
@@ -349,7 +336,7 @@ static void *ask_whether_main(void *is_main)
     return NULL;
 }
 
-START_TEST(threads_are_counted_and_named)
+TEST(threads_are_counted_and_named)
 {
     size_t before = os_threads();
     bool is_main = true;
@@ -376,7 +363,6 @@ START_TEST(threads_are_counted_and_named)
     ck_assert_int_eq(waitpid(child, &status, 0), child);
     ck_assert_int_eq(status, 0);
 }
-END_TEST
 
 static void ignore_signal(int number)
 {
@@ -399,7 +385,7 @@ _Noreturn static void read_pattern(int fd)
     _exit(done == TEXT_SIZE ? 0 : 2);
 }
 
-START_TEST(writing_goes_on_after_interruptions)
+TEST(writing_goes_on_after_interruptions)
 {
     int ends[2], status;
     ck_assert_int_eq(pipe(ends), 0);
@@ -424,9 +410,8 @@ START_TEST(writing_goes_on_after_interruptions)
     ck_assert_int_eq(status, 0);
     free(text);
 }
-END_TEST
 
-START_TEST(duplicates_are_high_and_closed_on_exec)
+TEST(duplicates_are_high_and_closed_on_exec)
 {
     int ends[2];
     struct stat original, copied;
@@ -442,15 +427,13 @@ START_TEST(duplicates_are_high_and_closed_on_exec)
     close(ends[0]);
     close(ends[1]);
 }
-END_TEST
 
-START_TEST(this_program_is_not_secure)
+TEST(this_program_is_not_secure)
 {
     ck_assert(!os_is_secure());
 }
-END_TEST
 
-START_TEST(random_bits_vary)
+TEST(random_bits_vary)
 {
     uint64_t all = ~(uint64_t)0, any = 0, previous = os_random();
     for (int i = 0; i < 100; i++) {
@@ -463,7 +446,6 @@ START_TEST(random_bits_vary)
     ck_assert_uint_eq(all, 0);
     ck_assert_uint_eq(any, ~(uint64_t)0);
 }
-END_TEST
 
 static void abort_plainly(void *unused)
 {
@@ -509,7 +491,7 @@ static const struct {
 
 enum { ABORT_COUNT = sizeof aborts / sizeof aborts[0] };
 
-START_TEST(abort_ends_the_process_in_any_state)
+TEST_LOOP(abort_ends_the_process_in_any_state, 0, ABORT_COUNT)
 {
     struct capture capture;
     capture_child(&capture, aborts[_i].run, NULL);
@@ -517,9 +499,8 @@ START_TEST(abort_ends_the_process_in_any_state)
     ck_assert(WIFSIGNALED(capture.status));
     ck_assert_int_eq(WTERMSIG(capture.status), SIGABRT);
 }
-END_TEST
 
-START_TEST(errno_is_preserved_in_failure_and_success)
+TEST(errno_is_preserved_in_failure_and_success)
 {
     size_t size = range_size();
     uint32_t zero = 0;
@@ -550,35 +531,4 @@ START_TEST(errno_is_preserved_in_failure_and_success)
     os_is_secure();
     os_page_size();
     ck_assert_int_eq(errno, NO_ERRNO);
-}
-END_TEST
-
-Suite *os_suite(void)
-{
-    Suite *suite = suite_create("os");
-    TCase *tests = tcase_create("os");
-    tcase_add_test(tests, the_page_size_is_the_kernels);
-    tcase_add_test(tests, reserved_pages_are_opened_closed_and_unmapped);
-    tcase_add_test(tests, a_fixed_reservation_takes_free_addresses_only);
-    tcase_add_test(tests, mapping_at_an_address_maps_there_or_not_at_all);
-    tcase_add_test(tests, mapped_pages_are_zero_and_purged_to_zero);
-    tcase_add_test(tests, what_cannot_be_had_is_null);
-    tcase_add_test(tests, remapping_keeps_the_contents);
-    tcase_add_test(tests, huge_pages_are_asked_for_and_declined);
-    tcase_add_test(tests, guarded_pages_have_guards);
-    tcase_add_test(tests, what_can_be_mapped_is_not_mapped);
-    tcase_add_test(tests, fixed_addresses_are_recognised);
-    tcase_add_test(tests, a_child_sees_wiped_pages);
-    tcase_add_test(tests, the_clock_is_the_coarse_monotonic_one);
-    tcase_add_test(tests, resident_memory_follows_use);
-    tcase_add_test(tests, waiters_are_woken);
-    tcase_add_test(tests, threads_are_counted_and_named);
-    tcase_add_test(tests, writing_goes_on_after_interruptions);
-    tcase_add_test(tests, duplicates_are_high_and_closed_on_exec);
-    tcase_add_test(tests, this_program_is_not_secure);
-    tcase_add_test(tests, random_bits_vary);
-    tcase_add_loop_test(tests, abort_ends_the_process_in_any_state, 0, ABORT_COUNT);
-    tcase_add_test(tests, errno_is_preserved_in_failure_and_success);
-    suite_add_tcase(suite, tests);
-    return suite;
 }

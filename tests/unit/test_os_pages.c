@@ -12,6 +12,8 @@
 #include "../api/fake_call.h"
 #include "base/os.h"
 
+SUITE(os_pages);
+
 enum { PAGES = 1500 }; /* of the range under test: more than the system is asked for at once */
 
 /* Patterns of the pages that are dirty. */
@@ -65,7 +67,7 @@ static size_t pages_in(int pattern)
     return count;
 }
 
-START_TEST(pages_with_memory_are_zeroed_and_others_get_none)
+TEST_LOOP(pages_with_memory_are_zeroed_and_others_get_none, 0, PATTERN_COUNT)
 {
     size_t page = os_page_size();
     unsigned char *p = dirty_range(_i);
@@ -75,7 +77,6 @@ START_TEST(pages_with_memory_are_zeroed_and_others_get_none)
     ck_assert(is_zero(p));
     ck_assert(os_unmap(p, PAGES * page));
 }
-END_TEST
 
 /* Locks some of the range, with a word where that is refused. */
 static void lock_some(void *p)
@@ -86,7 +87,7 @@ static void lock_some(void *p)
 }
 
 /* What is locked the system does not take back. */
-START_TEST(locked_pages_are_zeroed)
+TEST_LOOP(locked_pages_are_zeroed, 0, PATTERN_COUNT)
 {
     size_t page = os_page_size();
     unsigned char *p = dirty_range(_i);
@@ -95,7 +96,6 @@ START_TEST(locked_pages_are_zeroed)
     ck_assert(is_zero(p));
     ck_assert(os_unmap(p, PAGES * page));
 }
-END_TEST
 
 /* False, with a word, where the system cannot be made to do so. */
 static bool faked(bool (*fake)(void))
@@ -106,7 +106,7 @@ static bool faked(bool (*fake)(void))
     return done;
 }
 
-START_TEST(without_mincore_all_is_zeroed)
+TEST_LOOP(without_mincore_all_is_zeroed, 0, PATTERN_COUNT)
 {
     unsigned char *p = dirty_range(_i);
     if (faked(fake_no_mincore))
@@ -114,10 +114,9 @@ START_TEST(without_mincore_all_is_zeroed)
     os_zero(p, PAGES * os_page_size());
     ck_assert(is_zero(p));
 }
-END_TEST
 
 /* Pages without memory may have contents: they were swapped out. Whether or not they go back. */
-START_TEST(contents_without_memory_are_zeroed)
+TEST_LOOP(contents_without_memory_are_zeroed, 0, PATTERN_COUNT)
 {
     unsigned char *p = dirty_range(_i);
     if (faked(fake_empty_pages))
@@ -130,10 +129,9 @@ START_TEST(contents_without_memory_are_zeroed)
     os_zero(p, PAGES * os_page_size());
     ck_assert(is_zero(p));
 }
-END_TEST
 
 /* No purge is taken for done, and nothing relies on one. */
-START_TEST(advice_that_is_ignored_is_no_purge)
+TEST_LOOP(advice_that_is_ignored_is_no_purge, 0, PATTERN_COUNT)
 {
     unsigned char *p = dirty_range(_i), *page = os_map(os_page_size());
     bool ignored = faked(fake_advice);
@@ -142,18 +140,4 @@ START_TEST(advice_that_is_ignored_is_no_purge)
     ck_assert_int_eq(os_purge(p, PAGES * os_page_size()), !ignored);
     os_zero(p, PAGES * os_page_size());
     ck_assert(is_zero(p));
-}
-END_TEST
-
-Suite *os_pages_suite(void)
-{
-    Suite *suite = suite_create("os_pages");
-    TCase *tests = tcase_create("os_pages");
-    tcase_add_loop_test(tests, pages_with_memory_are_zeroed_and_others_get_none, 0, PATTERN_COUNT);
-    tcase_add_loop_test(tests, locked_pages_are_zeroed, 0, PATTERN_COUNT);
-    tcase_add_loop_test(tests, without_mincore_all_is_zeroed, 0, PATTERN_COUNT);
-    tcase_add_loop_test(tests, contents_without_memory_are_zeroed, 0, PATTERN_COUNT);
-    tcase_add_loop_test(tests, advice_that_is_ignored_is_no_purge, 0, PATTERN_COUNT);
-    suite_add_tcase(suite, tests);
-    return suite;
 }

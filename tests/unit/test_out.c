@@ -13,6 +13,8 @@
 
 #include "base/out.h"
 
+SUITE(out);
+
 /* Checks that out_format gives what printf gives. */
 static void check_like_printf(const char *format, ...)
 {
@@ -29,7 +31,7 @@ static void check_like_printf(const char *format, ...)
     ck_assert_uint_eq(length, (size_t)wanted_length);
 }
 
-START_TEST(numbers_are_as_printf_has_them)
+TEST(numbers_are_as_printf_has_them)
 {
     static const long long numbers[] = {0,       1,       -1,      9,         10,
                                         1234567, INT_MAX, INT_MIN, LLONG_MAX, LLONG_MIN};
@@ -39,9 +41,8 @@ START_TEST(numbers_are_as_printf_has_them)
         check_like_printf("%zu|%20zu|%-20zu|", (size_t)n, (size_t)n, (size_t)n);
     }
 }
-END_TEST
 
-START_TEST(strings_are_as_printf_has_them)
+TEST(strings_are_as_printf_has_them)
 {
     check_like_printf("plain, 100%% %s", "text");
     check_like_printf("%s|%10s|%-10s|%2s|", "", "abc", "abc", "abc");
@@ -49,9 +50,8 @@ START_TEST(strings_are_as_printf_has_them)
     check_like_printf("%.*s|%-*.*s|%*s|%.*s", 1, "abc", 6, 2, "abc", 5, "abc", -1, "abc");
     check_like_printf("%p %20p|%-20p|", (void *)0x7f001234, (void *)16, (void *)16);
 }
-END_TEST
 
-START_TEST(a_precision_keeps_reads_within_the_text)
+TEST(a_precision_keeps_reads_within_the_text)
 {
     char unterminated[2] = {'a', 'b'}; /* the sanitizers see a read beyond it */
     char text[8];
@@ -61,9 +61,8 @@ START_TEST(a_precision_keeps_reads_within_the_text)
     out_end(&out);
     ck_assert_str_eq(text, "ab");
 }
-END_TEST
 
-START_TEST(null_has_a_form)
+TEST(null_has_a_form)
 {
     char text[32];
     struct out out;
@@ -73,9 +72,8 @@ START_TEST(null_has_a_form)
     out_end(&out);
     ck_assert_str_eq(text, "0x0 (null)");
 }
-END_TEST
 
-START_TEST(unknown_conversions_are_copied)
+TEST(unknown_conversions_are_copied)
 {
     static const char *const formats[] = {"%q %s", "%-5q%s", "%zk|%s", "%5! %s", "%s 100%"};
     static const char *const wanted[] = {"%q x", "%-5qx", "%zk|x", "%5! x", "x 100%"};
@@ -88,9 +86,8 @@ START_TEST(unknown_conversions_are_copied)
         ck_assert_str_eq(text, wanted[i]);
     }
 }
-END_TEST
 
-START_TEST(memory_is_cut_off_and_terminated)
+TEST(memory_is_cut_off_and_terminated)
 {
     char text[8];
     for (size_t size = 1; size <= 6; size++) {
@@ -110,9 +107,8 @@ START_TEST(memory_is_cut_off_and_terminated)
     out_format(&out, "%s", "abc");
     ck_assert_uint_eq(out_end(&out), 3);
 }
-END_TEST
 
-START_TEST(a_descriptor_gets_everything)
+TEST(a_descriptor_gets_everything)
 {
     enum { LINES = 500 };
     int ends[2];
@@ -140,9 +136,8 @@ START_TEST(a_descriptor_gets_everything)
     ck_assert_int_eq(fgetc(stream), EOF);
     fclose(stream);
 }
-END_TEST
 
-START_TEST(text_collects_until_the_end)
+TEST(text_collects_until_the_end)
 {
     int ends[2];
     char text[8];
@@ -156,9 +151,8 @@ START_TEST(text_collects_until_the_end)
     close(ends[0]);
     close(ends[1]);
 }
-END_TEST
 
-START_TEST(sizes_have_a_unit)
+TEST(sizes_have_a_unit)
 {
     static const struct {
         size_t bytes;
@@ -194,22 +188,4 @@ START_TEST(sizes_have_a_unit)
         snprintf(wanted, sizeof wanted, "%12s", sizes[i].text);
         ck_assert_str_eq(text, wanted);
     }
-}
-END_TEST
-
-Suite *out_suite(void)
-{
-    Suite *suite = suite_create("out");
-    TCase *tests = tcase_create("out");
-    tcase_add_test(tests, numbers_are_as_printf_has_them);
-    tcase_add_test(tests, strings_are_as_printf_has_them);
-    tcase_add_test(tests, a_precision_keeps_reads_within_the_text);
-    tcase_add_test(tests, null_has_a_form);
-    tcase_add_test(tests, unknown_conversions_are_copied);
-    tcase_add_test(tests, memory_is_cut_off_and_terminated);
-    tcase_add_test(tests, a_descriptor_gets_everything);
-    tcase_add_test(tests, text_collects_until_the_end);
-    tcase_add_test(tests, sizes_have_a_unit);
-    suite_add_tcase(suite, tests);
-    return suite;
 }

@@ -10,9 +10,11 @@
 #include <inttypes.h>
 #include <sched.h>
 
+SUITE(remote, .begin = begin);
+
 /* ---- One thread ---- */
 
-START_TEST(a_block_is_freed_once_and_collected_once)
+TEST(a_block_is_freed_once_and_collected_once)
 {
     begin_bin(48);
     char *block = take(), *other = take();
@@ -29,9 +31,8 @@ START_TEST(a_block_is_freed_once_and_collected_once)
     ck_assert_uint_eq(remote_collect(&set), 0);
     ck_assert(bin_is_valid(&bin));
 }
-END_TEST
 
-START_TEST(each_class_is_collected_by_itself)
+TEST(each_class_is_collected_by_itself)
 {
     static struct magazine_entry other_entries[MAGAZINE_MOST];
     static struct bin other;
@@ -60,9 +61,8 @@ START_TEST(each_class_is_collected_by_itself)
     ck_assert_uint_eq(*state_of(others), BLOCK_FREE);
     ck_assert(!remote_pending(&set) && !remote_pending_class(&set, other_class));
 }
-END_TEST
 
-START_TEST(only_a_live_block_is_freed)
+TEST(only_a_live_block_is_freed)
 {
     begin_bin(48);
     uint8_t *state = state_of(take());
@@ -76,10 +76,9 @@ START_TEST(only_a_live_block_is_freed)
     }
     ck_assert(!remote_pending(&set));
 }
-END_TEST
 
 /* Slabs of one block each: more than one heap, and many slabs pending at once. */
-START_TEST(every_pending_slab_of_every_heap_is_collected)
+TEST(every_pending_slab_of_every_heap_is_collected)
 {
     enum { BLOCKS = 80 };
     char *blocks[BLOCKS];
@@ -106,10 +105,9 @@ START_TEST(every_pending_slab_of_every_heap_is_collected)
     bin_leave_slab(&bin, &set);
     ck_assert_uint_eq(bytes_in_slabs(), 0);
 }
-END_TEST
 
 /* More heaps than chains, so that some chains have two heaps. */
-START_TEST(heaps_that_share_a_chain_are_collected)
+TEST(heaps_that_share_a_chain_are_collected)
 {
     enum { HEAPS = HEAP_CHAINS + 2 };
     static char *first[HEAPS];
@@ -126,9 +124,8 @@ START_TEST(heaps_that_share_a_chain_are_collected)
     ck_assert_uint_eq(freed, HEAPS);
     ck_assert_uint_eq(remote_collect(&set), HEAPS);
 }
-END_TEST
 
-START_TEST(a_late_notice_of_a_released_slab_is_harmless)
+TEST(a_late_notice_of_a_released_slab_is_harmless)
 {
     begin_bin(SIZE_CLASS_LIMIT);
     char *block = take();
@@ -146,7 +143,6 @@ START_TEST(a_late_notice_of_a_released_slab_is_harmless)
     ck_assert_uint_eq(*state_of(take()), BLOCK_LIVE);
     ck_assert(bin_is_valid(&bin));
 }
-END_TEST
 
 /* ---- Threads ---- */
 
@@ -156,7 +152,7 @@ static bool write_to(char *block)
     return true;
 }
 
-START_TEST(nothing_is_lost_between_threads)
+TEST_LOOP(nothing_is_lost_between_threads, 0, 6)
 {
     static const size_t sizes[] = {16, 1024, 64 * 1024};
     struct freer freers[THREADS];
@@ -199,7 +195,6 @@ START_TEST(nothing_is_lost_between_threads)
     ck_assert_msg(bytes_in_slabs() == 0, "%zu bytes lost; seed %" PRIu64, bytes_in_slabs(),
                   random.seed);
 }
-END_TEST
 
 enum { RACES = 2000 };
 
@@ -221,7 +216,7 @@ static void *race(void *argument)
     return NULL;
 }
 
-START_TEST(of_two_that_free_the_same_block_one_wins)
+TEST(of_two_that_free_the_same_block_one_wins)
 {
     struct freer freers[2] = {{.freed = 0}};
 
@@ -237,7 +232,6 @@ START_TEST(of_two_that_free_the_same_block_one_wins)
     ck_assert_uint_eq(freers[0].failed + freers[1].failed, RACES);
     ck_assert_uint_eq(remote_collect(&set), RACES);
 }
-END_TEST
 
 /* ---- At every instruction ---- */
 
@@ -303,7 +297,7 @@ static const struct {
 enum { MEETINGS = sizeof(meetings) / sizeof(meetings[0]) };
 
 /* Whatever the instant, a block that was freed is FREE after the next collection. */
-START_TEST(no_instant_loses_a_block)
+TEST_LOOP(no_instant_loses_a_block, 0, MEETINGS)
 {
     struct random random = random_begin();
     int last;
@@ -331,10 +325,9 @@ START_TEST(no_instant_loses_a_block)
     ck_assert_int_gt(act_at, 10);
     ck_assert(bin_is_valid(&bin));
 }
-END_TEST
 
 /* Of two threads that free a block, at whatever instant of the first one, one succeeds. */
-START_TEST(no_instant_lets_two_free_a_block)
+TEST(no_instant_lets_two_free_a_block)
 {
     int last;
 
@@ -352,39 +345,7 @@ START_TEST(no_instant_lets_two_free_a_block)
     } while (last >= act_at);
     ck_assert_int_gt(act_at, 10);
 }
-END_TEST
-
-static void add_step_tests(TCase *tests)
-{
-    tcase_add_loop_test(tests, no_instant_loses_a_block, 0, MEETINGS);
-    tcase_add_test(tests, no_instant_lets_two_free_a_block);
-}
 
 #else
 
-static void add_step_tests(TCase *tests)
-{
-    (void)tests;
-}
-
 #endif
-
-Suite *remote_suite(void)
-{
-    Suite *suite = suite_create("remote");
-    TCase *tests = tcase_create("remote");
-
-    tcase_set_timeout(tests, 60);
-    tcase_add_checked_fixture(tests, begin, NULL);
-    tcase_add_test(tests, a_block_is_freed_once_and_collected_once);
-    tcase_add_test(tests, each_class_is_collected_by_itself);
-    tcase_add_test(tests, only_a_live_block_is_freed);
-    tcase_add_test(tests, every_pending_slab_of_every_heap_is_collected);
-    tcase_add_test(tests, heaps_that_share_a_chain_are_collected);
-    tcase_add_test(tests, a_late_notice_of_a_released_slab_is_harmless);
-    tcase_add_loop_test(tests, nothing_is_lost_between_threads, 0, 6);
-    tcase_add_test(tests, of_two_that_free_the_same_block_one_wins);
-    add_step_tests(tests);
-    suite_add_tcase(suite, tests);
-    return suite;
-}

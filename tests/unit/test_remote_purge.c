@@ -14,6 +14,8 @@
 #include <string.h>
 #include <sys/syscall.h>
 
+SUITE(remote_purge, .begin = begin);
+
 /* ---- One thread ---- */
 
 enum { PURGE_BLOCKS = 2000, PURGE_SIZE = 1024 };
@@ -50,7 +52,7 @@ static bool is_filled(const char *block, char value)
     return true;
 }
 
-START_TEST(what_is_not_collected_loses_its_pages)
+TEST_LOOP(what_is_not_collected_loses_its_pages, 0, 10)
 {
     struct random random = random_begin();
     size_t freed = 0, purged = 0, bytes;
@@ -87,9 +89,8 @@ START_TEST(what_is_not_collected_loses_its_pages)
         ck_assert_uint_eq(*state_of(held[i]), BLOCK_LIVE);
     ck_assert(bin_is_valid(&bin));
 }
-END_TEST
 
-START_TEST(slabs_that_were_purged_whole_are_released)
+TEST(slabs_that_were_purged_whole_are_released)
 {
     hold_blocks();
     struct slab *last = bin.slab;
@@ -103,10 +104,9 @@ START_TEST(slabs_that_were_purged_whole_are_released)
     ck_assert_uint_eq(bytes_in_slabs(), 0);
     ck_assert(heap_set_is_valid(&set));
 }
-END_TEST
 
 /* The current slab has PURGED blocks alone: no FREE one says that it is to be listed. */
-START_TEST(a_current_slab_that_was_purged_is_not_lost)
+TEST(a_current_slab_that_was_purged_is_not_lost)
 {
     char *kept = NULL;
 
@@ -141,9 +141,8 @@ START_TEST(a_current_slab_that_was_purged_is_not_lost)
     ck_assert_uint_eq(found, purged);
     ck_assert_uint_eq(states_count(slab->states, slab->count, BLOCK_LIVE), slab->count);
 }
-END_TEST
 
-START_TEST(only_pending_slabs_are_purged)
+TEST(only_pending_slabs_are_purged)
 {
     hold_blocks();
     for (int i = 0; i < PURGE_BLOCKS; i++) /* as by threads that have not yet set a bit */
@@ -157,9 +156,8 @@ START_TEST(only_pending_slabs_are_purged)
     ck_assert(slab->purged_for_owner);
     ck_assert_uint_eq(*state_of(held[PURGE_BLOCKS - 1]), BLOCK_REMOTE);
 }
-END_TEST
 
-START_TEST(an_owner_that_collects_is_left_alone)
+TEST(an_owner_that_collects_is_left_alone)
 {
     hold_blocks();
     for (int i = 0; i < PURGE_BLOCKS; i++)
@@ -172,7 +170,6 @@ START_TEST(an_owner_that_collects_is_left_alone)
     remote_end(&set);
     ck_assert_uint_eq(remote_purge(&set), (size_t)PURGE_BLOCKS * PURGE_SIZE);
 }
-END_TEST
 
 static bool purge_ended; /* under the heap lock */
 static bool waited;
@@ -185,7 +182,7 @@ static void *begin_collection(void *unused)
     return unused;
 }
 
-START_TEST(the_owner_waits_for_who_purges)
+TEST(the_owner_waits_for_who_purges)
 {
     pthread_t owner;
 
@@ -202,9 +199,8 @@ START_TEST(the_owner_waits_for_who_purges)
     ck_assert_int_eq(pthread_join(owner, NULL), 0);
     ck_assert(waited);
 }
-END_TEST
 
-START_TEST(a_tick_purges_what_was_pending_at_the_last)
+TEST(a_tick_purges_what_was_pending_at_the_last)
 {
     begin_bin(PURGE_SIZE);
     ck_assert(!remote_tick(&set)); /* nothing pending */
@@ -221,7 +217,6 @@ START_TEST(a_tick_purges_what_was_pending_at_the_last)
     remote_collect(&set);
     ck_assert(!remote_tick(&set));
 }
-END_TEST
 
 /* ---- Threads ---- */
 
@@ -250,7 +245,7 @@ static bool is_as_filled(char *block)
  * An owner takes, fills and hands out blocks in pages of their own, others check and free them, and
  * one purges whatever is not collected: no block that somebody holds may lose its contents.
  */
-START_TEST(purging_beside_an_owner_touches_no_live_block)
+TEST(purging_beside_an_owner_touches_no_live_block)
 {
     struct freer freers[THREADS - 1];
     struct random random = random_begin();
@@ -293,7 +288,6 @@ START_TEST(purging_beside_an_owner_touches_no_live_block)
     ck_assert_msg(bytes_in_slabs() == 0, "%zu bytes lost; seed %" PRIu64, bytes_in_slabs(),
                   random.seed);
 }
-END_TEST
 
 enum { BATCHES = 20000, BATCH = 16 };
 
@@ -306,7 +300,7 @@ static void *purge_at_once(void *bytes)
 }
 
 /* The same as close as can be: blocks are freed, collected and taken again all the time. */
-START_TEST(no_block_is_purged_in_its_next_life)
+TEST(no_block_is_purged_in_its_next_life)
 {
     char *batch[BATCH];
     size_t bytes = 0;
@@ -328,7 +322,6 @@ START_TEST(no_block_is_purged_in_its_next_life)
     ck_assert_int_eq(pthread_join(purger, NULL), 0);
     ck_assert(bin_is_valid(&bin));
 }
-END_TEST
 
 /*
  * The owner that collects and the thread that purges each store a word and load the other's, as in
@@ -382,7 +375,7 @@ static bool changes_beside_collection(uint8_t *state, char *const *buffered)
     return changed;
 }
 
-START_TEST(collecting_and_purging_exclude_each_other)
+TEST(collecting_and_purging_exclude_each_other)
 {
     struct random random = random_begin();
     char *lines = malloc(LITMUS_BYTES), *buffered[LITMUS_STORES];
@@ -408,7 +401,6 @@ START_TEST(collecting_and_purging_exclude_each_other)
     free(lines);
     ck_assert_msg(!changed, "purged while its owner collects; seed %" PRIu64, random.seed);
 }
-END_TEST
 
 #ifdef CAN_STEP
 
@@ -445,7 +437,7 @@ static int purge_in_steps(void)
 }
 
 /* A misuse: nothing can be said of the contents, but the block is not handed out twice for it. */
-START_TEST(a_block_freed_twice_at_once_is_not_purged_over)
+TEST(a_block_freed_twice_at_once_is_not_purged_over)
 {
     enum { FREED = 8, FROM = 100 }; /* 8 KiB: a whole page at least */
     int outcome = PASSED;
@@ -462,41 +454,9 @@ START_TEST(a_block_freed_twice_at_once_is_not_purged_over)
     ck_assert_int_eq(outcome, ENDED);
     ck_assert_int_gt(store_at, FREED / 2); /* there were steps for each block */
 }
-END_TEST
-
-static void add_step_tests(TCase *tests)
-{
-    tcase_add_test(tests, a_block_freed_twice_at_once_is_not_purged_over);
-}
 
 #else
 
-static void add_step_tests(TCase *tests)
-{
-    (void)tests;
-    step_skipped("remote_purge");
-}
+STEP_SKIPPED;
 
 #endif
-
-Suite *remote_purge_suite(void)
-{
-    Suite *suite = suite_create("remote_purge");
-    TCase *tests = tcase_create("remote_purge");
-
-    tcase_set_timeout(tests, 60);
-    tcase_add_checked_fixture(tests, begin, NULL);
-    tcase_add_loop_test(tests, what_is_not_collected_loses_its_pages, 0, 10);
-    tcase_add_test(tests, slabs_that_were_purged_whole_are_released);
-    tcase_add_test(tests, a_current_slab_that_was_purged_is_not_lost);
-    tcase_add_test(tests, only_pending_slabs_are_purged);
-    tcase_add_test(tests, an_owner_that_collects_is_left_alone);
-    tcase_add_test(tests, the_owner_waits_for_who_purges);
-    tcase_add_test(tests, a_tick_purges_what_was_pending_at_the_last);
-    tcase_add_test(tests, purging_beside_an_owner_touches_no_live_block);
-    tcase_add_test(tests, no_block_is_purged_in_its_next_life);
-    tcase_add_test(tests, collecting_and_purging_exclude_each_other);
-    add_step_tests(tests);
-    suite_add_tcase(suite, tests);
-    return suite;
-}

@@ -14,6 +14,8 @@
 #include "capture.h"
 #include "base/report.h"
 
+SUITE(report);
+
 static const struct {
     struct misuse_report report;
     const char *line;
@@ -62,7 +64,7 @@ static void warn_too_long(void *text)
     report_warning("%s", (const char *)text);
 }
 
-START_TEST(a_misuse_is_reported_in_one_write)
+TEST_LOOP(a_misuse_is_reported_in_one_write, 0, REPORT_COUNT)
 {
     struct misuse_report report = reports[_i].report;
     struct capture capture;
@@ -70,18 +72,16 @@ START_TEST(a_misuse_is_reported_in_one_write)
     ck_assert_str_eq(capture.text, reports[_i].line);
     ck_assert_uint_eq(capture.writes, 1);
 }
-END_TEST
 
-START_TEST(warnings_are_one_write_each)
+TEST(warnings_are_one_write_each)
 {
     struct capture capture;
     capture_stderr(&capture, warn, NULL);
     ck_assert_str_eq(capture.text, "acre: half of 100 is 50%\nacre: second\n");
     ck_assert_uint_eq(capture.writes, 2);
 }
-END_TEST
 
-START_TEST(a_long_warning_is_still_one_line)
+TEST(a_long_warning_is_still_one_line)
 {
     char text[2000];
     memset(text, 'x', sizeof text - 1);
@@ -95,7 +95,6 @@ START_TEST(a_long_warning_is_still_one_line)
     ck_assert_uint_lt(length, sizeof text);
     ck_assert_ptr_eq(strchr(capture.text, '\n'), capture.text + length - 1);
 }
-END_TEST
 
 /* ---- Which program, and which process ---- */
 
@@ -183,7 +182,7 @@ static const struct {
 enum { TELLERS = sizeof tellers / sizeof tellers[0] };
 
 /* The line is that of a child, so its number is not this process's. */
-START_TEST(a_line_names_the_program_and_the_process)
+TEST_LOOP(a_line_names_the_program_and_the_process, 0, TELLERS)
 {
     int ends[2];
     char line[128] = "", wanted[128];
@@ -201,17 +200,4 @@ START_TEST(a_line_names_the_program_and_the_process)
     snprintf(wanted, sizeof wanted, "acre: %s[%d]: told\n", tellers[_i].name, (int)child);
     ck_assert_str_eq(line, wanted);
     ck_assert_int_eq(waitpid(child, NULL, 0), child);
-}
-END_TEST
-
-Suite *report_suite(void)
-{
-    Suite *suite = suite_create("report");
-    TCase *tests = tcase_create("report");
-    tcase_add_loop_test(tests, a_misuse_is_reported_in_one_write, 0, REPORT_COUNT);
-    tcase_add_test(tests, warnings_are_one_write_each);
-    tcase_add_test(tests, a_long_warning_is_still_one_line);
-    tcase_add_loop_test(tests, a_line_names_the_program_and_the_process, 0, TELLERS);
-    suite_add_tcase(suite, tests);
-    return suite;
 }

@@ -7,13 +7,15 @@
 
 #include <inttypes.h>
 
+SUITE(size_class);
+
 enum {
     LINEAR_LIMIT = 128, /* bytes; up to here a block wastes at most MOST_LINEAR_WASTE */
     MOST_LINEAR_WASTE = 15,
     RANDOM_SIZES = 20000,
 };
 
-START_TEST(sizes_are_as_documented)
+TEST(sizes_are_as_documented)
 {
     ck_assert_uint_eq(size_class_sizes[0], BLOCK_ALIGNMENT);
     ck_assert_uint_eq(size_class_sizes[SIZE_CLASS_COUNT - 1], SIZE_CLASS_LIMIT);
@@ -33,7 +35,6 @@ START_TEST(sizes_are_as_documented)
     ck_assert_uint_eq(size_class_sizes[size_class_of(SIZE_CLASS_TINY_LIMIT)],
                       SIZE_CLASS_TINY_LIMIT);
 }
-END_TEST
 
 /* Fails if the class of `size` is not the smallest that fits, or wastes more than is promised. */
 static void check_size(size_t size)
@@ -53,27 +54,24 @@ static void check_size(size_t size)
         ck_abort_msg("size %zu wastes %zu bytes of a block of %zu", size, waste, block);
 }
 
-START_TEST(every_size_has_the_smallest_class_that_fits)
+TEST(every_size_has_the_smallest_class_that_fits)
 {
     for (size_t size = 1; size <= SIZE_CLASS_LIMIT; size++)
         check_size(size);
 }
-END_TEST
 
-START_TEST(size_0_has_the_smallest_block)
+TEST(size_0_has_the_smallest_block)
 {
     ck_assert_uint_eq(size_class_of(0), 0);
 }
-END_TEST
 
-START_TEST(table_and_arithmetic_meet)
+TEST(table_and_arithmetic_meet)
 {
     ck_assert_uint_eq(size_class_of_medium(SIZE_CLASS_TABLE_LIMIT),
                       size_class_of(SIZE_CLASS_TABLE_LIMIT));
     ck_assert_uint_eq(size_class_of_medium(SIZE_CLASS_TABLE_LIMIT + 1),
                       size_class_of(SIZE_CLASS_TABLE_LIMIT) + 1);
 }
-END_TEST
 
 /* The class of an aligned request, by trying them all. */
 static unsigned plain_of_aligned(size_t size, size_t alignment)
@@ -96,7 +94,7 @@ static void check_aligned(size_t size, size_t alignment, uint64_t seed)
                      found, expected, seed);
 }
 
-START_TEST(aligned_classes_are_the_smallest_multiples)
+TEST_LOOP(aligned_classes_are_the_smallest_multiples, 0, 64)
 {
     const size_t alignment = (size_t)1 << _i;
     struct random random = random_begin();
@@ -114,9 +112,8 @@ START_TEST(aligned_classes_are_the_smallest_multiples)
     check_aligned(0, alignment, random.seed);
     ck_assert_uint_eq(size_class_of_aligned(SIZE_MAX, alignment), SIZE_CLASS_COUNT);
 }
-END_TEST
 
-START_TEST(the_first_blocks_come_from_powers_of_two)
+TEST(the_first_blocks_come_from_powers_of_two)
 {
     for (unsigned class = 0; class < SIZE_CLASS_COUNT; class ++) {
         size_t size = size_class_sizes[class];
@@ -129,21 +126,4 @@ START_TEST(the_first_blocks_come_from_powers_of_two)
         else
             ck_assert(is_power_of_two(wider) && wider >= size && wider < 2 * size);
     }
-}
-END_TEST
-
-Suite *size_class_suite(void)
-{
-    Suite *suite = suite_create("size_class");
-    TCase *classes = tcase_create("classes");
-
-    tcase_add_test(classes, sizes_are_as_documented);
-    tcase_add_test(classes, every_size_has_the_smallest_class_that_fits);
-    tcase_add_test(classes, size_0_has_the_smallest_block);
-    tcase_add_test(classes, table_and_arithmetic_meet);
-    tcase_add_test(classes, the_first_blocks_come_from_powers_of_two);
-    tcase_add_loop_test(classes, aligned_classes_are_the_smallest_multiples, 0, 64);
-    tcase_set_timeout(classes, 60);
-    suite_add_tcase(suite, classes);
-    return suite;
 }

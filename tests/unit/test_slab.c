@@ -9,9 +9,11 @@
 #include <inttypes.h>
 #include <string.h>
 
+SUITE(slab, .begin = begin);
+
 /* ---- Geometry ---- */
 
-START_TEST(a_geometry_word_holds_every_field)
+TEST(a_geometry_word_holds_every_field)
 {
     for (unsigned class = 0; class < SIZE_CLASS_COUNT; class ++) {
         for (unsigned units = 1; units <= SLAB_MAX_UNITS; units++) {
@@ -28,10 +30,9 @@ START_TEST(a_geometry_word_holds_every_field)
         }
     }
 }
-END_TEST
 
 /* By the offsets around each block, over all offsets that slab_starts_block promises. */
-START_TEST(the_reciprocal_is_exact)
+TEST_LOOP(the_reciprocal_is_exact, 0, SIZE_CLASS_COUNT)
 {
     static const int around[] = {-16, -1, 0, 1, 16};
     const size_t limit = (size_t)1 << 25;
@@ -54,9 +55,8 @@ START_TEST(the_reciprocal_is_exact)
     }
     ck_assert_uint_eq(wrong, 0);
 }
-END_TEST
 
-START_TEST(magazines_are_bounded)
+TEST(magazines_are_bounded)
 {
     size_t all = 0;
 
@@ -71,11 +71,10 @@ START_TEST(magazines_are_bounded)
     }
     ck_assert_uint_eq(all, MAGAZINE_ENTRIES);
 }
-END_TEST
 
 /* ---- Windows ---- */
 
-START_TEST(windows_come_lowest_first)
+TEST_LOOP(windows_come_lowest_first, 0, SIZE_CLASS_COUNT)
 {
     begin_bin(size_class_sizes[_i]);
     ck_assert(!bin_open_window(&bin));
@@ -92,9 +91,8 @@ START_TEST(windows_come_lowest_first)
     ck_assert_uint_eq(slab->summary, 0);
     ck_assert(bin_is_valid(&bin));
 }
-END_TEST
 
-START_TEST(memory_is_known_to_be_zero_once)
+TEST(memory_is_known_to_be_zero_once)
 {
     begin_bin(4096);
     struct block first = take();
@@ -106,9 +104,8 @@ START_TEST(memory_is_known_to_be_zero_once)
     ck_assert_ptr_eq(take().address, first.address);
     ck_assert(!bin.window_zero);
 }
-END_TEST
 
-START_TEST(a_reopened_window_of_a_fresh_group_is_not_zero)
+TEST(a_reopened_window_of_a_fresh_group_is_not_zero)
 {
     begin_bin(16);
     struct block first = take();
@@ -123,10 +120,9 @@ START_TEST(a_reopened_window_of_a_fresh_group_is_not_zero)
     ck_assert_ptr_eq(second.slab, bin.slab);
     ck_assert(!bin.window_zero);
 }
-END_TEST
 
 /* What a window that is given up has left is found again, in a slab of one group as in others. */
-START_TEST(the_rest_of_a_left_window_is_found)
+TEST_LOOP(the_rest_of_a_left_window_is_found, 0, 2)
 {
     static const size_t sizes[] = {16, 4096};
 
@@ -142,10 +138,9 @@ START_TEST(the_rest_of_a_left_window_is_found)
     }
     ck_assert_ptr_ne(take().slab, slab);
 }
-END_TEST
 
 /* Each is an eighth of all before it, within the bounds. */
-START_TEST(slabs_grow)
+TEST_LOOP(slabs_grow, 0, 4)
 {
     enum { FIRST = 8 }; /* blocks that a class's first slab has at least, if they fit into a slab */
     static const size_t sizes[] = {16, 1024, 16 << 10, 32 << 10};
@@ -165,11 +160,10 @@ START_TEST(slabs_grow)
     ck_assert_uint_eq(bin.slab->count, most * UNIT_SIZE / size);
     ck_assert_uint_eq(bin.units, total);
 }
-END_TEST
 
 /* ---- Giving back ---- */
 
-START_TEST(random_blocks_are_handed_out_once)
+TEST_LOOP(random_blocks_are_handed_out_once, 0, 6)
 {
     enum { MOST_BLOCKS = 3000, STEPS = 8000 };
     static const size_t sizes[] = {16, 48, 1024, 16 * 1024, 100 * 1024, 1 << 20};
@@ -201,9 +195,8 @@ START_TEST(random_blocks_are_handed_out_once)
     ck_assert(bin_is_valid(&bin));
     ck_assert_uint_eq(bytes_in_slabs(), 0);
 }
-END_TEST
 
-START_TEST(an_empty_shared_slab_is_released_unless_current)
+TEST(an_empty_shared_slab_is_released_unless_current)
 {
     begin_bin(16 * 1024);
     size_t count = fill_slabs(blocks, MOST_BLOCKS, 2);
@@ -226,10 +219,9 @@ START_TEST(an_empty_shared_slab_is_released_unless_current)
     bin_leave_slab(&bin, &set);
     ck_assert_uint_eq(bytes_in_slabs(), 0);
 }
-END_TEST
 
 /* Above SLAB_SHARED_LIMIT. */
-START_TEST(a_slab_of_one_block_is_released_with_it)
+TEST_LOOP(a_slab_of_one_block_is_released_with_it, 0, 4)
 {
     static const size_t sizes[] = {40 << 10, 64 << 10, 320 << 10, 1 << 20};
 
@@ -252,14 +244,13 @@ START_TEST(a_slab_of_one_block_is_released_with_it)
     ck_assert_uint_eq(bytes_in_slabs(), 0);
     ck_assert(list_is_empty(&bin.partial) && bin_is_valid(&bin));
 }
-END_TEST
 
 static bool all_valid(const struct bin *other)
 {
     return bin_is_valid(&bin) && bin_is_valid(other) && heap_set_is_valid(&set);
 }
 
-START_TEST(a_block_grows_and_shrinks_with_its_slab)
+TEST(a_block_grows_and_shrinks_with_its_slab)
 {
     enum { SIZE = 128 << 10, LARGER = 256 << 10, LARGEST = 384 << 10 };
     static struct bin larger, largest;
@@ -293,10 +284,9 @@ START_TEST(a_block_grows_and_shrinks_with_its_slab)
     ck_assert_uint_eq(larger.units, 0);
     ck_assert(all_valid(&larger));
 }
-END_TEST
 
 /* When its last LIVE block is given back others of its blocks are in the magazine. */
-START_TEST(releasing_a_slab_takes_its_blocks_out_of_the_magazine)
+TEST(releasing_a_slab_takes_its_blocks_out_of_the_magazine)
 {
     begin_bin(8 * 1024);
     size_t count = fill_slabs(blocks, MOST_BLOCKS, 2), first_count = blocks[0].slab->count;
@@ -315,9 +305,8 @@ START_TEST(releasing_a_slab_takes_its_blocks_out_of_the_magazine)
     ck_assert_uint_eq(*state_of(other), BLOCK_CACHED);
     ck_assert(bin_is_valid(&bin));
 }
-END_TEST
 
-START_TEST(flushing_frees_the_magazine)
+TEST(flushing_frees_the_magazine)
 {
     begin_bin(64);
     size_t capacity = magazine_capacity(bin.class);
@@ -336,9 +325,8 @@ START_TEST(flushing_frees_the_magazine)
     ck_assert_uint_eq(*state_of(kept), BLOCK_LIVE);
     ck_assert(bin_is_valid(&bin));
 }
-END_TEST
 
-START_TEST(collecting_frees_what_is_remote)
+TEST(collecting_frees_what_is_remote)
 {
     begin_bin(16 * 1024);
     size_t count = fill_slabs(blocks, MOST_BLOCKS, 2);
@@ -359,31 +347,4 @@ START_TEST(collecting_frees_what_is_remote)
     ck_assert_uint_eq(slab->geometry, 0); /* released */
     ck_assert_uint_eq(*state_of(blocks[count - 1]), BLOCK_LIVE);
     ck_assert(bin_is_valid(&bin));
-}
-END_TEST
-
-Suite *slab_suite(void)
-{
-    Suite *suite = suite_create("slab");
-    TCase *tests = tcase_create("slab");
-
-    tcase_set_timeout(tests, 60);
-    tcase_add_checked_fixture(tests, begin, NULL);
-    tcase_add_test(tests, a_geometry_word_holds_every_field);
-    tcase_add_loop_test(tests, the_reciprocal_is_exact, 0, SIZE_CLASS_COUNT);
-    tcase_add_test(tests, magazines_are_bounded);
-    tcase_add_loop_test(tests, windows_come_lowest_first, 0, SIZE_CLASS_COUNT);
-    tcase_add_test(tests, memory_is_known_to_be_zero_once);
-    tcase_add_test(tests, a_reopened_window_of_a_fresh_group_is_not_zero);
-    tcase_add_loop_test(tests, the_rest_of_a_left_window_is_found, 0, 2);
-    tcase_add_loop_test(tests, slabs_grow, 0, 4);
-    tcase_add_loop_test(tests, random_blocks_are_handed_out_once, 0, 6);
-    tcase_add_test(tests, an_empty_shared_slab_is_released_unless_current);
-    tcase_add_loop_test(tests, a_slab_of_one_block_is_released_with_it, 0, 4);
-    tcase_add_test(tests, a_block_grows_and_shrinks_with_its_slab);
-    tcase_add_test(tests, releasing_a_slab_takes_its_blocks_out_of_the_magazine);
-    tcase_add_test(tests, flushing_frees_the_magazine);
-    tcase_add_test(tests, collecting_frees_what_is_remote);
-    suite_add_tcase(suite, tests);
-    return suite;
 }

@@ -8,6 +8,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+SUITE(slab_states, .begin = begin);
+
 /* ---- Pages of partly used slabs ---- */
 
 /* True if no page that the block shares holds a block other than a FREE or PURGED one. */
@@ -25,7 +27,7 @@ static bool has_pages_alone(struct block block)
     return true;
 }
 
-START_TEST(pages_without_a_live_block_are_given_back)
+TEST_LOOP(pages_without_a_live_block_are_given_back, 0, 20)
 {
     struct random random = random_begin();
 
@@ -66,7 +68,6 @@ START_TEST(pages_without_a_live_block_are_given_back)
     ck_assert_uint_eq(bytes_in_slabs(), slabs);
     ck_assert(bin_is_valid(&bin));
 }
-END_TEST
 
 /* ---- Rebuilding ---- */
 
@@ -82,7 +83,7 @@ static void rebuild(uint8_t *expected, const uint8_t *states, size_t count)
     }
 }
 
-START_TEST(a_slab_is_rebuilt_from_random_states)
+TEST_LOOP(a_slab_is_rebuilt_from_random_states, 0, 24)
 {
     static uint8_t before[SLAB_MAX_BLOCKS], expected[SLAB_MAX_BLOCKS];
     struct random random = random_begin();
@@ -122,18 +123,4 @@ START_TEST(a_slab_is_rebuilt_from_random_states)
     }
     ck_assert(!bin_open_window(&bin));
     ck_assert(bin_is_valid(&bin));
-}
-END_TEST
-
-Suite *slab_states_suite(void)
-{
-    Suite *suite = suite_create("slab_states");
-    TCase *tests = tcase_create("slab_states");
-
-    tcase_set_timeout(tests, 60);
-    tcase_add_checked_fixture(tests, begin, NULL);
-    tcase_add_loop_test(tests, pages_without_a_live_block_are_given_back, 0, 20);
-    tcase_add_loop_test(tests, a_slab_is_rebuilt_from_random_states, 0, 24);
-    suite_add_tcase(suite, tests);
-    return suite;
 }

@@ -8,6 +8,8 @@
 
 #include <inttypes.h>
 
+SUITE(slab_wide, .begin = begin);
+
 /* ---- Which places are taken ---- */
 
 static const struct pair {
@@ -132,7 +134,7 @@ static size_t expected_sparse_bytes(const struct pair *pair)
     return places * pair->place;
 }
 
-START_TEST(the_lowest_run_of_enough_free_places_is_taken)
+TEST_LOOP(the_lowest_run_of_enough_free_places_is_taken, 0, PAIRS *ROUNDS)
 {
     const struct pair *pair = &pairs[_i % PAIRS];
     struct random random = random_begin();
@@ -154,10 +156,9 @@ START_TEST(the_lowest_run_of_enough_free_places_is_taken)
     ck_assert_ptr_null(bin_take_wide(bin, bins, &set, look));
     ck_assert_msg(is_as_in_models() && all_valid(), "seed %" PRIu64, random.seed);
 }
-END_TEST
 
 /* A run that begins at each place of a group is found, to the last place that it needs. */
-START_TEST(a_run_goes_over_the_border_of_two_groups)
+TEST_LOOP(a_run_goes_over_the_border_of_two_groups, 0, PAIRS)
 {
     const struct pair *pair = &pairs[_i];
     struct bin *bin = begin_bin(pair->size), *host = begin_bin(pair->place);
@@ -177,7 +178,6 @@ START_TEST(a_run_goes_over_the_border_of_two_groups)
         memset(slab->states + first, BLOCK_PURGED, pair->places);
     }
 }
-END_TEST
 
 /* ---- Bounds ---- */
 
@@ -190,7 +190,7 @@ static bool serves(size_t place, size_t size)
 }
 
 /* With a slab of each class that has a LIVE block and nothing else. */
-START_TEST(a_class_serves_what_it_wastes_little_of)
+TEST(a_class_serves_what_it_wastes_little_of)
 {
     unsigned served = 0;
 
@@ -217,10 +217,9 @@ START_TEST(a_class_serves_what_it_wastes_little_of)
     }
     ck_assert_uint_gt(served, 100);
 }
-END_TEST
 
 /* Of several classes the largest one serves first; one that was never used serves none. */
-START_TEST(larger_places_come_first)
+TEST(larger_places_come_first)
 {
     static const size_t places[] = {1024, 512, 256};
     struct bin *bin = begin_bin(2048);
@@ -243,9 +242,8 @@ START_TEST(larger_places_come_first)
     ck_assert_ptr_null(bin_take_wide(bin, bins, &set, look));
     ck_assert(all_valid());
 }
-END_TEST
 
-START_TEST(only_what_its_class_has_used_is_taken)
+TEST(only_what_its_class_has_used_is_taken)
 {
     struct bin *bin = begin_bin(2048), *host = begin_bin(32); /* 64 places */
 
@@ -265,9 +263,8 @@ START_TEST(only_what_its_class_has_used_is_taken)
     ck_assert_ptr_eq(take_wide(bin), slab->base + 32);
     ck_assert_uint_eq(places_of(slab->base + 32), 64);
 }
-END_TEST
 
-START_TEST(a_slab_that_is_used_is_left_alone)
+TEST(a_slab_that_is_used_is_left_alone)
 {
     struct bin *bin = begin_bin(2048);
     struct slab *slab = make_used_slab(begin_bin(512));
@@ -282,9 +279,8 @@ START_TEST(a_slab_that_is_used_is_left_alone)
     ck_assert_uint_eq(bin_sparse_bytes(slab->bin), (slab->count - quarter - 1) * 512);
     ck_assert_ptr_eq(take_wide(bin), slab->base + (quarter + 1) * 512);
 }
-END_TEST
 
-START_TEST(purged_places_are_not_taken)
+TEST(purged_places_are_not_taken)
 {
     struct bin *bin = begin_bin(2048);
     struct slab *slab = make_used_slab(begin_bin(512));
@@ -298,10 +294,9 @@ START_TEST(purged_places_are_not_taken)
     ck_assert_ptr_eq(take_wide(bin), slab->base + (size_t)62 * 512);
     ck_assert_ptr_null(take_wide(bin));
 }
-END_TEST
 
 /* A look goes over all slabs once; what is freed behind it waits for the next one. */
-START_TEST(a_look_ends)
+TEST(a_look_ends)
 {
     struct bin *bin = begin_bin(2048);
     struct slab *slab = make_used_slab(begin_bin(512));
@@ -316,11 +311,10 @@ START_TEST(a_look_ends)
     ck_assert_ptr_null(bin_take_wide(bin, bins, &set, look));
     ck_assert_ptr_eq(take_wide(bin), block);
 }
-END_TEST
 
 /* A call leaves off after 512 groups of states, inside a slab here, and the next one goes on there.
  * Each slab is gone over twice: for whether it is sparse, and for its runs. */
-START_TEST(a_call_looks_at_so_many_states)
+TEST(a_call_looks_at_so_many_states)
 {
     enum { SLABS = 5, RUN = 3951 };
     struct bin *bin = begin_bin(2048), *host = begin_bin(32); /* 64 places */
@@ -339,10 +333,9 @@ START_TEST(a_call_looks_at_so_many_states)
     ck_assert_ptr_null(take_wide(bin));
     ck_assert_ptr_eq(bin_take_wide(bin, bins, &set, look), slab->base + (size_t)RUN * 32);
 }
-END_TEST
 
 /* The slab at which a bin stands is taken or released before the next call. */
-START_TEST(the_search_survives_its_slab)
+TEST_LOOP(the_search_survives_its_slab, 0, 3)
 {
     struct bin *bin = begin_bin(2048), *host = begin_bin(512), *lower = begin_bin(256);
     struct slab *last = make_used_slab(lower);
@@ -368,26 +361,4 @@ START_TEST(the_search_survives_its_slab)
     }
     ck_assert_ptr_eq(slab_of(bin_take_wide(bin, bins, &set, look)), last);
     ck_assert(all_valid());
-}
-END_TEST
-
-Suite *slab_wide_suite(void)
-{
-    Suite *suite = suite_create("slab_wide");
-    TCase *tests = tcase_create("slab_wide");
-
-    tcase_set_timeout(tests, 60);
-    tcase_add_checked_fixture(tests, begin, NULL);
-    tcase_add_loop_test(tests, the_lowest_run_of_enough_free_places_is_taken, 0, PAIRS * ROUNDS);
-    tcase_add_loop_test(tests, a_run_goes_over_the_border_of_two_groups, 0, PAIRS);
-    tcase_add_test(tests, a_class_serves_what_it_wastes_little_of);
-    tcase_add_test(tests, larger_places_come_first);
-    tcase_add_test(tests, only_what_its_class_has_used_is_taken);
-    tcase_add_test(tests, a_slab_that_is_used_is_left_alone);
-    tcase_add_test(tests, purged_places_are_not_taken);
-    tcase_add_test(tests, a_look_ends);
-    tcase_add_test(tests, a_call_looks_at_so_many_states);
-    tcase_add_loop_test(tests, the_search_survives_its_slab, 0, 3);
-    suite_add_tcase(suite, tests);
-    return suite;
 }

@@ -10,6 +10,8 @@
 
 #include <inttypes.h>
 
+SUITE(slab_wide_free, .begin = begin);
+
 /* ---- Freeing ---- */
 
 /* A wide block that lies in two groups, or NULL; every other place of its slab is LIVE. */
@@ -57,7 +59,7 @@ static void check_freed(const char *block, size_t place, size_t places)
     ck_assert(all_valid());
 }
 
-START_TEST(places_of_a_freed_block_are_its_class_s_again)
+TEST_LOOP(places_of_a_freed_block_are_its_class_s_again, 0, 2)
 {
     char *block = fill_around_wide(PLACE, SIZE);
 
@@ -70,9 +72,8 @@ START_TEST(places_of_a_freed_block_are_its_class_s_again)
     ck_assert(host_slab->listed || _i != 0);
     check_freed(block, PLACE, PLACES);
 }
-END_TEST
 
-START_TEST(what_another_thread_freed_is_collected_with_its_places)
+TEST_LOOP(what_another_thread_freed_is_collected_with_its_places, 0, 2)
 {
     char *block = fill_around_wide(PLACE, SIZE);
 
@@ -91,10 +92,9 @@ START_TEST(what_another_thread_freed_is_collected_with_its_places)
     ck_assert_uint_eq(remote_collect(&set), 1);
     check_freed(block, PLACE, PLACES);
 }
-END_TEST
 
 /* All of its pages went back before the owner came, also those that begin or end in a place. */
-START_TEST(what_was_purged_for_the_owner_is_taken_back_with_its_places)
+TEST_LOOP(what_was_purged_for_the_owner_is_taken_back_with_its_places, 0, 6)
 {
     static const struct {
         size_t place, size;
@@ -126,9 +126,8 @@ START_TEST(what_was_purged_for_the_owner_is_taken_back_with_its_places)
     ck_assert_ptr_null(take_place(host));
     ck_assert(all_valid());
 }
-END_TEST
 
-START_TEST(a_slab_is_held_by_a_wide_block_alone)
+TEST_LOOP(a_slab_is_held_by_a_wide_block_alone, 0, 3)
 {
     char *block = hold_one_wide(4096, 8192);
     size_t before = bytes_in_slabs();
@@ -160,11 +159,10 @@ START_TEST(a_slab_is_held_by_a_wide_block_alone)
     struct slab *slab = make_used_slab(host);
     ck_assert(all_are(slab, 0, slab->count, BLOCK_FREE) && !slab->wide);
 }
-END_TEST
 
 /* The number of give-backs after which a slab is looked at knows nothing of wide blocks made since.
  */
-START_TEST(the_last_free_releases_a_slab_in_any_order)
+TEST_LOOP(the_last_free_releases_a_slab_in_any_order, 0, 50)
 {
     enum { BLOCKS = 12 };
     struct random random = random_begin();
@@ -194,9 +192,8 @@ START_TEST(the_last_free_releases_a_slab_in_any_order)
     remote_collect(&set);
     ck_assert_msg(bytes_in_slabs() == 0 && all_valid(), "seed %" PRIu64, random.seed);
 }
-END_TEST
 
-START_TEST(what_is_held_is_counted_once)
+TEST(what_is_held_is_counted_once)
 {
     char *block = hold_one_wide(PLACE, SIZE), *other = take_wide(wide);
     struct slab_held held = slab_count_held(host_slab->states, host_slab->count);
@@ -210,10 +207,9 @@ START_TEST(what_is_held_is_counted_once)
     ck_assert_uint_eq(held.blocks, 2);
     ck_assert_uint_eq(held.places, 1 + PLACES);
 }
-END_TEST
 
 /* Nor are its places, which stay REST until the owner collects it. */
-START_TEST(what_another_thread_freed_is_not_counted)
+TEST(what_another_thread_freed_is_not_counted)
 {
     char *block = hold_one_wide(PLACE, SIZE), *other = take_wide(wide);
 
@@ -223,7 +219,6 @@ START_TEST(what_another_thread_freed_is_not_counted)
     ck_assert_uint_eq(held.blocks, 2);
     ck_assert_uint_eq(held.places, 1 + PLACES);
 }
-END_TEST
 
 /* ---- Random traces ---- */
 
@@ -292,7 +287,7 @@ static void tidy_up(struct random *random)
     }
 }
 
-START_TEST(no_two_blocks_have_a_place_in_common)
+TEST_LOOP(no_two_blocks_have_a_place_in_common, 0, 10)
 {
     struct random random = random_begin();
     size_t wides = 0;
@@ -330,24 +325,4 @@ START_TEST(no_two_blocks_have_a_place_in_common)
         bin_leave_slab(&bins[size_class_of(trace_sizes[i])], &set);
     ck_assert_msg(bytes_in_slabs() == 0, "%zu bytes lost; seed %" PRIu64, bytes_in_slabs(),
                   random.seed);
-}
-END_TEST
-
-Suite *slab_wide_free_suite(void)
-{
-    Suite *suite = suite_create("slab_wide_free");
-    TCase *tests = tcase_create("slab_wide_free");
-
-    tcase_set_timeout(tests, 60);
-    tcase_add_checked_fixture(tests, begin, NULL);
-    tcase_add_loop_test(tests, places_of_a_freed_block_are_its_class_s_again, 0, 2);
-    tcase_add_loop_test(tests, what_another_thread_freed_is_collected_with_its_places, 0, 2);
-    tcase_add_loop_test(tests, what_was_purged_for_the_owner_is_taken_back_with_its_places, 0, 6);
-    tcase_add_loop_test(tests, a_slab_is_held_by_a_wide_block_alone, 0, 3);
-    tcase_add_loop_test(tests, the_last_free_releases_a_slab_in_any_order, 0, 50);
-    tcase_add_test(tests, what_is_held_is_counted_once);
-    tcase_add_test(tests, what_another_thread_freed_is_not_counted);
-    tcase_add_loop_test(tests, no_two_blocks_have_a_place_in_common, 0, 10);
-    suite_add_tcase(suite, tests);
-    return suite;
 }

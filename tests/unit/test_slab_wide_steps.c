@@ -6,6 +6,8 @@
 #include "step.h"
 #include "wide_blocks.h"
 
+SUITE(slab_wide_steps, .begin = begin);
+
 #ifdef CAN_STEP
 
 /* The block in hand is the second of three in a row. */
@@ -75,7 +77,7 @@ static void look_at_row(void)
     }
 }
 
-START_TEST(a_child_finds_a_whole_block_or_none)
+TEST_LOOP(a_child_finds_a_whole_block_or_none, 0, ROW_OPERATIONS)
 {
     in_a_row[0] = hold_one_wide(PLACE, SIZE);
     in_a_row[1] = take_wide(wide);
@@ -97,31 +99,9 @@ START_TEST(a_child_finds_a_whole_block_or_none)
     ck_assert_int_gt(rows_free, PLACES);
     ck_assert_int_eq(rows_whole != 0, _i != 2); /* what is collected was freed before */
 }
-END_TEST
-
-static void add_step_tests(TCase *tests)
-{
-    tcase_add_loop_test(tests, a_child_finds_a_whole_block_or_none, 0, ROW_OPERATIONS);
-}
 
 #else
 
-static void add_step_tests(TCase *tests)
-{
-    (void)tests;
-    step_skipped("slab_wide_steps");
-}
+STEP_SKIPPED;
 
 #endif
-
-Suite *slab_wide_steps_suite(void)
-{
-    Suite *suite = suite_create("slab_wide_steps");
-    TCase *tests = tcase_create("slab_wide_steps");
-
-    tcase_set_timeout(tests, 60);
-    tcase_add_checked_fixture(tests, begin, NULL);
-    add_step_tests(tests);
-    suite_add_tcase(suite, tests);
-    return suite;
-}

@@ -11,6 +11,8 @@
 #include <pthread.h>
 #include <string.h>
 
+SUITE(states);
+
 enum { MOST_STATES = 4096, ROUNDS = 1000 };
 
 static const struct scans {
@@ -87,7 +89,7 @@ static void fill_sparse(struct random *random, uint8_t rest, uint64_t rarity, ui
             states[i] = (uint8_t)random_below(random, kinds);
 }
 
-START_TEST(agrees_on_random_states)
+TEST_LOOP(agrees_on_random_states, 0, VERSIONS)
 {
     const struct scans *scans = &versions[_i];
     struct random random = random_begin();
@@ -103,10 +105,9 @@ START_TEST(agrees_on_random_states)
                     random.seed);
     }
 }
-END_TEST
 
 /* Values that differ in one bit, or by a borrow, from a neighbour's are where SWAR goes wrong. */
-START_TEST(tells_similar_bytes_apart)
+TEST_LOOP(tells_similar_bytes_apart, 0, VERSIONS)
 {
     const struct scans *scans = &versions[_i];
     struct random random = random_begin();
@@ -123,9 +124,8 @@ START_TEST(tells_similar_bytes_apart)
             check_match(scans, first, (uint8_t)value, random.seed);
     }
 }
-END_TEST
 
-START_TEST(finds_each_position)
+TEST_LOOP(finds_each_position, 0, VERSIONS)
 {
     const struct scans *scans = &versions[_i];
 
@@ -136,9 +136,8 @@ START_TEST(finds_each_position)
         ck_assert_uint_eq(scans->match(states, BLOCK_LIVE), ~((uint64_t)1 << i));
     }
 }
-END_TEST
 
-START_TEST(respects_the_count)
+TEST_LOOP(respects_the_count, 0, VERSIONS)
 {
     const struct scans *scans = &versions[_i];
 
@@ -157,16 +156,14 @@ START_TEST(respects_the_count)
         }
     }
 }
-END_TEST
 
-START_TEST(get_returns_what_was_set)
+TEST(get_returns_what_was_set)
 {
     for (unsigned value = 0; value <= UINT8_MAX; value++) {
         state_set(&states[1], (uint8_t)value);
         ck_assert_uint_eq(state_get(&states[1]), value);
     }
 }
-END_TEST
 
 /* What a thread does that does not own the slab: it frees every LIVE block. */
 static void *free_remotely(void *unused)
@@ -182,7 +179,7 @@ static void *free_remotely(void *unused)
 }
 
 /* While another thread makes LIVE states REMOTE, the FREE ones stay as they are for a scan. */
-START_TEST(bears_remote_frees)
+TEST_LOOP(bears_remote_frees, 0, VERSIONS)
 {
     const struct scans *scans = &versions[_i];
     struct random random = random_begin();
@@ -203,21 +200,4 @@ START_TEST(bears_remote_frees)
     ck_assert_int_eq(pthread_join(thread, NULL), 0);
     ck_assert_uint_eq(scans->count(states, MOST_STATES, BLOCK_REMOTE), live_ones.count);
     ck_assert_uint_eq(scans->count(states, MOST_STATES, BLOCK_LIVE), 0);
-}
-END_TEST
-
-Suite *states_suite(void)
-{
-    Suite *suite = suite_create("states");
-    TCase *scans = tcase_create("scans");
-
-    tcase_add_loop_test(scans, agrees_on_random_states, 0, VERSIONS);
-    tcase_add_loop_test(scans, tells_similar_bytes_apart, 0, VERSIONS);
-    tcase_add_loop_test(scans, finds_each_position, 0, VERSIONS);
-    tcase_add_loop_test(scans, respects_the_count, 0, VERSIONS);
-    tcase_add_loop_test(scans, bears_remote_frees, 0, VERSIONS);
-    tcase_add_test(scans, get_returns_what_was_set);
-    tcase_set_timeout(scans, 60);
-    suite_add_tcase(suite, scans);
-    return suite;
 }

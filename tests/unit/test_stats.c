@@ -21,6 +21,8 @@ static void begin(void)
     ck_assert_int_eq(option_set_text("decay", "3600000"), 0);
 }
 
+SUITE(stats, .begin = begin);
+
 static struct acre_stats collect(void)
 {
     struct acre_stats stats;
@@ -40,7 +42,7 @@ static struct acre_class_stats class_of(const struct acre_stats *stats, size_t s
     return stats->classes[size_class_of(size)];
 }
 
-START_TEST(a_process_that_allocated_nothing)
+TEST(a_process_that_allocated_nothing)
 {
     struct acre_stats stats = collect();
 
@@ -52,9 +54,8 @@ START_TEST(a_process_that_allocated_nothing)
         ck_assert_uint_eq(stats.classes[class].slabs, 0);
     }
 }
-END_TEST
 
-START_TEST(live_blocks_are_counted)
+TEST(live_blocks_are_counted)
 {
     enum { TINY_BLOCKS = 100, SMALL_BLOCKS = 10, LARGE_BLOCKS = 3, FREED = 40 };
     void *blocks[TINY_BLOCKS];
@@ -82,7 +83,6 @@ START_TEST(live_blocks_are_counted)
     ck_assert_uint_eq(stats.heaps, 1);
     ck_assert_uint_gt(stats.metadata, 0);
 }
-END_TEST
 
 /* In a thread: a tenth of its blocks it frees itself, the rest is left. */
 static void *leave_blocks(void *blocks)
@@ -94,7 +94,7 @@ static void *leave_blocks(void *blocks)
     return NULL;
 }
 
-START_TEST(blocks_freed_by_others_are_not_live)
+TEST(blocks_freed_by_others_are_not_live)
 {
     static void *blocks[100];
     pthread_t thread;
@@ -110,9 +110,8 @@ START_TEST(blocks_freed_by_others_are_not_live)
     ck_assert_uint_eq(stats.arenas, 1);
     ck_assert_uint_eq(stats.arenas_pooled, 1);
 }
-END_TEST
 
-START_TEST(free_memory_shows_until_it_is_trimmed)
+TEST(free_memory_shows_until_it_is_trimmed)
 {
     void *blocks[3];
 
@@ -129,7 +128,6 @@ START_TEST(free_memory_shows_until_it_is_trimmed)
     struct acre_stats stats = collect();
     ck_assert_uint_eq(stats.heap_in_slabs + stats.heap_free_dirty + stats.large_stock, 0);
 }
-END_TEST
 
 static bool stop_churning; /* atomic, relaxed */
 static int rounds;         /* of the thread */
@@ -150,7 +148,7 @@ static void *churn(void *unused)
     return unused;
 }
 
-START_TEST(figures_agree_while_others_allocate)
+TEST(figures_agree_while_others_allocate)
 {
     enum { SNAPSHOTS = 5000 };
     struct acre_stats stats;
@@ -167,7 +165,6 @@ START_TEST(figures_agree_while_others_allocate)
     ck_assert_int_eq(pthread_join(thread, NULL), 0);
     ck_assert_int_gt(rounds, 0);
 }
-END_TEST
 
 static void print(void *unused)
 {
@@ -179,7 +176,7 @@ static void print(void *unused)
     out_end(&out);
 }
 
-START_TEST(the_table_shows_the_figures)
+TEST(the_table_shows_the_figures)
 {
     struct capture capture;
     char line[80];
@@ -197,21 +194,4 @@ START_TEST(the_table_shows_the_figures)
     ck_assert_msg(strstr(capture.text, line) != NULL, "%s", capture.text);
     ck_assert_ptr_nonnull(strstr(capture.text, " class "));
     ck_assert_int_eq(capture.text[strlen(capture.text) - 1], '\n');
-}
-END_TEST
-
-Suite *stats_suite(void)
-{
-    Suite *suite = suite_create("stats");
-    TCase *tests = tcase_create("stats");
-
-    tcase_add_checked_fixture(tests, begin, NULL);
-    tcase_add_test(tests, a_process_that_allocated_nothing);
-    tcase_add_test(tests, live_blocks_are_counted);
-    tcase_add_test(tests, blocks_freed_by_others_are_not_live);
-    tcase_add_test(tests, free_memory_shows_until_it_is_trimmed);
-    tcase_add_test(tests, figures_agree_while_others_allocate);
-    tcase_add_test(tests, the_table_shows_the_figures);
-    suite_add_tcase(suite, tests);
-    return suite;
 }

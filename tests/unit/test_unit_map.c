@@ -10,6 +10,8 @@
 #include <pthread.h>
 #include <sys/resource.h>
 
+SUITE(unit_map);
+
 enum { REACH = 1000 }; /* places of the region */
 
 static char nobody_memory, header_memory, slab_memory;
@@ -89,7 +91,7 @@ static void assert_wild_addresses_are_not_covered(void)
         ck_assert(!is_covered((void *)addresses[i]));
 }
 
-START_TEST(nothing_is_covered_before_the_first_heap)
+TEST(nothing_is_covered_before_the_first_heap)
 {
     assert_wild_addresses_are_not_covered();
     ck_assert_ptr_null(cover(0)); /* there is no region */
@@ -97,9 +99,8 @@ START_TEST(nothing_is_covered_before_the_first_heap)
     assert_wild_addresses_are_not_covered();
     ck_assert(!is_covered(heap_at(0)));
 }
-END_TEST
 
-START_TEST(a_heap_is_covered_from_end_to_end)
+TEST(a_heap_is_covered_from_end_to_end)
 {
     begin();
     struct slab **entry = cover(0);
@@ -121,9 +122,8 @@ START_TEST(a_heap_is_covered_from_end_to_end)
     ck_assert_ptr_eq(cover(0), entry + HEAP_UNITS);
     ck_assert_ptr_eq(entry[3], slab_a);
 }
-END_TEST
 
-START_TEST(a_gap_is_nobodys)
+TEST(a_gap_is_nobodys)
 {
     enum { GAP = 100 };
     begin();
@@ -137,9 +137,8 @@ START_TEST(a_gap_is_nobodys)
             ck_assert_ptr_eq(find(heap_at(place) + unit * UNIT_SIZE), nobody);
     ck_assert(!is_covered(heap_at(GAP + 2)));
 }
-END_TEST
 
-START_TEST(the_region_ends)
+TEST(the_region_ends)
 {
     begin();
     struct slab **first = cover(0);
@@ -153,10 +152,9 @@ START_TEST(the_region_ends)
     ck_assert(!is_covered(heap_at(REACH)));
     ck_assert(is_guard((char *)align_up((uintptr_t)(last + HEAP_UNITS), os_page_size())));
 }
-END_TEST
 
 #ifndef SANITIZED
-START_TEST(a_map_that_cannot_be_reserved_may_be_later)
+TEST(a_map_that_cannot_be_reserved_may_be_later)
 {
     struct rlimit before, little;
     ck_assert_int_eq(getrlimit(RLIMIT_AS, &before), 0);
@@ -168,9 +166,8 @@ START_TEST(a_map_that_cannot_be_reserved_may_be_later)
     begin();
     ck_assert_ptr_nonnull(cover(0));
 }
-END_TEST
 
-START_TEST(entries_that_cannot_be_opened_cover_nothing)
+TEST(entries_that_cannot_be_opened_cover_nothing)
 {
     struct rlimit before, little;
     ck_assert_int_eq(getrlimit(RLIMIT_DATA, &before), 0);
@@ -183,10 +180,11 @@ START_TEST(entries_that_cannot_be_opened_cover_nothing)
     ck_assert(!is_covered(heap_at(0)));
     assert_empty(cover(0));
 }
-END_TEST
+#else
+SANITIZED_SKIPPED;
 #endif
 
-START_TEST(what_a_lost_thread_had_begun_is_done_again)
+TEST(what_a_lost_thread_had_begun_is_done_again)
 {
     begin();
     ck_assert_ptr_nonnull(cover(0));
@@ -199,7 +197,6 @@ START_TEST(what_a_lost_thread_had_begun_is_done_again)
     assert_empty(entry);
     ck_assert_uint_eq(unit_map.covered, 2 * HEAP_UNITS);
 }
-END_TEST
 
 enum { COVERERS = 4, PLACES_EACH = REACH / COVERERS };
 
@@ -218,7 +215,7 @@ static void *cover_some(void *argument)
     return NULL;
 }
 
-START_TEST(threads_cover_heaps_side_by_side)
+TEST(threads_cover_heaps_side_by_side)
 {
     pthread_t threads[COVERERS];
     begin();
@@ -232,27 +229,4 @@ START_TEST(threads_cover_heaps_side_by_side)
     for (ptrdiff_t place = 0; place < REACH; place++)
         for (size_t unit = 0; unit < HEAP_UNITS; unit++)
             ck_assert_ptr_eq(find(heap_at(place) + unit * UNIT_SIZE), slab_a);
-}
-END_TEST
-
-Suite *unit_map_suite(void)
-{
-    Suite *suite = suite_create("unit_map");
-    TCase *tests = tcase_create("unit_map");
-
-    tcase_add_test(tests, nothing_is_covered_before_the_first_heap);
-    tcase_add_test(tests, a_heap_is_covered_from_end_to_end);
-    tcase_add_test(tests, a_gap_is_nobodys);
-    tcase_add_test(tests, the_region_ends);
-#ifndef SANITIZED
-    tcase_add_test(tests, a_map_that_cannot_be_reserved_may_be_later);
-    tcase_add_test(tests, entries_that_cannot_be_opened_cover_nothing);
-#else
-    sanitized_skipped("unit_map");
-#endif
-    tcase_add_test(tests, what_a_lost_thread_had_begun_is_done_again);
-    tcase_add_test(tests, threads_cover_heaps_side_by_side);
-    tcase_set_timeout(tests, 60);
-    suite_add_tcase(suite, tests);
-    return suite;
 }

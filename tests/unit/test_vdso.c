@@ -12,6 +12,8 @@
 
 #include "base/vdso.h"
 
+SUITE(vdso);
+
 #ifdef __aarch64__
 #define CLOCK_FUNCTION "__kernel_clock_gettime"
 #else
@@ -27,20 +29,19 @@ static const void *own_image(void)
     return image;
 }
 
-START_TEST(nothing_is_found_where_nothing_is)
+TEST(nothing_is_found_where_nothing_is)
 {
     ck_assert_ptr_null(vdso_find(NULL, CLOCK_FUNCTION));
     ck_assert_ptr_null(vdso_find(own_image(), "__vdso_clock"));
     ck_assert_ptr_null(vdso_find(own_image(), ""));
 }
-END_TEST
 
 static uint64_t ns_of(struct timespec time)
 {
     return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
 }
 
-START_TEST(the_clock_is_found_and_tells_the_time)
+TEST(the_clock_is_found_and_tells_the_time)
 {
     const void *image = own_image();
     int (*read_clock)(clockid_t, struct timespec *);
@@ -56,7 +57,6 @@ START_TEST(the_clock_is_found_and_tells_the_time)
     ck_assert_uint_le(ns_of(before), ns_of(now));
     ck_assert_uint_le(ns_of(now), ns_of(after));
 }
-END_TEST
 
 /* Copies what of the image is loaded. */
 static void copy_image(unsigned char *copy, size_t size, const Elf64_Ehdr *image)
@@ -99,7 +99,7 @@ static const char *const names[] = {
 enum { NAMES = sizeof names / sizeof names[0] };
 
 /* With one of the two tables all is found where it is, with neither nothing. */
-START_TEST(either_hash_table_does)
+TEST_LOOP(either_hash_table_does, 0, 2)
 {
     static unsigned char copy[256 * KIB] __attribute__((aligned(4096)));
     const char *image = own_image();
@@ -120,16 +120,4 @@ START_TEST(either_hash_table_does)
         ck_assert(original == NULL || found[i] - copy == original - image);
         ck_assert_ptr_null(vdso_find(copy, names[i]));
     }
-}
-END_TEST
-
-Suite *vdso_suite(void)
-{
-    Suite *suite = suite_create("vdso");
-    TCase *tests = tcase_create("vdso");
-    tcase_add_test(tests, nothing_is_found_where_nothing_is);
-    tcase_add_test(tests, the_clock_is_found_and_tells_the_time);
-    tcase_add_loop_test(tests, either_hash_table_does, 0, 2);
-    suite_add_tcase(suite, tests);
-    return suite;
 }
