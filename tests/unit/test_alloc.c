@@ -297,8 +297,6 @@ TEST_LOOP(any_collection_lets_the_current_slab_be_used_on, 0, 2)
     ck_assert(own_arena_is_valid());
 }
 
-#ifndef SANITIZED
-
 /* Uses up 64 MiB of address space in blocks of one size, frees them, and starts again. */
 static void run_out_of_memory(void *argument)
 {
@@ -333,7 +331,7 @@ static void run_out_of_memory(void *argument)
     }
 }
 
-TEST_LOOP(little_address_space_is_used_and_used_again, 0, 5)
+TEST_LOOP_UNLESS(NO_LIMITS, little_address_space_is_used_and_used_again, 0, 5)
 {
     static size_t sizes[] = {1024, 50000, 300000, 1 << 20, 3 << 20};
     struct capture capture;
@@ -366,16 +364,10 @@ static void run_out_beside_stock(void *unused)
         _exit(3);
 }
 
-TEST(idle_memory_goes_back_before_malloc_fails)
+TEST_UNLESS(NO_LIMITS, idle_memory_goes_back_before_malloc_fails)
 {
     struct capture capture;
 
     capture_child(&capture, run_out_beside_stock, NULL);
     ck_assert_msg(capture.status == 0, "status %#x", (unsigned)capture.status);
 }
-
-#else
-
-SANITIZED_SKIPPED;
-
-#endif

@@ -16,8 +16,6 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#ifndef SANITIZED
-
 static void begin(void)
 {
     init_start(NULL);
@@ -72,7 +70,7 @@ static void leave_idle_memory(size_t stock)
     held = blocks[0];
 }
 
-TEST(a_request_that_can_never_be_met_leaves_idle_memory_as_it_is)
+TEST_UNLESS(NO_LIMITS, a_request_that_can_never_be_met_leaves_idle_memory_as_it_is)
 {
     leave_idle_memory(8 * MIB);
     struct idle before = idle_now();
@@ -105,7 +103,7 @@ static void leave_address_space(size_t room)
 }
 
 /* The sum of the stock and the empty heaps decides. */
-TEST(idle_memory_goes_back_where_that_makes_room)
+TEST_UNLESS(NO_LIMITS, idle_memory_goes_back_where_that_makes_room)
 {
     enum { ROOM = 16 << 20, STOCK = 24 << 20 };
     leave_idle_memory(STOCK);
@@ -138,7 +136,7 @@ static void leave_an_empty_heap(void)
     ck_assert_uint_gt(idle_now().heaps.in_empty, 0);
 }
 
-TEST(empty_heaps_go_back_where_that_makes_room)
+TEST_UNLESS(NO_LIMITS, empty_heaps_go_back_where_that_makes_room)
 {
     enum { ROOM = 40 << 20 };
     ck_assert_int_eq(option_set_text("decay", "3600000"), 0);
@@ -152,10 +150,3 @@ TEST(empty_heaps_go_back_where_that_makes_room)
     ck_assert_uint_eq(idle_now().heaps.in_empty, 0);
     ck_assert(arena_is_valid(thread_own_arena()));
 }
-
-#else
-
-SUITE(alloc_short);
-SANITIZED_SKIPPED;
-
-#endif

@@ -22,8 +22,6 @@
 
 SUITE(alloc_steps, .timeout = 300);
 
-#ifdef CAN_STEP
-
 enum {
     SIZE = 40 << 10, /* bytes; a slab of its own, with another one behind it */
     LARGER = 300 << 10,
@@ -31,11 +29,7 @@ enum {
 };
 
 /* Instructions from one free to the next, at most; forks take long under a sanitizer. */
-#ifdef SANITIZED
-enum { STRIDE = 255 };
-#else
-enum { STRIDE = 31 };
-#endif
+enum { STRIDE = UNDER_SANITIZER ? 255 : 31 };
 
 static char *block, *resized;
 static int free_at; /* the number of the instruction behind which the block is freed */
@@ -101,7 +95,7 @@ static int resize_and_free(void)
     return resized == NULL ? SEEN : NOT_SEEN;
 }
 
-TEST(a_free_by_another_thread_hurts_no_block)
+TEST_UNLESS(NO_STEPS, a_free_by_another_thread_hurts_no_block)
 {
     struct random random = random_begin();
     unsigned outcomes[WRONG] = {0};
@@ -168,7 +162,7 @@ static void *take_block(void *unused)
 }
 
 /* The calling thread's block, or another one's. */
-TEST_LOOP(a_block_that_is_freed_meanwhile_is_not_copied, 0, 2)
+TEST_LOOP_UNLESS(NO_STEPS, a_block_that_is_freed_meanwhile_is_not_copied, 0, 2)
 {
     char *next = NULL;
 
@@ -186,9 +180,3 @@ TEST_LOOP(a_block_that_is_freed_meanwhile_is_not_copied, 0, 2)
     ck_assert_uint_eq(state_get(next_state), BLOCK_CACHED);
     ck_assert_int_eq(result_in_child(resize_as_it_is_freed), SEEN);
 }
-
-#else
-
-STEP_SKIPPED;
-
-#endif

@@ -189,8 +189,6 @@ TEST(it_does_nothing_after_the_end)
     ck_assert_uint_ne(totals().free_dirty, 0);
 }
 
-#ifndef SANITIZED
-
 static void make_idle_in_child(void *unused)
 {
     (void)unused;
@@ -204,7 +202,7 @@ static void make_idle_in_child(void *unused)
     wait_until_given_back();
 }
 
-TEST(a_child_has_one_when_needed)
+TEST_UNLESS(NO_THREADS_IN_CHILDREN, a_child_has_one_when_needed)
 {
     struct capture capture;
 
@@ -216,9 +214,3 @@ TEST(a_child_has_one_when_needed)
         ck_assert_msg(capture.status == 0, "status %#x", (unsigned)capture.status);
     }
 }
-
-#else
-
-SKIPPED("a_child_has_one_when_needed", "ThreadSanitizer starts no thread in a child of several");
-
-#endif

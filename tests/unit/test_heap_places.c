@@ -162,8 +162,6 @@ TEST(the_region_has_a_tebibyte)
     ck_assert_uint_eq(places_left(), (size_t)1024 * GIB / HEAP_SIZE - 1);
 }
 
-#ifndef SANITIZED
-
 enum { LIMIT = 512 << 20 }; /* bytes */
 
 static void begin_under_limit(void *unused)
@@ -183,7 +181,7 @@ static void begin_under_limit(void *unused)
         _exit(4);
 }
 
-TEST(a_limit_of_address_space_bounds_the_map)
+TEST_UNLESS(NO_LIMITS, a_limit_of_address_space_bounds_the_map)
 {
     struct capture capture;
 
@@ -193,7 +191,7 @@ TEST(a_limit_of_address_space_bounds_the_map)
 }
 
 /* A refusal takes no place: what is asked for in vain does not use the region up. */
-TEST(heaps_that_are_refused_take_no_place)
+TEST_UNLESS(NO_LIMITS, heaps_that_are_refused_take_no_place)
 {
     struct rlimit before;
     struct heap *first = slab_heap(take(1));
@@ -221,7 +219,7 @@ static void *take_first(void *unused)
 
 /* The region is chosen by where the stack is, which may be that of a coroutine at a low address,
  * and by where the system puts mappings if the first choice is taken. */
-TEST_LOOP(the_first_stack_may_be_at_a_low_address, 0, 2)
+TEST_LOOP_UNLESS(NO_LIMITS, the_first_stack_may_be_at_a_low_address, 0, 2)
 {
     enum { STACK = 1 << 20 };
     char *low = (char *)GIB, *expected = (char *)(4 * GIB);
@@ -238,9 +236,3 @@ TEST_LOOP(the_first_stack_may_be_at_a_low_address, 0, 2)
     ck_assert((heap == expected) == (_i == 0));
     ck_assert_ptr_eq(take_in_next_heap(heap), place_after(heap, 1));
 }
-
-#else
-
-SANITIZED_SKIPPED;
-
-#endif

@@ -347,8 +347,6 @@ TEST(empty_heaps_give_address_space_back)
 
 /* ---- Address space is short ---- */
 
-#ifndef SANITIZED
-
 /* Leaves room for 20 MiB more, which no whole heap has; 0 if all is well. */
 static void use_small_heaps(void *unused)
 {
@@ -377,7 +375,7 @@ static void use_small_heaps(void *unused)
         _exit(6);
 }
 
-TEST(little_address_space_gives_small_heaps)
+TEST_UNLESS(NO_LIMITS, little_address_space_gives_small_heaps)
 {
     struct capture capture;
 
@@ -385,9 +383,3 @@ TEST(little_address_space_gives_small_heaps)
     ck_assert_str_eq(capture.text, "");
     ck_assert_int_eq(capture.status, 0);
 }
-
-#else
-
-SANITIZED_SKIPPED;
-
-#endif

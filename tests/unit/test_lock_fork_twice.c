@@ -97,8 +97,6 @@ TEST_LOOP(a_fork_before_a_lock_is_taken_is_counted, 0, TAKERS)
     ck_assert_uint_eq(fork_generation(), 0);
 }
 
-#ifndef ACRE_TSAN /* its runtime must see each fork */
-
 static struct lock other = {.rank = LOCK_RANK_META};
 
 static void take_and_give(void)
@@ -135,17 +133,11 @@ static int take_in_vfork_of_thread(void)
 }
 
 /* By vfork a thread becomes the first one of a process, but not of that whose memory it is. */
-TEST(a_vfork_is_not_taken_for_the_fork_before_it)
+TEST_UNLESS(NO_BARE_FORKS, a_vfork_is_not_taken_for_the_fork_before_it)
 {
     fork_begin(NULL);
     ck_assert_int_eq(result_in_child(take_in_vfork_of_thread), 0);
 }
-
-#else
-
-SKIPPED("vfork, _Fork and clone", "ThreadSanitizer's runtime must see each fork");
-
-#endif
 
 static int take_of_namesake(void)
 {
@@ -208,7 +200,8 @@ TEST(a_fork_while_the_page_is_armed_is_counted)
 
 /* ---- A fork at every instruction ---- */
 
-#if defined(CAN_STEP) && !defined(SANITIZED)
+/* Such forks need that no runtime, of any sanitizer, is in the middle of something. */
+#define NO_PLAIN_STEPS (UNDER_SANITIZER ? "these steps need that there is no sanitizer" : NO_STEPS)
 
 static bool by_handler; /* the handler counts the first fork */
 static unsigned failures;
@@ -257,7 +250,7 @@ static int take_in_steps(void)
     return has_forked_everywhere() && fork_generation() == 1 && failures == 0 ? 0 : 1;
 }
 
-TEST_LOOP(a_fork_at_each_instruction_is_counted, 0, 2)
+TEST_LOOP_UNLESS(NO_PLAIN_STEPS, a_fork_at_each_instruction_is_counted, 0, 2)
 {
     by_handler = _i != 0;
     fork_begin(NULL);
@@ -277,7 +270,7 @@ static void fork_and_count_at_step(void)
 }
 
 /* A thread takes a lock for the first time, in which it is named. */
-TEST(a_first_lock_stays_its_own_over_a_fork_at_each_instruction)
+TEST_UNLESS(NO_PLAIN_STEPS, a_first_lock_stays_its_own_over_a_fork_at_each_instruction)
 {
     fork_begin(NULL);
     step_through(count_and_take, fork_and_count_at_step);
@@ -299,7 +292,7 @@ static void fork_in_wait(void)
         __atomic_store_n(fork_state.page, FORK_ARMED, __ATOMIC_RELEASE);
 }
 
-TEST(a_fork_while_another_thread_arms_the_page_is_counted)
+TEST_UNLESS(NO_PLAIN_STEPS, a_fork_while_another_thread_arms_the_page_is_counted)
 {
     fork_begin(NULL);
     __atomic_store_n(fork_state.page, FORK_ARMING, __ATOMIC_RELAXED);
@@ -389,7 +382,7 @@ static int take_lost_in_steps(void)
     return failures == 0 ? 0 : 3;
 }
 
-TEST_LOOP(an_older_count_does_not_undo_a_newer_one, 0, 4)
+TEST_LOOP_UNLESS(NO_PLAIN_STEPS, an_older_count_does_not_undo_a_newer_one, 0, 4)
 {
     by_handler = (_i & 1) != 0;
     newer_by_handler = (_i & 2) != 0;
@@ -398,9 +391,3 @@ TEST_LOOP(an_older_count_does_not_undo_a_newer_one, 0, 4)
     ck_assert_int_eq(result_in_thread(take_all_to_lose), 0);
     ck_assert_int_eq(result_in_child(take_lost_in_steps), 0);
 }
-
-#else
-
-SKIPPED("all that step", "steps need x86-64, and no sanitizer");
-
-#endif

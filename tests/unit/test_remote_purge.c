@@ -402,8 +402,6 @@ TEST(collecting_and_purging_exclude_each_other)
     ck_assert_msg(!changed, "purged while its owner collects; seed %" PRIu64, random.seed);
 }
 
-#ifdef CAN_STEP
-
 enum outcome { PASSED, PURGED_OVER, ENDED }; /* of a child */
 
 static uint8_t *freed_twice; /* state of a block that its owner and another thread free */
@@ -437,7 +435,7 @@ static int purge_in_steps(void)
 }
 
 /* A misuse: nothing can be said of the contents, but the block is not handed out twice for it. */
-TEST(a_block_freed_twice_at_once_is_not_purged_over)
+TEST_UNLESS(NO_STEPS, a_block_freed_twice_at_once_is_not_purged_over)
 {
     enum { FREED = 8, FROM = 100 }; /* 8 KiB: a whole page at least */
     int outcome = PASSED;
@@ -454,9 +452,3 @@ TEST(a_block_freed_twice_at_once_is_not_purged_over)
     ck_assert_int_eq(outcome, ENDED);
     ck_assert_int_gt(store_at, FREED / 2); /* there were steps for each block */
 }
-
-#else
-
-STEP_SKIPPED;
-
-#endif

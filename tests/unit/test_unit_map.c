@@ -153,8 +153,7 @@ TEST(the_region_ends)
     ck_assert(is_guard((char *)align_up((uintptr_t)(last + HEAP_UNITS), os_page_size())));
 }
 
-#ifndef SANITIZED
-TEST(a_map_that_cannot_be_reserved_may_be_later)
+TEST_UNLESS(NO_LIMITS, a_map_that_cannot_be_reserved_may_be_later)
 {
     struct rlimit before, little;
     ck_assert_int_eq(getrlimit(RLIMIT_AS, &before), 0);
@@ -167,7 +166,7 @@ TEST(a_map_that_cannot_be_reserved_may_be_later)
     ck_assert_ptr_nonnull(cover(0));
 }
 
-TEST(entries_that_cannot_be_opened_cover_nothing)
+TEST_UNLESS(NO_LIMITS, entries_that_cannot_be_opened_cover_nothing)
 {
     struct rlimit before, little;
     ck_assert_int_eq(getrlimit(RLIMIT_DATA, &before), 0);
@@ -180,9 +179,6 @@ TEST(entries_that_cannot_be_opened_cover_nothing)
     ck_assert(!is_covered(heap_at(0)));
     assert_empty(cover(0));
 }
-#else
-SANITIZED_SKIPPED;
-#endif
 
 TEST(what_a_lost_thread_had_begun_is_done_again)
 {
