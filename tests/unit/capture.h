@@ -9,6 +9,7 @@
 
 #include <check.h>
 #include <errno.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -87,6 +88,28 @@ static inline void capture_child(struct capture *capture, void (*run)(void *), v
     close(pair[1]);
     capture_read(capture, pair[0], child);
     ck_assert_int_eq(waitpid(child, &capture->status, 0), child);
+}
+
+/* Runs run(argument) in a child, which must write just `text` and exit with 0. */
+static inline void capture_exit(void (*run)(void *), void *argument, const char *text)
+{
+    struct capture capture;
+    capture_child(&capture, run, argument);
+    ck_assert_str_eq(capture.text, text);
+    ck_assert_msg(capture.status == 0, "status %#x", (unsigned)capture.status);
+}
+
+/* Runs run(argument) in a child, which must write one message that begins with `begin`, and be
+ * ended by SIGABRT. */
+static inline void capture_abort(void (*run)(void *), void *argument, const char *begin)
+{
+    struct capture capture;
+    capture_child(&capture, run, argument);
+    ck_assert_msg(strncmp(capture.text, begin, strlen(begin)) == 0, "%snot %s", capture.text,
+                  begin);
+    ck_assert_uint_eq(capture.writes, 1);
+    ck_assert_msg(WIFSIGNALED(capture.status) && WTERMSIG(capture.status) == SIGABRT, "status %#x",
+                  (unsigned)capture.status);
 }
 
 #endif
