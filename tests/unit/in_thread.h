@@ -39,6 +39,18 @@ static inline void *run_thread(void *(*run)(void *), void *argument)
     return end_thread(begin_thread(run, argument));
 }
 
+/* The same on a stack of the caller's. */
+static inline void *run_thread_on(void *stack, size_t size, void *(*run)(void *), void *argument)
+{
+    pthread_attr_t attributes;
+    pthread_t thread;
+    ck_assert_int_eq(pthread_attr_init(&attributes), 0);
+    ck_assert_int_eq(pthread_attr_setstack(&attributes, stack, size), 0);
+    ck_assert_int_eq(pthread_create(&thread, &attributes, run, argument), 0);
+    pthread_attr_destroy(&attributes);
+    return end_thread(thread);
+}
+
 /* Calls `run` for each of the elements of an array at the same time, in a thread each. */
 static inline void run_threads(void *(*run)(void *), void *elements, size_t count, size_t size)
 {
