@@ -39,7 +39,7 @@ static size_t random_size(struct random *random)
     return random_below(random, 2 * MIB);
 }
 
-enum { HELD = 400, STEPS = 30000, SHOWN = 256 /* bytes checked at each end of a block */ };
+enum { SLOTS = 400, STEPS = 30000, SHOWN = 256 /* bytes checked at each end of a block */ };
 
 /* The shadow of a block: where it is, and what its ends hold. */
 struct shadow {
@@ -47,6 +47,9 @@ struct shadow {
     size_t size;
     unsigned char mark;
 };
+
+static struct shadow shadows[SLOTS];
+static struct shadow *slots[SLOTS]; /* atomic: NULL while a thread uses the shadow */
 
 struct tracer {
     unsigned number;
@@ -136,34 +139,31 @@ static const char *use_block(struct shadow *shadow, struct random *random)
     return wrong;
 }
 
+/* Uses blocks of random slots, which other threads may have made. */
 static void *trace(void *argument)
 {
     struct tracer *tracer = argument;
-    struct shadow held[HELD] = {{.block = NULL}};
     struct random random = random_begin_for(tracer->number);
 
     tracer->seed = random.seed;
     for (tracer->step = 0; tracer->step < STEPS; tracer->step++) {
-        tracer->wrong = use_block(&held[random_below(&random, HELD)], &random);
+        struct shadow **slot = &slots[random_below(&random, SLOTS)];
+        struct shadow *shadow = __atomic_exchange_n(slot, NULL, __ATOMIC_ACQUIRE);
+        if (shadow == NULL)
+            continue;
+        tracer->wrong = use_block(shadow, &random);
+        __atomic_store_n(slot, shadow, __ATOMIC_RELEASE);
         if (tracer->wrong == NULL && tracer->step % 5000 == 0 && !own_arena_is_valid())
             tracer->wrong = "the arena is not valid";
         if (tracer->wrong != NULL)
-            return NULL;
+            break;
     }
-    for (int i = 0; i < HELD; i++)
-        free_block(held[i].block);
     return NULL;
 }
 
 static void count_held(void *blocks, struct slab *slab)
 {
     *(size_t *)blocks += slab_held_blocks(slab);
-}
-
-static void check_tracer(const struct tracer *tracer)
-{
-    ck_assert_msg(tracer->wrong == NULL, "thread %u, step %d: %s; seed %" PRIu64, tracer->number,
-                  tracer->step, tracer->wrong, tracer->seed);
 }
 
 /* All arenas are valid and, after a trim, hold no block. */
@@ -180,79 +180,22 @@ static void check_arenas(void)
     }
 }
 
-static void check_threads(void *(*run)(void *), unsigned count)
+/* By this thread alone, and by others. */
+TEST_LOOP(random_traces_find_contents_as_they_were, 0, 2)
 {
-    struct tracer tracers[4];
+    enum { THREADS = 4 };
+    struct tracer tracers[THREADS] = {{.number = 1}, {.number = 2}, {.number = 3}, {.number = 4}};
 
-    for (unsigned i = 0; i < count; i++)
-        tracers[i] = (struct tracer){.number = i};
-    run_threads(run, tracers, count, sizeof(tracers[0]));
-    for (unsigned i = 0; i < count; i++)
-        check_tracer(&tracers[i]);
-}
-
-TEST(a_random_trace_of_one_thread)
-{
-    struct tracer tracer = {.number = 4};
-
-    trace(&tracer);
-    check_tracer(&tracer);
-    check_arenas();
-}
-
-TEST(random_traces_of_threads)
-{
-    check_threads(trace, 4);
-    check_arenas();
-}
-
-/* Each block goes from one thread to the next, which checks, resizes or frees it. */
-enum { RING = 3, PASSED = 40000, PLACES = 64 };
-
-static struct shadow *places[RING][PLACES]; /* atomic; each shadow is a block itself */
-static size_t passed_on;                    /* atomic: steps of all threads */
-
-static const char *pass_block(unsigned number, struct random *random)
-{
-    size_t place = random_below(random, PLACES);
-    struct shadow **to = &places[(number + 1) % RING][place];
-    struct shadow *shadow = __atomic_exchange_n(&places[number][place], NULL, __ATOMIC_ACQ_REL);
-
-    if (shadow == NULL)
-        shadow = alloc_zeroed(1, sizeof(*shadow));
-    const char *wrong = use_block(shadow, random);
-    if (wrong == NULL && shadow->block != NULL)
-        shadow = __atomic_exchange_n(to, shadow, __ATOMIC_ACQ_REL);
-    if (wrong == NULL && shadow != NULL) { /* its place was taken, or its block is gone */
-        free_block(shadow->block);
-        free_block(shadow);
-    }
-    return wrong;
-}
-
-static void *pass_round(void *argument)
-{
-    struct tracer *tracer = argument;
-    struct random random = random_begin_for(tracer->number);
-
-    tracer->seed = random.seed;
-    for (tracer->step = 0; tracer->wrong == NULL; tracer->step++) {
-        if (__atomic_fetch_add(&passed_on, 1, __ATOMIC_RELAXED) >= PASSED)
-            break;
-        tracer->wrong = pass_block(tracer->number, &random);
-    }
-    return NULL;
-}
-
-TEST(blocks_go_round_threads)
-{
-    check_threads(pass_round, RING);
-    for (unsigned i = 0; i < RING; i++) {
-        for (int place = 0; place < PLACES; place++) {
-            if (places[i][place] != NULL)
-                free_block(places[i][place]->block);
-            free_block(places[i][place]);
-        }
-    }
+    for (int i = 0; i < SLOTS; i++)
+        slots[i] = &shadows[i];
+    if (_i == 0)
+        trace(&tracers[0]);
+    else
+        run_threads(trace, tracers, THREADS, sizeof(tracers[0]));
+    for (int i = 0; i < THREADS; i++)
+        ck_assert_msg(tracers[i].wrong == NULL, "thread %d, step %d: %s; seed %" PRIu64, i,
+                      tracers[i].step, tracers[i].wrong, tracers[i].seed);
+    for (int i = 0; i < SLOTS; i++)
+        free_block(shadows[i].block);
     check_arenas();
 }
