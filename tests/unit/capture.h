@@ -1,8 +1,7 @@
 /*
  * Catches what code writes to standard error, and counts the writes: standard error becomes one end
- * of a SOCK_SEQPACKET pair, which keeps each write apart as a message. A report must begin with
- * "acre: NAME[PID]: ", this program and the process that runs the code; of that the text has
- * "acre: ".
+ * of a SOCK_SEQPACKET pair, which keeps writes apart. A report must begin with "acre: NAME[PID]: ",
+ * the program and the process that runs the code; the caught text has only "acre: " of that.
  */
 #ifndef ACRE_TESTS_UNIT_CAPTURE_H
 #define ACRE_TESTS_UNIT_CAPTURE_H
@@ -20,12 +19,12 @@
 
 struct capture {
     char text[8192]; /* what was written, NUL-terminated */
-    size_t writes;   /* in that many writes */
-    int status;      /* of the child, as from waitpid; 0 without one */
+    size_t writes;
+    int status; /* of the child, as from waitpid; 0 without one */
 };
 
-/* Checks the begin of a message, if it is a report, and cuts name and process out of it; returns
- * its length then. */
+/* Checks the beginning of a message that is a report, and cuts name and process out of it. Returns
+ * the length that is left. */
 static inline size_t capture_cut(char *message, size_t length, pid_t writer)
 {
     static const char kept[] = "acre: ";
