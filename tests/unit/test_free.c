@@ -23,7 +23,7 @@ static const struct kind {
 } kinds[] = {
     {"TINY", 64}, {"SMALL", 5120}, {"SMALL", 40 << 10}, {"SMALL", 1 << 20}, {"LARGE", 2 << 20}};
 
-enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
+enum { KINDS = COUNT_OF(kinds) };
 
 static const struct kind *kind;
 static char *block; /* LIVE, of that kind */
@@ -56,120 +56,83 @@ static bool is_one_slab(void)
 
 /* ---- Misuses: each is the last thing that a child does ---- */
 
-static void free_twice(void)
-{
-    free_block(block);
-    free_block(block);
-}
+enum act { NOTHING, FREE, FREE_AMID_OTHERS, FREE_IN_THREAD, RESIZE, RESIZE_TO_0, ASK_SIZE };
 
-/* With other blocks of its class taken and given back in between. */
-static void free_twice_with_others_between(void)
+/* Before it, other blocks of its class are taken, and after it they are given back. */
+static void free_amid_others(char *p)
 {
     enum { OTHERS = 70 }; /* more than a magazine and a window hold */
     static void *others[OTHERS];
 
     for (int i = 0; i < OTHERS; i++)
         others[i] = alloc_block(kind->size);
-    free_block(block);
+    free_block(p);
     for (int i = 0; i < OTHERS; i++)
         free_block(others[i]);
-    free_block(block);
 }
 
-static void free_and_free_by_another_thread(void)
+static void do_act(enum act act, char *p)
 {
-    free_block(block);
-    run_thread(free_in_thread, block);
+    if (act == FREE)
+        free_block(p);
+    else if (act == FREE_AMID_OTHERS)
+        free_amid_others(p);
+    else if (act == FREE_IN_THREAD)
+        run_thread(free_in_thread, p);
+    else if (act == RESIZE || act == RESIZE_TO_0)
+        alloc_resize(p, act == RESIZE ? kind->size * 2 : 0, "realloc");
+    else if (act == ASK_SIZE)
+        free_usable_size(p, "malloc_usable_size");
 }
 
-static void free_after_another_thread(void)
-{
-    run_thread(free_in_thread, block);
-    free_block(block);
-}
+enum { LAST = 1 << 30 }; /* an offset: 16 bytes before the end of the block */
 
-static void free_by_two_other_threads(void)
-{
-    run_thread(free_in_thread, block);
-    run_thread(free_in_thread, block);
-}
-
-static void resize_freed(void)
-{
-    free_block(block);
-    alloc_resize(block, kind->size * 2, "realloc");
-}
-
-static void resize_freed_to_zero(void)
-{
-    free_block(block);
-    alloc_resize(block, 0, "realloc");
-}
-
-static void ask_usable_size_of_freed(void)
-{
-    free_block(block);
-    free_usable_size(block, "malloc_usable_size");
-}
-
-static void free_interior(void)
-{
-    free_block(block + 16);
-}
-
-static void free_last_bytes(void)
-{
-    free_block(block + kind->size - 16);
-}
-
-static void free_interior_by_another_thread(void)
-{
-    run_thread(free_in_thread, block + 32);
-}
-
-static void resize_interior(void)
-{
-    alloc_resize(block + 16, 10, "realloc");
-}
-
-static void free_misaligned(void)
-{
-    free_block(block + 1);
-}
-
-static void free_misaligned_by_another_thread(void)
-{
-    run_thread(free_in_thread, block + 8);
-}
-
+/* What is done with the block, and then, wrongly, with the pointer at the offset in it. */
 static const struct misuse_case {
-    void (*run)(void);
-    const char *fault, *function;
-    size_t offset; /* of the pointer passed, in the block; LAST: 16 bytes before its end */
-    bool by_owner; /* the block's thread has freed it */
+    enum act first, wrong;
+    size_t offset;
 } cases[] = {
-#define LAST SIZE_MAX
-    {free_twice, "double free", "free", 0, true},
-    {free_twice_with_others_between, "double free", "free", 0, true},
-    {free_and_free_by_another_thread, "double free", "free", 0, true},
-    {free_after_another_thread, "double free", "free", 0, false},
-    {free_by_two_other_threads, "double free", "free", 0, false},
-    {resize_freed, "double free", "realloc", 0, true},
-    {resize_freed_to_zero, "double free", "realloc", 0, true},
-    {ask_usable_size_of_freed, "double free", "malloc_usable_size", 0, true},
-    {free_interior, "interior pointer", "free", 16, false},
-    {free_last_bytes, "interior pointer", "free", LAST, false},
-    {free_interior_by_another_thread, "interior pointer", "free", 32, false},
-    {resize_interior, "interior pointer", "realloc", 16, false},
-    {free_misaligned, "misaligned pointer", "free", 1, false},
-    {free_misaligned_by_another_thread, "misaligned pointer", "free", 8, false},
+    {FREE, FREE, 0},
+    {FREE_AMID_OTHERS, FREE, 0},
+    {FREE, FREE_IN_THREAD, 0},
+    {FREE_IN_THREAD, FREE, 0},
+    {FREE_IN_THREAD, FREE_IN_THREAD, 0},
+    {FREE, RESIZE, 0},
+    {FREE, RESIZE_TO_0, 0},
+    {FREE, ASK_SIZE, 0},
+    {NOTHING, FREE, 16},
+    {NOTHING, FREE, LAST},
+    {NOTHING, FREE_IN_THREAD, 32},
+    {NOTHING, RESIZE, 16},
+    {NOTHING, FREE, 1},
+    {NOTHING, FREE_IN_THREAD, 8},
 };
 
-enum { CASES = sizeof(cases) / sizeof(cases[0]) };
-
-static void run_case(void *misuse)
+static size_t offset_of(const struct misuse_case *misuse)
 {
-    ((const struct misuse_case *)misuse)->run();
+    return misuse->offset == LAST ? kind->size - 16 : misuse->offset;
+}
+
+static const char *fault_of(const struct misuse_case *misuse)
+{
+    return misuse->offset == 0        ? "double free"
+           : misuse->offset % 16 != 0 ? "misaligned pointer"
+                                      : "interior pointer";
+}
+
+static const char *function_of(const struct misuse_case *misuse)
+{
+    return misuse->wrong == ASK_SIZE                                 ? "malloc_usable_size"
+           : misuse->wrong == RESIZE || misuse->wrong == RESIZE_TO_0 ? "realloc"
+                                                                     : "free";
+}
+
+static void run_case(void *argument)
+{
+    const struct misuse_case *misuse = argument;
+
+    do_act(misuse->first, block);
+    do_act(misuse->wrong, block + offset_of(misuse));
 }
 
 static void check_aborted(const struct capture *capture)
@@ -179,27 +142,26 @@ static void check_aborted(const struct capture *capture)
     ck_assert_int_eq(WTERMSIG(capture->status), SIGABRT);
 }
 
-TEST_LOOP(a_misuse_is_named, 0, CASES *KINDS)
+TEST_LOOP(a_misuse_is_named, 0, COUNT_OF(cases) * KINDS)
 {
     const struct misuse_case *misuse = &cases[_i / KINDS];
-    size_t offset;
+    bool by_owner = misuse->first == FREE || misuse->first == FREE_AMID_OTHERS;
     char begins[128], block_text[128];
     struct capture capture;
 
     kind = &kinds[_i % KINDS];
     block = alloc_block(kind->size);
-    offset = misuse->offset == LAST ? kind->size - 16 : misuse->offset;
     ck_assert_uint_eq(free_usable_size(block, "test"), kind->size);
     capture_child(&capture, run_case, (void *)(uintptr_t)misuse);
 
-    size_t length = (size_t)snprintf(begins, sizeof(begins), "acre: %s: %s(%p): ", misuse->fault,
-                                     misuse->function, (void *)(block + offset));
+    size_t length = (size_t)snprintf(begins, sizeof(begins), "acre: %s: %s(%p): ", fault_of(misuse),
+                                     function_of(misuse), (void *)(block + offset_of(misuse)));
     ck_assert_msg(strncmp(capture.text, begins, length) == 0, "%snot %s", capture.text, begins);
     snprintf(block_text, sizeof(block_text), "block %p of %zu bytes, %s%s\n", (void *)block,
              kind->size, kind->name, is_large() ? "" : ", arena 1");
-    if (misuse->by_owner && is_one_slab())
+    if (by_owner && is_one_slab())
         ck_assert_str_eq(capture.text + length, "the block was released\n");
-    else if (!is_large() || offset != 0) /* a LARGE one that was freed may be merged with another */
+    else if (!is_large() || misuse->offset != 0) /* a freed LARGE one may be merged with another */
         ck_assert_str_eq(capture.text + length, block_text);
     check_aborted(&capture);
 }
