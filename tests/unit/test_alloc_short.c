@@ -2,24 +2,18 @@
  * When the system refuses memory: what is idle goes back if that could help, and stays if not.
  */
 #include "test.h"
+#include "own_arena.h"
 #include "paths/alloc.h"
 #include "paths/free.h"
-#include "process/init.h"
 #include "large/large.h"
 #include "base/option.h"
 #include "base/os.h"
 #include "sanitized.h"
-#include "arena/thread.h"
+#include "system_limits.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
-
-static void begin(void)
-{
-    init_start(NULL);
-}
 
 SUITE(alloc_short, .begin = begin);
 
@@ -88,18 +82,6 @@ TEST_UNLESS(NO_LIMITS, a_request_that_can_never_be_met_leaves_idle_memory_as_it_
     ck_assert_mem_eq(&before, &after, sizeof(before));
     ck_assert_uint_ge(os_resident() + MIB, resident);
     ck_assert_uint_eq(cached_blocks(), cached);
-}
-
-/* Leaves the process `room` bytes of address space beyond what it has. */
-static void leave_address_space(size_t room)
-{
-    size_t pages = 0;
-    FILE *statm = fopen("/proc/self/statm", "r");
-    ck_assert_ptr_nonnull(statm);
-    ck_assert_int_eq(fscanf(statm, "%zu", &pages), 1);
-    fclose(statm);
-    rlim_t most = pages * os_page_size() + room;
-    ck_assert_int_eq(setrlimit(RLIMIT_AS, &(struct rlimit){most, most}), 0);
 }
 
 /* The sum of the stock and the empty heaps decides. */

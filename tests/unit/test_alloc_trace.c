@@ -5,27 +5,13 @@
 #include "test.h"
 #include "filled.h"
 #include "in_thread.h"
+#include "own_arena.h"
 #include "paths/alloc.h"
-#include "process/init.h"
 #include "random.h"
-#include "arena/thread.h"
 
 #include <inttypes.h>
 
-static void begin(void)
-{
-    init_start(NULL);
-}
-
 SUITE(alloc_trace, .begin = begin);
-
-/* The calling thread's arena is valid; one that has only LARGE blocks has none. */
-static bool own_arena_is_valid(void)
-{
-    struct arena *own = thread_own_arena();
-
-    return own == NULL || arena_is_valid(own);
-}
 
 /* A size: mostly TINY, sometimes SMALL, seldom LARGE. */
 static size_t random_size(struct random *random)

@@ -3,19 +3,11 @@
  * exact line that it must give. The tables of misuses are run for blocks of each kind.
  */
 #include "test.h"
-#include "paths/alloc.h"
-#include "capture.h"
-#include "paths/free.h"
-#include "in_thread.h"
-#include "process/init.h"
+#include "misuses.h"
+#include "own_arena.h"
 #include "base/option.h"
-#include "arena/thread.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <signal.h>
-#include <stdio.h>
-#include <string.h>
 
 static const struct kind {
     const char *name;
@@ -26,22 +18,8 @@ static const struct kind {
 enum { KINDS = COUNT_OF(kinds) };
 
 static const struct kind *kind;
-static char *block; /* LIVE, of that kind */
-
-static void begin(void)
-{
-    init_start(NULL);
-}
 
 SUITE(free, .begin = begin);
-
-/* The calling thread's arena is valid; one that has only LARGE blocks has none. */
-static bool own_arena_is_valid(void)
-{
-    struct arena *own = thread_own_arena();
-
-    return own == NULL || arena_is_valid(own);
-}
 
 static bool is_large(void)
 {
@@ -56,114 +34,42 @@ static bool is_one_slab(void)
 
 /* ---- Misuses: each is the last thing that a child does ---- */
 
-enum act { NOTHING, FREE, FREE_AMID_OTHERS, FREE_IN_THREAD, RESIZE, RESIZE_TO_0, ASK_SIZE };
-
-/* Before it, other blocks of its class are taken, and after it they are given back. */
-static void free_amid_others(char *p)
-{
-    enum { OTHERS = 70 }; /* more than a magazine and a window hold */
-    static void *others[OTHERS];
-
-    for (int i = 0; i < OTHERS; i++)
-        others[i] = alloc_block(kind->size);
-    free_block(p);
-    for (int i = 0; i < OTHERS; i++)
-        free_block(others[i]);
-}
-
-static void do_act(enum act act, char *p)
-{
-    if (act == FREE)
-        free_block(p);
-    else if (act == FREE_AMID_OTHERS)
-        free_amid_others(p);
-    else if (act == FREE_IN_THREAD)
-        run_thread(free_in_thread, p);
-    else if (act == RESIZE || act == RESIZE_TO_0)
-        alloc_resize(p, act == RESIZE ? kind->size * 2 : 0, "realloc");
-    else if (act == ASK_SIZE)
-        free_usable_size(p, "malloc_usable_size");
-}
-
 enum { LAST = 1 << 30 }; /* an offset: 16 bytes before the end of the block */
 
-/* What is done with the block, and then, wrongly, with the pointer at the offset in it. */
-static const struct misuse_case {
-    enum act first, wrong;
-    size_t offset;
-} cases[] = {
+static const struct misuse misuses[] = {
     {FREE, FREE, 0},
     {FREE_AMID_OTHERS, FREE, 0},
     {FREE, FREE_IN_THREAD, 0},
     {FREE_IN_THREAD, FREE, 0},
     {FREE_IN_THREAD, FREE_IN_THREAD, 0},
-    {FREE, RESIZE, 0},
+    {FREE, GROW, 0},
     {FREE, RESIZE_TO_0, 0},
     {FREE, ASK_SIZE, 0},
     {NOTHING, FREE, 16},
     {NOTHING, FREE, LAST},
     {NOTHING, FREE_IN_THREAD, 32},
-    {NOTHING, RESIZE, 16},
+    {NOTHING, SHRINK, 16},
     {NOTHING, FREE, 1},
     {NOTHING, FREE_IN_THREAD, 8},
 };
 
-static size_t offset_of(const struct misuse_case *misuse)
+TEST_LOOP(a_misuse_is_named, 0, COUNT_OF(misuses) * KINDS)
 {
-    return misuse->offset == LAST ? kind->size - 16 : misuse->offset;
-}
-
-static const char *fault_of(const struct misuse_case *misuse)
-{
-    return misuse->offset == 0        ? "double free"
-           : misuse->offset % 16 != 0 ? "misaligned pointer"
-                                      : "interior pointer";
-}
-
-static const char *function_of(const struct misuse_case *misuse)
-{
-    return misuse->wrong == ASK_SIZE                                 ? "malloc_usable_size"
-           : misuse->wrong == RESIZE || misuse->wrong == RESIZE_TO_0 ? "realloc"
-                                                                     : "free";
-}
-
-static void run_case(void *argument)
-{
-    const struct misuse_case *misuse = argument;
-
-    do_act(misuse->first, block);
-    do_act(misuse->wrong, block + offset_of(misuse));
-}
-
-static void check_aborted(const struct capture *capture)
-{
-    ck_assert_uint_eq(capture->writes, 1);
-    ck_assert(WIFSIGNALED(capture->status));
-    ck_assert_int_eq(WTERMSIG(capture->status), SIGABRT);
-}
-
-TEST_LOOP(a_misuse_is_named, 0, COUNT_OF(cases) * KINDS)
-{
-    const struct misuse_case *misuse = &cases[_i / KINDS];
-    bool by_owner = misuse->first == FREE || misuse->first == FREE_AMID_OTHERS;
-    char begins[128], block_text[128];
-    struct capture capture;
+    struct misuse misuse = misuses[_i / KINDS];
+    bool by_owner = misuse.first == FREE || misuse.first == FREE_AMID_OTHERS;
+    char rest[128] = "";
 
     kind = &kinds[_i % KINDS];
     block = alloc_block(kind->size);
     ck_assert_uint_eq(free_usable_size(block, "test"), kind->size);
-    capture_child(&capture, run_case, (void *)(uintptr_t)misuse);
-
-    size_t length = (size_t)snprintf(begins, sizeof(begins), "acre: %s: %s(%p): ", fault_of(misuse),
-                                     function_of(misuse), (void *)(block + offset_of(misuse)));
-    ck_assert_msg(strncmp(capture.text, begins, length) == 0, "%snot %s", capture.text, begins);
-    snprintf(block_text, sizeof(block_text), "block %p of %zu bytes, %s%s\n", (void *)block,
-             kind->size, kind->name, is_large() ? "" : ", arena 1");
+    if (misuse.offset == LAST)
+        misuse.offset = kind->size - 16;
     if (by_owner && is_one_slab())
-        ck_assert_str_eq(capture.text + length, "the block was released\n");
-    else if (!is_large() || misuse->offset != 0) /* a freed LARGE one may be merged with another */
-        ck_assert_str_eq(capture.text + length, block_text);
-    check_aborted(&capture);
+        strcpy(rest, "the block was released\n");
+    else if (!is_large() || misuse.offset != 0) /* a freed LARGE one may be merged with another */
+        snprintf(rest, sizeof(rest), "block %p of %zu bytes, %s%s\n", (void *)block, kind->size,
+                 kind->name, is_large() ? "" : ", arena 1");
+    check_misuse(&misuse, rest);
 }
 
 /* ---- Pointers that no block was at ---- */
@@ -183,18 +89,21 @@ static void free_wild_in_thread(void *unused)
     run_thread(free_in_thread, (void *)(uintptr_t)wild);
 }
 
-/* A free of `pointer`, by this thread or another one, ends the process with that report. */
-static void check_foreign(const void *pointer, bool in_thread)
+/* A free of `pointer`, by this thread or another one, ends the process with a report of that
+ * format. */
+static void check_reported(const void *pointer, bool in_thread, const char *format)
 {
-    struct capture capture;
     char line[128];
 
     wild = pointer;
-    snprintf(line, sizeof(line), "acre: foreign pointer: free(%p): not a block of this allocator\n",
-             (void *)(uintptr_t)wild);
-    capture_child(&capture, in_thread ? free_wild_in_thread : free_wild, NULL);
-    ck_assert_str_eq(capture.text, line);
-    check_aborted(&capture);
+    snprintf(line, sizeof(line), format, wild);
+    capture_abort(in_thread ? free_wild_in_thread : free_wild, NULL, line);
+}
+
+static void check_foreign(const void *pointer, bool in_thread)
+{
+    check_reported(pointer, in_thread,
+                   "acre: foreign pointer: free(%p): not a block of this allocator\n");
 }
 
 TEST_LOOP(a_wild_pointer_is_foreign, 0, 2)
@@ -222,10 +131,10 @@ TEST_LOOP(a_wild_pointer_is_foreign, 0, 2)
         thread_own_arena(),
         (char *)heap + (size_t)heap->first_unit * UNIT_SIZE - 4096, /* the guard */
         (char *)heap + heap->size - 16,                             /* never opened */
-        unit_end,                                                   /* behind the last block */
+        unit_end,                                                   /* follows the last block */
     };
 
-    for (size_t i = 0; i < sizeof(pointers) / sizeof(pointers[0]); i++)
+    for (size_t i = 0; i < COUNT_OF(pointers); i++)
         check_foreign(pointers[i], _i != 0);
 }
 
@@ -234,20 +143,14 @@ TEST_LOOP(a_wild_pointer_is_foreign, 0, 2)
 TEST(no_other_thread_frees_what_follows_the_last_block)
 {
     enum { OTHERS = 300 };
-    struct capture capture;
 
     block = alloc_block(64);
     struct slab *slab = heap_slab_of(heap_containing(block), block);
     for (int i = 0; i < OTHERS; i++)
         ck_assert_ptr_nonnull(alloc_block(1024));
     size_t places = (size_t)geometry_unpack(slab->geometry).units * UNIT_SIZE / slab->block_size;
-    for (size_t number = slab->count; number < places; number += 7) {
-        wild = slab->base + number * slab->block_size;
-        capture_child(&capture, free_wild_in_thread, NULL);
-        ck_assert_msg(strncmp(capture.text, "acre: foreign pointer: ", 23) == 0, "%zu: %s", number,
-                      capture.text);
-        check_aborted(&capture);
-    }
+    for (size_t number = slab->count; number < places; number += 7)
+        check_foreign(slab->base + number * slab->block_size, true);
 }
 
 static void free_released(void *unused)
@@ -260,14 +163,11 @@ static void free_released(void *unused)
 
 TEST(a_block_of_a_released_slab_was_freed_before)
 {
-    struct capture capture;
     char line[128];
 
     block = alloc_block(1 << 20);
-    capture_child(&capture, free_released, NULL);
     snprintf(line, sizeof(line), "acre: double free: free(%p): the block was released\n", block);
-    ck_assert_str_eq(capture.text, line);
-    check_aborted(&capture);
+    capture_abort(free_released, NULL, line);
 }
 
 /* No block starts at a misaligned address, so it was none that was freed before. */
@@ -277,7 +177,7 @@ TEST_LOOP(a_misaligned_pointer_into_released_units_is_foreign, 0, 2)
 
     block = alloc_block(1 << 20);
     free_block(block);
-    for (size_t i = 0; i < sizeof(offsets) / sizeof(offsets[0]); i++)
+    for (size_t i = 0; i < COUNT_OF(offsets); i++)
         check_foreign(block + offsets[i], _i != 0);
 }
 
@@ -377,17 +277,13 @@ static void *free_all(void *unused)
 
 static void free_by_two_at_once(void *unused)
 {
-    pthread_t threads[2];
+    char both[2];
 
     (void)unused;
     if (option_set_text("abort", "0") != 0)
         _exit(1);
     pthread_barrier_init(&start, NULL, 2);
-    for (int i = 0; i < 2; i++)
-        if (pthread_create(&threads[i], NULL, free_all, NULL) != 0)
-            _exit(2);
-    for (int i = 0; i < 2; i++)
-        pthread_join(threads[i], NULL);
+    run_threads(free_all, both, 2, 1);
     alloc_trim();
     if (!own_arena_is_valid())
         _exit(3);
