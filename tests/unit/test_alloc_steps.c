@@ -7,6 +7,7 @@
 #include "paths/alloc.h"
 #include "child.h"
 #include "paths/free.h"
+#include "block_places.h"
 #include "in_thread.h"
 #include "process/init.h"
 #include "base/option.h"
@@ -23,7 +24,7 @@
 SUITE(alloc_steps, .timeout = 300);
 
 enum {
-    SIZE = 40 << 10, /* bytes; a slab of its own, with another one behind it */
+    SIZE = 40 << 10, /* bytes; a slab of its own, followed by another one */
     LARGER = 300 << 10,
     OTHERS = 4, /* blocks that are taken afterwards */
 };
@@ -32,7 +33,7 @@ enum {
 enum { STRIDE = UNDER_SANITIZER ? 255 : 31 };
 
 static char *block, *resized;
-static int free_at; /* the number of the instruction behind which the block is freed */
+static int free_at; /* the number of the instruction after which the block is freed */
 static bool freed;
 
 static void resize(void)
@@ -69,7 +70,7 @@ static bool is_apart(size_t size)
     return other != NULL && !overlap(other, size, resized, LARGER);
 }
 
-/* True if the block that realloc returned is nobody else's. */
+/* True if the block that realloc returned overlaps no other. */
 static bool is_own(void)
 {
     for (int i = 0; i < OTHERS; i++)
@@ -117,11 +118,10 @@ TEST_UNLESS(NO_STEPS, a_free_by_another_thread_hurts_no_block)
 /* ---- At the instant at which the new block is taken ---- */
 
 enum {
-    FEW = 100,
-    MORE = 500,
-    TAKEN = 20
-}; /* bytes, bytes, blocks: no longer served as the first
-      few of their class are */
+    FEW = 100,  /* bytes */
+    MORE = 500, /* bytes */
+    TAKEN = 20, /* blocks; later ones are not served as the first few of their class are */
+};
 
 static uint8_t *next_state; /* of the block that realloc will take: in the magazine */
 
@@ -174,8 +174,7 @@ TEST_LOOP_UNLESS(NO_STEPS, a_block_that_is_freed_meanwhile_is_not_copied, 0, 2)
         run_thread(take_block, NULL);
     for (int i = 0; i < TAKEN; i++)
         next = alloc_block(MORE);
-    struct slab *slab = heap_slab_of(heap_containing(next), next);
-    next_state = slab->states + (size_t)(next - slab->base) / slab->block_size;
+    next_state = state_of(next);
     free_block(next);
     ck_assert_uint_eq(state_get(next_state), BLOCK_CACHED);
     ck_assert_int_eq(result_in_child(resize_as_it_is_freed), SEEN);

@@ -1,5 +1,5 @@
 /*
- * Locks in one process: who holds them, exclusion under contention, ranks. Forks: test_lock_fork.c.
+ * Locks in one process: holders, exclusion under contention, ranks. Forks: test_lock_fork.c.
  */
 #include "test.h"
 #include "accessible.h"
@@ -80,7 +80,7 @@ static char state_of_thread(pid_t id)
     return name_end != NULL ? name_end[2] : '?';
 }
 
-/* Until the thread sleeps at several looks in a row: for the lock then, not for a moment in a
+/* Waits until the thread sleeps at several looks in a row: for the lock then, not for a moment in a
  * sanitizer's runtime. */
 static void wait_until_asleep(const struct waiter *waiter)
 {

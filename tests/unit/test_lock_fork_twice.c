@@ -138,12 +138,11 @@ static int fork_by_namesake(void)
     return result_in_thread(take_in_child_of_namesake);
 }
 
-/* A thread is lost with a lock in a fork that nobody notices; another one gets its address, and
- * forks. */
+/* A thread ends with a lock, unnoticed; another one gets its address, and forks. */
 TEST(a_lost_lock_is_not_that_of_a_namesake)
 {
     fork_begin(NULL);
-    ck_assert_int_eq(result_in_thread(take_and_count), 0); /* it ends with the lock: nobody knows */
+    ck_assert_int_eq(result_in_thread(take_and_count), 0);
     ck_assert_int_eq(result_in_child(fork_by_namesake), 0);
 }
 

@@ -267,7 +267,7 @@ TEST(waiters_are_woken)
 {
     uint32_t word = 1;
     os_wait(&word, 0, 0); /* is not 0: returns at once */
-    os_wait(&word, 1, 1); /* nobody wakes it: returns after a millisecond */
+    os_wait(&word, 1, 1); /* not woken: returns after a millisecond */
 
     word = 0;
     pthread_t waiter = begin_thread(wait_for_word, &word);

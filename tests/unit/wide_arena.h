@@ -16,10 +16,10 @@
 enum {
     PLACE = 512, /* bytes: of the blocks that leave room */
     SIZE = 2048, /* of the wide ones that take it */
-    KEPT = 16,   /* one in that many stays */
+    KEPT = 16,   /* one block in 16 stays */
     ENOUGH = 12 << 20,
     TOO_FEW = 5 << 20,
-    GROWTH = 1 << 20,   /* bytes: after that many the arena looks for room at the latest */
+    GROWTH = 1 << 20,   /* bytes; having grown by these, the arena has looked for room */
     MOST_WIDES = 10000, /* more than there is room for */
 };
 
@@ -34,7 +34,7 @@ static inline bool is_wide(const char *block)
     return state_get(state_of(block)) == BLOCK_WIDE;
 }
 
-/* Allocates that many bytes of small blocks, and frees them but for one in `kept`. */
+/* Allocates `bytes` of small blocks, and frees them but for one in `kept`. */
 static inline void leave_room(size_t bytes, size_t kept)
 {
     static char *blocks[ENOUGH / PLACE];
@@ -49,7 +49,7 @@ static inline void leave_room(size_t bytes, size_t kept)
             free_block(blocks[i]);
 }
 
-/* Allocates blocks until the arena has grown by so much, or one is wide: that one, or NULL. */
+/* Allocates blocks until the arena has grown by `bytes`, or one is wide: that one, or NULL. */
 static inline char *grow(size_t bytes)
 {
     for (size_t taken = 0; taken < bytes; taken += SIZE) {
