@@ -32,87 +32,37 @@
 #define ACRE_LIB_HEAP_H
 
 #include "base/base.h"
+#include "heap/descriptor.h"
 #include "heap/heap_set.h"
 #include "base/list.h"
-#include "base/size_class.h"
 #include "base/states.h"
 #include "heap/unit_map.h"
-
-#include <assert.h>
 
 enum {
     HEAP_WORDS = HEAP_UNITS / 64,
     HEAP_SLABS = HEAP_UNITS - 8, /* descriptors; a whole heap's header and states take 10 units */
-    HEAP_BYTES_OF_STATE = 64,    /* a heap has a byte of states for so many bytes */
-    HEAP_LINES = 1 << (HEAP_SHIFT - 6 - 6), /* lines of 64 states */
-    SLAB_MAX_UNITS = 16,
-    SLAB_MAX_BLOCKS = 4096,
 };
-
-static_assert(HEAP_LINES * STATES_GROUP * HEAP_BYTES_OF_STATE == HEAP_SIZE, "both say the same");
-
-struct bin;
-
-/* A slab's descriptor: 128 bytes, two lines kept apart by who writes them. */
-struct slab {
-    /* Read by every free: by others than the owner only `owner` and `geometry`. Written by the
-     * owner's slow path: while no block of the slab is live, or, by slab_resize, to another class.
-     */
-    struct arena *owner; /* the arena; NULL in the descriptor that nobody owns */
-    char *base;          /* the first block */
-    uint8_t *states;     /* one for each block, then BLOCK_END up to the end of the line */
-    uint64_t reciprocal; /* 2^64 / block_size, rounded up: see slab_starts_block */
-    struct bin *bin;     /* the arena's bin of the class */
-    uint64_t geometry;   /* atomic: 0, or see struct slab_geometry; published last, withdrawn first:
-                            release; read by any thread: acquire */
-    uint32_t block_size; /* bytes, 16 .. 1 MiB */
-    uint16_t count;      /* blocks, 1 .. SLAB_MAX_BLOCKS */
-    uint8_t class;       /* size class */
-
-    /* Written by the owner thread only. */
-    CACHE_ALIGNED uint64_t summary; /* bit g: group g of 64 states may hold FREE ones */
-    uint32_t until_check;           /* give-backs until slab_check. Neither current nor listed: 1;
-                                       current: NEVER_CHECKED, or 1 if the slab is one block;
-                                       listed: LIVE blocks less the magazine's capacity, or 1 */
-    uint16_t live_hint;             /* number of a block that was LIVE at the last look */
-    uint16_t fresh_group;           /* groups from here on were never handed out: as `zero` says */
-    struct list_node node;          /* on the bin's list of partly free slabs */
-    bool current;                   /* the bin allocates from it */
-    bool zero;                      /* its memory was known to be zero when the slab was made */
-    bool untouched;                 /* it had no pages then */
-    bool listed;                    /* on the bin's list */
-    bool purged;                    /* may have PURGED blocks */
-    bool wide;                      /* may have WIDE and REST blocks */
-
-    /* Any thread that purges for the owner, who clears it: release; PURGED blocks came about that
-     * the owner has not taken note of yet. See remote.h. */
-    bool purged_for_owner;
-};
-
-static_assert(sizeof(struct slab) == 2 * CACHE_LINE, "a descriptor is two lines");
 
 struct heap {
-    /* Constant once unit_map_cover has published the heap to frees; `next`: once add_heap has
-     * published it to threads that walk the set. */
+    /* [constant] */
     struct heap_set *set;
-    struct heap *next;    /* in its chain of the set; published by the store to the chain's head */
-    uint64_t pending_bit; /* its bit in the set's pending word: 1 << index % 64 */
+    struct heap *next;    /* in its chain of the set */
+    uint64_t pending_bit; /* its bit in the pending word of struct remote: 1 << index % 64 */
     uint8_t *states;      /* the lines */
-    /* The unit map's entries: the descriptor of each unit, &heap_nobody for one in no slab, of
-     * which the header's is &heap_header. Entries: heap lock, or the owner for units of its own
-     * slabs: release; read by any thread, relaxed. */
-    struct slab **slab_of;
     size_t size;    /* bytes of the heap as it was made, its guard included: 256 KiB .. 32 MiB */
     uint32_t index; /* number among its arena's heaps, from 0 */
     uint16_t first_unit; /* the lowest unit that slabs may take */
+    /* The unit map's entries, one for each unit. Entries: [heap lock; owner for units of its own
+     * slabs, release; any reads] the slab's descriptor, or &heap_nobody, or the first one's
+     * &heap_header. */
+    struct slab **slab_of;
 
-    /* Heap lock; read by any thread, relaxed. Units from here on are not mapped, or not ours. */
-    uint16_t unit_limit;
+    uint16_t unit_limit; /* [heap lock, any reads] units from here on are not mapped for the heap */
 
-    /* Any thread, atomic, seq_cst: bit i: blocks of slab i were freed by others. See remote.h. */
+    /* [any, seq_cst] bit i: other threads freed blocks of slab i: doc/remote.md */
     CACHE_ALIGNED uint64_t pending[HEAP_WORDS];
 
-    /* Heap lock. */
+    /* [heap lock] */
     CACHE_ALIGNED uint64_t free_units[HEAP_WORDS]; /* bit i: unit i is mapped and in no slab */
     uint64_t dirty_units[HEAP_WORDS];              /* may have pages */
     uint64_t aging_units[HEAP_WORDS];              /* free and dirty since before the last tick */
@@ -122,8 +72,8 @@ struct heap {
     size_t states_opened;   /* bytes of lines that are accessible */
     bool huge_pages_asked;  /* the system was told what the option wants */
     uint32_t used_units;    /* in slabs */
-    uint16_t used_limit;    /* units below this have been accessible once; never lowered; read by
-                               any thread, relaxed */
+    uint16_t used_limit;    /* [heap lock, any reads] units below this have been accessible once;
+                               never lowered */
     uint16_t opened_limit;  /* units below this are accessible */
     uint16_t fresh_from;    /* units from here on were in no slab since they were mapped: zero */
     uint16_t filled_limit;  /* units below this were filled in by huge pages or are not going to be,
@@ -139,37 +89,6 @@ struct heap {
  * of all others. Owner NULL, geometry 0; never written. */
 extern struct slab heap_header, heap_nobody;
 
-/* ---- geometry: what another thread needs to know of a slab, in one word ---- */
-
-struct slab_geometry {
-    unsigned class;      /* size class; 6 bits */
-    unsigned count;      /* blocks, 1 .. SLAB_MAX_BLOCKS; 13 bits */
-    unsigned first_unit; /* of its run; 9 bits */
-    unsigned units;      /* 1 .. SLAB_MAX_UNITS; 6 bits */
-    unsigned first_line; /* of its states; 15 bits */
-};
-
-static inline uint64_t geometry_pack(struct slab_geometry g)
-{
-    return (uint64_t)g.class | (uint64_t)g.count << 6 | (uint64_t)g.first_unit << 19 |
-           (uint64_t)g.units << 28 | (uint64_t)g.first_line << 34;
-}
-
-static inline struct slab_geometry geometry_unpack(uint64_t word)
-{
-    return (struct slab_geometry){
-        .class = word & 63,
-        .count = (word >> 6) & 8191,
-        .first_unit = (word >> 19) & 511,
-        .units = (word >> 28) & 63,
-        .first_line = (word >> 34) & 32767,
-    };
-}
-
-static_assert(SIZE_CLASS_COUNT <= 64 && SLAB_MAX_BLOCKS <= 8191 && HEAP_UNITS <= 512 &&
-                  SLAB_MAX_UNITS <= 63 && HEAP_LINES <= 32768,
-              "each part has bits enough in the word");
-
 /* Where a slab's first block lies. */
 static inline char *geometry_base(struct heap *heap, struct slab_geometry g)
 {
@@ -180,17 +99,6 @@ static inline char *geometry_base(struct heap *heap, struct slab_geometry g)
 static inline uint8_t *geometry_states(const struct heap *heap, struct slab_geometry g)
 {
     return heap->states + (size_t)g.first_line * STATES_GROUP;
-}
-
-/*
- * How many lines of states a slab takes. Where its blocks do not fill its run, what is left over is
- * shorter than a block; the address where it begins has a state too, the sentinel BLOCK_END. So
- * free may read the state of any place in the run without asking whether there is a block.
- */
-static inline size_t geometry_lines(struct slab_geometry g)
-{
-    bool tail = (size_t)g.count * size_class_sizes[g.class] != (size_t)g.units * UNIT_SIZE;
-    return (g.count + tail + STATES_GROUP - 1) / STATES_GROUP;
 }
 
 /* ---- from addresses to descriptors and back; no lock ---- */
