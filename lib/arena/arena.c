@@ -5,7 +5,6 @@
 #include "base/meta.h"
 #include "base/option.h"
 #include "base/os.h"
-#include "arena/remote.h"
 #include "slab/slab_purge.h"
 #include "slab/slab_wide.h"
 
@@ -163,6 +162,7 @@ static struct arena *arena_make(void)
     if (arena == NULL)
         return NULL;
     heap_set_init(&arena->heaps, arena);
+    remote_init(&arena->remote, &arena->heaps);
     arena->number = ++pool.made;
     arena->drain_at = DRAIN_FIRST;
     arena->next = pool.all;
@@ -200,9 +200,9 @@ static void arena_rebuild(struct arena *arena)
     for (unsigned class = 0; class < SIZE_CLASS_COUNT; class ++)
         arena->bins[class] = (struct bin){.block_size = 0};
     arena->entries_used = 0;
-    remote_begin(&arena->heaps);
+    remote_begin(&arena->remote);
     heap_set_for_each_slab(&arena->heaps, rebuild_slab, arena);
-    remote_end(&arena->heaps);
+    remote_end(&arena->remote);
     arena->orphan = false;
 }
 
@@ -295,8 +295,8 @@ void arena_flush(struct arena *arena)
         bin_flush(bin, &arena->heaps);
         bin_leave_slab(bin, &arena->heaps);
     }
-    if (remote_pending(&arena->heaps))
-        remote_collect(&arena->heaps);
+    if (remote_pending(&arena->remote))
+        remote_collect(&arena->remote);
 }
 
 /* Gives back the pages of partly used slabs that hold no live block. */
@@ -459,7 +459,7 @@ size_t arena_trim(struct arena *own)
         if (arena == own || borrowed)
             bytes += purge_slabs(arena);
         else
-            bytes += remote_purge(&arena->heaps);
+            bytes += remote_purge(&arena->remote);
         bytes += heap_set_purge(&arena->heaps);
         if (borrowed)
             arena_retire(arena);
@@ -544,7 +544,7 @@ static bool tick(uint64_t now, unsigned rests)
     bool idle = rest_some(now, rests);
     for (struct arena *arena = arena_first(); arena != NULL; arena = arena_next(arena)) {
         heap_set_tick(&arena->heaps, now);
-        if (remote_tick(&arena->heaps) || heap_set_is_aging(&arena->heaps))
+        if (remote_tick(&arena->remote) || heap_set_is_aging(&arena->heaps))
             idle = true;
     }
     large_tick(now);

@@ -4,7 +4,6 @@
  */
 #include "heap/heap_set.h"
 
-#include "base/fork.h"
 #include "heap/heap.h"
 #include "heap/heap_pages.h"
 #include "base/option.h"
@@ -18,7 +17,6 @@ void heap_set_init(struct heap_set *set, struct arena *arena)
 {
     set->lock.rank = LOCK_RANK_HEAP;
     set->arena = arena;
-    set->generation = fork_generation();
     list_init(&set->roomy);
 }
 
@@ -37,9 +35,8 @@ void heap_set_unlock(struct heap_set *set)
 static struct heap *first_of_chains(const struct heap_set *set, size_t chain)
 {
     struct heap *heap = NULL;
-    /* acquire: who sees a heap in its chain sees its header */
     for (; chain < HEAP_CHAINS && heap == NULL; chain++)
-        heap = __atomic_load_n(&set->chains[chain], __ATOMIC_ACQUIRE);
+        heap = heap_set_chain(set, chain);
     return heap;
 }
 
@@ -258,8 +255,6 @@ void heap_set_rebuild_locked(struct heap_set *set)
     set->refused = 0;
     set->idle_from = os_now_ms();
     __atomic_store_n(&set->next_tick, set->idle_from, __ATOMIC_RELAXED);
-    /* whoever was purging held the lock, and is gone with the last holder */
-    __atomic_store_n(&set->purging, 0, __ATOMIC_RELAXED);
 }
 
 void heap_set_totals(struct heap_set *set, struct heap_totals *totals)

@@ -25,37 +25,24 @@ struct heap;
 struct slab;
 struct slab_geometry;
 
-enum { HEAP_CHAINS = 64 }; /* a bit of `pending` for each */
+enum { HEAP_CHAINS = 64 }; /* each has a bit in the pending word of struct remote */
 
 struct heap_set {
-    /* Any thread, atomic, seq_cst: bit i: slabs of heaps i, i + 64 ... have pending bits. See
-     * remote.h. */
-    CACHE_ALIGNED uint64_t pending;
-    uint64_t pending_classes; /* likewise, bit c: slabs of class c among them */
-
     CACHE_ALIGNED struct lock lock;
-    uint32_t generation; /* owner: fork generation in which remote frees were last collected */
-    uint64_t collected;  /* owner: ms, when those of all classes last were */
 
-    /* What remote_begin and remote_purge tell each other; see remote.h. */
-    uint32_t collections;      /* owner, atomic: odd while it collects remote frees */
-    uint32_t collections_seen; /* who ticks, relaxed: `collections` at the last tick */
-    uint8_t purging;           /* lock, atomic: 1 while remotely freed blocks are purged */
+    struct arena *arena; /* [constant] whose heaps they are */
 
-    struct arena *arena; /* constant: whose heaps they are */
-
-    /* Lock, release; read by any thread, acquire: heap number i stands in chain i % 64. */
+    /* [lock, release; any reads, acquire] heap number i stands in chain i % 64 */
     struct heap *chains[HEAP_CHAINS];
 
-    struct list roomy;  /* lock: heaps that may have a free run, in the order of becoming so */
-    uint32_t count;     /* lock: heaps */
-    size_t dirty;       /* lock: units that are free and dirty, in all heaps */
-    bool took_pages;    /* lock; read by any thread, relaxed: the run taken last had units without
-                           pages, and none was given back since */
-    size_t refused;     /* lock: those that the system did not take when all were purged last */
-    uint64_t idle_from; /* lock: ms, when units became free and dirty last */
-    uint64_t next_tick; /* ms, when free units are aged next; 0: none dirty. Lock; read by any
-                           thread; relaxed */
+    struct list roomy;  /* [lock] heaps that may have a free run, in the order of becoming so */
+    uint32_t count;     /* [lock] heaps */
+    size_t dirty;       /* [lock] units that are free and dirty, in all heaps */
+    bool took_pages;    /* [lock, any reads] the run taken last had units without pages, and none
+                           was given back since */
+    size_t refused;     /* [lock] units that the system did not take when all were purged last */
+    uint64_t idle_from; /* [lock] ms, when units became free and dirty last */
+    uint64_t next_tick; /* [lock, any reads] ms, when free units are aged next; 0: none dirty */
 };
 
 /* Prepares an empty set, zeroed memory before. No lock: nobody else knows the set. */
@@ -111,6 +98,13 @@ void heap_set_rebuild_locked(struct heap_set *set);
 /* Takes the set's lock, and rebuilds if its holder was lost in a fork. */
 void heap_set_lock(struct heap_set *set);
 void heap_set_unlock(struct heap_set *set);
+
+/* The newest of the heaps i, i + 64 ..., or NULL; they are chained by `next`. No lock: heaps made
+ * meanwhile may be missed. */
+static inline struct heap *heap_set_chain(const struct heap_set *set, size_t i)
+{
+    return __atomic_load_n(&set->chains[i], __ATOMIC_ACQUIRE);
+}
 
 /* Calls visit for every published slab. No lock: slabs made or released meanwhile may be missed or
  * seen. */

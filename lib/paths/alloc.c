@@ -5,7 +5,6 @@
 #include "paths/free.h"
 #include "large/large.h"
 #include "base/os.h"
-#include "arena/remote.h"
 #include "slab/slab_wide.h"
 #include "arena/thread.h"
 
@@ -73,7 +72,7 @@ static bool open_some_window(struct bin *bin)
  */
 static bool collects_all(const struct arena *arena, const struct bin *bin)
 {
-    return remote_pending(&arena->heaps) &&
+    return remote_pending(&arena->remote) &&
            (bin->block_size <= SLAB_SHARED_LIMIT || arena->growth_left <= (int64_t)bin->block_size);
 }
 
@@ -85,18 +84,18 @@ static bool refill(struct arena *arena, struct bin *bin)
 {
     if (bin_open_window(bin))
         return true;
-    if (remote_pending_class(&arena->heaps, bin->class)) {
-        remote_collect_class(&arena->heaps, bin->class);
+    if (remote_pending_class(&arena->remote, bin->class)) {
+        remote_collect_class(&arena->remote, bin->class);
         if (bin_open_window(bin))
             return true;
     }
     uint64_t now = os_now_ms();
     arena_tick(now);
-    remote_collect_due(&arena->heaps, now);
+    remote_collect_due(&arena->remote, now);
     if (open_some_window(bin))
         return true;
     if (collects_all(arena, bin)) {
-        remote_collect(&arena->heaps);
+        remote_collect(&arena->remote);
         if (open_some_window(bin))
             return true;
     }

@@ -5,7 +5,6 @@
 #include "large/large.h"
 #include "base/option.h"
 #include "base/os.h"
-#include "arena/remote.h"
 #include "base/report.h"
 #include "slab/slab_wide.h"
 
@@ -154,7 +153,7 @@ static bool free_other_wide(struct slab *slab, struct slab_geometry g, size_t nu
     /* counted while the block is held, before it may be anything else */
     size_t places = slab_wide_places(state - number, g.count, number);
     size_t rest = (places - 1) * size_class_sizes[g.class];
-    if (!remote_free(slab, g.class, state, BLOCK_WIDE))
+    if (!remote_free(&owner->remote, slab, g.class, state, BLOCK_WIDE))
         return false;
     thread_state.until_tick -= (int32_t)rest;
     if (!arena_is_owned(owner))
@@ -182,7 +181,7 @@ void free_other(void *p, struct slab *slab, const char *function)
     }
     uint8_t *state = geometry_states(heap, g) + number;
     struct arena *owner = heap->set->arena;
-    if (UNLIKELY(!remote_free(slab, g.class, state, BLOCK_LIVE) &&
+    if (UNLIKELY(!remote_free(&owner->remote, slab, g.class, state, BLOCK_LIVE) &&
                  !free_other_wide(slab, g, number, state)))
         free_slow(p, function);
     else if (UNLIKELY(!arena_is_owned(owner)))

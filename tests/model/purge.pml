@@ -58,8 +58,8 @@
 byte state[PLACES];
 bit pending;          /* the slab's bit, and what stands above it */
 bit purged_for_owner; /* of struct slab */
-bit collecting;       /* heap_set->collections is odd */
-bit purging;          /* of struct heap_set */
+bit collecting;       /* remote->collections is odd */
+bit purging;          /* of struct remote */
 bit locked;           /* the heap lock; the owner has it for a moment only */
 #ifdef RELEASE
 bit made = 1;         /* geometry is not 0; changed and read under the lock */
@@ -441,7 +441,7 @@ end:
 
 bit purged; /* of struct slab */
 #ifdef FORK
-bit other_generation; /* heap_set->generation */
+bit other_generation; /* remote->generation */
 #else
 #define other_generation false
 #endif
@@ -614,19 +614,12 @@ inline take_back_purged()
     free_all(PURGED)
 }
 
-/* lib/heap/heap_set.c: heap_set_lock, heap_set_rebuild_locked. */
+/* lib/heap/heap_set.c: heap_set_lock. Nobody else has the lock, but a lost thread. */
 #ifdef FORK
 #define MAY_LOCK (!locked || forked)
 #else
 #define MAY_LOCK !locked
 #endif
-inline take_lost_lock()
-{
-    if
-    :: locked -> locked = 0; purging = 0
-    :: else
-    fi
-}
 
 /* lib/arena/remote.c: remote_begin. */
 inline remote_begin()
@@ -637,7 +630,7 @@ inline remote_begin()
 #endif
     if
 #ifndef BUG_OWNER_DOES_NOT_WAIT
-    :: purging -> d_step { MAY_LOCK -> take_lost_lock() }
+    :: purging -> d_step { MAY_LOCK -> locked = 0; purging = 0 }
 #endif
     :: else
     fi

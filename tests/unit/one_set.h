@@ -3,14 +3,17 @@
 #define ACRE_TESTS_UNIT_ONE_SET_H
 
 #include "test.h"
+#include "arena/remote.h"
 #include "base/option.h"
 #include "slab/slab.h"
 
 static struct heap_set set;
+static struct remote remote;
 
 static inline void begin(void)
 {
     heap_set_init(&set, NULL);
+    remote_init(&remote, &set);
     ck_assert_int_eq(option_set_text("decay", "3600000"), 0);
 }
 

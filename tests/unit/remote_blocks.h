@@ -20,7 +20,7 @@ static inline char *take(void)
 
 static inline bool free_remotely(const char *block)
 {
-    return remote_free(slab_of(block), slab_of(block)->class, state_of(block), BLOCK_LIVE);
+    return remote_free(&remote, slab_of(block), slab_of(block)->class, state_of(block), BLOCK_LIVE);
 }
 
 /* ---- Threads ---- */

@@ -19,16 +19,16 @@ TEST(a_block_is_freed_once_and_collected_once)
     begin_bin(48);
     char *block = take(), *other = take();
 
-    ck_assert(!remote_pending(&set));
+    ck_assert(!remote_pending(&remote));
     ck_assert(free_remotely(block));
     ck_assert_uint_eq(*state_of(block), BLOCK_REMOTE);
-    ck_assert(remote_pending(&set));
+    ck_assert(remote_pending(&remote));
     ck_assert(!free_remotely(block));
-    ck_assert_uint_eq(remote_collect(&set), 1);
+    ck_assert_uint_eq(remote_collect(&remote), 1);
     ck_assert_uint_eq(*state_of(block), BLOCK_FREE);
     ck_assert_uint_eq(*state_of(other), BLOCK_LIVE);
-    ck_assert(!remote_pending(&set));
-    ck_assert_uint_eq(remote_collect(&set), 0);
+    ck_assert(!remote_pending(&remote));
+    ck_assert_uint_eq(remote_collect(&remote), 0);
     ck_assert(bin_is_valid(&bin));
 }
 
@@ -48,18 +48,18 @@ TEST(each_class_is_collected_by_itself)
     state_set(state_of(others), BLOCK_LIVE);
     ck_assert(free_remotely(block) && free_remotely(others));
 
-    ck_assert(remote_pending_class(&set, class) && remote_pending_class(&set, other_class));
-    ck_assert(!remote_pending_class(&set, size_class_of(64)));
-    ck_assert_uint_eq(remote_collect_class(&set, class), 1);
+    ck_assert(remote_pending_class(&remote, class) && remote_pending_class(&remote, other_class));
+    ck_assert(!remote_pending_class(&remote, size_class_of(64)));
+    ck_assert_uint_eq(remote_collect_class(&remote, class), 1);
     ck_assert_uint_eq(*state_of(block), BLOCK_FREE);
     ck_assert_uint_eq(*state_of(others), BLOCK_REMOTE);
-    ck_assert(!remote_pending_class(&set, class) && remote_pending_class(&set, other_class));
-    ck_assert_uint_eq(remote_collect_class(&set, class), 0);
-    remote_collect_due(&set, set.collected + 3599999);
+    ck_assert(!remote_pending_class(&remote, class) && remote_pending_class(&remote, other_class));
+    ck_assert_uint_eq(remote_collect_class(&remote, class), 0);
+    remote_collect_due(&remote, remote.collected + 3599999);
     ck_assert_uint_eq(*state_of(others), BLOCK_REMOTE);
-    remote_collect_due(&set, set.collected + 3600000);
+    remote_collect_due(&remote, remote.collected + 3600000);
     ck_assert_uint_eq(*state_of(others), BLOCK_FREE);
-    ck_assert(!remote_pending(&set) && !remote_pending_class(&set, other_class));
+    ck_assert(!remote_pending(&remote) && !remote_pending_class(&remote, other_class));
 }
 
 TEST(only_a_live_block_is_freed)
@@ -71,10 +71,10 @@ TEST(only_a_live_block_is_freed)
         if (value == BLOCK_LIVE)
             continue;
         state_set(state, value);
-        ck_assert(!remote_free(bin.slab, bin.class, state, BLOCK_LIVE));
+        ck_assert(!remote_free(&remote, bin.slab, bin.class, state, BLOCK_LIVE));
         ck_assert_uint_eq(state_get(state), value);
     }
-    ck_assert(!remote_pending(&set));
+    ck_assert(!remote_pending(&remote));
 }
 
 /* Slabs of one block each: more than one heap, and many slabs pending at once. */
@@ -97,7 +97,7 @@ TEST(every_pending_slab_of_every_heap_is_collected)
                 blocks[i] = NULL;
             }
         }
-        size_t collected = remote_collect(&set);
+        size_t collected = remote_collect(&remote);
         ck_assert_msg(collected == freed - before, "%zu of %zu collected; seed %" PRIu64, collected,
                       freed - before, random.seed);
         ck_assert(heap_set_is_valid(&set));
@@ -122,7 +122,7 @@ TEST(heaps_that_share_a_chain_are_collected)
     for (size_t i = 0; i < HEAPS; i++)
         freed += free_remotely(first[i]);
     ck_assert_uint_eq(freed, HEAPS);
-    ck_assert_uint_eq(remote_collect(&set), HEAPS);
+    ck_assert_uint_eq(remote_collect(&remote), HEAPS);
 }
 
 TEST(a_late_notice_of_a_released_slab_is_harmless)
@@ -137,8 +137,8 @@ TEST(a_late_notice_of_a_released_slab_is_harmless)
     ck_assert_uint_eq(slab->geometry, 0);
     __atomic_fetch_or(&heap->pending[slab_index(slab) / 64], UINT64_C(1) << (slab_index(slab) % 64),
                       __ATOMIC_SEQ_CST);
-    __atomic_fetch_or(&set.pending, heap->pending_bit, __ATOMIC_SEQ_CST);
-    ck_assert_uint_eq(remote_collect(&set), 0);
+    __atomic_fetch_or(&remote.pending, heap->pending_bit, __ATOMIC_SEQ_CST);
+    ck_assert_uint_eq(remote_collect(&remote), 0);
     ck_assert(heap_set_is_valid(&set));
     ck_assert_uint_eq(*state_of(take()), BLOCK_LIVE);
     ck_assert(bin_is_valid(&bin));
@@ -169,7 +169,8 @@ TEST_LOOP(nothing_is_lost_between_threads, 0, 6)
     while (taken < most) {
         char **slot = &slots[random_below(&random, SLOTS)];
         if (__atomic_load_n(slot, __ATOMIC_RELAXED) != NULL) {
-            collected += by_class ? remote_collect_class(&set, bin.class) : remote_collect(&set);
+            collected +=
+                by_class ? remote_collect_class(&remote, bin.class) : remote_collect(&remote);
             sched_yield();
             continue;
         }
@@ -185,8 +186,8 @@ TEST_LOOP(nothing_is_lost_between_threads, 0, 6)
         freed += freers[i].freed;
     }
     /* by class alone: a class's bit that was lost would show */
-    collected += by_class ? remote_collect_class(&set, bin.class) : remote_collect(&set);
-    ck_assert_uint_eq(by_class ? remote_collect(&set) : 0, 0);
+    collected += by_class ? remote_collect_class(&remote, bin.class) : remote_collect(&remote);
+    ck_assert_uint_eq(by_class ? remote_collect(&remote) : 0, 0);
     /* a slab whose last blocks become REMOTE behind a scan is released with them, uncounted */
     ck_assert_msg(freed == most && collected <= most, "%zu freed, %zu collected; seed %" PRIu64,
                   freed, collected, random.seed);
@@ -230,7 +231,7 @@ TEST(of_two_that_free_the_same_block_one_wins)
         ck_assert_int_eq(pthread_join(freers[i].thread, NULL), 0);
     ck_assert_uint_eq(freers[0].freed + freers[1].freed, RACES);
     ck_assert_uint_eq(freers[0].failed + freers[1].failed, RACES);
-    ck_assert_uint_eq(remote_collect(&set), RACES);
+    ck_assert_uint_eq(remote_collect(&remote), RACES);
 }
 
 /* ---- At every instruction ---- */
@@ -248,12 +249,12 @@ static void free_stepped(void)
 
 static void collect_all(void)
 {
-    remote_collect(&set);
+    remote_collect(&remote);
 }
 
 static void collect_class(void)
 {
-    remote_collect_class(&set, bin.class);
+    remote_collect_class(&remote, bin.class);
 }
 
 static void free_other_at_step(void)
@@ -269,7 +270,7 @@ static void collect_all_at_step(void)
     if (steps != act_at)
         return;
     step_end();
-    remote_collect(&set);
+    remote_collect(&remote);
 }
 
 static void collect_class_at_step(void)
@@ -277,7 +278,7 @@ static void collect_class_at_step(void)
     if (steps != act_at)
         return;
     step_end();
-    remote_collect_class(&set, bin.class);
+    remote_collect_class(&remote, bin.class);
 }
 
 /*
@@ -316,9 +317,9 @@ TEST_LOOP(no_instant_loses_a_block, 0, MEETINGS)
         if (meetings[_i].act != free_other_at_step || last < act_at)
             free_remotely(other); /* so that every round has both */
         if (_i % 2 != 0)
-            remote_collect_class(&set, bin.class);
+            remote_collect_class(&remote, bin.class);
         else
-            remote_collect(&set);
+            remote_collect(&remote);
         ck_assert_uint_eq(*state_of(stepped), BLOCK_FREE);
         ck_assert_uint_eq(*state_of(other), BLOCK_FREE);
     } while (last >= act_at);
@@ -340,7 +341,7 @@ TEST(no_instant_lets_two_free_a_block)
         other_freed = false;
         last = step_through(free_stepped, free_other_at_step);
         ck_assert_int_eq(stepped_freed + other_freed, 1);
-        remote_collect(&set);
+        remote_collect(&remote);
         ck_assert_uint_eq(*state_of(stepped), BLOCK_FREE);
     } while (last >= act_at);
     ck_assert_int_gt(act_at, 10);

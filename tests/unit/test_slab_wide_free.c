@@ -89,7 +89,7 @@ TEST_LOOP(what_another_thread_freed_is_collected_with_its_places, 0, 2)
     ck_assert_uint_eq(places_of(block), PLACES); /* for who reports a misuse of it */
     ck_assert(all_valid());
     ck_assert_ptr_null(take_place(host));
-    ck_assert_uint_eq(remote_collect(&set), 1);
+    ck_assert_uint_eq(remote_collect(&remote), 1);
     check_freed(block, PLACE, PLACES);
 }
 
@@ -110,11 +110,11 @@ TEST_LOOP(what_was_purged_for_the_owner_is_taken_back_with_its_places, 0, 6)
     size_t whole = align_down(start + size, page) - align_up(start, page);
     ck_assert(free_remotely(block, BLOCK_WIDE));
     ck_assert_uint_gt(whole, 0);
-    ck_assert_uint_eq(remote_purge(&set), whole);
-    ck_assert_uint_eq(remote_purge(&set), 0);
+    ck_assert_uint_eq(remote_purge(&remote), whole);
+    ck_assert_uint_eq(remote_purge(&remote), 0);
     ck_assert(!free_remotely(block, BLOCK_WIDE));
     ck_assert_uint_eq(*state_of(block), BLOCK_PURGED); /* also where none of its first place did */
-    ck_assert_uint_eq(remote_collect(&set), 0);
+    ck_assert_uint_eq(remote_collect(&remote), 0);
     ck_assert(all_valid());
     bool taken[64] = {false};
     for (size_t i = 0; i < size / place; i++) {
@@ -145,12 +145,12 @@ TEST_LOOP(a_slab_is_held_by_a_wide_block_alone, 0, 3)
         break;
     case 1:
         ck_assert(free_remotely(block, BLOCK_WIDE));
-        ck_assert_uint_eq(remote_collect(&set), 1);
+        ck_assert_uint_eq(remote_collect(&remote), 1);
         break;
     default:
         ck_assert(free_remotely(block, BLOCK_WIDE));
-        ck_assert_uint_eq(remote_purge(&set), 8192);
-        ck_assert_uint_eq(remote_collect(&set), 0);
+        ck_assert_uint_eq(remote_purge(&remote), 8192);
+        ck_assert_uint_eq(remote_collect(&remote), 0);
     }
     ck_assert_uint_eq(bytes_in_slabs(), 0);
     ck_assert_uint_eq(host_slab->geometry, 0);
@@ -187,9 +187,9 @@ TEST_LOOP(the_last_free_releases_a_slab_in_any_order, 0, 50)
             slab_give_back(host_slab, number_of(*block), &set);
         *block = held[left - 1];
         if (random_below(&random, 4) == 0)
-            remote_collect(&set);
+            remote_collect(&remote);
     }
-    remote_collect(&set);
+    remote_collect(&remote);
     ck_assert_msg(bytes_in_slabs() == 0 && all_valid(), "seed %" PRIu64, random.seed);
 }
 
@@ -274,10 +274,10 @@ static void tidy_up(struct random *random)
 
     switch (random_below(random, 4)) {
     case 0:
-        remote_collect(&set);
+        remote_collect(&remote);
         break;
     case 1:
-        remote_purge(&set);
+        remote_purge(&remote);
         break;
     case 2:
         bin_purge(bin);
@@ -320,7 +320,7 @@ TEST_LOOP(no_two_blocks_have_a_place_in_common, 0, 10)
     for (int i = 0; i < TRACE_BLOCKS; i++)
         if (traced[i].block != NULL && mark_places(&traced[i], true))
             free_traced(traced[i].block, &random);
-    remote_collect(&set);
+    remote_collect(&remote);
     for (int i = 0; i < 6; i++)
         bin_leave_slab(&bins[size_class_of(trace_sizes[i])], &set);
     ck_assert_msg(bytes_in_slabs() == 0, "%zu bytes lost; seed %" PRIu64, bytes_in_slabs(),

@@ -94,7 +94,7 @@ static inline bool all_are(const struct slab *slab, size_t number, size_t count,
 
 static inline bool free_remotely(const char *block, uint8_t held)
 {
-    return remote_free(slab_of(block), slab_of(block)->class, state_of(block), held);
+    return remote_free(&remote, slab_of(block), slab_of(block)->class, state_of(block), held);
 }
 
 /* ---- One host ---- */
