@@ -180,7 +180,7 @@ static void rebuild_slab(void *context, struct slab *slab)
     struct slab_geometry g = geometry_unpack(slab->geometry);
     const uint8_t *states = geometry_states(slab_heap(slab), g);
     if (slab_count_held(states, g.count).blocks == 0) {
-        heap_set_give(&arena->heaps, slab);
+        heap_set_give(slab);
         return;
     }
     if (arena->bins[g.class].block_size == 0)
@@ -188,7 +188,7 @@ static void rebuild_slab(void *context, struct slab *slab)
     slab_rebuild(slab, &arena->bins[g.class]);
     /* another thread may have freed the last one meanwhile */
     if (slab->listed && slab_held_blocks(slab) == 0)
-        slab_check(slab, &arena->heaps);
+        slab_check(slab);
 }
 
 /* Makes everything in an arena whose thread is gone anew from geometry words and block states. */
@@ -292,8 +292,8 @@ void arena_flush(struct arena *arena)
         struct bin *bin = &arena->bins[class];
         if (bin->block_size == 0)
             continue;
-        bin_flush(bin, &arena->heaps);
-        bin_leave_slab(bin, &arena->heaps);
+        bin_flush(bin);
+        bin_leave_slab(bin);
     }
     if (remote_pending(&arena->remote))
         remote_collect(&arena->remote);

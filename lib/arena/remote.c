@@ -50,7 +50,7 @@ static uint64_t slabs_of_class(struct heap *heap, size_t word, uint64_t slabs, u
     return found;
 }
 
-static size_t collect_heap(struct heap_set *set, struct heap *heap, unsigned class)
+static size_t collect_heap(struct heap *heap, unsigned class)
 {
     size_t blocks = 0;
     for (size_t w = 0; w < HEAP_WORDS; w++) {
@@ -64,7 +64,7 @@ static size_t collect_heap(struct heap_set *set, struct heap *heap, unsigned cla
             struct slab *slab = &heap->slabs[w * 64 + lowest_bit(slabs)];
             /* a late bit of a slab that was released */
             if (__atomic_load_n(&slab->geometry, __ATOMIC_RELAXED) != 0)
-                blocks += slab_collect(slab, set);
+                blocks += slab_collect(slab);
         }
     }
     return blocks;
@@ -76,7 +76,7 @@ static size_t collect_heaps(struct heap_set *set, uint64_t chains, unsigned clas
     for (; chains != 0; chains &= chains - 1)
         for (struct heap *heap = heap_set_chain(set, lowest_bit(chains)); heap != NULL;
              heap = heap->next)
-            blocks += collect_heap(set, heap, class);
+            blocks += collect_heap(heap, class);
     return blocks;
 }
 
@@ -84,7 +84,7 @@ static size_t collect_heaps(struct heap_set *set, uint64_t chains, unsigned clas
 static void collect_slab(void *context, struct slab *slab)
 {
     size_t *blocks = context;
-    *blocks += slab_collect(slab, slab_heap(slab)->set);
+    *blocks += slab_collect(slab);
 }
 
 size_t remote_collect(struct remote *remote)

@@ -41,15 +41,6 @@ static void count_used(struct heap *heap, long units)
 
 /* ---- making ---- */
 
-/* The heap may have a free run from now on. */
-static void make_roomy(struct heap *heap)
-{
-    heap->longest = HEAP_UNITS;
-    heap->longest_lines = HEAP_LINES;
-    if (!list_contains(&heap->roomy))
-        list_push_back(&heap->set->roomy, &heap->roomy);
-}
-
 /* All units, lines and descriptors free, as bitmaps. */
 static void free_everything(struct heap *heap)
 {
@@ -114,21 +105,12 @@ struct heap *heap_create(struct heap_set *set, size_t units)
 
 /* ---- taking runs ---- */
 
-/* No run of units, or of lines, is longer than the two say; where one is 0 the heap has no room. */
-static void note_longest(struct heap *heap, size_t units, size_t lines)
-{
-    heap->longest = (uint16_t)units;
-    heap->longest_lines = (uint16_t)lines;
-    if ((units == 0 || lines == 0) && list_contains(&heap->roomy))
-        list_remove(&heap->roomy);
-}
-
 /* Takes `lines` lines; BITS_NONE if there is no such run or it cannot be opened. */
 static long take_lines(struct heap *heap, size_t lines)
 {
     long first = bits_find_run(heap->free_lines, 0, heap_line_count(heap), lines);
     if (first == BITS_NONE)
-        note_longest(heap, heap->longest, lines - 1);
+        heap->longest_lines = (uint16_t)(lines - 1);
     if (first == BITS_NONE || !heap_pages_open_lines(heap, (size_t)first + lines))
         return BITS_NONE;
     bits_clear(heap->free_lines, (size_t)first, lines);
@@ -142,7 +124,7 @@ static size_t take_units(struct heap *heap, size_t first, size_t units)
     bits_clear(heap->free_units, first, units);
     bits_clear(heap->aging_units, first, units);
     bits_set(heap->dirty_units, first, units);
-    heap->set->dirty -= dirty;
+    heap->idle_units -= (uint32_t)dirty;
     heap->fresh_from = (uint16_t)max_size(heap->fresh_from, first + units);
     count_used(heap, (long)units);
     return dirty;
@@ -156,7 +138,7 @@ struct slab *heap_take(struct heap *heap, struct slab_geometry *geometry)
         return NULL;
     long unit = bits_find_run(heap->free_units, heap->first_unit, heap->unit_limit, units);
     if (unit == BITS_NONE) {
-        note_longest(heap, units - 1, heap->longest_lines);
+        heap->longest = (uint16_t)(units - 1);
         return NULL;
     }
     long index = bits_lowest(heap->free_slabs, 0, HEAP_SLABS);
@@ -203,9 +185,10 @@ static void give_units(struct heap *heap, size_t first, size_t units)
 {
     point_units(heap, first, units, &heap_nobody);
     bits_set(heap->free_units, first, units);
-    heap->set->dirty += units;
+    heap->idle_units += (uint32_t)units;
     count_used(heap, -(long)units);
-    make_roomy(heap);
+    heap->longest = HEAP_UNITS;
+    heap->longest_lines = HEAP_LINES;
 }
 
 void heap_give(struct heap *heap, struct slab *slab)
@@ -264,7 +247,7 @@ size_t heap_purge(struct heap *heap, const uint64_t *mask)
         if (os_purge(heap_unit_address(heap, (size_t)first), units * UNIT_SIZE)) {
             bits_clear(heap->dirty_units, (size_t)first, units);
             bits_clear(heap->aging_units, (size_t)first, units);
-            heap->set->dirty -= units;
+            heap->idle_units -= (uint32_t)units;
             purged += units;
         }
         first = end < HEAP_UNITS ? bits_lowest(due, end, HEAP_UNITS) : BITS_NONE;
@@ -292,7 +275,7 @@ static void purge_header(struct heap *heap)
  * opened_limit goes first: who rebuilds the heap in a child forked in between opens again what may
  * be closed.
  */
-void heap_retire(struct heap *heap)
+void heap_close(struct heap *heap)
 {
     uint16_t opened_limit = heap->opened_limit;
     size_t opened = (size_t)(opened_limit - heap->first_unit);
@@ -303,7 +286,7 @@ void heap_retire(struct heap *heap)
         return;
     }
     heap_pages_begin(heap);
-    heap->set->dirty -= bits_count(heap->dirty_units, heap->first_unit, opened);
+    heap->idle_units -= (uint32_t)bits_count(heap->dirty_units, heap->first_unit, opened);
     bits_clear(heap->dirty_units, heap->first_unit, opened);
     bits_clear(heap->aging_units, heap->first_unit, opened);
     purge_header(heap);
@@ -319,7 +302,7 @@ size_t heap_unmap_units(struct heap *heap)
 {
     uint16_t unit_limit = heap->unit_limit;
     size_t units = heap_unit_count(heap);
-    heap_retire(heap);
+    heap_close(heap);
     if (heap->opened_limit != heap->first_unit)
         return 0;
     __atomic_store_n(&heap->unit_limit, heap->first_unit, __ATOMIC_RELAXED);
@@ -329,11 +312,9 @@ size_t heap_unmap_units(struct heap *heap)
         return 0;
     }
     bits_clear(heap->free_units, heap->first_unit, units);
-    heap->set->dirty -= bits_count(heap->dirty_units, heap->first_unit, units);
     bits_clear(heap->dirty_units, heap->first_unit, HEAP_UNITS - heap->first_unit);
+    heap->idle_units = 0;
     heap->longest = 0;
-    if (list_contains(&heap->roomy))
-        list_remove(&heap->roomy);
     return units * UNIT_SIZE;
 }
 
@@ -348,7 +329,8 @@ bool heap_remap_units(struct heap *heap, size_t units)
         /* relaxed: no block lies there yet */
         __atomic_store_n(&heap->unit_limit, (uint16_t)(first + more), __ATOMIC_RELAXED);
         bits_set(heap->free_units, first, more);
-        make_roomy(heap);
+        heap->longest = HEAP_UNITS;
+        heap->longest_lines = HEAP_LINES;
         return true;
     }
     return false;
@@ -365,6 +347,15 @@ void heap_for_each_slab(struct heap *heap, void (*visit)(void *, struct slab *),
         if (word != 0 && geometry_unpack(word).first_unit == unit)
             visit(context, slab);
     }
+}
+
+/* The units that are free and dirty. */
+static size_t count_idle(const struct heap *heap)
+{
+    size_t units = 0;
+    for (size_t w = 0; w < HEAP_WORDS; w++)
+        units += (size_t)__builtin_popcountll(heap->free_units[w] & heap->dirty_units[w]);
+    return units;
 }
 
 /* Takes what a published slab holds out of its heap's bitmaps. */
@@ -397,6 +388,7 @@ void heap_rebuild(struct heap *heap)
         heap->dirty_units[w] = heap->aging_units[w] = 0;
     bits_set(heap->dirty_units, heap->first_unit,
              min_size(heap->used_limit, heap->unit_limit) - heap->first_unit);
+    heap->idle_units = (uint32_t)count_idle(heap);
     heap->fresh_from = HEAP_UNITS;
 }
 
@@ -418,7 +410,7 @@ bool heap_is_valid(const struct heap *heap)
         lines += geometry_lines(g);
         slabs++;
     }
-    return used == heap->used_units &&
+    return used == heap->used_units && count_idle(heap) == heap->idle_units &&
            heap_unit_count(heap) - bits_count(heap->free_units, 0, HEAP_UNITS) == used &&
            heap_line_count(heap) - bits_count(heap->free_lines, 0, heap_line_count(heap)) ==
                lines &&

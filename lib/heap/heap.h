@@ -68,10 +68,10 @@ struct heap {
     uint64_t aging_units[HEAP_WORDS];              /* free and dirty since before the last tick */
     uint64_t free_slabs[HEAP_WORDS];               /* bit i: descriptor i is not in use */
     uint64_t free_lines[HEAP_LINES / 64];          /* bit i: line i of states is in no slab */
-    struct list_node roomy; /* on the set's list of heaps that may have a free run */
-    size_t states_opened;   /* bytes of lines that are accessible */
-    bool huge_pages_asked;  /* the system was told what the option wants */
-    uint32_t used_units;    /* in slabs */
+    uint32_t idle_units;                           /* free and dirty */
+    size_t states_opened;                          /* bytes of lines that are accessible */
+    bool huge_pages_asked;                         /* the system was told what the option wants */
+    uint32_t used_units;                           /* in slabs */
     uint16_t used_limit;    /* [heap lock, any reads] units below this have been accessible once;
                                never lowered */
     uint16_t opened_limit;  /* units below this are accessible */
@@ -81,6 +81,10 @@ struct heap {
     uint16_t huge_filled;   /* bit i: the 2 MiB from 2 i MiB on were filled in by a huge page */
     uint16_t longest;       /* units; no free run is longer than this */
     uint16_t longest_lines; /* lines; likewise */
+
+    /* [heap lock] of heap_set.c: what it knows of the heap */
+    struct list_node roomy; /* on the set's list of heaps that may have a free run */
+    uint32_t counted;       /* idle_units that the set's sum has */
 
     struct slab slabs[HEAP_SLABS];
 };
@@ -145,7 +149,7 @@ size_t heap_bytes_in_slabs(void);
 /* At least the bytes of address space that all heaps have. Any thread, no lock. */
 size_t heap_bytes_reserved(void);
 
-/* ---- the life of one heap ---- */
+/* ---- the life of one heap: for heap_set.c, which sums up what these change ---- */
 
 /*
  * Makes a heap of at most HEAP_SIZE, as large as there is address space, that has `units` units,
@@ -154,20 +158,25 @@ size_t heap_bytes_reserved(void);
  */
 struct heap *heap_create(struct heap_set *set, size_t units);
 
+/* True if slabs may find room: a heap without any says so after heap_take has failed. */
+static inline bool heap_is_roomy(const struct heap *heap)
+{
+    return heap->longest != 0 && heap->longest_lines != 0;
+}
+
 /*
- * Takes the run that *geometry asks for, with lines and a descriptor: what heap_set_take says, in
- * this heap. NULL if it has no room or the system refuses to open it. Takes a heap without any room
- * off the set's list.
+ * Takes the run that *geometry asks for, with lines and a descriptor: as heap_set_take, in this
+ * heap. NULL if it has no room or the system refuses to open it.
  */
 struct slab *heap_take(struct heap *heap, struct slab_geometry *geometry);
 
-/* Withdraws a slab and marks free all that it had; the heap is on the set's list then. */
+/* Withdraws a slab and marks free all that it had. */
 void heap_give(struct heap *heap, struct slab *slab);
 
 /*
- * Gives a slab the geometry `to`, which begins where its own does and has as many lines: with more
- * units, those behind it; with fewer, its last ones go back. False, and nothing is changed, where
- * units are not free or the system refuses to open them.
+ * Gives a slab the geometry `to`, which begins where its own does and has as many lines. It takes
+ * the units that follow, or its last ones go back. False, and nothing is changed, where units are
+ * not free or the system refuses to open them.
  */
 bool heap_resize(struct heap *heap, struct slab *slab, struct slab_geometry to);
 
@@ -180,7 +189,7 @@ void heap_age(struct heap *heap);
 
 /* Gives the units of an empty heap back, contents and commit; they can be opened again. Nothing is
  * changed where the system refuses. */
-void heap_retire(struct heap *heap);
+void heap_close(struct heap *heap);
 
 /* Unmaps the units of an empty heap; its header stays for ever. Returns bytes unmapped. */
 size_t heap_unmap_units(struct heap *heap);

@@ -210,7 +210,7 @@ static void fill_huge_page(struct heap *heap, size_t unit)
         size_t dirty = bits_count(heap->dirty_units, unit, HEAP_HUGE_UNITS);
         heap->huge_filled = (uint16_t)(heap->huge_filled | 1U << unit / HEAP_HUGE_UNITS);
         bits_set(heap->dirty_units, unit, HEAP_HUGE_UNITS);
-        heap->set->dirty += HEAP_HUGE_UNITS - dirty;
+        heap->idle_units += (uint32_t)(HEAP_HUGE_UNITS - dirty);
     }
 }
 

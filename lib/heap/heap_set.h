@@ -58,10 +58,10 @@ void heap_set_init(struct heap_set *set, struct arena *arena);
 struct slab *heap_set_take(struct heap_set *set, struct slab_geometry *geometry);
 
 /* Withdraws a slab none of whose blocks is live and gives run, lines and descriptor back. */
-void heap_set_give(struct heap_set *set, struct slab *slab);
+void heap_set_give(struct slab *slab);
 
 /* As heap_resize; units that are given back are aged, or purged if there are too many. */
-bool heap_set_resize(struct heap_set *set, struct slab *slab, struct slab_geometry to);
+bool heap_set_resize(struct slab *slab, struct slab_geometry to);
 
 /*
  * If it is time by `now` (os_now_ms), purges the free units that have aged, which are all if none

@@ -151,7 +151,7 @@ static void *take_block(struct arena *arena, unsigned class, bool wide, bool *ze
     if (bin->top == bin->bottom) {
         if (bin->window == 0 && !refill(arena, bin)) {
             if (wide && arena->wide && heap_set_takes_pages(&arena->heaps)) {
-                block = bin_take_wide(bin, arena->bins, &arena->heaps, arena->look);
+                block = bin_take_wide(bin, arena->bins, arena->look);
                 if (block != NULL)
                     return block;
             }
@@ -299,7 +299,7 @@ static bool resize_slab_in_place(struct slab *slab, size_t usable, size_t size)
     struct bin *to = bin_for(arena, size_class_of(size));
     if (size > usable)
         arena_grow(arena, to->block_size - usable);
-    bool resized = slab_resize(slab, to, &arena->heaps);
+    bool resized = slab_resize(slab, to);
     background_ring_if_idle(arena);
     errno = saved;
     return resized;

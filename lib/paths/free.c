@@ -195,7 +195,7 @@ static bool free_own_wide(void *p, struct heap *heap)
     if (place.block != p || state_get(place.state) != BLOCK_WIDE ||
         place.slab->owner != thread_state.arena)
         return false;
-    slab_free_wide(place.slab, (size_t)(place.state - place.slab->states), heap->set);
+    slab_free_wide(place.slab, (size_t)(place.state - place.slab->states));
     return true;
 }
 
@@ -219,7 +219,7 @@ void free_slow(void *p, const char *function)
 void free_check_slab(struct slab *slab)
 {
     int saved = errno;
-    slab_check(slab, &slab->owner->heaps);
+    slab_check(slab);
     background_ring_if_idle(thread_state.arena);
     errno = saved;
 }

@@ -281,7 +281,7 @@ static size_t take_remote(struct slab *slab)
     return taken;
 }
 
-static void release(struct slab *slab, struct heap_set *set)
+static void release(struct slab *slab)
 {
     uncache(slab->bin, slab);
     take_remote(slab);
@@ -291,7 +291,7 @@ static void release(struct slab *slab, struct heap_set *set)
         leave(slab->bin);
     slab->listed = false;
     slab->bin->units -= geometry_unpack(slab->geometry).units;
-    heap_set_give(set, slab);
+    heap_set_give(slab);
 }
 
 /* Looks whether a slab that is not current is empty; if it is not, when to look again. `hinted`: it
@@ -315,11 +315,11 @@ static bool is_empty(struct slab *slab, bool hinted)
     return true;
 }
 
-void slab_check(struct slab *slab, struct heap_set *set)
+void slab_check(struct slab *slab)
 {
     if (!is_shared(slab)) {
         ASSERT(state_get(&slab->states[0]) != BLOCK_LIVE);
-        release(slab, set);
+        release(slab);
         return;
     }
     if (slab->current) {
@@ -332,24 +332,24 @@ void slab_check(struct slab *slab, struct heap_set *set)
         list_push_back(&slab->bin->partial, &slab->node);
     }
     if (is_empty(slab, was_listed))
-        release(slab, set);
+        release(slab);
 }
 
-void slab_count_give_backs(struct slab *slab, size_t blocks, struct heap_set *set)
+void slab_count_give_backs(struct slab *slab, size_t blocks)
 {
     slab->until_check = slab->until_check > blocks ? slab->until_check - (uint32_t)blocks : 0;
     if (slab->until_check == 0)
-        slab_check(slab, set);
+        slab_check(slab);
 }
 
-void slab_give_back(struct slab *slab, size_t number, struct heap_set *set)
+void slab_give_back(struct slab *slab, size_t number)
 {
     state_set(&slab->states[number], BLOCK_FREE);
     slab->summary |= UINT64_C(1) << (number / STATES_GROUP);
-    slab_count_give_backs(slab, 1, set);
+    slab_count_give_backs(slab, 1);
 }
 
-size_t slab_collect(struct slab *slab, struct heap_set *set)
+size_t slab_collect(struct slab *slab)
 {
     size_t collected = take_remote(slab);
     bool purged = __atomic_load_n(&slab->purged_for_owner, __ATOMIC_ACQUIRE);
@@ -359,20 +359,20 @@ size_t slab_collect(struct slab *slab, struct heap_set *set)
         slab->until_check = 0; /* how many there are is not known: it may be empty */
     }
     if (collected != 0 || purged)
-        slab_count_give_backs(slab, collected, set);
+        slab_count_give_backs(slab, collected);
     return collected;
 }
 
 /* ---- resizing ---- */
 
-bool slab_resize(struct slab *slab, struct bin *to, struct heap_set *set)
+bool slab_resize(struct slab *slab, struct bin *to)
 {
     struct slab_geometry geometry = geometry_unpack(slab->geometry);
     size_t units = geometry.units;
     ASSERT(!is_shared(slab) && to->block_size > SLAB_SHARED_LIMIT);
     geometry.class = to->class;
     geometry.units = (unsigned)units_for(to->block_size);
-    if (!heap_set_resize(set, slab, geometry))
+    if (!heap_set_resize(slab, geometry))
         return false;
     if (slab->current)
         leave_exhausted(slab->bin);
@@ -387,16 +387,16 @@ bool slab_resize(struct slab *slab, struct bin *to, struct heap_set *set)
 
 /* ---- magazines ---- */
 
-void bin_flush(struct bin *bin, struct heap_set *set)
+void bin_flush(struct bin *bin)
 {
     while (bin->top != bin->bottom) {
         struct magazine_entry *entry = --bin->top;
         struct slab *slab = heap_slab_of(heap_containing(entry->block), entry->block);
-        slab_give_back(slab, (size_t)(entry->state - slab->states), set);
+        slab_give_back(slab, (size_t)(entry->state - slab->states));
     }
 }
 
-void bin_leave_slab(struct bin *bin, struct heap_set *set)
+void bin_leave_slab(struct bin *bin)
 {
     struct slab *slab = bin->slab;
     if (slab == NULL)
@@ -408,7 +408,7 @@ void bin_leave_slab(struct bin *bin, struct heap_set *set)
     }
     leave(bin);
     if (slab->summary != 0 || slab->purged)
-        slab_check(slab, set);
+        slab_check(slab);
 }
 
 /* ---- rebuilding from the states ---- */

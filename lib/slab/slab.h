@@ -124,18 +124,18 @@ void slab_fill(struct slab *slab, struct bin *bin, struct slab_geometry geometry
  * and sets until_check anew. Called when until_check is 0, when a bin leaves the slab, and after
  * slab_rebuild. A current slab of a class that shares is left as it is.
  */
-void slab_check(struct slab *slab, struct heap_set *set);
+void slab_check(struct slab *slab);
 
 /* Counts blocks that became FREE, whose groups are marked in `summary`, and looks at the slab when
  * it is due. */
-void slab_count_give_backs(struct slab *slab, size_t blocks, struct heap_set *set);
+void slab_count_give_backs(struct slab *slab, size_t blocks);
 
 /* Turns a block that the owner holds (CACHED) or collects (REMOTE) FREE. */
-void slab_give_back(struct slab *slab, size_t number, struct heap_set *set);
+void slab_give_back(struct slab *slab, size_t number);
 
 /* Turns all REMOTE blocks of a slab FREE; returns their number. Those that another thread purged
  * are not counted, but found from now on. Between remote_begin and remote_end only. */
-size_t slab_collect(struct slab *slab, struct heap_set *set);
+size_t slab_collect(struct slab *slab);
 
 /*
  * Moves a slab that is one LIVE block to the bin `to`, both of classes above SLAB_SHARED_LIMIT: the
@@ -143,13 +143,13 @@ size_t slab_collect(struct slab *slab, struct heap_set *set);
  * gives its last ones back. False, with nothing changed, if those are taken or the system refuses
  * to open them.
  */
-bool slab_resize(struct slab *slab, struct bin *to, struct heap_set *set);
+bool slab_resize(struct slab *slab, struct bin *to);
 
 /* Gives all blocks of the magazine back. */
-void bin_flush(struct bin *bin, struct heap_set *set);
+void bin_flush(struct bin *bin);
 
 /* Gives the window and the current slab up: it is listed, or released if it is empty. */
-void bin_leave_slab(struct bin *bin, struct heap_set *set);
+void bin_leave_slab(struct bin *bin);
 
 /*
  * For an arena whose thread is gone: makes a bin (initialised, its lists empty) know a slab of its

@@ -25,12 +25,12 @@
  * looks at a bounded number of states, the next one goes on there, and when all was looked at
  * nothing is until `look`, a number, is another one.
  */
-void *bin_take_wide(struct bin *bin, struct bin *bins, struct heap_set *set, uint32_t look);
+void *bin_take_wide(struct bin *bin, struct bin *bins, uint32_t look);
 
 /* Bytes that wide blocks of other classes could take from a bin's slabs. */
 size_t bin_sparse_bytes(const struct bin *bin);
 
 /* Frees the WIDE block at `number`, by the owner. */
-void slab_free_wide(struct slab *slab, size_t number, struct heap_set *set);
+void slab_free_wide(struct slab *slab, size_t number);
 
 #endif

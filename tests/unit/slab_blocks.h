@@ -51,7 +51,7 @@ static inline void cache(struct block block)
 
 static inline void give(struct block block)
 {
-    slab_give_back(block.slab, block.number, &set);
+    slab_give_back(block.slab, block.number);
 }
 
 /* Fills `count` slabs; all blocks are LIVE. Returns the number of blocks. */

@@ -102,7 +102,7 @@ TEST(every_pending_slab_of_every_heap_is_collected)
                       freed - before, random.seed);
         ck_assert(heap_set_is_valid(&set));
     }
-    bin_leave_slab(&bin, &set);
+    bin_leave_slab(&bin);
     ck_assert_uint_eq(bytes_in_slabs(), 0);
 }
 
@@ -133,7 +133,7 @@ TEST(a_late_notice_of_a_released_slab_is_harmless)
     struct heap *heap = slab_heap(slab);
 
     take(); /* the first slab is not current any more */
-    slab_give_back(slab, 0, &set);
+    slab_give_back(slab, 0);
     ck_assert_uint_eq(slab->geometry, 0);
     __atomic_fetch_or(&heap->pending[slab_index(slab) / 64], UINT64_C(1) << (slab_index(slab) % 64),
                       __ATOMIC_SEQ_CST);
@@ -192,7 +192,7 @@ TEST_LOOP(nothing_is_lost_between_threads, 0, 6)
     ck_assert_msg(freed == most && collected <= most, "%zu freed, %zu collected; seed %" PRIu64,
                   freed, collected, random.seed);
     ck_assert(bin_is_valid(&bin));
-    bin_leave_slab(&bin, &set);
+    bin_leave_slab(&bin);
     ck_assert_msg(bytes_in_slabs() == 0, "%zu bytes lost; seed %" PRIu64, bytes_in_slabs(),
                   random.seed);
 }

@@ -100,7 +100,7 @@ TEST(slabs_that_were_purged_whole_are_released)
     ck_assert_uint_eq(remote_collect(&remote), 0);
     ck_assert_uint_eq(bytes_in_slabs(), (size_t)geometry_unpack(last->geometry).units * UNIT_SIZE);
     ck_assert(bin_is_valid(&bin));
-    bin_leave_slab(&bin, &set);
+    bin_leave_slab(&bin);
     ck_assert_uint_eq(bytes_in_slabs(), 0);
     ck_assert(heap_set_is_valid(&set));
 }
@@ -132,7 +132,7 @@ TEST(a_current_slab_that_was_purged_is_not_lost)
     size_t purged = states_count(slab->states, slab->count, BLOCK_PURGED), found = 0;
     ck_assert_uint_gt(purged, 0);
 
-    bin_leave_slab(&bin, &set);
+    bin_leave_slab(&bin);
     ck_assert(bin_is_valid(&bin) && slab->listed);
     ck_assert(bin_next_slab(&bin));
     ck_assert_ptr_eq(bin.slab, slab);
@@ -284,7 +284,7 @@ TEST(purging_beside_an_owner_touches_no_live_block)
     ck_assert_msg(bytes != 0, "nothing was ever purged; seed %" PRIu64, random.seed);
     remote_collect(&remote);
     ck_assert(bin_is_valid(&bin));
-    bin_leave_slab(&bin, &set);
+    bin_leave_slab(&bin);
     ck_assert_msg(bytes_in_slabs() == 0, "%zu bytes lost; seed %" PRIu64, bytes_in_slabs(),
                   random.seed);
 }

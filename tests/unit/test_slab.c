@@ -111,11 +111,11 @@ TEST(a_reopened_window_of_a_fresh_group_is_not_zero)
     struct block first = take();
     ck_assert(bin.window_zero);
     give(first);
-    bin_leave_slab(&bin, &set); /* releases the slab: nothing of it is LIVE */
+    bin_leave_slab(&bin); /* releases the slab: nothing of it is LIVE */
     first = take();
     struct block second = take();
     give(first);
-    bin_leave_slab(&bin, &set);
+    bin_leave_slab(&bin);
     ck_assert_ptr_eq(take().address, first.address);
     ck_assert_ptr_eq(second.slab, bin.slab);
     ck_assert(!bin.window_zero);
@@ -129,7 +129,7 @@ TEST_LOOP(the_rest_of_a_left_window_is_found, 0, 2)
     begin_bin(sizes[_i]);
     struct block first = take();
     struct slab *slab = first.slab;
-    bin_leave_slab(&bin, &set);
+    bin_leave_slab(&bin);
     ck_assert(slab->listed && bin_is_valid(&bin));
     for (size_t i = 1; i < slab->count; i++) {
         struct block block = take();
@@ -191,7 +191,7 @@ TEST_LOOP(random_blocks_are_handed_out_once, 0, 6)
         if (held[i].address != NULL)
             give(held[i]);
     ck_assert(bin_is_valid(&bin));
-    bin_leave_slab(&bin, &set);
+    bin_leave_slab(&bin);
     ck_assert(bin_is_valid(&bin));
     ck_assert_uint_eq(bytes_in_slabs(), 0);
 }
@@ -216,7 +216,7 @@ TEST(an_empty_shared_slab_is_released_unless_current)
         give(blocks[i]);
     ck_assert_ptr_eq(bin.slab, current);
     ck_assert_uint_gt(bytes_in_slabs(), 0);
-    bin_leave_slab(&bin, &set);
+    bin_leave_slab(&bin);
     ck_assert_uint_eq(bytes_in_slabs(), 0);
 }
 
@@ -235,7 +235,7 @@ TEST_LOOP(a_slab_of_one_block_is_released_with_it, 0, 4)
     ck_assert_uint_eq(bytes_in_slabs(), of_three / 3 * 2);
     ck_assert(bin_is_valid(&bin));
     state_set(state_of(first), BLOCK_REMOTE);
-    ck_assert_uint_eq(slab_collect(first.slab, &set), 1);
+    ck_assert_uint_eq(slab_collect(first.slab), 1);
     ck_assert_uint_eq(bytes_in_slabs(), of_three / 3);
     struct block again = take();
     ck_assert_ptr_eq(again.address, first.address);
@@ -259,23 +259,23 @@ TEST(a_block_grows_and_shrinks_with_its_slab)
     bin_init(&larger, size_class_of(LARGER), entries);
     bin_init(&largest, size_class_of(LARGEST), entries);
     struct block block = take(), behind = take(), current = take();
-    ck_assert(!slab_resize(block.slab, &larger, &set)); /* `behind` is in the way */
+    ck_assert(!slab_resize(block.slab, &larger)); /* `behind` is in the way */
     give(behind);
-    ck_assert(!slab_resize(block.slab, &largest, &set));
+    ck_assert(!slab_resize(block.slab, &largest));
     ck_assert_uint_eq(block.slab->block_size, SIZE);
     ck_assert_uint_eq(bytes_in_slabs(), 2 * SIZE);
     ck_assert(all_valid(&larger));
 
-    ck_assert(slab_resize(block.slab, &larger, &set));
+    ck_assert(slab_resize(block.slab, &larger));
     ck_assert_uint_eq(bytes_in_slabs(), LARGER + SIZE);
     ck_assert_ptr_eq(block_at(block.address).slab, block.slab);
     ck_assert_ptr_eq(heap_slab_of(heap_containing(behind.address), behind.address), block.slab);
     ck_assert(all_valid(&larger));
     ck_assert_uint_eq(larger.units, LARGER / UNIT_SIZE);
 
-    ck_assert(slab_resize(current.slab, &larger, &set));
+    ck_assert(slab_resize(current.slab, &larger));
     ck_assert_ptr_null(bin.slab);
-    ck_assert(slab_resize(block.slab, &bin, &set));
+    ck_assert(slab_resize(block.slab, &bin));
     ck_assert_ptr_eq(heap_slab_of(heap_containing(behind.address), behind.address), &heap_nobody);
     ck_assert(all_valid(&larger));
     ck_assert_ptr_eq(take().address, behind.address);
@@ -318,7 +318,7 @@ TEST(flushing_frees_the_magazine)
         cache(blocks[i]);
     ck_assert_ptr_eq(bin.top, bin.limit);
     ck_assert(bin_is_valid(&bin));
-    bin_flush(&bin, &set);
+    bin_flush(&bin);
     ck_assert_ptr_eq(bin.top, bin.bottom);
     for (size_t i = 0; i < capacity; i++)
         ck_assert_uint_eq(*state_of(blocks[i]), BLOCK_FREE);
@@ -333,17 +333,17 @@ TEST(collecting_frees_what_is_remote)
     struct slab *slab = blocks[0].slab;
     size_t first_count = slab->count;
 
-    ck_assert_uint_eq(slab_collect(slab, &set), 0);
+    ck_assert_uint_eq(slab_collect(slab), 0);
     ck_assert(!slab->listed);
     for (size_t i = 0; i < first_count - 1; i++)
         state_set(state_of(blocks[i]), BLOCK_REMOTE);
-    ck_assert_uint_eq(slab_collect(slab, &set), first_count - 1);
+    ck_assert_uint_eq(slab_collect(slab), first_count - 1);
     ck_assert(slab->listed);
     ck_assert_uint_eq(states_count(slab->states, slab->count, BLOCK_FREE), first_count - 1);
     ck_assert(bin_is_valid(&bin));
-    ck_assert_uint_eq(slab_collect(slab, &set), 0);
+    ck_assert_uint_eq(slab_collect(slab), 0);
     state_set(state_of(blocks[first_count - 1]), BLOCK_REMOTE);
-    ck_assert_uint_eq(slab_collect(slab, &set), 1);
+    ck_assert_uint_eq(slab_collect(slab), 1);
     ck_assert_uint_eq(slab->geometry, 0); /* released */
     ck_assert_uint_eq(*state_of(blocks[count - 1]), BLOCK_LIVE);
     ck_assert(bin_is_valid(&bin));

@@ -149,11 +149,11 @@ TEST_LOOP(the_lowest_run_of_enough_free_places_is_taken, 0, PAIRS *ROUNDS)
     look++;
     do {
         expected = expect_wide(&at, pair);
-        block = bin_take_wide(bin, bins, &set, look);
+        block = bin_take_wide(bin, bins, look);
         if (block != expected || !is_as_in_models())
             ck_abort_msg("%p, not %p; seed %" PRIu64, (void *)block, (void *)expected, random.seed);
     } while (block != NULL);
-    ck_assert_ptr_null(bin_take_wide(bin, bins, &set, look));
+    ck_assert_ptr_null(bin_take_wide(bin, bins, look));
     ck_assert_msg(is_as_in_models() && all_valid(), "seed %" PRIu64, random.seed);
 }
 
@@ -233,13 +233,13 @@ TEST(larger_places_come_first)
     }
     look++;
     for (int i = 0; i < 3; i++) {
-        ck_assert_ptr_eq(bin_take_wide(bin, bins, &set, look), slabs[i]->base + places[i]);
+        ck_assert_ptr_eq(bin_take_wide(bin, bins, look), slabs[i]->base + places[i]);
         /* no place is left, for the class below to come next */
         for (size_t n = 0; n < slabs[i]->count; n++)
             if (state_get(&slabs[i]->states[n]) == BLOCK_FREE)
                 state_set(&slabs[i]->states[n], BLOCK_LIVE);
     }
-    ck_assert_ptr_null(bin_take_wide(bin, bins, &set, look));
+    ck_assert_ptr_null(bin_take_wide(bin, bins, look));
     ck_assert(all_valid());
 }
 
@@ -306,9 +306,9 @@ TEST(a_look_ends)
     list_slab(slab);
     char *block = take_wide(bin);
     ck_assert_ptr_eq(block, slab->base + 512);
-    ck_assert_ptr_null(bin_take_wide(bin, bins, &set, look));
+    ck_assert_ptr_null(bin_take_wide(bin, bins, look));
     free_wide(block);
-    ck_assert_ptr_null(bin_take_wide(bin, bins, &set, look));
+    ck_assert_ptr_null(bin_take_wide(bin, bins, look));
     ck_assert_ptr_eq(take_wide(bin), block);
 }
 
@@ -331,7 +331,7 @@ TEST(a_call_looks_at_so_many_states)
     ck_assert_uint_lt(2 * 3 + 2 * 64 * (SLABS - 2) + 64, 512);
     state_set(&slab->states[RUN + 49], BLOCK_FREE);
     ck_assert_ptr_null(take_wide(bin));
-    ck_assert_ptr_eq(bin_take_wide(bin, bins, &set, look), slab->base + (size_t)RUN * 32);
+    ck_assert_ptr_eq(bin_take_wide(bin, bins, look), slab->base + (size_t)RUN * 32);
 }
 
 /* The slab at which a bin stands is taken or released before the next call. */
@@ -351,7 +351,7 @@ TEST_LOOP(the_search_survives_its_slab, 0, 3)
         ck_assert(bin_next_slab(host));
     } else { /* it goes */
         free_wide(block);
-        slab_give_back(slab, 0, &set);
+        slab_give_back(slab, 0);
         ck_assert_uint_eq(slab->geometry, 0);
     }
     if (_i == 2) { /* and is one of another class */
@@ -359,6 +359,6 @@ TEST_LOOP(the_search_survives_its_slab, 0, 3)
         state_set(&slab->states[0], BLOCK_LIVE);
         list_slab(slab);
     }
-    ck_assert_ptr_eq(slab_of(bin_take_wide(bin, bins, &set, look)), last);
+    ck_assert_ptr_eq(slab_of(bin_take_wide(bin, bins, look)), last);
     ck_assert(all_valid());
 }

@@ -40,7 +40,7 @@ static char *fill_around_wide(size_t place, size_t size)
 /* Leaves the slab when it is full, so that it is neither listed nor current. */
 static void leave_full_slab(void)
 {
-    bin_leave_slab(host, &set);
+    bin_leave_slab(host);
     ck_assert(!host_slab->listed && slab_is_valid(host_slab));
 }
 
@@ -133,9 +133,9 @@ TEST_LOOP(a_slab_is_held_by_a_wide_block_alone, 0, 3)
     size_t before = bytes_in_slabs();
 
     ck_assert_uint_gt(before, 0);
-    slab_give_back(host_slab, 0, &set);
+    slab_give_back(host_slab, 0);
     ck_assert_uint_eq(bytes_in_slabs(), before);
-    slab_collect(host_slab, &set);
+    slab_collect(host_slab);
     ck_assert_uint_eq(host_slab->live_hint, 1);
     ck_assert(all_valid());
     ck_assert_uint_eq(*state_of(block), BLOCK_WIDE);
@@ -173,8 +173,8 @@ TEST_LOOP(the_last_free_releases_a_slab_in_any_order, 0, 50)
         if (random_below(&random, 2) == 0 || (held[i] = take_wide(wide)) == NULL)
             held[i] = take_place(host);
     if (host->slab != NULL)
-        bin_leave_slab(host, &set);
-    slab_give_back(host_slab, 0, &set);
+        bin_leave_slab(host);
+    slab_give_back(host_slab, 0);
     for (int left = BLOCKS; left > 0; left--) {
         ck_assert_msg(host_slab->geometry != 0 && all_valid(), "seed %" PRIu64, random.seed);
         char **block = &held[random_below(&random, (uint64_t)left)];
@@ -184,7 +184,7 @@ TEST_LOOP(the_last_free_releases_a_slab_in_any_order, 0, 50)
         else if (state == BLOCK_WIDE)
             free_wide(*block);
         else
-            slab_give_back(host_slab, number_of(*block), &set);
+            slab_give_back(host_slab, number_of(*block));
         *block = held[left - 1];
         if (random_below(&random, 4) == 0)
             remote_collect(&remote);
@@ -249,7 +249,7 @@ static char *take_traced(struct bin *bin, struct random *random)
     char *block = NULL;
 
     if (bin->block_size > SIZE_CLASS_TINY_LIMIT && random_below(random, 8) != 0)
-        block = bin_take_wide(bin, bins, &set, look += random_below(random, 4) == 0);
+        block = bin_take_wide(bin, bins, look += random_below(random, 4) == 0);
     while (block == NULL && (block = take_place(bin)) == NULL)
         ck_assert(bin_make_slab(bin, &set));
     return block;
@@ -262,9 +262,9 @@ static void free_traced(const char *block, struct random *random)
     if (random_below(random, 3) == 0)
         ck_assert(free_remotely(block, state));
     else if (state == BLOCK_WIDE)
-        slab_free_wide(slab_of(block), number_of(block), &set);
+        slab_free_wide(slab_of(block), number_of(block));
     else
-        slab_give_back(slab_of(block), number_of(block), &set);
+        slab_give_back(slab_of(block), number_of(block));
 }
 
 /* Now and then: what an owner and others do beside. */
@@ -283,7 +283,7 @@ static void tidy_up(struct random *random)
         bin_purge(bin);
         break;
     default:
-        bin_leave_slab(bin, &set);
+        bin_leave_slab(bin);
     }
 }
 
@@ -322,7 +322,7 @@ TEST_LOOP(no_two_blocks_have_a_place_in_common, 0, 10)
             free_traced(traced[i].block, &random);
     remote_collect(&remote);
     for (int i = 0; i < 6; i++)
-        bin_leave_slab(&bins[size_class_of(trace_sizes[i])], &set);
+        bin_leave_slab(&bins[size_class_of(trace_sizes[i])]);
     ck_assert_msg(bytes_in_slabs() == 0, "%zu bytes lost; seed %" PRIu64, bytes_in_slabs(),
                   random.seed);
 }

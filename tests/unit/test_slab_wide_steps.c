@@ -27,7 +27,7 @@ static void free_in_row(void)
 
 static void collect_in_row(void)
 {
-    slab_collect(host_slab, &set);
+    slab_collect(host_slab);
 }
 
 static void (*const row_operations[])(void) = {take_in_row, free_in_row, collect_in_row};

@@ -54,7 +54,7 @@ static inline void list_slab(struct slab *slab)
     slab->summary = states_summary(slab->states, slab->count, BLOCK_FREE);
     slab->purged = states_find(slab->states, slab->count, BLOCK_PURGED) != slab->count;
     if (slab->current)
-        bin_leave_slab(slab->bin, &set);
+        bin_leave_slab(slab->bin);
     ck_assert(slab->listed && slab_is_valid(slab));
 }
 
@@ -67,12 +67,12 @@ static inline size_t places_of(const void *block)
 /* The next wide block, of a new look where the last one has ended; NULL if there is none. */
 static inline void *take_wide(struct bin *bin)
 {
-    return bin_take_wide(bin, bins, &set, ++look);
+    return bin_take_wide(bin, bins, ++look);
 }
 
 static inline void free_wide(void *block)
 {
-    slab_free_wide(slab_of(block), number_of(block), &set);
+    slab_free_wide(slab_of(block), number_of(block));
 }
 
 static inline bool all_valid(void)
