@@ -5,8 +5,6 @@
 #include "base/meta.h"
 #include "base/option.h"
 #include "base/os.h"
-#include "slab/slab_purge.h"
-#include "slab/slab_wide.h"
 
 #include <limits.h>
 

@@ -3,7 +3,6 @@
 
 #include "base/option.h"
 #include "slab/slab.h"
-#include "slab/slab_purge.h"
 
 /* Sets a bit of a word if it is not set; the load alone is the common case in a row of frees. */
 static void set_pending(uint64_t *word, uint64_t bit)
@@ -27,9 +26,9 @@ bool remote_free(struct remote *remote, struct slab *slab, unsigned class, uint8
     if (!__atomic_compare_exchange_n(state, &held, BLOCK_REMOTE, false, __ATOMIC_SEQ_CST,
                                      __ATOMIC_RELAXED))
         return false;
-    set_pending(&heap->pending[index / 64], UINT64_C(1) << (index % 64));
-    set_pending(&remote->pending, heap->pending_bit);
-    set_pending(&remote->pending_classes, UINT64_C(1) << class);
+    set_pending(&heap->pending[index / 64], UINT64_C(1) << (index % 64)); /* L1 */
+    set_pending(&remote->pending, heap->pending_bit);                     /* L2 */
+    set_pending(&remote->pending_classes, UINT64_C(1) << class);          /* L3 */
     return true;
 }
 
@@ -50,70 +49,64 @@ static uint64_t slabs_of_class(struct heap *heap, size_t word, uint64_t slabs, u
     return found;
 }
 
-static size_t collect_heap(struct heap *heap, unsigned class)
+static void collect_heap(struct heap *heap, unsigned class)
 {
-    size_t blocks = 0;
     for (size_t w = 0; w < HEAP_WORDS; w++) {
         uint64_t slabs = __atomic_load_n(&heap->pending[w], __ATOMIC_RELAXED);
         slabs = slabs_of_class(heap, w, slabs, class);
         if (slabs == 0)
             continue;
-        __atomic_fetch_and(&heap->pending[w], ~slabs, __ATOMIC_SEQ_CST);
+        __atomic_fetch_and(&heap->pending[w], ~slabs, __ATOMIC_SEQ_CST); /* X1 */
         fence_full();
         for (; slabs != 0; slabs &= slabs - 1) {
             struct slab *slab = &heap->slabs[w * 64 + lowest_bit(slabs)];
-            /* a late bit of a slab that was released */
+            /* 0: a late bit of a slab that was released */
             if (__atomic_load_n(&slab->geometry, __ATOMIC_RELAXED) != 0)
-                blocks += slab_collect(slab);
+                slab_collect(slab);
         }
     }
-    return blocks;
 }
 
-static size_t collect_heaps(struct heap_set *set, uint64_t chains, unsigned class)
+static void collect_heaps(const struct heap_set *set, uint64_t chains, unsigned class)
 {
-    size_t blocks = 0;
     for (; chains != 0; chains &= chains - 1)
         for (struct heap *heap = heap_set_chain(set, lowest_bit(chains)); heap != NULL;
              heap = heap->next)
-            blocks += collect_heap(heap, class);
-    return blocks;
+            collect_heap(heap, class);
 }
 
-/* Looks at every slab; `context` is the number of blocks collected. */
-static void collect_slab(void *context, struct slab *slab)
+static void collect_slab(void *unused, struct slab *slab)
 {
-    size_t *blocks = context;
-    *blocks += slab_collect(slab);
+    (void)unused;
+    slab_collect(slab);
 }
 
-size_t remote_collect(struct remote *remote)
+void remote_collect(struct remote *remote)
 {
-    size_t blocks = 0;
+    /* X3, X2; remote_begin has the fence */
     __atomic_exchange_n(&remote->pending_classes, 0, __ATOMIC_SEQ_CST);
-    uint64_t heaps = __atomic_exchange_n(&remote->pending, 0, __ATOMIC_SEQ_CST);
-    remote_begin(remote); /* has the fence */
+    uint64_t chains = __atomic_exchange_n(&remote->pending, 0, __ATOMIC_SEQ_CST);
+    remote_begin(remote);
     if (UNLIKELY(remote->generation != fork_generation())) {
         remote->generation = fork_generation();
-        heap_set_for_each_slab(remote->set, collect_slab, &blocks);
+        heap_set_for_each_slab(remote->set, collect_slab, NULL);
     }
-    blocks += collect_heaps(remote->set, heaps, ALL_CLASSES);
+    collect_heaps(remote->set, chains, ALL_CLASSES);
     remote_end(remote);
-    return blocks;
 }
 
-size_t remote_collect_class(struct remote *remote, unsigned class)
+void remote_collect_class(struct remote *remote, unsigned class)
 {
-    if (UNLIKELY(remote->generation != fork_generation()))
-        return remote_collect(remote);
+    if (UNLIKELY(remote->generation != fork_generation())) {
+        remote_collect(remote);
+        return;
+    }
+    /* X3, X2; the heaps' bits stay, for the other classes */
     __atomic_fetch_and(&remote->pending_classes, ~(UINT64_C(1) << class), __ATOMIC_SEQ_CST);
     remote_begin(remote);
-    /* seq_cst: the heaps' bits stay, for the other classes, and are read behind that of the class
-     */
-    uint64_t heaps = __atomic_load_n(&remote->pending, __ATOMIC_SEQ_CST);
-    size_t blocks = collect_heaps(remote->set, heaps, class);
+    uint64_t chains = __atomic_load_n(&remote->pending, __ATOMIC_SEQ_CST);
+    collect_heaps(remote->set, chains, class);
     remote_end(remote);
-    return blocks;
 }
 
 void remote_collect_due(struct remote *remote, uint64_t now)

@@ -59,13 +59,12 @@ static inline bool remote_pending_class(const struct remote *remote, unsigned cl
     return (classes >> class & 1) != 0 || remote->generation != fork_generation();
 }
 
-/* Collects: makes REMOTE blocks FREE. Returns their number, without those that were purged
- * meanwhile. By the owner. */
-size_t remote_collect(struct remote *remote);
+/* Collects: makes REMOTE blocks FREE. By the owner. */
+void remote_collect(struct remote *remote);
 
 /* The same for the slabs of one class; the others stay pending. In a forked child it collects all
  * the first time. */
-size_t remote_collect_class(struct remote *remote, unsigned class);
+void remote_collect_class(struct remote *remote, unsigned class);
 
 /* As remote_collect if OPTION_DECAY has passed since the last time by `now` (os_now_ms): frees of
  * classes that the owner does not allocate from any more. */

@@ -5,7 +5,6 @@
 #include "paths/free.h"
 #include "large/large.h"
 #include "base/os.h"
-#include "slab/slab_wide.h"
 #include "arena/thread.h"
 
 #include <errno.h>

@@ -6,7 +6,6 @@
 #include "base/option.h"
 #include "base/os.h"
 #include "base/report.h"
-#include "slab/slab_wide.h"
 
 #include <errno.h>
 
@@ -195,7 +194,7 @@ static bool free_own_wide(void *p, struct heap *heap)
     if (place.block != p || state_get(place.state) != BLOCK_WIDE ||
         place.slab->owner != thread_state.arena)
         return false;
-    slab_free_wide(place.slab, (size_t)(place.state - place.slab->states));
+    slab_give_back(place.slab, (size_t)(place.state - place.slab->states));
     return true;
 }
 

@@ -11,7 +11,7 @@
  *               --- large_free                   not in a heap
  *               --- report_misuse                everything else
  *
- * The one test that a free makes of its block is "is it LIVE". A WIDE one (slab_wide.h) fails it
+ * The one test that a free makes of its block is "is it LIVE". A WIDE one (slab_wide.c) fails it
  * too, and is freed by free_slow and free_other. All functions preserve errno.
  */
 #ifndef ACRE_LIB_FREE_H

@@ -73,7 +73,8 @@ size_t bin_next_slab_bytes(const struct bin *bin)
     return (size_t)next_geometry(bin).units * UNIT_SIZE;
 }
 
-void slab_fill(struct slab *slab, struct bin *bin, struct slab_geometry geometry)
+/* Fills in a descriptor from its geometry: all but what the states tell. */
+static void slab_fill(struct slab *slab, struct bin *bin, struct slab_geometry geometry)
 {
     struct heap *heap = slab_heap(slab);
     size_t size = size_class_sizes[geometry.class];
@@ -114,15 +115,6 @@ size_t slab_held_blocks(const struct slab *slab)
     if (UNLIKELY(slab->wide))
         return slab_count_held(slab->states, slab->count).blocks;
     return states_count(slab->states, slab->count, BLOCK_LIVE);
-}
-
-void slab_free_rest(struct slab *slab, size_t number)
-{
-    size_t end = number + slab_wide_places(slab->states, slab->count, number);
-    while (++number < end) {
-        state_set(&slab->states[number], BLOCK_FREE);
-        slab->summary |= UINT64_C(1) << (number / STATES_GROUP);
-    }
 }
 
 /* ---- current slab and window ---- */
@@ -167,12 +159,22 @@ static void make_current(struct bin *bin, struct slab *slab)
     slab->until_check = is_shared(slab) ? NEVER_CHECKED : 1;
 }
 
-/* Makes a block that was freed FREE, and the REST that may follow it. */
+/* Makes a place FREE. */
 static void free_place(struct slab *slab, size_t number)
 {
     state_set(&slab->states[number], BLOCK_FREE);
+    slab->summary |= UINT64_C(1) << (number / STATES_GROUP);
+}
+
+/* Makes a block that was freed FREE, and the REST that may follow it: in this order, so that the
+ * child of a fork never finds a WIDE block with fewer places. */
+static void free_places(struct slab *slab, size_t number)
+{
+    free_place(slab, number);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
     if (UNLIKELY(slab->wide))
-        slab_free_rest(slab, number);
+        for (size_t left = slab_wide_places(slab->states, slab->count, number); left > 1; left--)
+            free_place(slab, ++number);
 }
 
 /* Makes all PURGED blocks of a slab FREE. False if there is none. */
@@ -184,8 +186,7 @@ static bool take_back_purged(struct slab *slab)
     for (size_t i = 0; i < slab->count; i++)
         /* acquire: the pages went back, by any thread, before the block is used again */
         if (__atomic_load_n(&slab->states[i], __ATOMIC_ACQUIRE) == BLOCK_PURGED)
-            free_place(slab, i);
-    slab->summary = states_summary(slab->states, slab->count, BLOCK_FREE);
+            free_places(slab, i);
     return slab->summary != 0;
 }
 
@@ -261,7 +262,7 @@ static void uncache(struct bin *bin, const struct slab *slab)
     bin->top = kept;
 }
 
-/* Turns all REMOTE blocks of a slab FREE and marks their groups; returns their number. */
+/* Turns all REMOTE blocks of a slab FREE; returns their number. */
 static size_t take_remote(struct slab *slab)
 {
     size_t taken = 0;
@@ -270,12 +271,11 @@ static size_t take_remote(struct slab *slab)
         if (remote == 0)
             continue;
         taken += (size_t)__builtin_popcountll(remote);
-        slab->summary |= UINT64_C(1) << (first / STATES_GROUP);
         for (; remote != 0; remote &= remote - 1) {
             size_t number = first + lowest_bit(remote);
             /* acquire: what the freeing thread did to the block happens before its next life */
             (void)__atomic_load_n(&slab->states[number], __ATOMIC_ACQUIRE);
-            free_place(slab, number);
+            free_places(slab, number);
         }
     }
     return taken;
@@ -335,7 +335,8 @@ void slab_check(struct slab *slab)
         release(slab);
 }
 
-void slab_count_give_backs(struct slab *slab, size_t blocks)
+/* Counts blocks that became FREE, and looks at the slab when it is due. */
+static void count_give_backs(struct slab *slab, size_t blocks)
 {
     slab->until_check = slab->until_check > blocks ? slab->until_check - (uint32_t)blocks : 0;
     if (slab->until_check == 0)
@@ -344,12 +345,11 @@ void slab_count_give_backs(struct slab *slab, size_t blocks)
 
 void slab_give_back(struct slab *slab, size_t number)
 {
-    state_set(&slab->states[number], BLOCK_FREE);
-    slab->summary |= UINT64_C(1) << (number / STATES_GROUP);
-    slab_count_give_backs(slab, 1);
+    free_places(slab, number);
+    count_give_backs(slab, 1);
 }
 
-size_t slab_collect(struct slab *slab)
+void slab_collect(struct slab *slab)
 {
     size_t collected = take_remote(slab);
     bool purged = __atomic_load_n(&slab->purged_for_owner, __ATOMIC_ACQUIRE);
@@ -359,8 +359,7 @@ size_t slab_collect(struct slab *slab)
         slab->until_check = 0; /* how many there are is not known: it may be empty */
     }
     if (collected != 0 || purged)
-        slab_count_give_backs(slab, collected);
-    return collected;
+        count_give_backs(slab, collected);
 }
 
 /* ---- resizing ---- */

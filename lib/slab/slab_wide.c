@@ -1,5 +1,17 @@
-/* Wide blocks: see slab_wide.h. */
-#include "slab/slab_wide.h"
+/*
+ * Wide blocks: a SMALL block that takes the place of several neighbouring FREE blocks of a slab of
+ * a smaller class. What one class has left in pieces so serves another one, before an arena takes
+ * new memory for it.
+ *
+ * The first of the blocks is WIDE, those after it are REST. A free finds that the state is not
+ * LIVE, and looks for WIDE only then. A wide block is in no magazine and no window; when it is
+ * freed its places are those of the slab's class again. If another thread frees it (WIDE to REMOTE)
+ * its REST stays until the owner makes the block FREE.
+ *
+ * REST is stored before WIDE, and becomes FREE after it. So the child of a fork may find REST that
+ * follows no WIDE block; slab_rebuild makes it FREE.
+ */
+#include "slab/slab.h"
 
 #include "base/size_class.h"
 
@@ -144,13 +156,4 @@ void *bin_take_wide(struct bin *bin, struct bin *bins, uint32_t look)
             next_class(bin, bins);
     }
     return NULL;
-}
-
-void slab_free_wide(struct slab *slab, size_t number)
-{
-    state_set(&slab->states[number], BLOCK_FREE);
-    slab->summary |= UINT64_C(1) << (number / STATES_GROUP);
-    __atomic_signal_fence(__ATOMIC_SEQ_CST);
-    slab_free_rest(slab, number);
-    slab_count_give_backs(slab, 1);
 }

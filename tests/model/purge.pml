@@ -122,7 +122,7 @@ bit shared_is_live;   /* neither free has begun */
 #define CELLS(n) (((1 << size[n]) - 1) << (n))
 #define LIVE_CELLS UNION(CELLS)
 
-/* lib/slab/slab_wide.h: slab_wide_places. In one step, where nobody changes any of them. */
+/* lib/slab/slab.h: slab_wide_places. In one step, where nobody changes any of them. */
 #if PLACES == 4
 #define BEHIND_2(reads, n) ((n) < PLACES - 1 && reads((n) + 1) == REST -> 2 : 1)
 #define BEHIND_1(reads, n)                                                                  \
@@ -497,8 +497,8 @@ inline malloc_wide_3(i)
     }
 }
 
-/* lib/paths/free.h: free_own_block; lib/paths/free.c: free_own_wide; lib/slab/slab_wide.c: slab_free_wide,
- * slab_free_rest. */
+/* lib/paths/free.h: free_own_block; lib/paths/free.c: free_own_wide; lib/slab/slab.c: slab_give_back,
+ * free_places. */
 inline free_own(i)
 {
     d_step {
@@ -577,7 +577,7 @@ inline fence()
     OWNER_ARRIVED /* lib/base/base.h: fence_full */
 }
 
-/* lib/slab/slab.c: free_place for each place in `from`, lowest first. What slab_free_rest would read
+/* lib/slab/slab.c: free_places for each place in `from`, lowest first. What it would read
  * after a place comes next here as well. */
 #ifdef BUG_REST_STAYS
 #define IS_BEHIND(i) false

@@ -420,7 +420,8 @@ static void adopt_collecting(void *unused)
         _exit(2);
     owner.blocks[1] = owner.blocks[64]; /* another one to free remotely */
     free_block(owner.blocks[1]);
-    if (remote_collect(&owner.arena->remote) != 1 || !arena_is_valid(owner.arena))
+    remote_collect(&owner.arena->remote);
+    if (remote_pending(&owner.arena->remote) || !arena_is_valid(owner.arena))
         _exit(3);
     arena_retire(owner.arena);
 }
@@ -452,7 +453,8 @@ static void purge_for_ever(void)
 static void collect_after_purge(void *block)
 {
     alarm(CHILD_SECONDS);
-    if (remote_collect(&forking->remote) == 0 || forking->remote.purging != 0)
+    remote_collect(&forking->remote);
+    if (remote_pending(&forking->remote) || forking->remote.purging != 0)
         _exit(1);
     if (!arena_is_valid(forking) || lock_is_held(&forking->heaps.lock))
         _exit(2);

@@ -227,9 +227,7 @@ TEST(larger_places_come_first)
 
     ck_assert_ptr_null(take_wide(bin));
     for (int i = 2; i >= 0; i--) {
-        slabs[i] = make_used_slab(begin_bin(places[i]));
-        state_set(&slabs[i]->states[0], BLOCK_LIVE);
-        list_slab(slabs[i]);
+        slabs[i] = list_used_slab(begin_bin(places[i]));
     }
     look++;
     for (int i = 0; i < 3; i++) {
@@ -254,7 +252,7 @@ TEST(only_what_its_class_has_used_is_taken)
     char *live = take_place(host);
     ck_assert_ptr_null(take_wide(bin));
     ck_assert(slab->listed);
-    ck_assert_uint_eq(states_count(slab->states, slab->count, BLOCK_FREE), slab->count - 1u);
+    ck_assert_uint_eq(count_states(slab, BLOCK_FREE), slab->count - 1u);
     while (number_of(live) != STATES_GROUP) {
         live = take_place(host);
         ck_assert_ptr_nonnull(live);
@@ -307,7 +305,7 @@ TEST(a_look_ends)
     char *block = take_wide(bin);
     ck_assert_ptr_eq(block, slab->base + 512);
     ck_assert_ptr_null(bin_take_wide(bin, bins, look));
-    free_wide(block);
+    give(block);
     ck_assert_ptr_null(bin_take_wide(bin, bins, look));
     ck_assert_ptr_eq(take_wide(bin), block);
 }
@@ -338,19 +336,14 @@ TEST(a_call_looks_at_so_many_states)
 TEST_LOOP(the_search_survives_its_slab, 0, 3)
 {
     struct bin *bin = begin_bin(2048), *host = begin_bin(512), *lower = begin_bin(256);
-    struct slab *last = make_used_slab(lower);
-
-    state_set(&last->states[0], BLOCK_LIVE);
-    list_slab(last);
-    struct slab *slab = make_used_slab(host);
-    state_set(&slab->states[0], BLOCK_LIVE);
-    list_slab(slab);
+    struct slab *last = list_used_slab(lower);
+    struct slab *slab = list_used_slab(host);
     char *block = take_wide(bin);
     ck_assert_ptr_eq(slab_of(block), slab);
     if (_i == 0) { /* its class takes it */
         ck_assert(bin_next_slab(host));
     } else { /* it goes */
-        free_wide(block);
+        give(block);
         slab_give_back(slab, 0);
         ck_assert_uint_eq(slab->geometry, 0);
     }

@@ -22,7 +22,7 @@ static void take_in_row(void)
 
 static void free_in_row(void)
 {
-    free_wide(in_a_row[1]);
+    give(in_a_row[1]);
 }
 
 static void collect_in_row(void)
@@ -85,12 +85,12 @@ TEST_LOOP(a_child_finds_a_whole_block_or_none, 0, ROW_OPERATIONS)
     row_first = number_of(in_a_row[1]);
     ck_assert_ptr_eq(in_a_row[2], in_a_row[1] + SIZE);
     if (_i == 0) {
-        free_wide(in_a_row[1]);
+        give(in_a_row[1]);
         memset(host_slab->states + row_first + (size_t)2 * PLACES, BLOCK_PURGED,
                host_slab->count - row_first - (size_t)2 * PLACES);
         list_slab(host_slab);
     } else if (_i == 2) {
-        ck_assert(free_remotely(in_a_row[1], BLOCK_WIDE));
+        ck_assert(free_remotely_as(in_a_row[1], BLOCK_WIDE));
     }
     step_through(row_operations[_i], look_at_row);
     ck_assert_uint_eq(number_of(in_a_row[1]), row_first);
