@@ -1,6 +1,4 @@
-/*
- * Heaps: see heap.h. Runs are first fit over a bitmap of units; lines of states likewise.
- */
+/* Heaps: see heap.h. Runs are first fit over a bitmap of units; lines of states likewise. */
 #include "heap/heap.h"
 
 #include "base/bits.h"
@@ -9,17 +7,13 @@
 
 enum {
     HEAP_MIN_SIZE = 256 << 10, /* bytes: below it a heap would be little but its header */
-    GUARDED_HEAPS = 256,       /* later ones have no guard in front of their units: a heap takes two
-                                  mappings then, not four, which fork copies, and a process has 65530 */
+    GUARDED_HEAPS = 256,       /* later ones have no guard below their units: heap_pages.h */
 };
 
 struct slab heap_header, heap_nobody;
 
-/* Heaps made by all sets. Any thread, relaxed: a mere count. */
+/* [any] Of all sets: mere counts. */
 static uint32_t heaps_made;
-
-/* Units in slabs, of all sets. Any thread, relaxed: nobody relies on more than its order of
- * magnitude. */
 static size_t units_in_slabs;
 
 size_t heap_bytes_in_slabs(void)
@@ -151,15 +145,15 @@ struct slab *heap_take(struct heap *heap, struct slab_geometry *geometry)
     bits_clear(heap->free_slabs, (size_t)index, 1);
 
     struct slab *slab = &heap->slabs[index];
-    slab->base = heap_unit_address(heap, (size_t)unit);
-    slab->states = heap->states + (size_t)line * STATES_GROUP;
+    geometry->first_unit = (unsigned)unit;
+    geometry->first_line = (unsigned)line;
+    slab->base = geometry_base(heap, *geometry);
+    slab->states = geometry_states(heap, *geometry);
     bool fresh = unit >= heap->fresh_from;
     slab->untouched = take_units(heap, (size_t)unit, units) == 0;
     slab->zero = slab->untouched || fresh;
     states_reset(slab->states, geometry->count, lines);
-    geometry->first_unit = (unsigned)unit;
-    geometry->first_line = (unsigned)line;
-    /* release: who reads the geometry reads the states as they were written before it */
+    /* release: a thread that reads the geometry reads the states as they are now, or later */
     __atomic_store_n(&slab->geometry, geometry_pack(*geometry), __ATOMIC_RELEASE);
     return slab;
 }
@@ -167,7 +161,7 @@ struct slab *heap_take(struct heap *heap, struct slab_geometry *geometry)
 /* Lets units lead to a descriptor. */
 static void point_units(struct heap *heap, size_t first, size_t units, struct slab *slab)
 {
-    /* release: who comes by slab_of reads the descriptor as it was filled in before */
+    /* release: a thread that finds the descriptor here finds it filled in */
     for (size_t unit = first; unit < first + units; unit++)
         __atomic_store_n(&heap->slab_of[unit], slab, __ATOMIC_RELEASE);
 }
@@ -180,7 +174,7 @@ void heap_show_slab(struct slab *slab)
 
 /* ---- giving back ---- */
 
-/* Gives units back, none of which any geometry claims any more. */
+/* Gives units back, which no geometry claims any more. */
 static void give_units(struct heap *heap, size_t first, size_t units)
 {
     point_units(heap, first, units, &heap_nobody);
@@ -223,7 +217,8 @@ bool heap_resize(struct heap *heap, struct slab *slab, struct slab_geometry to)
     if (to_limit > from_limit &&
         !take_units_at(heap, from_limit, to_limit - from_limit, size_class_sizes[to.class]))
         return false;
-    /* release: claimed before units lead to it, and units that go are withdrawn before they do */
+    /* release: units are claimed before they lead to the slab, withdrawn before they lead nowhere
+     */
     __atomic_store_n(&slab->geometry, geometry_pack(to), __ATOMIC_RELEASE);
     if (to_limit > from_limit)
         point_units(heap, from_limit, to_limit - from_limit, slab);
@@ -271,10 +266,8 @@ static void purge_header(struct heap *heap)
     os_purge(heap->states, heap->states_opened);
 }
 
-/*
- * opened_limit goes first: who rebuilds the heap in a child forked in between opens again what may
- * be closed.
- */
+/* opened_limit goes first: in a child that is forked in between, the heap opens its units again,
+ * which may be closed. */
 void heap_close(struct heap *heap)
 {
     uint16_t opened_limit = heap->opened_limit;
@@ -293,10 +286,10 @@ void heap_close(struct heap *heap)
 }
 
 /*
- * unit_limit goes first: the address space may be somebody else's at once, and a child forked in
+ * unit_limit goes first: another mapping may have the address space at once, and a child forked in
  * between must not take it for the heap's. If it still is the heap's there, it is lost, since
- * heap_remap_units finds it taken. A note that it is about to go would not help: behind the system
- * call somebody else may map it before the note is taken back.
+ * heap_remap_units finds it taken. A note that it is about to go would not help: after the system
+ * call it may be mapped again before the note is taken back.
  */
 size_t heap_unmap_units(struct heap *heap)
 {
@@ -338,17 +331,6 @@ bool heap_remap_units(struct heap *heap, size_t units)
 
 /* ---- looking at all of it ---- */
 
-void heap_for_each_slab(struct heap *heap, void (*visit)(void *, struct slab *), void *context)
-{
-    /* units, not descriptors: a purged or never used part of the table is not touched */
-    for (size_t unit = heap->first_unit; unit < HEAP_UNITS; unit++) {
-        struct slab *slab = __atomic_load_n(&heap->slab_of[unit], __ATOMIC_RELAXED);
-        uint64_t word = __atomic_load_n(&slab->geometry, __ATOMIC_ACQUIRE);
-        if (word != 0 && geometry_unpack(word).first_unit == unit)
-            visit(context, slab);
-    }
-}
-
 /* The units that are free and dirty. */
 static size_t count_idle(const struct heap *heap)
 {
@@ -369,10 +351,8 @@ static void claim_slab(struct heap *heap, struct slab *slab)
     point_units(heap, g.first_unit, g.units, slab);
 }
 
-/*
- * Other threads go on freeing blocks of this heap meanwhile, so slab_of of a unit in a slab never
- * changes: slabs first claim their units, storing what stands there already, and only what is left
- * over is nobody's.
+/* Other threads free blocks of this heap meanwhile, so slab_of of a unit in a slab never changes:
+ * slabs claim their units, storing what stands there already, and only the others become nobody's.
  */
 void heap_rebuild(struct heap *heap)
 {
@@ -383,7 +363,7 @@ void heap_rebuild(struct heap *heap)
     for (size_t unit = heap->first_unit; unit < heap->unit_limit; unit++)
         if (bits_test(heap->free_units, unit))
             __atomic_store_n(&heap->slab_of[unit], &heap_nobody, __ATOMIC_RELAXED);
-    /* which units are dirty is not known any more: all that were ever accessible may be */
+    /* dirty_units may be half changed: all units that were ever accessible may be dirty */
     for (size_t w = 0; w < HEAP_WORDS; w++)
         heap->dirty_units[w] = heap->aging_units[w] = 0;
     bits_set(heap->dirty_units, heap->first_unit,

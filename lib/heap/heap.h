@@ -1,32 +1,24 @@
 /*
  * Heaps: regions of up to 32 MiB of address space, aligned to 32 MiB, each owned by one arena for
- * the life of the process. A heap is a guard, a header, the states, another guard, and units of 64
- * KiB of which slabs take runs, lowest fit first.
+ * the life of the process, of which slabs take runs of 64 KiB units, lowest fit first. From its
+ * address on a heap has:
  *
- *   guard       a unit below the heap's address that is never opened: what would be the last unit
- *               of the heap before
- *   header      struct heap, at offset 0; bitmaps and the slabs' descriptors
+ *   header      struct heap, with bitmaps and the slabs' descriptors
  *   states      one byte for each 64 bytes of the heap; slabs take them in lines of 64. A heap of
  *               smaller blocks throughout runs out of them before it runs out of units
- *   guard       a page at least that is not opened; from the 257th heap on it is
- *   units       first_unit .. unit_limit-1, opened from the bottom up; above the last one opened
- *               nothing is accessible
+ *   guard       a page at least that is not opened, in the first 256 heaps of a process
+ *   units       first_unit .. unit_limit-1, opened from the bottom up
  *
- * All of it begins without access (PROT_NONE, no commit) and is opened in steps, so that what was
- * never handed out is in no core. That takes four mappings for each heap. From the 257th heap on
- * header, states and the guard that follows them are opened at once, which leaves two: four for
- * that many heaps would make fork slow and use the process's mappings up. Where address space is
- * short a heap maps less than its 32 MiB. A heap whose units are all free gives them back to the
- * system, contents and commit, if its arena has another one that is empty; its
- * address and its header stay the arena's.
+ * The unit below the heap's address, the last one of the heap before, is a guard as well. How a
+ * heap is opened, and what mappings that takes: heap_pages.h. An empty heap gives its units back to
+ * the system, contents and commit, if its arena has another empty one; its address and its header
+ * stay the arena's. Where address space is short a heap maps less than 32 MiB.
  *
  * The truth about runs is each descriptor's geometry word (0: no slab), published last and
  * withdrawn first by one store; free units, free lines, free descriptors and slab_of follow from it
  * and are made again from it.
  *
- * Lock: that of the heap's set (heap_set.h), "the heap lock" below. The caller of a function of
- * this file holds it unless the function says otherwise. heap_set.c and the tests call those that
- * change a heap, everybody else goes through the set.
+ * Lock: that of the heap's set, "the heap lock" in all files.
  */
 #ifndef ACRE_LIB_HEAP_H
 #define ACRE_LIB_HEAP_H
@@ -90,7 +82,7 @@ struct heap {
 };
 
 /* The descriptors of units that are in no slab: of a heap's first unit, which has its header, and
- * of all others. Owner NULL, geometry 0; never written. */
+ * of all others. [constant] Owner NULL, geometry 0. */
 extern struct slab heap_header, heap_nobody;
 
 /* Where a slab's first block lies. */
@@ -107,7 +99,7 @@ static inline uint8_t *geometry_states(const struct heap *heap, struct slab_geom
 
 /* ---- from addresses to descriptors and back; no lock ---- */
 
-/* The heap that an address lies in which is in one. */
+/* The heap that an address in one lies in. */
 static ALWAYS_INLINE struct heap *heap_containing(const void *pointer)
 {
     return (struct heap *)((uintptr_t)pointer & ~(HEAP_SIZE - 1));
@@ -139,8 +131,7 @@ static inline struct slab *heap_slab_of(struct heap *heap, const void *pointer)
     return PLAIN_LOAD(heap->slab_of[unit]);
 }
 
-/* Lets slab_of of its units lead to a slab whose descriptor is filled in. By the owner, who needs
- * no lock for it. */
+/* Lets slab_of of its units lead to a slab whose descriptor is filled in. By the owner. */
 void heap_show_slab(struct slab *slab);
 
 /* Bytes of units that are in slabs, of all arenas, roughly. Any thread, no lock. */
@@ -187,8 +178,8 @@ size_t heap_purge(struct heap *heap, const uint64_t *mask);
  * now. */
 void heap_age(struct heap *heap);
 
-/* Gives the units of an empty heap back, contents and commit; they can be opened again. Nothing is
- * changed where the system refuses. */
+/* Gives the units of an empty heap back to the system, contents and commit; they can be opened
+ * again. Nothing is changed where the system refuses. */
 void heap_close(struct heap *heap);
 
 /* Unmaps the units of an empty heap; its header stays for ever. Returns bytes unmapped. */
@@ -200,10 +191,6 @@ bool heap_remap_units(struct heap *heap, size_t units);
 
 /* Makes bitmaps and slab_of again from the geometry words. */
 void heap_rebuild(struct heap *heap);
-
-/* Calls visit for each published slab. No lock: as heap_set_for_each_slab. */
-void heap_for_each_slab(struct heap *heap, void (*visit)(void *context, struct slab *slab),
-                        void *context);
 
 /* Checks that each slab's units, lines and descriptor are marked used, and nothing else is. */
 bool heap_is_valid(const struct heap *heap);

@@ -1,7 +1,4 @@
-/*
- * Heap sets: see heap_set.h. Which heap serves, when free units go back to the system; what that
- * means for one heap is in heap.c.
- */
+/* Heap sets: see heap_set.h. What a change means for one heap is in heap.c. */
 #include "heap/heap_set.h"
 
 #include "heap/heap.h"
@@ -87,16 +84,13 @@ static struct heap *add_heap(struct heap_set *set, size_t units)
     struct heap **chain = &set->chains[heap->index % HEAP_CHAINS];
     heap->next = *chain;
     set->count++;
-    /* release: who sees the heap in its chain sees its header */
+    /* release: a thread that finds the heap in its chain finds its header filled in */
     __atomic_store_n(chain, heap, __ATOMIC_RELEASE);
     return heap;
 }
 
-/*
- * A heap whose units heap_set_unmap_empty unmapped, with at least `units` of them mapped again;
- * NULL if there is none. Without it every bout of memory pressure would leave another header
- * behind.
- */
+/* A heap whose units heap_set_unmap_empty unmapped, with at least `units` of them mapped again;
+ * NULL if there is none. So memory pressure does not add headers each time. */
 static struct heap *extend_heap(struct heap_set *set, size_t units)
 {
     for (struct heap *heap = first_heap(set); heap != NULL; heap = next_heap(heap))
@@ -262,8 +256,15 @@ size_t heap_set_unmap_empty(struct heap_set *set)
 void heap_set_for_each_slab(struct heap_set *set, void (*visit)(void *, struct slab *),
                             void *context)
 {
-    for (struct heap *heap = first_heap(set); heap != NULL; heap = next_heap(heap))
-        heap_for_each_slab(heap, visit, context);
+    for (struct heap *heap = first_heap(set); heap != NULL; heap = next_heap(heap)) {
+        /* units, not descriptors: a purged or never used part of the table is not touched */
+        for (size_t unit = heap->first_unit; unit < HEAP_UNITS; unit++) {
+            struct slab *slab = __atomic_load_n(&heap->slab_of[unit], __ATOMIC_RELAXED);
+            uint64_t word = __atomic_load_n(&slab->geometry, __ATOMIC_ACQUIRE);
+            if (word != 0 && geometry_unpack(word).first_unit == unit)
+                visit(context, slab);
+        }
+    }
 }
 
 void heap_set_rebuild_locked(struct heap_set *set)

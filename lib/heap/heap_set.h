@@ -5,13 +5,11 @@
  *
  * Lock: each set's own (LOCK_RANK_HEAP), taken inside unless a function's name says otherwise. It
  * guards the set and, of its heaps, runs, lines, descriptors in use, and purging, so that another
- * thread can purge for an arena whose thread sleeps. What is inside a slab belongs to the arena's
- * thread and needs no lock.
+ * thread can purge for an arena whose thread sleeps.
  *
- * The truth about which heaps there are is the chains: a heap is put in front of one by one store
- * and stays for the life of the process. The list of roomy heaps, their number and the dirty units
- * follow, and are made again, together with what each heap derives (heap.h), if the lock's holder
- * was lost in a fork.
+ * The truth about which heaps there are is the chains: one store puts a heap in front of one, where
+ * it stays for the life of the process. The other fields follow, and are made again, together with
+ * what each heap derives (heap.h), if the lock's holder was lost in a fork.
  */
 #ifndef ACRE_LIB_HEAP_SET_H
 #define ACRE_LIB_HEAP_SET_H
@@ -52,8 +50,7 @@ void heap_set_init(struct heap_set *set, struct arena *arena);
  * Takes a run of geometry->units units and the lines of states for geometry->count blocks, lowest
  * fit in the first roomy heap that has both, else in a new one; completes *geometry. Returns the
  * descriptor with base, states, zero and untouched set and its geometry published, which claims the
- * run; no unit leads to it yet (heap_show_slab). The states are all BLOCK_FREE. NULL if there is no
- * memory.
+ * run; no unit leads to it yet (heap_show_slab). All blocks are FREE. NULL if there is no memory.
  */
 struct slab *heap_set_take(struct heap_set *set, struct slab_geometry *geometry);
 
@@ -91,8 +88,7 @@ size_t heap_set_purge(struct heap_set *set);
  */
 size_t heap_set_unmap_empty(struct heap_set *set);
 
-/* Makes all that is derived again from the chains and the geometry words. The caller holds the
- * lock. */
+/* Makes all that is derived again from the chains and the geometry words. Needs the lock. */
 void heap_set_rebuild_locked(struct heap_set *set);
 
 /* Takes the set's lock, and rebuilds if its holder was lost in a fork. */
@@ -106,8 +102,7 @@ static inline struct heap *heap_set_chain(const struct heap_set *set, size_t i)
     return __atomic_load_n(&set->chains[i], __ATOMIC_ACQUIRE);
 }
 
-/* Calls visit for every published slab. No lock: slabs made or released meanwhile may be missed or
- * seen. */
+/* Calls visit for every published slab. No lock: slabs made or released meanwhile may be missed. */
 void heap_set_for_each_slab(struct heap_set *set, void (*visit)(void *context, struct slab *slab),
                             void *context);
 
@@ -119,7 +114,6 @@ struct heap_totals {
     size_t in_empty;   /* bytes of units of heaps without slabs: heap_set_unmap_empty unmaps them */
 };
 
-/* Totals for statistics. */
 void heap_set_totals(struct heap_set *set, struct heap_totals *totals);
 
 /* Checks all heaps: bitmaps against geometry words and sums, overlaps. The owner must be quiet. */

@@ -73,19 +73,21 @@ size_t bin_next_slab_bytes(const struct bin *bin)
     return (size_t)next_geometry(bin).units * UNIT_SIZE;
 }
 
-/* Fills in a descriptor from its geometry: all but what the states tell. */
+/* The slab has blocks of the bin's class. */
+static void set_bin(struct slab *slab, struct bin *bin)
+{
+    slab->bin = bin;
+    slab->class = bin->class;
+    slab->block_size = (uint32_t)bin->block_size;
+    slab->reciprocal = size_class_reciprocals[bin->class];
+}
+
+/* Fills in a descriptor, all but what heap_take has set and the states tell. */
 static void slab_fill(struct slab *slab, struct bin *bin, struct slab_geometry geometry)
 {
-    struct heap *heap = slab_heap(slab);
-    size_t size = size_class_sizes[geometry.class];
-    slab->owner = heap->set->arena;
-    slab->base = geometry_base(heap, geometry);
-    slab->states = geometry_states(heap, geometry);
-    slab->reciprocal = size_class_reciprocals[geometry.class];
-    slab->bin = bin;
-    slab->block_size = (uint32_t)size;
+    slab->owner = slab_heap(slab)->set->arena;
     slab->count = (uint16_t)geometry.count;
-    slab->class = (uint8_t)geometry.class;
+    set_bin(slab, bin);
     slab->live_hint = 0;
     slab->fresh_group = 0;
     slab->current = slab->listed = slab->purged = slab->purged_for_owner = slab->wide = false;
@@ -377,10 +379,7 @@ bool slab_resize(struct slab *slab, struct bin *to)
         leave_exhausted(slab->bin);
     slab->bin->units -= (uint32_t)units;
     to->units += geometry.units;
-    slab->bin = to;
-    slab->class = to->class;
-    slab->block_size = (uint32_t)to->block_size;
-    slab->reciprocal = size_class_reciprocals[to->class];
+    set_bin(slab, to);
     return true;
 }
 
