@@ -8,8 +8,8 @@
 #define _GNU_SOURCE 1
 #include "base/os.h"
 
+#include "base/elf.h"
 #include "base/system_call.h"
-#include "base/vdso.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -227,7 +227,7 @@ static void read_clock_now(clockid_t clock, struct timespec *now)
     static read_clock *cached;
     read_clock *function = __atomic_load_n(&cached, __ATOMIC_RELAXED);
     if (UNLIKELY(function == NULL)) {
-        function = (read_clock *)(uintptr_t)vdso_find((void *)auxiliary(AT_SYSINFO_EHDR), name);
+        function = (read_clock *)(uintptr_t)elf_find_vdso((void *)auxiliary(AT_SYSINFO_EHDR), name);
         if (function == NULL)
             function = read_clock_by_call;
         __atomic_store_n(&cached, function, __ATOMIC_RELAXED);
