@@ -26,9 +26,9 @@ struct misuse_report {
     const char *function; /* the exported function that was called, such as "free" or "realloc" */
     const void *pointer;  /* as passed */
     const void *block;    /* start of the block that the pointer lies in; NULL if unknown */
-    size_t block_size;    /* its size in bytes; 0 if unknown */
-    const char *block_class; /* "TINY", "SMALL" or "LARGE"; NULL if unknown */
-    int arena;               /* number of the arena, from 1; 0 if unknown or LARGE */
+    size_t block_size;    /* its size in bytes */
+    const char *block_class; /* "TINY", "SMALL" or "LARGE" */
+    int arena;               /* number of its arena, from 1; 0 if LARGE */
 };
 
 /*
