@@ -14,8 +14,7 @@
 enum misuse {
     MISUSE_DOUBLE_FREE, /* the block is known and not live */
     MISUSE_INTERIOR,    /* 16-byte aligned, inside a block but not at its start */
-    MISUSE_MISALIGNED,  /* inside a block, and no block starts at an address that is not 16-byte
-                           aligned */
+    MISUSE_MISALIGNED,  /* not 16-byte aligned, as no block is, and in a block or free memory */
     MISUSE_FOREIGN,     /* no block of this allocator: stack, code, unmapped, another allocator's,
                            metadata */
 };
