@@ -156,7 +156,7 @@ static void pool_unlock(void)
 /* Makes an arena and publishes it. Needs the pool's lock. */
 static struct arena *arena_make(void)
 {
-    struct arena *arena = meta_alloc(sizeof(struct arena), CACHE_LINE);
+    struct arena *arena = meta_alloc(sizeof(struct arena));
     if (arena == NULL)
         return NULL;
     heap_set_init(&arena->heaps, arena);

@@ -1,5 +1,6 @@
 /*
- * The allocator's own memory: alignment, zeroes, no two pieces that overlap, from several threads.
+ * The allocator's own memory: cache lines, zeroes, no two pieces that overlap, from several
+ * threads.
  */
 #include "test.h"
 #include "accessible.h"
@@ -14,7 +15,7 @@
 
 SUITE(meta);
 
-enum { THREADS = 4, PIECES = 2000, LARGEST = 3000, ALIGNMENTS = 13 };
+enum { THREADS = 4, PIECES = 2000, LARGEST = 3000 };
 
 static bool all_bytes(const unsigned char *memory, size_t size, unsigned char value)
 {
@@ -24,44 +25,15 @@ static bool all_bytes(const unsigned char *memory, size_t size, unsigned char va
     return true;
 }
 
-TEST(every_alignment_is_kept)
+TEST(pieces_have_cache_lines_of_their_own)
 {
-    for (size_t alignment = 1; alignment <= 64 * KIB; alignment *= 2) {
-        unsigned char *piece = meta_alloc(100, alignment);
+    for (size_t size = 1; size <= 64 * KIB; size = size * 3 + 1) {
+        unsigned char *piece = meta_alloc(size);
         ck_assert_ptr_nonnull(piece);
-        ck_assert_uint_eq((uintptr_t)piece % alignment, 0);
-        ck_assert(all_bytes(piece, 100, 0));
+        ck_assert_uint_eq((uintptr_t)piece % CACHE_LINE, 0);
+        ck_assert(all_bytes(piece, size, 0));
+        memset(piece, 0xa5, size);
     }
-}
-
-/* Sizes around those where a piece gets a mapping of its own, at the largest alignment too. */
-TEST(large_pieces_work)
-{
-    static const size_t sizes[] = {64 * KIB - 1, 64 * KIB, 64 * KIB + 1, 255 * KIB,
-                                   256 * KIB,    MIB + 3,  8 * MIB};
-
-    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-        for (size_t alignment = 1; alignment <= 64 * KIB; alignment *= 256) {
-            size_t before = meta_mapped();
-            unsigned char *piece = meta_alloc(sizes[i], alignment);
-            ck_assert_ptr_nonnull(piece);
-            ck_assert_uint_eq((uintptr_t)piece % alignment, 0);
-            ck_assert(all_bytes(piece, sizes[i], 0));
-            memset(piece, 0xa5, sizes[i]);
-            if (sizes[i] > 256 * KIB)
-                ck_assert_uint_ge(meta_mapped() - before, sizes[i]);
-        }
-    }
-}
-
-TEST(impossible_sizes_fail)
-{
-    size_t before = meta_mapped();
-
-    ck_assert_ptr_null(meta_alloc(SIZE_MAX, 1));
-    ck_assert_ptr_null(meta_alloc(PTRDIFF_MAX, 64 * KIB));
-    ck_assert_ptr_null(meta_alloc((size_t)1 << 60, CACHE_LINE));
-    ck_assert_uint_eq(meta_mapped(), before);
 }
 
 /* Small pieces share chunks: what is mapped stays near what was asked for. */
@@ -71,7 +43,7 @@ TEST(little_is_wasted)
     size_t asked = 0;
 
     for (int i = 0; i < PIECES; i++, asked += 1000)
-        ck_assert_ptr_nonnull(meta_alloc(1000, 8));
+        ck_assert_ptr_nonnull(meta_alloc(1000));
     ck_assert_uint_ge(meta_mapped() - before + 256 * KIB, asked);
     ck_assert_uint_le(meta_mapped() - before, asked + asked / 4 + MIB);
 }
@@ -83,8 +55,8 @@ TEST(mappings_have_guards)
     enum { MOST = 2 << 20 }; /* bytes: of a chunk and of the larger piece */
     size_t page = os_page_size();
 
-    for (size_t size = 100; size < MIB; size = size == 100 ? 200 * KIB : size + 300 * KIB) {
-        char *piece = meta_alloc(size, 16);
+    for (size_t size = 100; size <= 64 * KIB; size += 16 * KIB) {
+        char *piece = meta_alloc(size);
         ck_assert_ptr_nonnull(piece);
         char *start = (char *)align_down((uintptr_t)piece, page), *end = start;
         while (is_accessible(start) && piece - start < MOST)
@@ -102,7 +74,7 @@ struct worker {
     unsigned char mark; /* fills this thread's pieces */
     unsigned char *pieces[PIECES];
     size_t sizes[PIECES];
-    bool clean; /* every piece was zero and aligned when it came */
+    bool clean; /* every piece was zero when it came */
 };
 
 static void *take_pieces(void *argument)
@@ -114,9 +86,8 @@ static void *take_pieces(void *argument)
     worker->clean = true;
     for (int i = 0; i < PIECES; i++) {
         size_t size = 1 + random_below(&random, LARGEST);
-        size_t alignment = (size_t)1 << random_below(&random, ALIGNMENTS);
-        unsigned char *piece = meta_alloc(size, alignment);
-        if (piece == NULL || (uintptr_t)piece % alignment != 0 || !all_bytes(piece, size, 0)) {
+        unsigned char *piece = meta_alloc(size);
+        if (piece == NULL || !all_bytes(piece, size, 0)) {
             worker->clean = false;
             break;
         }
