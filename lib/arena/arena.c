@@ -5,9 +5,6 @@
 #include "base/meta.h"
 #include "base/option.h"
 #include "base/os.h"
-#include "arena/remote.h"
-#include "slab/slab_purge.h"
-#include "slab/slab_wide.h"
 
 #include <limits.h>
 
@@ -159,10 +156,11 @@ static void pool_unlock(void)
 /* Makes an arena and publishes it. Needs the pool's lock. */
 static struct arena *arena_make(void)
 {
-    struct arena *arena = meta_alloc(sizeof(struct arena), CACHE_LINE);
+    struct arena *arena = meta_alloc(sizeof(struct arena));
     if (arena == NULL)
         return NULL;
     heap_set_init(&arena->heaps, arena);
+    remote_init(&arena->remote, &arena->heaps);
     arena->number = ++pool.made;
     arena->drain_at = DRAIN_FIRST;
     arena->next = pool.all;
@@ -180,7 +178,7 @@ static void rebuild_slab(void *context, struct slab *slab)
     struct slab_geometry g = geometry_unpack(slab->geometry);
     const uint8_t *states = geometry_states(slab_heap(slab), g);
     if (slab_count_held(states, g.count).blocks == 0) {
-        heap_set_give(&arena->heaps, slab);
+        heap_set_give(slab);
         return;
     }
     if (arena->bins[g.class].block_size == 0)
@@ -188,7 +186,7 @@ static void rebuild_slab(void *context, struct slab *slab)
     slab_rebuild(slab, &arena->bins[g.class]);
     /* another thread may have freed the last one meanwhile */
     if (slab->listed && slab_held_blocks(slab) == 0)
-        slab_check(slab, &arena->heaps);
+        slab_check(slab);
 }
 
 /* Makes everything in an arena whose thread is gone anew from geometry words and block states. */
@@ -200,9 +198,9 @@ static void arena_rebuild(struct arena *arena)
     for (unsigned class = 0; class < SIZE_CLASS_COUNT; class ++)
         arena->bins[class] = (struct bin){.block_size = 0};
     arena->entries_used = 0;
-    remote_begin(&arena->heaps);
+    remote_begin(&arena->remote);
     heap_set_for_each_slab(&arena->heaps, rebuild_slab, arena);
-    remote_end(&arena->heaps);
+    remote_end(&arena->remote);
     arena->orphan = false;
 }
 
@@ -292,11 +290,11 @@ void arena_flush(struct arena *arena)
         struct bin *bin = &arena->bins[class];
         if (bin->block_size == 0)
             continue;
-        bin_flush(bin, &arena->heaps);
-        bin_leave_slab(bin, &arena->heaps);
+        bin_flush(bin);
+        bin_leave_slab(bin);
     }
-    if (remote_pending(&arena->heaps))
-        remote_collect(&arena->heaps);
+    if (remote_pending(&arena->remote))
+        remote_collect(&arena->remote);
 }
 
 /* Gives back the pages of partly used slabs that hold no live block. */
@@ -459,7 +457,7 @@ size_t arena_trim(struct arena *own)
         if (arena == own || borrowed)
             bytes += purge_slabs(arena);
         else
-            bytes += remote_purge(&arena->heaps);
+            bytes += remote_purge(&arena->remote);
         bytes += heap_set_purge(&arena->heaps);
         if (borrowed)
             arena_retire(arena);
@@ -544,7 +542,7 @@ static bool tick(uint64_t now, unsigned rests)
     bool idle = rest_some(now, rests);
     for (struct arena *arena = arena_first(); arena != NULL; arena = arena_next(arena)) {
         heap_set_tick(&arena->heaps, now);
-        if (remote_tick(&arena->heaps) || heap_set_is_aging(&arena->heaps))
+        if (remote_tick(&arena->remote) || heap_set_is_aging(&arena->heaps))
             idle = true;
     }
     large_tick(now);

@@ -23,9 +23,12 @@
 #include "base/list.h"
 #include "base/lock.h"
 #include "base/size_class.h"
+#include "arena/remote.h"
 #include "slab/slab.h"
 
 struct arena {
+    struct remote remote; /* see remote.h */
+
     struct heap_set heaps; /* see heap_set.h: partly the owner's, partly its lock's */
 
     /* Any thread, relaxed: bytes freed to the arena since it was last drained, roughly; and those

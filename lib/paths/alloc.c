@@ -5,8 +5,6 @@
 #include "paths/free.h"
 #include "large/large.h"
 #include "base/os.h"
-#include "arena/remote.h"
-#include "slab/slab_wide.h"
 #include "arena/thread.h"
 
 #include <errno.h>
@@ -25,11 +23,11 @@ enum {
     UNIT_ALIGNMENT = UNIT_SIZE, /* slabs start at a multiple of it */
 };
 
-/* Sets ENOMEM, for malloc, calloc and realloc; api_malloc.c does for other functions. */
-static void *no_memory(void)
+/* The result of malloc and others, with the errno of before: the only place that sets ENOMEM. */
+static void *with_errno(void *block, int saved)
 {
-    errno = ENOMEM;
-    return NULL;
+    errno = block == NULL ? ENOMEM : saved;
+    return block;
 }
 
 /*
@@ -73,7 +71,7 @@ static bool open_some_window(struct bin *bin)
  */
 static bool collects_all(const struct arena *arena, const struct bin *bin)
 {
-    return remote_pending(&arena->heaps) &&
+    return remote_pending(&arena->remote) &&
            (bin->block_size <= SLAB_SHARED_LIMIT || arena->growth_left <= (int64_t)bin->block_size);
 }
 
@@ -85,18 +83,18 @@ static bool refill(struct arena *arena, struct bin *bin)
 {
     if (bin_open_window(bin))
         return true;
-    if (remote_pending_class(&arena->heaps, bin->class)) {
-        remote_collect_class(&arena->heaps, bin->class);
+    if (remote_pending_class(&arena->remote, bin->class)) {
+        remote_collect_class(&arena->remote, bin->class);
         if (bin_open_window(bin))
             return true;
     }
     uint64_t now = os_now_ms();
     arena_tick(now);
-    remote_collect_due(&arena->heaps, now);
+    remote_collect_due(&arena->remote, now);
     if (open_some_window(bin))
         return true;
     if (collects_all(arena, bin)) {
-        remote_collect(&arena->heaps);
+        remote_collect(&arena->remote);
         if (open_some_window(bin))
             return true;
     }
@@ -152,7 +150,7 @@ static void *take_block(struct arena *arena, unsigned class, bool wide, bool *ze
     if (bin->top == bin->bottom) {
         if (bin->window == 0 && !refill(arena, bin)) {
             if (wide && arena->wide && heap_set_takes_pages(&arena->heaps)) {
-                block = bin_take_wide(bin, arena->bins, &arena->heaps, arena->look);
+                block = bin_take_wide(bin, arena->bins, arena->look);
                 if (block != NULL)
                     return block;
             }
@@ -192,35 +190,27 @@ static void *alloc_large(size_t size, size_t alignment, bool *zero)
     return block;
 }
 
-/* Any size up to PTRDIFF_MAX; NULL if there is no memory. */
+/* A block of any size, for any thread. */
 static void *alloc_any(size_t size, bool *zero)
 {
-    if (size > PTRDIFF_MAX)
-        return NULL;
-    if (size <= SIZE_CLASS_LIMIT) {
-        void *block = alloc_class(size_class_of(size), true, zero);
-        if (block != NULL || size < PAGES_FROM)
-            return block;
-    }
-    return alloc_large(size, 1, zero);
+    int saved = errno;
+    void *block = NULL;
+    if (size <= SIZE_CLASS_LIMIT)
+        block = alloc_class(size_class_of(size), true, zero);
+    if (block == NULL && size >= PAGES_FROM && size <= PTRDIFF_MAX)
+        block = alloc_large(size, 1, zero);
+    return with_errno(block, saved);
 }
 
 void *alloc_slow(size_t size)
 {
-    void *block;
-    if (size <= SIZE_CLASS_TABLE_LIMIT) {
-        /* what most slow calls are for: one in 64 of a program that grows */
-        struct bin *bin = alloc_bin_of(size);
-        if (LIKELY(bin_open_window(bin) && alloc_from_bin(bin, &block)))
-            return block;
-    }
-    int saved = errno;
     bool zero;
-    block = alloc_any(size, &zero);
-    if (block == NULL)
-        return no_memory();
-    errno = saved;
-    return block;
+    void *block;
+    /* what most slow calls are for: one in 64 of a program that grows */
+    if (size <= SIZE_CLASS_TABLE_LIMIT && bin_open_window(alloc_bin_of(size)) &&
+        alloc_at_hand(size, &block))
+        return block;
+    return alloc_any(size, &zero);
 }
 
 /* Zeroes a block of at least `bytes` bytes. */
@@ -236,18 +226,9 @@ void *alloc_zeroed(size_t count, size_t size)
 {
     size_t bytes;
     if (__builtin_mul_overflow(count, size, &bytes))
-        return no_memory();
+        return with_errno(NULL, 0);
     bool zero = false;
-    void *block;
-    if (bytes < ZERO_KNOWN_FROM) {
-        block = alloc_block(bytes);
-    } else {
-        int saved = errno;
-        block = alloc_any(bytes, &zero);
-        if (block == NULL)
-            return no_memory();
-        errno = saved;
-    }
+    void *block = bytes < ZERO_KNOWN_FROM ? alloc_block(bytes) : alloc_any(bytes, &zero);
     if (block != NULL && !zero)
         clear(block, bytes);
     return block;
@@ -255,35 +236,26 @@ void *alloc_zeroed(size_t count, size_t size)
 
 void *alloc_aligned(size_t alignment, size_t size)
 {
+    int saved = errno;
     bool zero;
-    if (size > PTRDIFF_MAX || alignment > PTRDIFF_MAX)
-        return NULL;
+    void *block = NULL;
     if (alignment <= BLOCK_ALIGNMENT)
         return alloc_block(size);
-    if (alignment <= UNIT_ALIGNMENT && size <= SIZE_CLASS_LIMIT) {
-        void *block;
-        unsigned class = size_class_of_aligned(size, alignment);
-        if (class < SIZE_CLASS_COUNT)
-            return alloc_from_bin(&thread_state.arena->bins[class], &block)
-                       ? block
-                       : alloc_class(class, false, &zero);
+    unsigned class =
+        alignment <= UNIT_ALIGNMENT ? size_class_of_aligned(size, alignment) : SIZE_CLASS_COUNT;
+    if (class < SIZE_CLASS_COUNT) {
+        if (!alloc_from_bin(&thread_state.arena->bins[class], &block))
+            block = alloc_class(class, false, &zero);
+    } else if (size <= PTRDIFF_MAX && alignment <= PTRDIFF_MAX) {
+        block = alloc_large(max_size(size, 1), alignment, &zero);
     }
-    return alloc_large(max_size(size, 1), alignment, &zero);
+    return with_errno(block, saved);
 }
 
 /* True if a block of `usable` bytes is kept for a request of `size`. */
 static bool stays(size_t usable, size_t size)
 {
     return size <= usable && (size >= usable / SHRINK_KEEPS || usable <= SHRINK_ALWAYS_KEPT);
-}
-
-/* As alloc_block, but leaves errno alone where it fails. */
-static void *alloc_quietly(size_t size)
-{
-    int saved = errno;
-    void *block = alloc_block(size);
-    errno = saved;
-    return block;
 }
 
 /*
@@ -300,7 +272,7 @@ static bool resize_slab_in_place(struct slab *slab, size_t usable, size_t size)
     struct bin *to = bin_for(arena, size_class_of(size));
     if (size > usable)
         arena_grow(arena, to->block_size - usable);
-    bool resized = slab_resize(slab, to, &arena->heaps);
+    bool resized = slab_resize(slab, to);
     background_ring_if_idle(arena);
     errno = saved;
     return resized;
@@ -315,7 +287,7 @@ static bool is_still_held(void *p, const struct own_block *own, const void *othe
 {
     struct own_block now;
     if (own->slab == NULL)
-        return p != other && !free_is_gone(p);
+        return p != other && free_is_held(p);
     return p != other && free_find_own(p, &now) && now.slab == own->slab;
 }
 
@@ -323,32 +295,33 @@ void *alloc_resize(void *p, size_t size, const char *function)
 {
     if (p == NULL)
         return alloc_block(size);
-    struct own_block own = {.slab = NULL};
-    size_t usable = free_find_usable_size(p, &own, function);
+    struct own_block own;
+    if (!free_find_own(p, &own))
+        own = (struct own_block){.slab = NULL};
+    size_t usable = own.slab != NULL ? own.slab->block_size : free_usable_size_slow(p, function);
     if (usable == 0)
-        return no_memory();
+        return with_errno(NULL, 0);
     if (size == 0) {
         free_block_named(p, function);
         return NULL;
     }
     if (stays(usable, size) || (own.slab != NULL && resize_slab_in_place(own.slab, usable, size)))
         return p;
-    if (size > PTRDIFF_MAX)
-        return no_memory();
-    if (size > SIZE_CLASS_LIMIT && usable > SIZE_CLASS_LIMIT) {
+    if (size > SIZE_CLASS_LIMIT && usable > SIZE_CLASS_LIMIT && size <= PTRDIFF_MAX) {
         void *resized = large_resize(p, size);
         background_ring_if_idle(thread_state.arena);
         if (resized != NULL)
             return resized;
     }
-    void *block = size > usable ? alloc_block(size) : alloc_quietly(size);
+    int saved = size <= usable ? errno : ENOMEM;
+    void *block = alloc_block(size);
     if (block == NULL)
         /* a block that shrinks has room enough where it is */
-        return size > usable ? NULL : p;
+        return with_errno(size <= usable ? p : NULL, saved);
     if (UNLIKELY(!is_still_held(p, &own, block))) {
         free_block(block);
         free_slow(p, function);
-        return no_memory();
+        return with_errno(NULL, 0);
     }
     memcpy(block, p, min_size(size, usable));
     if (own.slab != NULL)

@@ -16,8 +16,7 @@
  *        v
  *   refill_from_new a new slab; give idle memory back and try again
  *
- * alloc_block, alloc_zeroed and alloc_resize return NULL on failure and set errno to ENOMEM;
- * nothing else is changed. alloc_aligned leaves errno to api_malloc.c.
+ * All functions preserve errno, and set it to ENOMEM where they return NULL for want of memory.
  */
 #ifndef ACRE_LIB_ALLOC_H
 #define ACRE_LIB_ALLOC_H
@@ -85,8 +84,7 @@ static ALWAYS_INLINE void *alloc_block(size_t size)
 void *alloc_zeroed(size_t count, size_t size);
 
 /*
- * At least `size` bytes at a multiple of `alignment`, a power of two. NULL if there is no memory or
- * size + alignment cannot be had; errno may be changed then, to any value.
+ * At least `size` bytes at a multiple of `alignment`, a power of two.
  */
 void *alloc_aligned(size_t alignment, size_t size);
 

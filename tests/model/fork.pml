@@ -94,7 +94,7 @@ bit summary[ARENAS];          /* of the slab: it may have FREE blocks */
 byte window[ARENAS];          /* bit i: block i is FREE and may be taken */
 byte magazine[ARENAS] = NONE; /* the number of a CACHED block */
 
-/* struct heap_set and its heap */
+/* struct heap_set, struct remote and the set's heap */
 byte collected_in[ARENAS]; /* generation */
 bit pending[ARENAS];
 bit unit_is_free[ARENAS] = 1; /* free_units */
@@ -378,10 +378,7 @@ inline heap_lock(a)
 #ifndef BUG_HEAP_NOT_REBUILT
     :: was_lost ->
         was_lost = 0;
-        heap_rebuild(a);
-#ifdef PURGE
-        purging[a] = 0
-#endif
+        heap_rebuild(a)
 #endif
     :: else ->
         d_step { /* what is derived is right, if no holder was lost */
@@ -445,7 +442,7 @@ inline remote_begin(a)
     collecting[a] = 1;
     if
 #ifndef BUG_OWNER_DOES_NOT_WAIT
-    :: purging[a] -> heap_lock(a); heap_unlock(a)
+    :: purging[a] -> heap_lock(a); purging[a] = 0; heap_unlock(a)
 #endif
     :: else
     fi
@@ -691,9 +688,6 @@ inline arena_rebuild(a)
     lock_acquire(a);
     was_lost = 0;
     heap_rebuild(a);
-#ifdef PURGE
-    purging[a] = 0;
-#endif
     heap_unlock(a);
     d_step {
         place[a] = NOWHERE;

@@ -42,7 +42,7 @@
 /* ---- memory ---- */
 
 byte state[ARENAS];
-bit pending[ARENAS];  /* struct heap_set, remote.h */
+bit pending[ARENAS];  /* struct remote */
 byte status[ARENAS];  /* struct arena; 0: not made */
 byte lock = NONE;     /* pool.lock: its holder */
 bit listed[ARENAS];   /* pool.list, read and written under the lock */

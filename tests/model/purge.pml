@@ -58,8 +58,8 @@
 byte state[PLACES];
 bit pending;          /* the slab's bit, and what stands above it */
 bit purged_for_owner; /* of struct slab */
-bit collecting;       /* heap_set->collections is odd */
-bit purging;          /* of struct heap_set */
+bit collecting;       /* remote->collections is odd */
+bit purging;          /* of struct remote */
 bit locked;           /* the heap lock; the owner has it for a moment only */
 #ifdef RELEASE
 bit made = 1;         /* geometry is not 0; changed and read under the lock */
@@ -122,7 +122,7 @@ bit shared_is_live;   /* neither free has begun */
 #define CELLS(n) (((1 << size[n]) - 1) << (n))
 #define LIVE_CELLS UNION(CELLS)
 
-/* lib/slab/slab_wide.h: slab_wide_places. In one step, where nobody changes any of them. */
+/* lib/slab/slab.h: slab_wide_places. In one step, where nobody changes any of them. */
 #if PLACES == 4
 #define BEHIND_2(reads, n) ((n) < PLACES - 1 && reads((n) + 1) == REST -> 2 : 1)
 #define BEHIND_1(reads, n)                                                                  \
@@ -441,7 +441,7 @@ end:
 
 bit purged; /* of struct slab */
 #ifdef FORK
-bit other_generation; /* heap_set->generation */
+bit other_generation; /* remote->generation */
 #else
 #define other_generation false
 #endif
@@ -497,8 +497,8 @@ inline malloc_wide_3(i)
     }
 }
 
-/* lib/paths/free.h: free_own_block; lib/paths/free.c: free_own_wide; lib/slab/slab_wide.c: slab_free_wide,
- * slab_free_rest. */
+/* lib/paths/free.h: free_own_block; lib/paths/free.c: free_own_wide; lib/slab/slab.c: slab_give_back,
+ * free_places. */
 inline free_own(i)
 {
     d_step {
@@ -577,7 +577,7 @@ inline fence()
     OWNER_ARRIVED /* lib/base/base.h: fence_full */
 }
 
-/* lib/slab/slab.c: free_place for each place in `from`, lowest first. What slab_free_rest would read
+/* lib/slab/slab.c: free_places for each place in `from`, lowest first. What it would read
  * after a place comes next here as well. */
 #ifdef BUG_REST_STAYS
 #define IS_BEHIND(i) false
@@ -614,19 +614,12 @@ inline take_back_purged()
     free_all(PURGED)
 }
 
-/* lib/heap/heap_set.c: heap_set_lock, heap_set_rebuild_locked. */
+/* lib/heap/heap_set.c: heap_set_lock. Nobody else has the lock, but a lost thread. */
 #ifdef FORK
 #define MAY_LOCK (!locked || forked)
 #else
 #define MAY_LOCK !locked
 #endif
-inline take_lost_lock()
-{
-    if
-    :: locked -> locked = 0; purging = 0
-    :: else
-    fi
-}
 
 /* lib/arena/remote.c: remote_begin. */
 inline remote_begin()
@@ -637,7 +630,7 @@ inline remote_begin()
 #endif
     if
 #ifndef BUG_OWNER_DOES_NOT_WAIT
-    :: purging -> d_step { MAY_LOCK -> take_lost_lock() }
+    :: purging -> d_step { MAY_LOCK -> locked = 0; purging = 0 }
 #endif
     :: else
     fi

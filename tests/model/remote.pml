@@ -74,7 +74,7 @@ byte state[2];
 byte geometry[SLABS]; /* of struct slab: the class, 0 for none */
 bit slab_pending[SLABS];
 bit heap_pending;
-byte classes; /* heap_set->pending_classes: the bits of classes */
+byte classes; /* remote->pending_classes: the bits of classes */
 
 /* ---- the owner's buffer ---- */
 
@@ -167,7 +167,7 @@ bit released[2];        /* wrong: the slab was released, which the thread's look
 
 /* ---- a thread that frees ---- */
 
-/* L3. lib/arena/remote.c: set_pending for heap_set->pending_classes */
+/* L3. lib/arena/remote.c: set_pending for remote->pending_classes */
 #ifdef BUG_CLASS_BIT_FIRST
 #define L3_WAITS (sets_remote[t] == NONE)
 #else
@@ -299,7 +299,7 @@ end_s:
                  sets_slab[t] = slab }
     fi;
 
-    /* L2. lib/arena/remote.c: set_pending for heap_set->pending. The load waits for the fetch-or. */
+    /* L2. lib/arena/remote.c: set_pending for remote->pending. The load waits for the fetch-or. */
     if
     :: sets_slab[t] == NONE && heap_pending
     :: sets_slab[t] == NONE && !heap_pending ->

@@ -206,7 +206,7 @@ TEST(a_tick_purges_what_was_freed_to_a_sleeping_thread)
     start_owner();
     owner_does(take_all);
     remote_collect(
-        &owner.arena->heaps); /* for the owner, which sleeps: it was awake a moment ago */
+        &owner.arena->remote); /* for the owner, which sleeps: it was awake a moment ago */
     free_remotely(64);
     ck_assert(arena_tick(due(1)));
     ck_assert_uint_eq(purged_blocks(), 0);
@@ -405,7 +405,7 @@ TEST(a_double_free_of_a_purged_block_is_named)
 
 static void collect_for_ever(void)
 {
-    remote_begin(&owner.arena->heaps);
+    remote_begin(&owner.arena->remote);
 }
 
 /* In the child, whose owner was lost while it collected: the arena is adopted and can be purged. */
@@ -414,13 +414,14 @@ static void adopt_collecting(void *unused)
     (void)unused;
     alarm(CHILD_SECONDS);
     free_remotely(64);
-    if (remote_purge(&owner.arena->heaps) != 0 || !arena_borrow(owner.arena))
+    if (remote_purge(&owner.arena->remote) != 0 || !arena_borrow(owner.arena))
         _exit(1);
-    if (owner.arena->heaps.collections % 2 != 0 || !arena_is_valid(owner.arena))
+    if (owner.arena->remote.collections % 2 != 0 || !arena_is_valid(owner.arena))
         _exit(2);
     owner.blocks[1] = owner.blocks[64]; /* another one to free remotely */
     free_block(owner.blocks[1]);
-    if (remote_collect(&owner.arena->heaps) != 1 || !arena_is_valid(owner.arena))
+    remote_collect(&owner.arena->remote);
+    if (remote_pending(&owner.arena->remote) || !arena_is_valid(owner.arena))
         _exit(3);
     arena_retire(owner.arena);
 }
@@ -435,7 +436,7 @@ TEST(a_collection_lost_in_a_fork_ends)
     capture_child(&capture, adopt_collecting, NULL);
     ck_assert_str_eq(capture.text, "");
     ck_assert_msg(capture.status == 0, "status %#x", (unsigned)capture.status);
-    remote_end(&owner.arena->heaps);
+    remote_end(&owner.arena->remote);
     owner_does(NULL);
 }
 
@@ -445,14 +446,15 @@ static struct arena *forking; /* the arena of the thread that forks */
 static void purge_for_ever(void)
 {
     heap_set_lock(&forking->heaps);
-    __atomic_store_n(&forking->heaps.purging, 1, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&forking->remote.purging, 1, __ATOMIC_SEQ_CST);
 }
 
 /* In the child, whose other thread was lost while it purged for this one. */
 static void collect_after_purge(void *block)
 {
     alarm(CHILD_SECONDS);
-    if (remote_collect(&forking->heaps) == 0 || forking->heaps.purging != 0)
+    remote_collect(&forking->remote);
+    if (remote_pending(&forking->remote) || forking->remote.purging != 0)
         _exit(1);
     if (!arena_is_valid(forking) || lock_is_held(&forking->heaps.lock))
         _exit(2);

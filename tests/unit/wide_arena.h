@@ -10,7 +10,6 @@
 #include "paths/alloc.h"
 #include "process/init.h"
 #include "base/option.h"
-#include "slab/slab_wide.h"
 #include "arena/thread.h"
 
 enum {
