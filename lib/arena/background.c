@@ -8,6 +8,7 @@
 #define _GNU_SOURCE 1
 #include "arena/background.h"
 
+#include "arena/idle.h"
 #include "base/fork.h"
 #include "base/lock.h"
 #include "base/os.h"
@@ -57,7 +58,7 @@ static bool work(void)
     /* nothing is derived from anything under this lock: nothing to rebuild */
     lock_acquire(&background.lock);
     if (!flag_load(&background.ended))
-        idle = arena_tick_patiently(os_now_ms());
+        idle = idle_tick_all(os_now_ms());
     lock_release(&background.lock);
     return idle;
 }

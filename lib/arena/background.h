@@ -1,5 +1,5 @@
 /*
- * The background thread, if the option asks for it: calls arena_tick_patiently about twice in a
+ * The background thread, if the option asks for it: calls idle_tick_all about twice in a
  * decay as long as memory is idle that falls due, so that it goes back to the system also when all
  * other threads sleep. It has no arena, and allocates nothing.
  *

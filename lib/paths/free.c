@@ -2,6 +2,7 @@
 #include "paths/free.h"
 
 #include "arena/background.h"
+#include "arena/idle.h"
 #include "large/large.h"
 #include "base/option.h"
 #include "base/os.h"
@@ -139,8 +140,8 @@ static COLD void misuse(const void *p, const char *function)
  * so that free_other saves no values across the tick. */
 static COLD void tick_and_free_other(void *p, struct slab *slab, const char *function)
 {
-    thread_state.until_tick = THREAD_UNTIL_TICK;
-    arena_tick(os_now_ms());
+    thread_state.until_tick = IDLE_FREED_TO_OTHERS;
+    idle_tick(os_now_ms());
     background_ring();
     free_other(p, slab, function);
 }
@@ -158,7 +159,7 @@ static bool free_other_wide(struct slab *slab, struct slab_geometry g, size_t nu
         return false;
     thread_state.until_tick -= (int32_t)rest;
     if (!arena_is_owned(owner))
-        arena_count_pooled(owner, rest);
+        idle_count_freed(owner, rest);
     return true;
 }
 
@@ -186,7 +187,7 @@ void free_other(void *p, struct slab *slab, const char *function)
                  !free_other_wide(slab, g, number, state)))
         free_slow(p, function);
     else if (UNLIKELY(!arena_is_owned(owner)))
-        arena_count_pooled(owner, size_class_sizes[g.class]);
+        idle_count_freed(owner, size_class_sizes[g.class]);
 }
 
 /* Frees p if it is a WIDE block of the calling thread's. */
@@ -211,7 +212,7 @@ void free_slow(void *p, const char *function)
     } else if (heap != NULL || large_free(p) != 0) {
         misuse(p, function);
     } else {
-        arena_tick(os_now_ms());
+        idle_tick(os_now_ms());
         background_ring_if_idle(thread_state.arena);
     }
     errno = saved;
