@@ -753,7 +753,7 @@ inline arena_adopt()
     a = 0
 }
 
-/* lib/arena/arena.c: arena_retire, retire. */
+/* lib/arena/arena.c: arena_retire, arena_retire_as. */
 inline arena_retire(a)
 {
     pool_lock();
@@ -771,15 +771,19 @@ inline arena_retire(a)
 /* lib/arena/arena.c: arena_borrow. */
 inline arena_borrow(a)
 {
-    pool_lock();
     if
-    :: status[a] == POOLED -> got = 1; listed[a] = 0; hold(a, BORROWED)
-    :: status[a] != POOLED
-    fi;
-    pool_unlock();
-    if
-    :: got -> rebuild_orphan(a)
-    :: else
+    :: status[a] != POOLED && status_generation[a] == generation
+    :: status[a] == POOLED || status_generation[a] != generation ->
+        pool_lock();
+        if
+        :: status[a] == POOLED -> got = 1; listed[a] = 0; hold(a, BORROWED)
+        :: status[a] != POOLED
+        fi;
+        pool_unlock();
+        if
+        :: got -> rebuild_orphan(a)
+        :: else
+        fi
     fi
 }
 
@@ -846,8 +850,8 @@ inline unmap_empty(a)
     heap_unlock(a)
 }
 
-/* lib/arena/arena.c: arena_trim, for one arena. */
-inline arena_trim(a)
+/* lib/arena/idle.c: gather_empty_heaps and idle_give_up, for one arena. */
+inline idle_give_up(a)
 {
     if
     :: own[t] == a -> got = 1; arena_flush(a)
@@ -987,7 +991,7 @@ end_outside:
 #endif
 
 #ifdef PURGE
-        /* lib/arena/arena.c: arena_trim and arena_tick, without the locks and pooled arenas of TRIM */
+        /* lib/arena/idle.c: idle_trim and idle_tick, without the locks and pooled arenas of TRIM */
         :: d_step { BEGINS(t) -> busy[t] = 1 }
             if
             :: own[t] == 0 -> arena_flush(0); purge_slabs(0)
@@ -997,9 +1001,9 @@ end_outside:
 #endif
 
 #ifdef TRIM
-        :: d_step { BEGINS(t) -> busy[t] = 1 } arena_trim(0); returns()
+        :: d_step { BEGINS(t) -> busy[t] = 1 } idle_give_up(0); returns()
 #if ARENAS == 2
-        :: d_step { BEGINS(t) -> busy[t] = 1 } arena_trim(1); returns()
+        :: d_step { BEGINS(t) -> busy[t] = 1 } idle_give_up(1); returns()
 #endif
 #endif
 

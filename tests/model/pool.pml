@@ -230,29 +230,38 @@ inline free_own(a)
 /* lib/arena/arena.c: arena_borrow. */
 inline arena_borrow(a)
 {
-    pool_lock();
-    d_step {
-        if
-#ifdef BUG_BORROW_UNCHECKED
-        :: true ->
-#else
-        :: READ_STATUS(t, a) == POOLED ->
-#endif
-            got = 1;
-#ifndef BUG_BORROW_LISTED
-            listed[a] = 0
-#endif
-        :: else -> got = 0
-        fi
-    }
     if
-    :: got -> hold(a, BORROWED)
-    :: else
-    fi;
-    pool_unlock()
+#ifndef BUG_BORROW_UNCHECKED
+    :: READ_STATUS(t, a) != POOLED -> got = 0 /* relaxed load: true or not by now */
+#endif
+    :: READ_STATUS(t, a) == POOLED ->
+        pool_lock();
+        d_step {
+            if
+#ifdef BUG_BORROW_UNCHECKED
+            :: true ->
+#else
+            :: READ_STATUS(t, a) == POOLED ->
+#endif
+                got = 1;
+#ifndef BUG_BORROW_LISTED
+                listed[a] = 0
+#endif
+            :: else -> got = 0
+            fi
+        }
+        if
+        :: got -> hold(a, BORROWED)
+        :: else
+        fi;
+        pool_unlock()
+#ifdef BUG_BORROW_UNCHECKED
+    :: else -> got = 0
+#endif
+    fi
 }
 
-/* lib/arena/arena.c: arena_count_pooled over the bound, or arena_trim for one arena. */
+/* lib/arena/idle.c: idle_count_freed over the bound, or idle_trim for one arena. */
 inline drain(a)
 {
     arena_borrow(a);
@@ -263,7 +272,7 @@ inline drain(a)
     got = 0
 }
 
-/* lib/paths/free.c: free_other; lib/arena/remote.c: remote_free; lib/arena/arena.c: arena_count_pooled. */
+/* lib/paths/free.c: free_other; lib/arena/remote.c: remote_free; lib/arena/idle.c: idle_count_freed. */
 inline free_other(a)
 {
     atomic { ARRIVED(t) -> assert(state[a] == LIVE); state[a] = REMOTE } /* S */
@@ -272,12 +281,8 @@ inline free_other(a)
     :: !pending[a] -> pending[a] = 1
     fi;
     if
-    :: READ_STATUS(t, a) == POOLED -> /* relaxed load: true or not by now */
-        if
-        :: drain(a)
-        :: true
-        fi
-    :: READ_STATUS(t, a) != POOLED
+    :: drain(a) /* if enough was freed to it */
+    :: true
     fi
 }
 
@@ -343,7 +348,7 @@ end:
         a = 0;
         busy[t] = 0
 
-    /* lib/arena/arena.c: arena_trim, of the others' arenas */
+    /* lib/arena/idle.c: idle_trim, of the others' arenas */
     :: busy[t] = 1; drain(0); busy[t] = 0
 #if ARENAS == 2
     :: busy[t] = 1; drain(1); busy[t] = 0

@@ -375,7 +375,7 @@ inline collect_all()
     fi
 }
 
-/* lib/arena/arena.c: arena_trim; lib/heap/heap_set.c: heap_set_purge; lib/heap/heap.c: heap_purge. Of an arena that
+/* lib/arena/idle.c: idle_trim; lib/heap/heap_set.c: heap_set_purge; lib/heap/heap.c: heap_purge. Of an arena that
  * another thread has. */
 inline purge()
 {

@@ -4,6 +4,7 @@
  */
 #include "test.h"
 #include "paths/alloc.h"
+#include "arena/idle.h"
 #include "capture.h"
 #include "paths/free.h"
 #include "process/init.h"
@@ -128,7 +129,7 @@ TEST_LOOP(dirty_memory_is_zeroed_again, 0, 8)
         for (int i = 0; i < BLOCKS; i++)
             free_block(blocks[i]);
         if (round == 1)
-            alloc_trim();
+            idle_trim();
     }
 }
 
@@ -160,7 +161,7 @@ TEST_LOOP(zeroing_leaves_memory_where_it_is, 0, 5)
     ck_assert(all_bytes(block, size, 0));
     free_block(block);
 
-    alloc_trim();
+    idle_trim();
     block = alloc_block(size);
     memset(block + pages / 4, 0xee, pages / 4);
     size_t filled = os_filled_in(block, pages);
@@ -257,7 +258,7 @@ TEST(success_leaves_errno_alone)
         free_block(zeroed);
         free_block(alloc_aligned(256, size));
     }
-    alloc_trim();
+    idle_trim();
     ck_assert_int_eq(errno, EXDEV);
 }
 

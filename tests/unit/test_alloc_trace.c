@@ -4,6 +4,7 @@
  */
 #include "test.h"
 #include "paths/alloc.h"
+#include "arena/idle.h"
 #include "paths/free.h"
 #include "process/init.h"
 #include "random.h"
@@ -184,7 +185,7 @@ static void check_arenas(void)
 {
     for (struct arena *arena = arena_first(); arena != NULL; arena = arena_next(arena))
         ck_assert(arena_is_valid(arena));
-    alloc_trim();
+    idle_trim();
     for (struct arena *arena = arena_first(); arena != NULL; arena = arena_next(arena)) {
         size_t blocks = 0;
         heap_set_for_each_slab(&arena->heaps, count_not_free, &blocks);

@@ -4,6 +4,7 @@
  */
 #include "test.h"
 #include "paths/alloc.h"
+#include "arena/idle.h"
 #include "capture.h"
 #include "paths/free.h"
 #include "in_thread.h"
@@ -298,7 +299,7 @@ static void free_released(void *unused)
 {
     (void)unused;
     free_block(block);
-    alloc_trim(); /* its slab goes */
+    idle_trim(); /* its slab goes */
     free_block(block);
 }
 
@@ -376,7 +377,7 @@ TEST_LOOP(frees_leave_errno_alone, 0, KINDS)
         free_block(alloc_block(kind->size));
     run_thread(free_in_thread, alloc_block(kind->size));
     free_block(NULL);
-    alloc_trim();
+    idle_trim();
     ck_assert_int_eq(errno, EXDEV);
     ck_assert(own_arena_is_valid());
 }
@@ -432,7 +433,7 @@ static void free_by_two_at_once(void *unused)
             _exit(2);
     for (int i = 0; i < 2; i++)
         pthread_join(threads[i], NULL);
-    alloc_trim();
+    idle_trim();
     if (!own_arena_is_valid())
         _exit(3);
 }
