@@ -11,11 +11,10 @@ function fail(message) {
     faults++
 }
 
-# True if the line gives `name` this value, and what follows is no part of it.
-function has(line, text,    at, after) {
+# True if the line has the text, and what follows is no part of the value at its end.
+function has(line, text,    at) {
     at = index(line, text)
-    after = substr(line, at + length(text), 1)
-    return at != 0 && (after == "" || index(",; )", after) != 0)
+    return at != 0 && substr(line, at + length(text)) ~ /^([,;)]| *}|$)/
 }
 
 $2 ~ /^[A-Z][A-Z0-9_]+$/ {
