@@ -2,7 +2,7 @@
  * A linear overflow out of a block of each kind reaches blocks, and then a page without access,
  * never acre's metadata. Each case is this program started again: it writes byte by byte from an
  * end of a block until a fault stops it. Then the figures are what they were, every block can be
- * freed, and blocks can be allocated as before. See doc/design.md, "What a linear overflow
+ * freed, and blocks can be allocated as before. See doc/guarantees.md, "What a linear overflow
  * reaches".
  */
 #include "check.h"
