@@ -4,6 +4,7 @@
  */
 #include "api/api.h"
 
+#include "arena/idle.h"
 #include "base/option.h"
 #include "base/out.h"
 #include "process/stats.h"
@@ -105,7 +106,7 @@ EXPORT int malloc_trim(size_t pad)
 {
     (void)pad; /* glibc: bytes to leave at the top of the heap; there is no such top here */
     int saved = errno;
-    size_t bytes = alloc_trim();
+    size_t bytes = idle_trim();
     errno = saved;
     return bytes != 0;
 }

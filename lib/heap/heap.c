@@ -250,11 +250,12 @@ size_t heap_purge(struct heap *heap, const uint64_t *mask)
     return purged;
 }
 
-void heap_age(struct heap *heap)
+size_t heap_age(struct heap *heap)
 {
-    heap_purge(heap, heap->aging_units);
+    size_t purged = heap_purge(heap, heap->aging_units);
     for (size_t w = 0; w < HEAP_WORDS; w++)
         heap->aging_units[w] = heap->free_units[w] & heap->dirty_units[w];
+    return purged;
 }
 
 /* Purges the lines and the descriptors, none of which is in use, as far as they fill pages. */

@@ -57,7 +57,7 @@ struct heap {
     /* [heap lock] */
     CACHE_ALIGNED uint64_t free_units[HEAP_WORDS]; /* bit i: unit i is mapped and in no slab */
     uint64_t dirty_units[HEAP_WORDS];              /* may have pages */
-    uint64_t aging_units[HEAP_WORDS];              /* free and dirty since before the last tick */
+    uint64_t aging_units[HEAP_WORDS];              /* free and dirty at the last heap_age */
     uint64_t free_slabs[HEAP_WORDS];               /* bit i: descriptor i is not in use */
     uint64_t free_lines[HEAP_LINES / 64];          /* bit i: line i of states is in no slab */
     uint32_t idle_units;                           /* free and dirty */
@@ -174,9 +174,9 @@ bool heap_resize(struct heap *heap, struct slab *slab, struct slab_geometry to);
 /* Purges those units that `mask`, free and dirty have in common. Returns their number. */
 size_t heap_purge(struct heap *heap, const uint64_t *mask);
 
-/* Purges the units that were free and dirty at the last call and are still; marks those that are
- * now. */
-void heap_age(struct heap *heap);
+/* Purges the units that were free and dirty at the last call and are still, and notes which are
+ * now. Returns the number of units purged. */
+size_t heap_age(struct heap *heap);
 
 /* Gives the units of an empty heap back to the system, contents and commit; they can be opened
  * again. Nothing is changed where the system refuses. */

@@ -65,6 +65,54 @@ static void account(struct heap *heap)
         list_remove(&heap->roomy);
 }
 
+/* ---- purging ---- */
+
+/* Purges every free unit of every heap. Returns bytes given back. */
+static size_t purge_all(struct heap_set *set)
+{
+    size_t units = 0;
+    for (struct heap *heap = first_heap(set); heap != NULL; heap = next_heap(heap)) {
+        units += heap_purge(heap, heap->free_units);
+        account(heap);
+    }
+    set->refused = set->dirty;
+    return units * UNIT_SIZE;
+}
+
+/*
+ * Units have become free and dirty: they wait for their time, or all are purged if there are too
+ * many. If the system refuses that (locked memory) it is not tried again before there are 1/8 more.
+ * Needs the heap lock.
+ */
+static void age_or_purge(struct heap_set *set)
+{
+    size_t limit = option_value(OPTION_DECAY) == 0 ? 0 : option_value(OPTION_DIRTY_LIMIT);
+    if (set->dirty * UNIT_SIZE > limit && set->dirty > set->refused + set->refused / REFUSED_PART)
+        purge_all(set);
+    else
+        __atomic_store_n(&set->freed_at, os_now_ms(), __ATOMIC_RELAXED);
+}
+
+size_t heap_set_purge(struct heap_set *set, uint64_t before)
+{
+    size_t bytes = 0;
+    /* relaxed: a thread that sees it late purges late */
+    if (!heap_set_is_aging(set) && before != UINT64_MAX)
+        return 0;
+    heap_set_lock(set);
+    if (set->freed_at <= before)
+        bytes = purge_all(set);
+    else
+        for (struct heap *heap = first_heap(set); heap != NULL; heap = next_heap(heap)) {
+            bytes += heap_age(heap) * UNIT_SIZE;
+            account(heap);
+        }
+    if (set->dirty == 0)
+        __atomic_store_n(&set->freed_at, 0, __ATOMIC_RELAXED);
+    heap_set_unlock(set);
+    return bytes;
+}
+
 /* ---- taking ---- */
 
 /* As heap_take, with the sums. */
@@ -99,15 +147,6 @@ static struct heap *extend_heap(struct heap_set *set, size_t units)
     return NULL;
 }
 
-/* Units have become free and dirty: they are to be aged in a decay. Needs the heap lock. */
-static void begin_decay(struct heap_set *set)
-{
-    set->idle_from = os_now_ms();
-    if (set->next_tick == 0)
-        __atomic_store_n(&set->next_tick, set->idle_from + option_value(OPTION_DECAY),
-                         __ATOMIC_RELAXED);
-}
-
 struct slab *heap_set_take(struct heap_set *set, struct slab_geometry *geometry)
 {
     struct slab *slab = NULL;
@@ -126,9 +165,9 @@ struct slab *heap_set_take(struct heap_set *set, struct slab_geometry *geometry)
         if (heap != NULL)
             slab = take_from(heap, geometry);
     }
-    if (set->dirty > dirty)
-        begin_decay(set); /* a huge page was filled in: only its first units may be wanted */
     __atomic_store_n(&set->took_pages, set->dirty + geometry->units > dirty, __ATOMIC_RELAXED);
+    if (set->dirty > dirty)
+        age_or_purge(set); /* a huge page was filled in: only its first units may be wanted */
     heap_set_unlock(set);
     return slab;
 }
@@ -152,32 +191,6 @@ static void close_spares(struct heap_set *set)
     }
 }
 
-/* Purges every free unit of every heap. Returns bytes given back. */
-static size_t purge_all(struct heap_set *set)
-{
-    size_t units = 0;
-    for (struct heap *heap = first_heap(set); heap != NULL; heap = next_heap(heap)) {
-        units += heap_purge(heap, heap->free_units);
-        account(heap);
-    }
-    set->refused = set->dirty;
-    return units * UNIT_SIZE;
-}
-
-/*
- * Units have become free and dirty: they are aged, or all purged if there are too many. Where the
- * system refuses that (memory that is locked) not again before there are so many more. Needs the
- * heap lock.
- */
-static void age_or_purge(struct heap_set *set)
-{
-    size_t limit = option_value(OPTION_DECAY) == 0 ? 0 : option_value(OPTION_DIRTY_LIMIT);
-    if (set->dirty * UNIT_SIZE > limit && set->dirty > set->refused + set->refused / REFUSED_PART)
-        purge_all(set);
-    else
-        begin_decay(set);
-}
-
 void heap_set_give(struct slab *slab)
 {
     struct heap *heap = slab_heap(slab);
@@ -198,44 +211,12 @@ bool heap_set_resize(struct slab *slab, struct slab_geometry to)
     struct heap_set *set = heap->set;
     heap_set_lock(set);
     size_t dirty = set->dirty;
-    bool grows = to.units > geometry_unpack(slab->geometry).units;
     bool resized = heap_resize(heap, slab, to);
     account(heap);
-    if (set->dirty > dirty) {
-        if (grows)
-            begin_decay(set); /* a huge page was filled in */
-        else
-            age_or_purge(set); /* units were given back */
-    }
+    if (set->dirty > dirty)
+        age_or_purge(set); /* units were given back, or a huge page was filled in */
     heap_set_unlock(set);
     return resized;
-}
-
-size_t heap_set_purge(struct heap_set *set)
-{
-    heap_set_lock(set);
-    size_t bytes = purge_all(set);
-    heap_set_unlock(set);
-    return bytes;
-}
-
-void heap_set_tick(struct heap_set *set, uint64_t now)
-{
-    uint64_t decay = max_size(option_value(OPTION_DECAY), 1);
-    /* relaxed: who sees it late ages units late */
-    uint64_t due = __atomic_load_n(&set->next_tick, __ATOMIC_RELAXED);
-    if (due == 0 || now < due)
-        return;
-    heap_set_lock(set);
-    if (now >= set->idle_from + decay)
-        purge_all(set);
-    else
-        for (struct heap *heap = first_heap(set); heap != NULL; heap = next_heap(heap)) {
-            heap_age(heap);
-            account(heap);
-        }
-    __atomic_store_n(&set->next_tick, set->dirty == 0 ? 0 : now + decay, __ATOMIC_RELAXED);
-    heap_set_unlock(set);
 }
 
 size_t heap_set_unmap_empty(struct heap_set *set)
@@ -281,8 +262,7 @@ void heap_set_rebuild_locked(struct heap_set *set)
         set->count = (uint32_t)max_size(set->count, heap->index + 1);
     }
     set->refused = 0;
-    set->idle_from = os_now_ms();
-    __atomic_store_n(&set->next_tick, set->idle_from, __ATOMIC_RELAXED);
+    __atomic_store_n(&set->freed_at, os_now_ms(), __ATOMIC_RELAXED);
 }
 
 void heap_set_totals(struct heap_set *set, struct heap_totals *totals)

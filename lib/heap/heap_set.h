@@ -33,14 +33,14 @@ struct heap_set {
     /* [lock, release; any reads, acquire] heap number i stands in chain i % 64 */
     struct heap *chains[HEAP_CHAINS];
 
-    struct list roomy;  /* [lock] heaps that may have a free run, in the order of becoming so */
-    uint32_t count;     /* [lock] heaps */
-    size_t dirty;       /* [lock] units that are free and dirty, in all heaps */
-    bool took_pages;    /* [lock, any reads] the run taken last had units without pages, and none
-                           was given back since */
-    size_t refused;     /* [lock] units that the system did not take when all were purged last */
-    uint64_t idle_from; /* [lock] ms, when units became free and dirty last */
-    uint64_t next_tick; /* [lock, any reads] ms, when free units are aged next; 0: none dirty */
+    struct list roomy; /* [lock] heaps that may have a free run, in the order of becoming so */
+    uint32_t count;    /* [lock] heaps */
+    size_t dirty;      /* [lock] units that are free and dirty, in all heaps */
+    bool took_pages;   /* [lock, any reads] the run taken last had units without pages, and none was
+                          given back since */
+    size_t refused;    /* [lock] units that the system did not take when all were purged last */
+    uint64_t freed_at; /* [lock, any reads] ms, when units became free and dirty last; 0: none
+                          waits for its time */
 };
 
 /* Prepares an empty set, zeroed memory before. No lock: nobody else knows the set. */
@@ -61,15 +61,16 @@ void heap_set_give(struct slab *slab);
 bool heap_set_resize(struct slab *slab, struct slab_geometry to);
 
 /*
- * If it is time by `now` (os_now_ms), purges the free units that have aged, which are all if none
- * became free and dirty for OPTION_DECAY, and ages the others; else cheap, and without the lock.
+ * Purges what has been free and dirty since `before` (os_now_ms): all units, if none became so
+ * later; else those that were at the last call, which is to be at `before` or earlier, and still
+ * are. UINT64_MAX: all. Cheap, and without the lock, if there are none. Returns bytes given back.
  */
-void heap_set_tick(struct heap_set *set, uint64_t now);
+size_t heap_set_purge(struct heap_set *set, uint64_t before);
 
-/* True if free units wait to be purged: a later tick will find something to do. Any thread. */
+/* True if free units wait to be purged. Any thread, no lock. */
 static inline bool heap_set_is_aging(const struct heap_set *set)
 {
-    return __atomic_load_n(&set->next_tick, __ATOMIC_RELAXED) != 0;
+    return __atomic_load_n(&set->freed_at, __ATOMIC_RELAXED) != 0;
 }
 
 /* True if the next run is likely to take memory that has no pages yet: the last one did. Any
@@ -78,9 +79,6 @@ static inline bool heap_set_takes_pages(const struct heap_set *set)
 {
     return __atomic_load_n(&set->took_pages, __ATOMIC_RELAXED);
 }
-
-/* Purges all free units; returns bytes given back. For malloc_trim and for memory pressure. */
-size_t heap_set_purge(struct heap_set *set);
 
 /*
  * Under memory pressure: unmaps the units of heaps that are empty, so that their address space can

@@ -2,6 +2,7 @@
 #include "paths/alloc.h"
 
 #include "arena/background.h"
+#include "arena/idle.h"
 #include "paths/free.h"
 #include "large/large.h"
 #include "base/os.h"
@@ -30,30 +31,6 @@ static void *with_errno(void *block, int saved)
     return block;
 }
 
-/*
- * True if giving back `idle` bytes of address space may let a request of `size` bytes succeed: the
- * system would map the difference now. Exact where a limit counts bytes.
- */
-static bool could_help(size_t idle, size_t size)
-{
-    return idle != 0 && (size <= idle || os_can_map(align_up(size - idle, os_page_size())));
-}
-
-/*
- * The system has refused a request of about `size` bytes, at most PTRDIFF_MAX. Gives idle address
- * space back, and what is committed with it, if that could help; true if so. Contents alone stay:
- * no limit for which the system refuses a mapping counts them.
- */
-static bool give_up_idle(struct arena *arena, size_t size)
-{
-    struct large_totals large;
-    large_totals(&large);
-    size_t stock = large.stock_bytes;
-    return could_help(stock + heap_bytes_reserved(), size) && /* spares going over the arenas */
-           could_help(stock + arena_gather_empty(arena), size) &&
-           large_purge(true) + arena_unmap_empty() != 0;
-}
-
 /* Opens a window in the bin's current slab, or else in the first partial one that has any. */
 static bool open_some_window(struct bin *bin)
 {
@@ -67,7 +44,7 @@ static bool open_some_window(struct bin *bin)
 /*
  * True if all that others freed is to be collected before the bin gets a new slab: what they freed
  * in its own slabs may serve it then. A slab of one block is made for each; there it is done as
- * often as arena_grow looks, so that what is freed does not add up.
+ * often as idle_before_growth looks, so that what is freed does not add up.
  */
 static bool collects_all(const struct arena *arena, const struct bin *bin)
 {
@@ -89,7 +66,7 @@ static bool refill(struct arena *arena, struct bin *bin)
             return true;
     }
     uint64_t now = os_now_ms();
-    arena_tick(now);
+    idle_tick(now);
     remote_collect_due(&arena->remote, now);
     if (open_some_window(bin))
         return true;
@@ -104,7 +81,7 @@ static bool refill(struct arena *arena, struct bin *bin)
 /* Fills the bin's window from a slab made for it: false only if there is no memory. */
 static bool refill_from_new(struct arena *arena, struct bin *bin)
 {
-    arena_grow(arena, bin_next_slab_bytes(bin));
+    idle_before_growth(arena, bin_next_slab_bytes(bin));
     if (bin_make_slab(bin, &arena->heaps))
         return bin_open_window(bin);
     /* memory is short: what the arena holds idle in other classes serves this one, ... */
@@ -112,7 +89,7 @@ static bool refill_from_new(struct arena *arena, struct bin *bin)
     if (open_some_window(bin) || (bin_make_slab(bin, &arena->heaps) && bin_open_window(bin)))
         return true;
     /* ... or else what is idle goes back to the system */
-    return give_up_idle(arena, bin_next_slab_bytes(bin)) && bin_make_slab(bin, &arena->heaps) &&
+    return idle_give_up(arena, bin_next_slab_bytes(bin)) && bin_make_slab(bin, &arena->heaps) &&
            bin_open_window(bin);
 }
 
@@ -168,7 +145,7 @@ static void *alloc_class(unsigned class, bool wide, bool *zero)
     bool borrowed;
     struct arena *arena = thread_get_arena(&borrowed);
     if (arena == NULL) {
-        if (give_up_idle(NULL, 1)) /* anything idle may help */
+        if (idle_give_up(NULL, 1)) /* anything idle may help */
             arena = thread_get_arena(&borrowed);
         if (arena == NULL)
             return NULL;
@@ -184,8 +161,8 @@ static void *alloc_class(unsigned class, bool wide, bool *zero)
 static void *alloc_large(size_t size, size_t alignment, bool *zero)
 {
     void *block = large_alloc(size, alignment, zero);
-    arena_tick(os_now_ms());
-    if (block == NULL && give_up_idle(thread_own_arena(), size))
+    idle_tick(os_now_ms());
+    if (block == NULL && idle_give_up(thread_own_arena(), size))
         block = large_alloc(size, alignment, zero);
     return block;
 }
@@ -268,10 +245,10 @@ static bool resize_slab_in_place(struct slab *slab, size_t usable, size_t size)
         return false;
     int saved = errno;
     struct arena *arena = slab->owner;
-    arena_tick(os_now_ms());
+    idle_tick(os_now_ms());
     struct bin *to = bin_for(arena, size_class_of(size));
     if (size > usable)
-        arena_grow(arena, to->block_size - usable);
+        idle_before_growth(arena, to->block_size - usable);
     bool resized = slab_resize(slab, to);
     background_ring_if_idle(arena);
     errno = saved;
@@ -338,9 +315,4 @@ size_t alloc_good_size(size_t size)
     if (size <= SIZE_CLASS_LIMIT)
         return size_class_sizes[size_class_of(size)];
     return align_up(size, os_page_size());
-}
-
-size_t alloc_trim(void)
-{
-    return large_purge(true) + arena_trim(thread_own_arena());
 }

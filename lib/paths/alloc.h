@@ -10,7 +10,7 @@
  *        v
  *   refill -------- window of the current slab
  *                -- collect remote frees
- *                -- arena_tick                   idle memory of all arenas, once in a decay
+ *                -- idle_tick                    idle memory of all arenas, once in a decay
  *                -- a partly free slab
  *        |  \------ bin_take_wide                   in the place of several smaller ones
  *        v
@@ -100,13 +100,5 @@ void *alloc_resize(void *p, size_t size, const char *function);
 /* Bytes of a block of the class for `size`; 0 above PTRDIFF_MAX. alloc_block(size) gives at least
  * that many. */
 size_t alloc_good_size(size_t size);
-
-/*
- * Gives back to the system: all free LARGE extents; the free units of all arenas; the pages without
- * live blocks in the calling thread's arena and in pooled ones; the pages of REMOTE blocks in the
- * other arenas, whose magazines and FREE blocks stay. Returns bytes given back. Takes the LARGE
- * lock, the pool's lock and each arena's heap lock.
- */
-size_t alloc_trim(void);
 
 #endif

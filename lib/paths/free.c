@@ -2,6 +2,7 @@
 #include "paths/free.h"
 
 #include "arena/background.h"
+#include "arena/idle.h"
 #include "large/large.h"
 #include "base/option.h"
 #include "base/os.h"
@@ -122,8 +123,8 @@ static COLD void misuse(const void *p, const struct place *place, const char *fu
 /* For threads that do nothing but free what others allocate. */
 static COLD void tick(void)
 {
-    thread_state.until_tick = THREAD_UNTIL_TICK;
-    arena_tick(os_now_ms());
+    thread_state.until_tick = IDLE_FREED_TO_OTHERS;
+    idle_tick(os_now_ms());
     background_ring();
 }
 
@@ -148,7 +149,7 @@ void free_other(void *p, struct slab *slab, const char *function)
         }
     }
     if (UNLIKELY(!arena_is_owned(owner)))
-        arena_count_pooled(owner, bytes);
+        idle_count_freed(owner, bytes);
     if (UNLIKELY((thread_state.until_tick -= (int32_t)bytes) < 0))
         tick();
 }
@@ -167,7 +168,7 @@ void free_slow(void *p, const char *function)
     int saved = errno;
     struct place place = find_place(p);
     if (place.heap == NULL && large_free(p) == 0)
-        arena_tick(os_now_ms());
+        idle_tick(os_now_ms());
     else if (is_own_wide(p, &place))
         slab_give_back(place.slab, (size_t)(place.state - place.slab->states));
     else

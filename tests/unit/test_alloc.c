@@ -3,6 +3,7 @@
  * happens where there is no memory. Random traces: test_alloc_trace.c.
  */
 #include "test.h"
+#include "arena/idle.h"
 #include "capture.h"
 #include "filled.h"
 #include "own_arena.h"
@@ -110,7 +111,7 @@ TEST_LOOP(dirty_memory_is_zeroed_again, 0, 8)
         for (int i = 0; i < BLOCKS; i++)
             free_block(blocks[i]);
         if (round == 1)
-            alloc_trim();
+            idle_trim();
     }
 }
 
@@ -142,7 +143,7 @@ TEST_LOOP(zeroing_leaves_memory_where_it_is, 0, 5)
     ck_assert(is_filled(block, size, 0));
     free_block(block);
 
-    alloc_trim();
+    idle_trim();
     block = alloc_block(size);
     memset(block + pages / 4, 0xee, pages / 4);
     size_t filled = os_filled_in(block, pages);
@@ -239,7 +240,7 @@ TEST(success_leaves_errno_alone)
         free_block(zeroed);
         free_block(alloc_aligned(256, size));
     }
-    alloc_trim();
+    idle_trim();
     ck_assert_int_eq(errno, EXDEV);
 }
 

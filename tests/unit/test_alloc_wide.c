@@ -3,6 +3,7 @@
  * freeing and the statistics do with them. What is said about one that is misused:
  * test_free_wide.c.
  */
+#include "arena/idle.h"
 #include "in_thread.h"
 #include "arena/remote.h"
 #include "process/stats.h"
@@ -130,7 +131,7 @@ TEST_LOOP(a_wide_block_is_freed, 0, 2)
     } else {
         run_thread(free_in_thread, block);
         ck_assert_uint_eq(*state_of(block), BLOCK_REMOTE);
-        alloc_trim();
+        idle_trim();
     }
     ck_assert_int_eq(errno, EXDEV);
     ck_assert(places_are(block, SIZE, BLOCK_FREE) || (_i != 0 && !is_wide(block)));
@@ -322,7 +323,7 @@ TEST(wide_blocks_go_from_thread_to_thread)
     }
     ck_assert_uint_gt(wides, 100);
     ck_assert(arena_is_valid(thread_state.arena));
-    alloc_trim();
+    idle_trim();
     struct acre_stats stats = collect();
     ck_assert_uint_eq(stats.small_blocks, before.small_blocks);
     ck_assert_uint_eq(stats.small_live, before.small_live);

@@ -5,6 +5,7 @@
 #include "test.h"
 #include "misuses.h"
 #include "own_arena.h"
+#include "arena/idle.h"
 #include "base/option.h"
 
 #include <errno.h>
@@ -157,7 +158,7 @@ static void free_released(void *unused)
 {
     (void)unused;
     free_block(block);
-    alloc_trim(); /* its slab goes */
+    idle_trim(); /* its slab goes */
     free_block(block);
 }
 
@@ -232,7 +233,7 @@ TEST_LOOP(frees_leave_errno_alone, 0, KINDS)
         free_block(alloc_block(kind->size));
     run_thread(free_in_thread, alloc_block(kind->size));
     free_block(NULL);
-    alloc_trim();
+    idle_trim();
     ck_assert_int_eq(errno, EXDEV);
     ck_assert(own_arena_is_valid());
 }
@@ -284,7 +285,7 @@ static void free_by_two_at_once(void *unused)
         _exit(1);
     pthread_barrier_init(&start, NULL, 2);
     run_threads(free_all, both, 2, 1);
-    alloc_trim();
+    idle_trim();
     if (!own_arena_is_valid())
         _exit(3);
 }

@@ -205,7 +205,7 @@ static void churn(struct random *random, int steps, size_t used, unsigned most_u
         const char *wrong =
             slabs[number] == NULL ? take_random(random, number, most_units) : give(number);
         if (wrong == NULL && random_below(random, 64) == 0)
-            heap_set_purge(&set);
+            heap_set_purge(&set, UINT64_MAX);
         if (wrong == NULL && !heap_set_is_valid(&set))
             wrong = "not valid";
         if (wrong != NULL)

@@ -243,7 +243,7 @@ TEST(a_grown_heap_takes_huge_pages_and_gives_back_what_it_does_not_use)
     struct slab *slab = reach_huge_page();
     bool filled = check_filled(slab);
 
-    ck_assert_uint_eq(heap_set_purge(&set), filled ? HUGE_PAGE - UNIT_SIZE : 0);
+    ck_assert_uint_eq(heap_set_purge(&set, UINT64_MAX), filled ? HUGE_PAGE - UNIT_SIZE : 0);
     ck_assert(os_is_filled_in(slab->base));
     ck_assert(!os_is_filled_in(last_page(slab)));
     /* once: what went back is not filled in again */
@@ -271,15 +271,11 @@ TEST(what_was_used_of_a_huge_page_is_not_known_to_be_zero)
 
 TEST(the_rest_of_a_huge_page_decays)
 {
-    enum { DECAY = 1000 };
-    set_option("decay", "1000");
     struct slab *slab = reach_huge_page();
     size_t rest = check_filled(slab) ? HUGE_PAGE - UNIT_SIZE : 0;
-    uint64_t now = os_now_ms();
 
-    heap_set_tick(&set, now);
-    ck_assert_uint_eq(totals().free_dirty, rest);
-    heap_set_tick(&set, now + DECAY);
+    ck_assert_uint_eq(heap_set_purge(&set, 1), 0); /* not that long */
+    ck_assert_uint_eq(heap_set_purge(&set, os_now_ms()), rest);
     ck_assert_uint_eq(totals().free_dirty, 0);
     ck_assert(os_is_filled_in(slab->base));
     ck_assert(!os_is_filled_in(last_page(slab)));
@@ -375,7 +371,7 @@ TEST(huge_pages_of_a_rebuilt_heap_are_counted_once)
     while (totals().heaps < 3);
     while (count > 0)
         heap_set_give(slabs[--count]);
-    heap_set_purge(&set);
+    heap_set_purge(&set, UINT64_MAX);
     heap_set_lock(&set);
     heap_set_rebuild_locked(&set);
     heap_set_unlock(&set);

@@ -196,9 +196,9 @@ TEST(purging_gives_contents_back)
 
     ck_assert_uint_eq(totals().free_dirty, 4 * UNIT_SIZE);
     ck_assert_int_eq(base[0], 1);
-    ck_assert_uint_eq(heap_set_purge(&set), 4 * UNIT_SIZE);
+    ck_assert_uint_eq(heap_set_purge(&set, UINT64_MAX), 4 * UNIT_SIZE);
     ck_assert_uint_eq(totals().free_dirty, 0);
-    ck_assert_uint_eq(heap_set_purge(&set), 0);
+    ck_assert_uint_eq(heap_set_purge(&set, UINT64_MAX), 0);
     ck_assert(is_zero(base, 4 * UNIT_SIZE));
     struct slab *slab = take(4);
     ck_assert_ptr_eq(slab->base, base);
@@ -269,16 +269,18 @@ TEST(what_the_system_does_not_purge_is_not_tried_again_at_each_free)
     ck_assert(heap_set_is_valid(&set));
 }
 
+enum { LONG_AGO = 1 }; /* ms: all units that are free became so later */
+
 TEST(free_units_decay)
 {
     char *base = dirty_a_run(2);
 
-    uint64_t due = set.next_tick;
-    heap_set_tick(&set, due - 1);
+    ck_assert_uint_eq(heap_set_purge(&set, LONG_AGO), 0);
     ck_assert_uint_eq(totals().free_dirty, 2 * UNIT_SIZE);
     ck_assert_int_eq(base[0], 1);
     ck_assert(heap_set_is_aging(&set));
-    heap_set_tick(&set, due); /* all of it has been idle since it was freed */
+    /* all of it has been idle since it was freed */
+    ck_assert_uint_eq(heap_set_purge(&set, os_now_ms()), 2 * UNIT_SIZE);
     ck_assert_uint_eq(totals().free_dirty, 0);
     ck_assert(is_zero(base, 2 * UNIT_SIZE));
     ck_assert(!heap_set_is_aging(&set));
@@ -288,15 +290,11 @@ TEST(free_units_decay)
 TEST(units_in_use_do_not_decay)
 {
     char *base = dirty_a_run(2);
-    uint64_t due = set.next_tick;
-    set.idle_from = due - 1; /* another slab was given back meanwhile */
-    heap_set_tick(&set, due);
+    heap_set_purge(&set, LONG_AGO);
     ck_assert_uint_eq(totals().free_dirty, 2 * UNIT_SIZE); /* aging now */
     struct slab *slab = take(1);
     ck_assert_ptr_eq(slab->base, base);
-    due = set.next_tick;
-    set.idle_from = due - 1;
-    heap_set_tick(&set, due);
+    ck_assert_uint_eq(heap_set_purge(&set, LONG_AGO), UNIT_SIZE);
     ck_assert_uint_eq(totals().free_dirty, 0);
     ck_assert_int_eq(base[0], 1);
     ck_assert_int_eq(base[UNIT_SIZE], 0);
@@ -306,18 +304,10 @@ TEST(units_in_use_do_not_decay)
 TEST(units_used_meanwhile_age_anew)
 {
     dirty_a_run(2);
-    uint64_t due = set.next_tick;
-    set.idle_from = due - 1; /* another slab was given back meanwhile */
-    heap_set_tick(&set, due);
+    heap_set_purge(&set, LONG_AGO);
     heap_set_give(take(2));
-    due = set.next_tick;
-    set.idle_from = due - 1;
-    heap_set_tick(&set, due);
-    ck_assert_uint_eq(totals().free_dirty, 2 * UNIT_SIZE);
-    due = set.next_tick;
-    set.idle_from = due - 1;
-    heap_set_tick(&set, due);
-    ck_assert_uint_eq(totals().free_dirty, 0);
+    ck_assert_uint_eq(heap_set_purge(&set, LONG_AGO), 0);
+    ck_assert_uint_eq(heap_set_purge(&set, LONG_AGO), 2 * UNIT_SIZE);
 }
 
 TEST(empty_heaps_give_address_space_back)

@@ -42,7 +42,7 @@ static inline void leave_room(size_t bytes, size_t kept)
         blocks[i] = alloc_block(PLACE);
         memset(blocks[i], 'x', PLACE);
     }
-    thread_state.arena->growth_left = INT64_MAX; /* no pages go back: what is PURGED is no room */
+    thread_state.arena->grown_to = SIZE_MAX; /* no pages go back: what is PURGED is no room */
     for (size_t i = 0; i < bytes / PLACE; i++)
         if (i % kept != 0)
             free_block(blocks[i]);
