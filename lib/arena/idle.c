@@ -12,34 +12,36 @@
 
 enum {
     /* A tick looks at this many arenas that hold something idle, so that one malloc does not pay
-     * for all; ticks follow each other as often as this in a decay, while arenas are left. */
-    IDLE_AT_ONCE = 8,
+     * for all. While arenas are left there may be this many ticks in a decay. */
+    ARENAS_AT_ONCE = 8,
     TICKS_PER_DECAY = 128,
+
+    /* A thread that does nothing but free to others ticks after this many bytes. */
+    FREED_UNTIL_TICK = 1 << 20,
 
     /* Pages of FREE blocks go back when slabs have grown by this many bytes, and by 1/8: it takes
      * reading all states of partly free slabs. */
     GROWTH_LEAST = 4 << 20,
     GROWTH_SHARE = 8,
 
-    /* Room for wide blocks is looked for when slabs have grown by this many bytes, and by 1/64,
-     * ... */
+    /* Room for wide blocks is looked for when slabs have grown by this many bytes, and by 1/64. */
     LOOK_LEAST = 1 << 20,
     LOOK_SHARE = 64,
-    WIDE_FROM = 8 << 20, /* ... in an arena with this in slabs: with less, a class's first slab is
-                            worth more. They are made ... */
-    SPARSE_SHARE = 8,    /* ... where 1/8 of what is in slabs could serve them. */
+    /* An arena with fewer bytes in slabs makes none: there a class's first slab is worth more; nor
+     * one in which less than 1/8 of what is in slabs could serve them. */
+    WIDE_FROM = 8 << 20,
+    SPARSE_SHARE = 8,
 
     /*
-     * A pooled arena is drained when 1/16 of what is in use was freed to it, since that reads all
-     * its states, and DRAIN_LEAST bytes. The first time takes DRAIN_FIRST bytes: short-lived
-     * threads take turns at an arena, and its pages are wanted again.
+     * A pooled arena is drained (what was freed to it is collected) when 1/16 of what is in use was
+     * freed to it, since that reads all its states, and DRAIN_LEAST bytes. The first time takes
+     * DRAIN_FIRST bytes: short-lived threads take turns at an arena, which needs its pages again.
      */
     DRAIN_SHARE = 16,
     DRAIN_FIRST = 1 << 20,
     DRAIN_LEAST = 64 << 10,
 
-    /* Pooled arenas hold at most this idle, in bytes, and 1/2 of what is in slabs in the process.
-     */
+    /* Pooled arenas may have 1/2 of what is in slabs in the process idle, and this many bytes. */
     POOL_LEAST = 1 << 20,
     POOL_SHARE = 2,
 };
@@ -183,7 +185,8 @@ static bool tick(uint64_t now, unsigned most)
 
 bool idle_tick(uint64_t now)
 {
-    return tick(now, IDLE_AT_ONCE);
+    thread_state.until_tick = FREED_UNTIL_TICK;
+    return tick(now, ARENAS_AT_ONCE);
 }
 
 bool idle_tick_all(uint64_t now)

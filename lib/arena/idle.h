@@ -1,28 +1,25 @@
 /*
  * Idle memory: when it goes back to the system, and which thread gives it back. The structures that
- * hold it say how much is idle and give back what is older than a time; all rules stand here.
+ * hold it say that some is idle and give back what is older than a time; the rules stand here.
  *
- *   idle memory              at most                       else after         given back by
- *   -----------              -------                       ----------         -------------
- *   free units of an arena   option dirty_limit            `decay`            tick; over the bound
- * the thread that frees empty heaps of an arena  one the thread that frees pages of FREE blocks
- * what slabs grow by in the     (pooled: `decay`)  the owner, before it meantime: GROWTH_... makes
- * a slab REMOTE blocks, of a      what is freed between two     `decay`            the owner
- * collects; if thread                 collections                                      it does not,
- * tick purges REMOTE blocks, of a      DRAIN_...                                        the thread
- * that frees pooled arena                                                            collects all
- * in pooled arenas     POOL_...                      `decay`            tick; over the bound the
- *                                                                             thread that frees
- *   free LARGE extents       see large.h                   `decay`            tick; over the bound
- * the thread that frees address space without the thread whose request contents the system refuses
+ *   idle memory                at most                  for      given back by
+ *   -------------------------  -----------------------  -------  ---------------------------------
+ *   free units of an arena     option dirty_limit       a decay  tick; over the bound a free
+ *   empty heaps of an arena    one                               a free
+ *   pages of FREE blocks       what slabs grow by                the owner, before it makes a slab
+ *   REMOTE blocks              what is freed meanwhile  a decay  the owner; if it sleeps, tick
+ *   REMOTE blocks in the pool  1/16 of what is in use            a free
+ *   all in pooled arenas       1/2 of all in slabs      a decay  tick; over the bound a free
+ *   free LARGE extents         see large.h              a decay  tick; over the bound a free
+ *   idle address space                                           a request that the system refuses
  *
- * malloc_trim gives back all of it at once. The tick is idle_tick, called by slow paths and by the
- * background thread. One call at a time goes over the arenas. An arena that holds something idle is
- * looked at once in OPTION_DECAY, a pooled one for the first time when it has been in the pool for
- * that time. So memory goes back when it has been idle for one to two decays.
+ * malloc_trim gives back all of it at once. The tick is idle_tick: slow paths call it, and the
+ * background thread. One thread at a time goes over the arenas. An arena that holds something idle
+ * is looked at once in OPTION_DECAY; so memory goes back when it has been idle for one to two
+ * decays.
  *
- * What stays with a thread that sleeps for ever: its magazines, its current slabs, and its FREE
- * blocks in slabs that also have LIVE ones.
+ * What a thread keeps that sleeps for ever: its magazines, its current slabs, and its FREE blocks
+ * in slabs that also have LIVE ones.
  *
  * Lock: none. To give back what is inside slabs of a pooled arena a thread borrows it.
  */
@@ -33,14 +30,9 @@
 
 struct arena;
 
-enum {
-    /* bytes that a thread frees to others between two ticks */
-    IDLE_FREED_TO_OTHERS = 1 << 20,
-};
-
 /*
  * Gives back what has been idle for OPTION_DECAY in any thread's arena, in the pool and in the
- * LARGE stock. `now` is os_now_ms(). Looks at IDLE_AT_ONCE arenas at most; the others are left to
+ * LARGE stock. `now` is os_now_ms(). Looks at a few arenas at most, and leaves the others to
  * calls that follow soon. False if nothing is left that a later call would give back; true also if
  * it is not yet time, which is cheap to find. The caller holds no lock.
  */

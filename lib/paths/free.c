@@ -123,7 +123,6 @@ static COLD void misuse(const void *p, const struct place *place, const char *fu
 /* For threads that do nothing but free what others allocate. */
 static COLD void tick(void)
 {
-    thread_state.until_tick = IDLE_FREED_TO_OTHERS;
     idle_tick(os_now_ms());
     background_ring();
 }
