@@ -6,8 +6,7 @@
 #include "arena/idle.h"
 #include "capture.h"
 #include "in_thread.h"
-#include "process/init.h"
-#include "base/option.h"
+#include "own_arena.h"
 #include "base/out.h"
 #include "process/stats.h"
 
@@ -15,13 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static void begin(void)
-{
-    init_start(NULL);
-    ck_assert_int_eq(option_set_text("decay", "3600000"), 0);
-}
-
-SUITE(stats, .begin = begin);
+SUITE(stats, .begin = begin_without_decay);
 
 static struct acre_stats collect(void)
 {
