@@ -25,9 +25,9 @@ enum {
 };
 
 enum bell {
-    BELL_QUIET,  /* the thread looks; a thread that makes memory idle now is to ring */
-    BELL_RUNG,   /* it looks again, now or when it has slept for a while */
+    BELL_RUNG,   /* the thread looks again, now or when it has slept for a while */
     BELL_ASLEEP, /* it sleeps until a thread rings */
+    BELL_QUIET,  /* it looks; a thread that makes memory idle now is to ring */
 };
 
 static struct {
