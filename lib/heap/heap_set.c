@@ -6,7 +6,7 @@
 #include "base/option.h"
 #include "base/os.h"
 
-enum { REFUSED_PART = 8 }; /* units that cannot be purged: tried again when there are 1/8 more */
+enum { REFUSED_PART = 8 }; /* see age_or_purge */
 
 /* ---- the set ---- */
 
@@ -67,46 +67,41 @@ static void account(struct heap *heap)
 
 /* ---- purging ---- */
 
-/* Purges every free unit of every heap. Returns bytes given back. */
-static size_t purge_all(struct heap_set *set)
+/* Purges every free unit of every heap; with `aged`, those that were free at the last heap_age.
+ * Returns bytes given back. Needs the heap lock. */
+static size_t purge_units(struct heap_set *set, bool aged)
 {
     size_t units = 0;
     for (struct heap *heap = first_heap(set); heap != NULL; heap = next_heap(heap)) {
-        units += heap_purge(heap, heap->free_units);
+        units += aged ? heap_age(heap) : heap_purge(heap, heap->free_units);
         account(heap);
     }
-    set->refused = set->dirty;
+    if (!aged)
+        set->refused = set->dirty;
     return units * UNIT_SIZE;
 }
 
 /*
  * Units have become free and dirty: they wait for their time, or all are purged if there are too
- * many. If the system refuses that (locked memory) it is not tried again before there are 1/8 more.
- * Needs the heap lock.
+ * many. Units that the system refuses to purge (locked memory) are tried again when there are
+ * 1/REFUSED_PART more. Needs the heap lock.
  */
 static void age_or_purge(struct heap_set *set)
 {
     size_t limit = option_value(OPTION_DECAY) == 0 ? 0 : option_value(OPTION_DIRTY_LIMIT);
     if (set->dirty * UNIT_SIZE > limit && set->dirty > set->refused + set->refused / REFUSED_PART)
-        purge_all(set);
+        purge_units(set, false);
     else
         __atomic_store_n(&set->freed_at, os_now_ms(), __ATOMIC_RELAXED);
 }
 
 size_t heap_set_purge(struct heap_set *set, uint64_t before)
 {
-    size_t bytes = 0;
     /* relaxed: a thread that sees it late purges late */
     if (!heap_set_is_aging(set) && before != UINT64_MAX)
         return 0;
     heap_set_lock(set);
-    if (set->freed_at <= before)
-        bytes = purge_all(set);
-    else
-        for (struct heap *heap = first_heap(set); heap != NULL; heap = next_heap(heap)) {
-            bytes += heap_age(heap) * UNIT_SIZE;
-            account(heap);
-        }
+    size_t bytes = purge_units(set, set->freed_at > before);
     if (set->dirty == 0)
         __atomic_store_n(&set->freed_at, 0, __ATOMIC_RELAXED);
     heap_set_unlock(set);
