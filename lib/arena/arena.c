@@ -1,7 +1,6 @@
 /* Arenas and their pool: see arena.h. */
 #include "arena/arena.h"
 
-#include "arena/remote.h"
 #include "base/meta.h"
 #include "base/os.h"
 

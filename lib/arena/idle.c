@@ -2,7 +2,6 @@
 #include "arena/idle.h"
 
 #include "arena/arena.h"
-#include "arena/remote.h"
 #include "arena/thread.h"
 #include "base/option.h"
 #include "base/os.h"
@@ -139,10 +138,11 @@ static void end_tick(uint64_t first, uint64_t now)
     __atomic_store_n(&ticked_at, at, __ATOMIC_RELAXED);
 }
 
+/* As a fork is not what makes memory idle, only the pending bits count of remote frees. */
 static bool may_hold_idle(const struct arena *arena)
 {
     return is_warm(arena) || heap_set_is_aging(&arena->heaps) ||
-           remote_pending(&arena->remote);
+           __atomic_load_n(&arena->remote.pending, __ATOMIC_RELAXED) != 0;
 }
 
 /* Gives back what an arena has held idle for a decay. True if a later look may find something. */
