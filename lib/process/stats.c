@@ -42,7 +42,7 @@ void stats_collect(struct acre_stats *stats)
         stats->classes[class].block_size = size_class_sizes[class];
     for (struct arena *arena = arena_first(); arena != NULL; arena = arena_next(arena)) {
         struct heap_totals heaps;
-        /* behind the slabs: the heaps that these are in are among those that are counted */
+        /* after the slabs: so all heaps that they are in are counted */
         heap_set_for_each_slab(&arena->heaps, count_slab, stats);
         heap_set_totals(&arena->heaps, &heaps);
         stats->arenas++;
