@@ -46,7 +46,6 @@ void init_start(char *const *environment)
 
 void init_end(void)
 {
-    background_stop();
     if (option_value(OPTION_STATS) == STATS_OFF)
         return;
     int fd = os_is_of(stats_fd, stats_file) ? stats_fd : STDERR_FILENO;

@@ -55,7 +55,7 @@ static void free_at_step(void)
     uint64_t word = __atomic_load_n(&slab->geometry, __ATOMIC_ACQUIRE);
     struct slab_geometry g = geometry_unpack(word);
     freed = word != 0 && geometry_base(heap, g) == block &&
-            remote_free(slab, g.class, geometry_states(heap, g), BLOCK_LIVE);
+            remote_free(&slab->owner->remote, slab, g.class, geometry_states(heap, g), BLOCK_LIVE);
 }
 
 static bool overlap(const char *a, size_t a_size, const char *b, size_t b_size)
@@ -87,7 +87,7 @@ static int resize_and_free(void)
     int null = open("/dev/null", O_WRONLY);
     if (null < 0 || dup2(null, STDERR_FILENO) < 0 || option_set_text("abort", "0") != 0)
         return WRONG;
-    remote_collect(&thread_state.arena->heaps); /* the first one in a child looks at all slabs */
+    remote_collect(&thread_state.arena->remote); /* the first one in a child looks at all slabs */
     step_through(resize, free_at_step);
     if (!arena_is_valid(thread_state.arena) || (resized != NULL && !is_own()))
         return WRONG;
@@ -132,7 +132,7 @@ static void free_as_next_is_taken(void)
     step_end();
     struct slab *slab = heap_slab_of(heap_containing(block), block);
     size_t number = (size_t)(block - slab->base) / slab->block_size;
-    freed = remote_free(slab, slab->class, slab->states + number, BLOCK_LIVE);
+    freed = remote_free(&slab->owner->remote, slab, slab->class, slab->states + number, BLOCK_LIVE);
 }
 
 static void resize_to_more(void)

@@ -7,6 +7,7 @@
 #include "in_thread.h"
 #include "own_arena.h"
 #include "paths/alloc.h"
+#include "arena/idle.h"
 #include "random.h"
 
 #include <inttypes.h>
@@ -157,7 +158,7 @@ static void check_arenas(void)
 {
     for (struct arena *arena = arena_first(); arena != NULL; arena = arena_next(arena))
         ck_assert(arena_is_valid(arena));
-    alloc_trim();
+    idle_trim();
     for (struct arena *arena = arena_first(); arena != NULL; arena = arena_next(arena)) {
         size_t blocks = 0;
         heap_set_for_each_slab(&arena->heaps, count_held, &blocks);

@@ -3,6 +3,7 @@
  * freeing and the statistics do with them. What is said about one that is misused:
  * test_free_wide.c.
  */
+#include "arena/idle.h"
 #include "in_thread.h"
 #include "arena/remote.h"
 #include "process/stats.h"
@@ -130,7 +131,7 @@ TEST_LOOP(a_wide_block_is_freed, 0, 2)
     } else {
         run_thread(free_in_thread, block);
         ck_assert_uint_eq(*state_of(block), BLOCK_REMOTE);
-        alloc_trim();
+        idle_trim();
     }
     ck_assert_int_eq(errno, EXDEV);
     ck_assert(places_are(block, SIZE, BLOCK_FREE) || (_i != 0 && !is_wide(block)));
@@ -209,7 +210,7 @@ TEST(a_wide_block_survives_its_thread)
     ck_assert_uint_eq(free_usable_size(block, "test"), SIZE);
     ck_assert_uint_eq(slab_held_blocks(slab), 1);
     free_block(block); /* from outside: it is not the arena of this thread */
-    ck_assert_uint_eq(remote_collect(&arena->heaps), 1);
+    remote_collect(&arena->remote);
     ck_assert_uint_eq(slab->geometry, 0);
     ck_assert(arena_is_valid(arena));
 }
@@ -322,7 +323,7 @@ TEST(wide_blocks_go_from_thread_to_thread)
     }
     ck_assert_uint_gt(wides, 100);
     ck_assert(arena_is_valid(thread_state.arena));
-    alloc_trim();
+    idle_trim();
     struct acre_stats stats = collect();
     ck_assert_uint_eq(stats.small_blocks, before.small_blocks);
     ck_assert_uint_eq(stats.small_live, before.small_live);

@@ -5,6 +5,7 @@
 #include "test.h"
 #include "paths/alloc.h"
 #include "arena/arena.h"
+#include "arena/idle.h"
 #include "capture.h"
 #include "paths/free.h"
 #include "process/init.h"
@@ -268,14 +269,14 @@ TEST(trimming_empties_every_arena)
         free_block(left.blocks[i]);
     for (int i = 0; i < LEFT_BLOCKS; i++)
         free_block(own[i]);
-    ck_assert_uint_ge(arena_trim(thread_own_arena()), LEFT_BLOCKS * (size_t)LEFT_SIZE);
+    ck_assert_uint_ge(idle_trim(), LEFT_BLOCKS * (size_t)LEFT_SIZE);
     ck_assert_uint_eq(totals_of(thread_own_arena()).in_slabs, 0);
     ck_assert_uint_eq(totals_of(thread_own_arena()).free_dirty, 0);
     ck_assert_uint_eq(blocks_in_state(left.arena, BLOCK_LIVE), LEFT_BLOCKS - LEFT_BLOCKS / 16);
     ck_assert_uint_eq(blocks_in_state(left.arena, BLOCK_REMOTE), 0);
     ck_assert_uint_eq(totals_of(left.arena).free_dirty, 0);
-    ck_assert_uint_eq(arena_trim(thread_own_arena()), 0);
-    ck_assert_uint_gt(arena_gather_empty(thread_own_arena()), 0); /* now address space */
+    ck_assert_uint_eq(idle_trim(), 0);
+    ck_assert(idle_give_up(thread_own_arena(), 1)); /* now address space */
     ck_assert_ptr_nonnull(alloc_block(LEFT_SIZE));
     ck_assert(arena_is_valid(thread_own_arena()));
     ck_assert(arena_is_valid(left.arena));
@@ -387,7 +388,7 @@ static void free_orphaned_blocks(void *unused)
             if (sleepers[i].blocks[b] != NULL)
                 free_block(sleepers[i].blocks[b]);
     }
-    alloc_trim();
+    idle_trim();
     for (int i = 0; i < SLEEPERS; i++) {
         struct arena *arena = sleepers[i].arena;
         if (blocks_in_state(arena, BLOCK_LIVE) != 0 || totals_of(arena).in_slabs != 0)
@@ -443,7 +444,7 @@ static void *churn(void *number)
             free_block(*slot);
         *slot = *slot != NULL ? NULL : alloc_block((size_t)1 << random_below(&random, 18));
         if (random_below(&random, 500) == 0)
-            arena_trim(thread_own_arena());
+            idle_trim();
     }
     for (int i = 0; i < HELD; i++)
         free_block(held[i]);
@@ -472,7 +473,7 @@ static void use_every_arena(void *unused)
         if (!arena_is_valid(arena) || blocks_in_state(arena, BLOCK_CACHED) != 0)
             _exit(4);
         arena_flush(arena);
-        heap_set_purge(&arena->heaps);
+        heap_set_purge(&arena->heaps, UINT64_MAX);
         if (!arena_is_valid(arena))
             _exit(5);
         arena_retire(arena);

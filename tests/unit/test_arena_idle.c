@@ -5,6 +5,7 @@
 #include "test.h"
 #include "paths/alloc.h"
 #include "arena/arena.h"
+#include "arena/idle.h"
 #include "capture.h"
 #include "paths/free.h"
 #include "process/init.h"
@@ -173,9 +174,9 @@ TEST(a_tick_gives_back_what_a_sleeping_thread_freed)
     owner_does(free_all);
     size_t dirty = totals().free_dirty;
     ck_assert_uint_gt(dirty, BLOCKS * (size_t)SIZE / 2);
-    arena_tick(os_now_ms());
+    idle_tick(os_now_ms());
     ck_assert_uint_eq(totals().free_dirty, dirty); /* not for an hour */
-    ck_assert(!arena_tick(due(1)));                /* nothing is left for another one */
+    ck_assert(!idle_tick(due(1)));                 /* nothing is left for another one */
     ck_assert_uint_eq(totals().free_dirty, 0);
     ck_assert(arena_is_valid(owner.arena));
     owner_does(NULL);
@@ -186,17 +187,16 @@ TEST(a_tick_comes_once_in_a_decay)
     uint64_t first = due(1);
 
     start_owner();
-    arena_tick(first);
+    idle_tick(first);
     owner_does(take_all);
     owner_does(free_all);
-    __atomic_store_n(&owner.arena->heaps.next_tick, first, __ATOMIC_RELAXED);
     size_t dirty = totals().free_dirty;
     ck_assert_uint_gt(dirty, 0);
-    ck_assert(arena_tick(first));
-    ck_assert(arena_tick(first - 1));
-    ck_assert(arena_tick(first + DECAY - 1));
+    ck_assert(idle_tick(first));
+    ck_assert(idle_tick(first - 1));
+    ck_assert(idle_tick(first + DECAY - 1));
     ck_assert_uint_eq(totals().free_dirty, dirty);
-    ck_assert(!arena_tick(first + DECAY));
+    ck_assert(!idle_tick(first + DECAY));
     ck_assert_uint_eq(totals().free_dirty, 0);
     owner_does(NULL);
 }
@@ -206,11 +206,11 @@ TEST(a_tick_purges_what_was_freed_to_a_sleeping_thread)
     start_owner();
     owner_does(take_all);
     remote_collect(
-        &owner.arena->heaps); /* for the owner, which sleeps: it was awake a moment ago */
+        &owner.arena->remote); /* for the owner, which sleeps: it was awake a moment ago */
     free_remotely(64);
-    ck_assert(arena_tick(due(1)));
+    ck_assert(idle_tick(due(1)));
     ck_assert_uint_eq(purged_blocks(), 0);
-    ck_assert(!arena_tick(due(2)));
+    ck_assert(!idle_tick(due(2)));
     ck_assert_uint_gt(purged_blocks(), BLOCKS * 3 / 4);
     check_owner_goes_on();
     owner_does(NULL);
@@ -226,10 +226,10 @@ TEST(a_tick_lets_a_pooled_arena_rest)
     owner_does(NULL);
     ck_assert_int_eq(arena_status(owner.arena), ARENA_POOLED);
     ck_assert_uint_gt(totals().in_slabs, 0); /* its current slab and its magazine */
-    arena_tick(os_now_ms());
-    ck_assert(!owner.arena->rested);
-    arena_tick(due(1));
-    ck_assert(owner.arena->rested);
+    idle_tick(os_now_ms());
+    ck_assert_int_eq(owner.arena->warmth, ARENA_WARM);
+    idle_tick(due(1));
+    ck_assert_int_eq(owner.arena->warmth, ARENA_COLD);
     ck_assert_int_eq(arena_status(owner.arena), ARENA_POOLED);
     ck_assert_uint_eq(totals().in_slabs, 0);
     ck_assert_uint_eq(totals().free_dirty, 0);
@@ -267,7 +267,7 @@ static int count_rested(void)
     int count = 0;
 
     for (int i = 0; i < THREADS; i++)
-        count += arenas[i]->rested;
+        count += arenas[i]->warmth == ARENA_COLD;
     return count;
 }
 
@@ -276,17 +276,17 @@ TEST(many_pooled_arenas_rest_within_a_decay_some_at_a_time)
     uint64_t now = due(1);
 
     fill_the_pool();
-    ck_assert(arena_tick(now));
+    ck_assert(idle_tick(now));
     int at_once = count_rested();
     ck_assert_int_gt(at_once, 0);
     ck_assert_int_lt(at_once, THREADS / 2);
-    arena_tick(now); /* at the same time: nothing more */
+    idle_tick(now); /* at the same time: nothing more */
     ck_assert_int_eq(count_rested(), at_once);
     for (int calls = 1; calls * at_once < THREADS; calls++) {
-        arena_tick(now + DECAY / MOST_CALLS - 1); /* too soon */
+        idle_tick(now + DECAY / MOST_CALLS - 1); /* too soon */
         ck_assert_int_eq(count_rested(), calls * at_once);
         now += DECAY / THREADS;
-        arena_tick(now);
+        idle_tick(now);
     }
     ck_assert_int_eq(count_rested(), THREADS);
     for (int i = 0; i < THREADS; i++)
@@ -296,7 +296,7 @@ TEST(many_pooled_arenas_rest_within_a_decay_some_at_a_time)
 TEST(a_patient_tick_lets_all_pooled_arenas_rest)
 {
     fill_the_pool();
-    ck_assert(!arena_tick_patiently(due(1)));
+    ck_assert(!idle_tick_all(due(1)));
     ck_assert_int_eq(count_rested(), THREADS);
 }
 
@@ -345,7 +345,7 @@ TEST(a_tick_gives_back_the_large_stock)
     large_totals(&before);
     ck_assert_uint_gt(before.stock_extents, 20);
     ck_assert(large_is_aging());
-    arena_tick(due(1));
+    idle_tick(due(1));
     large_totals(&after);
     ck_assert_uint_eq(after.stock_bytes, 0);
     ck_assert(!large_is_aging());
@@ -373,7 +373,7 @@ TEST(trimming_purges_what_was_freed_to_a_sleeping_thread)
     start_owner();
     owner_does(take_all);
     free_remotely(64);
-    ck_assert_uint_ge(alloc_trim(), BLOCKS * (size_t)SIZE * 3 / 4);
+    ck_assert_uint_ge(idle_trim(), BLOCKS * (size_t)SIZE * 3 / 4);
     ck_assert_uint_gt(purged_blocks(), BLOCKS * 3 / 4);
     ck_assert(arena_is_valid(owner.arena));
     check_owner_goes_on();
@@ -393,7 +393,7 @@ TEST(a_double_free_of_a_purged_block_is_named)
     owner_does(take_all);
     char *freed = owner.blocks[1000];
     free_remotely(BLOCKS);
-    alloc_trim();
+    idle_trim();
     ck_assert_uint_gt(purged_blocks(), 1000);
     capture_child(&capture, misuse_purged_block, freed);
     ck_assert(WIFSIGNALED(capture.status) && WTERMSIG(capture.status) == SIGABRT);
@@ -405,7 +405,7 @@ TEST(a_double_free_of_a_purged_block_is_named)
 
 static void collect_for_ever(void)
 {
-    remote_begin(&owner.arena->heaps);
+    remote_begin(&owner.arena->remote);
 }
 
 /* In the child, whose owner was lost while it collected: the arena is adopted and can be purged. */
@@ -414,13 +414,15 @@ static void adopt_collecting(void *unused)
     (void)unused;
     alarm(CHILD_SECONDS);
     free_remotely(64);
-    if (remote_purge(&owner.arena->heaps) != 0 || !arena_borrow(owner.arena))
+    if (remote_purge(&owner.arena->remote) != 0 || !arena_borrow(owner.arena))
         _exit(1);
-    if (owner.arena->heaps.collections % 2 != 0 || !arena_is_valid(owner.arena))
+    remote_collect(&owner.arena->remote);
+    if (owner.arena->remote.collections % 2 != 0 || !arena_is_valid(owner.arena))
         _exit(2);
     owner.blocks[1] = owner.blocks[64]; /* another one to free remotely */
     free_block(owner.blocks[1]);
-    if (remote_collect(&owner.arena->heaps) != 1 || !arena_is_valid(owner.arena))
+    remote_collect(&owner.arena->remote);
+    if (remote_pending(&owner.arena->remote) || !arena_is_valid(owner.arena))
         _exit(3);
     arena_retire(owner.arena);
 }
@@ -435,7 +437,7 @@ TEST(a_collection_lost_in_a_fork_ends)
     capture_child(&capture, adopt_collecting, NULL);
     ck_assert_str_eq(capture.text, "");
     ck_assert_msg(capture.status == 0, "status %#x", (unsigned)capture.status);
-    remote_end(&owner.arena->heaps);
+    remote_end(&owner.arena->remote);
     owner_does(NULL);
 }
 
@@ -445,14 +447,15 @@ static struct arena *forking; /* the arena of the thread that forks */
 static void purge_for_ever(void)
 {
     heap_set_lock(&forking->heaps);
-    __atomic_store_n(&forking->heaps.purging, 1, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&forking->remote.purging, 1, __ATOMIC_SEQ_CST);
 }
 
 /* In the child, whose other thread was lost while it purged for this one. */
 static void collect_after_purge(void *block)
 {
     alarm(CHILD_SECONDS);
-    if (remote_collect(&forking->heaps) == 0 || forking->heaps.purging != 0)
+    remote_collect(&forking->remote);
+    if (remote_pending(&forking->remote) || forking->remote.purging != 0)
         _exit(1);
     if (!arena_is_valid(forking) || lock_is_held(&forking->heaps.lock))
         _exit(2);

@@ -59,7 +59,8 @@ static void free_in_child(void)
     in_child = child == 0;
     if (in_child) {
         step_end();
-        remote_free(slab, geometry.class, geometry_states(slab_heap(slab), geometry), BLOCK_LIVE);
+        remote_free(&slab->owner->remote, slab, geometry.class,
+                    geometry_states(slab_heap(slab), geometry), BLOCK_LIVE);
     } else {
         children++;
         failure = result_of(child);
@@ -90,7 +91,7 @@ static int find_nothing(void)
 
     if (!arena_is_valid(arena))
         return 1;
-    remote_collect(&arena->heaps);
+    remote_collect(&arena->remote);
     heap_set_totals(&arena->heaps, &totals);
     if (totals.in_slabs != 0)
         return 2;

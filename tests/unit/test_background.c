@@ -177,18 +177,6 @@ TEST(it_ends_and_begins_with_the_option)
     }
 }
 
-TEST(it_does_nothing_after_the_end)
-{
-    set_option("background_thread", "1");
-    background_start();
-    background_stop();
-    make_idle();
-    background_ring_now();
-    wait_for_threads(0);
-    sleep_ms(200); /* four times the decay */
-    ck_assert_uint_ne(totals().free_dirty, 0);
-}
-
 static void make_idle_in_child(void *unused)
 {
     (void)unused;

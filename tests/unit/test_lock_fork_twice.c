@@ -274,9 +274,9 @@ enum { NEWER_COUNTS = 2 }; /* by the handler; the second one is ahead of what it
 
 /* Held by the thread that steps since before the first fork, and by one that was lost in it: the
  * handler takes one of these for each of its forks, the last one is taken afterwards. */
-static struct lock own = {.rank = LOCK_RANK_BACKGROUND};
+static struct lock own = {.rank = LOCK_RANK_POOL};
 static struct lock lost[NEWER_COUNTS + 1] = {
-    {.rank = LOCK_RANK_POOL}, {.rank = LOCK_RANK_HEAP}, {.rank = LOCK_RANK_UNITS}};
+    {.rank = LOCK_RANK_HEAP}, {.rank = LOCK_RANK_UNITS}, {.rank = LOCK_RANK_LARGE}};
 
 static bool newer_by_handler; /* the forks of the signal handler are counted by fork_child */
 static int taken;             /* how many of `lost` are */

@@ -34,8 +34,6 @@ static const struct {
     {{MISUSE_INTERIOR, "free", (void *)0x7f0000101000, (void *)0x7f0000100000, 2097152, "LARGE", 0},
      "acre: interior pointer: free(0x7f0000101000): block 0x7f0000100000 of 2097152 bytes, "
      "LARGE\n"},
-    {{MISUSE_INTERIOR, "free", (void *)0x7f0000101000, (void *)0x7f0000100000, 0, NULL, 0},
-     "acre: interior pointer: free(0x7f0000101000): block 0x7f0000100000\n"},
     {{MISUSE_MISALIGNED, "free", (void *)0x1, NULL, 0, NULL, 0},
      "acre: misaligned pointer: free(0x1)\n"},
 };

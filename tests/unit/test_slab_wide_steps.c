@@ -20,12 +20,12 @@ static void take_in_row(void)
 
 static void free_in_row(void)
 {
-    free_wide(in_a_row[1]);
+    give(in_a_row[1]);
 }
 
 static void collect_in_row(void)
 {
-    slab_collect(host_slab, &set);
+    slab_collect(host_slab);
 }
 
 static void (*const row_operations[])(void) = {take_in_row, free_in_row, collect_in_row};
@@ -83,12 +83,12 @@ TEST_LOOP_UNLESS(NO_STEPS, a_child_finds_a_whole_block_or_none, 0, ROW_OPERATION
     row_first = number_of(in_a_row[1]);
     ck_assert_ptr_eq(in_a_row[2], in_a_row[1] + SIZE);
     if (_i == 0) {
-        free_wide(in_a_row[1]);
+        give(in_a_row[1]);
         memset(host_slab->states + row_first + (size_t)2 * PLACES, BLOCK_PURGED,
                host_slab->count - row_first - (size_t)2 * PLACES);
         list_slab(host_slab);
     } else if (_i == 2) {
-        ck_assert(free_remotely(in_a_row[1], BLOCK_WIDE));
+        ck_assert(free_remotely_as(in_a_row[1], BLOCK_WIDE));
     }
     step_through(row_operations[_i], look_at_row);
     ck_assert_uint_eq(number_of(in_a_row[1]), row_first);

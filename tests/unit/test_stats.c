@@ -3,6 +3,7 @@
  */
 #include "test.h"
 #include "paths/alloc.h"
+#include "arena/idle.h"
 #include "capture.h"
 #include "in_thread.h"
 #include "process/init.h"
@@ -121,7 +122,7 @@ TEST(free_memory_shows_until_it_is_trimmed)
     free_block(alloc_block(2 * MIB));
     ck_assert_uint_eq(collect().large_stock, 2 * MIB);
     ck_assert_uint_eq(collect().live, 0);
-    alloc_trim();
+    idle_trim();
     struct acre_stats stats = collect();
     ck_assert_uint_eq(stats.heap_in_slabs + stats.heap_free_dirty + stats.large_stock, 0);
 }

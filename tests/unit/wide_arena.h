@@ -10,7 +10,6 @@
 #include "paths/alloc.h"
 #include "process/init.h"
 #include "base/option.h"
-#include "slab/slab_wide.h"
 #include "arena/thread.h"
 
 enum {
@@ -43,7 +42,7 @@ static inline void leave_room(size_t bytes, size_t kept)
         blocks[i] = alloc_block(PLACE);
         memset(blocks[i], 'x', PLACE);
     }
-    thread_state.arena->growth_left = INT64_MAX; /* no pages go back: what is PURGED is no room */
+    thread_state.arena->grown_to = SIZE_MAX; /* no pages go back: what is PURGED is no room */
     for (size_t i = 0; i < bytes / PLACE; i++)
         if (i % kept != 0)
             free_block(blocks[i]);
