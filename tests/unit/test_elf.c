@@ -96,7 +96,7 @@ static const char *const names[] = {
     "__kernel_rt_sigreturn",  "__kernel_rt_sigreturn", "LINUX_2.6.39",
 };
 
-enum { NAMES = sizeof names / sizeof names[0] };
+enum { NAMES = COUNT_OF(names) };
 
 /* With one of the two tables all is found where it is, with neither nothing. */
 TEST_LOOP(either_hash_table_does, 0, 2)
