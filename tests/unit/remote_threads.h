@@ -2,10 +2,8 @@
 #ifndef ACRE_TESTS_UNIT_REMOTE_THREADS_H
 #define ACRE_TESTS_UNIT_REMOTE_THREADS_H
 
+#include "in_thread.h"
 #include "slab_bins.h"
-
-#include <pthread.h>
-#include <sched.h>
 
 enum { THREADS = 3, SLOTS = 256, BLOCKS = 60000 };
 
@@ -40,7 +38,7 @@ static inline void start_freers(bool (*use)(char *))
 
     used = use;
     for (int i = 0; i < THREADS; i++)
-        ck_assert_int_eq(pthread_create(&freers[i], NULL, free_slots, &used), 0);
+        freers[i] = begin_thread(free_slots, &used);
 }
 
 /* Waits until all slots are empty; the number of blocks where something was wrong. */
@@ -49,11 +47,8 @@ static inline size_t join_freers(void)
     size_t all = 0;
 
     __atomic_store_n(&done, true, __ATOMIC_RELEASE);
-    for (int i = 0; i < THREADS; i++) {
-        void *failed;
-        ck_assert_int_eq(pthread_join(freers[i], &failed), 0);
-        all += (size_t)failed;
-    }
+    for (int i = 0; i < THREADS; i++)
+        all += (size_t)end_thread(freers[i]);
     return all;
 }
 

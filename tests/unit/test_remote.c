@@ -181,12 +181,9 @@ TEST(of_two_that_free_the_same_block_one_wins)
         raced[i] = take();
     ck_assert_int_eq(pthread_barrier_init(&barrier, NULL, 2), 0);
     for (int i = 0; i < 2; i++)
-        ck_assert_int_eq(pthread_create(&racers[i], NULL, race, NULL), 0);
-    for (int i = 0; i < 2; i++) {
-        void *freed;
-        ck_assert_int_eq(pthread_join(racers[i], &freed), 0);
-        all += (size_t)freed;
-    }
+        racers[i] = begin_thread(race, NULL);
+    for (int i = 0; i < 2; i++)
+        all += (size_t)end_thread(racers[i]);
     ck_assert_uint_eq(all, RACES);
     remote_collect(&remote);
     for (int i = 0; i < RACES; i++)

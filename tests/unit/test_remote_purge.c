@@ -53,11 +53,10 @@ static bool is_filled(const char *block, char value)
 
 TEST_LOOP(what_is_not_collected_loses_its_pages, 0, 10)
 {
-    struct random random = random_begin();
+    struct random random = random_begin_for((uint64_t)_i);
     size_t purged = 0, bytes;
     bool kept[PURGE_BLOCKS];
 
-    random.state += (uint64_t)_i;
     hold_blocks();
     for (int i = 0; i < PURGE_BLOCKS; i++) {
         kept[i] = i % 48 == 0 || random_below(&random, 16) == 0; /* no slab becomes empty */
@@ -167,19 +166,16 @@ static void *begin_collection(void *unused)
 
 TEST(the_owner_waits_for_who_purges)
 {
-    pthread_t owner;
-
     heap_set_lock(&set);
     __atomic_store_n(&remote.purging, 1, __ATOMIC_SEQ_CST);
-    ck_assert_int_eq(pthread_create(&owner, NULL, begin_collection, NULL), 0);
-    while (__atomic_load_n(&remote.collections, __ATOMIC_RELAXED) == 0)
-        sched_yield();
+    pthread_t owner = begin_thread(begin_collection, NULL);
+    WAIT_UNTIL(__atomic_load_n(&remote.collections, __ATOMIC_RELAXED) != 0);
     for (int i = 0; i < 1000; i++)
         sched_yield();
     purge_ended = true;
     __atomic_store_n(&remote.purging, 0, __ATOMIC_RELEASE);
     heap_set_unlock(&set);
-    ck_assert_int_eq(pthread_join(owner, NULL), 0);
+    end_thread(owner);
     ck_assert(waited);
 }
 
@@ -231,11 +227,10 @@ TEST(purging_beside_an_owner_touches_no_live_block)
 {
     struct random random = random_begin();
     size_t bytes = 0;
-    pthread_t purger;
 
     begin_bin(PURGE_SIZE);
     start_freers(is_as_filled);
-    ck_assert_int_eq(pthread_create(&purger, NULL, purge_always, &bytes), 0);
+    pthread_t purger = begin_thread(purge_always, &bytes);
     for (size_t left = BLOCKS; left != 0;) {
         char **slot = &slots[random_below(&random, SLOTS)];
         if (__atomic_load_n(slot, __ATOMIC_RELAXED) != NULL) {
@@ -250,7 +245,7 @@ TEST(purging_beside_an_owner_touches_no_live_block)
         __atomic_store_n(slot, block, __ATOMIC_RELEASE);
     }
     ck_assert_msg(join_freers() == 0, "blocks changed; seed %" PRIu64, random.seed);
-    ck_assert_int_eq(pthread_join(purger, NULL), 0);
+    end_thread(purger);
     bytes += remote_purge(&remote);
     ck_assert_msg(bytes != 0, "nothing was ever purged; seed %" PRIu64, random.seed);
     remote_collect(&remote);
@@ -266,10 +261,9 @@ TEST(no_block_is_purged_in_its_next_life)
     enum { BATCHES = 20000, BATCH = 16 };
     char *batch[BATCH];
     size_t bytes = 0;
-    pthread_t purger;
 
     begin_bin(PURGE_SIZE);
-    ck_assert_int_eq(pthread_create(&purger, NULL, purge_always, &bytes), 0);
+    pthread_t purger = begin_thread(purge_always, &bytes);
     for (int round = 0; round < BATCHES; round++) {
         for (int i = 0; i < BATCH; i++)
             memset(batch[i] = take(), 1 + round % 100, PURGE_SIZE);
@@ -281,7 +275,7 @@ TEST(no_block_is_purged_in_its_next_life)
         remote_collect(&remote);
     }
     __atomic_store_n(&done, true, __ATOMIC_RELEASE);
-    ck_assert_int_eq(pthread_join(purger, NULL), 0);
+    end_thread(purger);
     ck_assert(all_valid());
 }
 
@@ -342,14 +336,13 @@ TEST(collecting_and_purging_exclude_each_other)
     struct random random = random_begin();
     char *lines = malloc(LITMUS_BYTES), *buffered[LITMUS_STORES];
     bool changed = false;
-    pthread_t purger;
 
     begin_bin(os_page_size());
     char *block = take();
     ck_assert_ptr_nonnull(lines);
     memset(lines, 1, LITMUS_BYTES);
     ck_assert(free_remotely(block)); /* its bits stay set */
-    ck_assert_int_eq(pthread_create(&purger, NULL, purge_in_turn, NULL), 0);
+    pthread_t purger = begin_thread(purge_in_turn, NULL);
     for (int round = 0; round < LITMUS_ROUNDS && !changed; round++) {
         for (int i = 0; i < LITMUS_STORES; i++)
             buffered[i] = &lines[random_below(&random, LITMUS_BYTES)];
@@ -359,7 +352,7 @@ TEST(collecting_and_purging_exclude_each_other)
             break;
     }
     __atomic_store_n(&done, true, __ATOMIC_RELEASE);
-    ck_assert_int_eq(pthread_join(purger, NULL), 0);
+    end_thread(purger);
     free(lines);
     ck_assert_msg(!changed, "purged while its owner collects; seed %" PRIu64, random.seed);
 }

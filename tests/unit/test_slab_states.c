@@ -36,10 +36,9 @@ TEST_LOOP(pages_without_a_live_block_are_given_back, 0, 20)
 {
     enum { MOST_BLOCKS = 512 };
     static char *blocks[MOST_BLOCKS];
-    struct random random = random_begin();
+    struct random random = random_begin_for((uint64_t)_i);
     size_t size = _i % 2 == 0 ? 512 : 6 * 1024, count = 0, given = 0, purged = 0;
 
-    random.state += (uint64_t)_i;
     begin_bin(size);
     for (int slabs = 0; slabs < 3; slabs++) {
         ck_assert(bin_make_slab(bin, &set));
@@ -95,9 +94,8 @@ static void rebuild(uint8_t *expected, const uint8_t *states, size_t count)
 TEST_LOOP(a_slab_is_rebuilt_from_random_states, 0, 24)
 {
     static uint8_t before[SLAB_MAX_BLOCKS], expected[SLAB_MAX_BLOCKS];
-    struct random random = random_begin();
+    struct random random = random_begin_for((uint64_t)_i);
 
-    random.state += (uint64_t)_i; /* another slab in each round */
     begin_bin((size_t)16 << random_below(&random, 12));
     ck_assert(bin_make_slab(bin, &set));
     struct slab *slab = bin->slab;
