@@ -49,11 +49,9 @@ struct slab {
                                        listed: LIVE blocks less the magazine's capacity, or 1 */
     uint16_t live_hint;             /* number of a block that was LIVE at the last look */
     uint16_t fresh_group;           /* groups from here on were never handed out: as `zero` says */
-    struct list_node node;          /* on the bin's list of partly free slabs */
-    bool current;                   /* the bin allocates from it */
+    struct list_node node;          /* on the bin's list of partly free slabs, if it is listed */
     bool zero;                      /* its memory was known to be zero when the slab was made */
     bool untouched;                 /* it had no pages then */
-    bool listed;                    /* on the bin's list */
     bool purged;                    /* may have PURGED blocks */
     bool wide;                      /* may have WIDE and REST blocks */
     bool purged_for_owner; /* [any, release; owner clears] likewise, and the owner does not know

@@ -142,7 +142,7 @@ void *bin_take_wide(struct bin *bin, struct bin *bins, uint32_t look)
         bin->wide_class = bin->class;
         next_class(bin, bins);
     } else if (bin->wide_slab != NULL &&
-               (!bin->wide_slab->listed || bin->wide_slab->class != bin->wide_class)) {
+               (!slab_is_listed(bin->wide_slab) || bin->wide_slab->class != bin->wide_class)) {
         /* it was taken or released since the last call; those before it were looked at */
         next_class(bin, bins);
     }

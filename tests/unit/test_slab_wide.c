@@ -251,7 +251,7 @@ TEST(only_what_its_class_has_used_is_taken)
     ck_assert_ptr_null(take_wide(bin));
     char *live = take_place(host);
     ck_assert_ptr_null(take_wide(bin));
-    ck_assert(slab->listed);
+    ck_assert(slab_is_listed(slab));
     ck_assert_uint_eq(count_states(slab, BLOCK_FREE), slab->count - 1u);
     while (number_of(live) != STATES_GROUP) {
         live = take_place(host);
