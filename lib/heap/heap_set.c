@@ -6,7 +6,7 @@
 #include "base/option.h"
 #include "base/os.h"
 
-enum { REFUSED_PART = 8 }; /* units that cannot be purged: tried again when there are 1/8 more */
+enum { REFUSED_PART = 8 }; /* see age_or_purge */
 
 /* ---- the set ---- */
 
@@ -165,9 +165,9 @@ static size_t purge_all(struct heap_set *set)
 }
 
 /*
- * Units have become free and dirty: they are aged, or all purged if there are too many. Where the
- * system refuses that (memory that is locked) not again before there are so many more. Needs the
- * heap lock.
+ * Units have become free and dirty: they are aged, or all purged if there are too many. Units that
+ * the system refuses to purge (locked memory) are tried again when there are 1/REFUSED_PART more.
+ * Needs the heap lock.
  */
 static void age_or_purge(struct heap_set *set)
 {
@@ -222,7 +222,7 @@ size_t heap_set_purge(struct heap_set *set)
 void heap_set_tick(struct heap_set *set, uint64_t now)
 {
     uint64_t decay = max_size(option_value(OPTION_DECAY), 1);
-    /* relaxed: who sees it late ages units late */
+    /* relaxed: a thread that sees it late ages units late */
     uint64_t due = __atomic_load_n(&set->next_tick, __ATOMIC_RELAXED);
     if (due == 0 || now < due)
         return;

@@ -43,7 +43,7 @@ struct heap_set {
     uint64_t next_tick; /* [lock, any reads] ms, when free units are aged next; 0: none dirty */
 };
 
-/* Prepares an empty set, zeroed memory before. No lock: nobody else knows the set. */
+/* Prepares an empty set in zeroed memory. */
 void heap_set_init(struct heap_set *set, struct arena *arena);
 
 /*

@@ -16,7 +16,7 @@ enum {
 static_assert(SLAB_MAX_UNITS * UNIT_SIZE == SIZE_CLASS_LIMIT,
               "the largest class fills the largest slab");
 static_assert((int)SLAB_SHARED_LIMIT == (int)SIZE_CLASS_TABLE_LIMIT,
-              "classes that share slabs are those that the fast path serves");
+              "the fast path serves the classes that share slabs");
 static_assert(SLAB_MAX_BLOCKS / STATES_GROUP == 64, "summary has a bit for each group");
 static_assert(SLAB_MAX_BLOCKS * BLOCK_ALIGNMENT % UNIT_SIZE == 0,
               "a slab of SLAB_MAX_BLOCKS blocks fills its units");
@@ -69,7 +69,7 @@ size_t bin_next_slab_bytes(const struct bin *bin)
     return next_units(bin) * UNIT_SIZE;
 }
 
-/* Takes a run for a slab of so many units, which its blocks fill: what is left over is shorter than
+/* Takes a run of `units` for a slab, which its blocks fill: what is left over is shorter than
  * a block, so that each place in it has a state (geometry_lines). */
 static struct slab *take_run(const struct bin *bin, struct heap_set *set, size_t units)
 {
@@ -134,10 +134,8 @@ size_t slab_held_blocks(const struct slab *slab)
 
 /* ---- current slab and window ---- */
 
-/*
- * After how many give-backs a slab with `live` LIVE blocks is worth looking at: when they, or all
- * but those that end in the magazine, may have come back.
- */
+/* After how many give-backs a slab with `live` LIVE blocks may be empty: all of them, less what
+ * ends in the magazine. */
 static uint32_t give_backs_until_empty(const struct bin *bin, size_t live)
 {
     size_t cached = (size_t)(bin->limit - bin->bottom);
@@ -312,7 +310,7 @@ static bool is_empty(struct slab *slab, bool hinted)
         size_t first = states_find(slab->states, slab->count, BLOCK_LIVE);
         if (UNLIKELY(first == slab->count))
             first = states_find(slab->states, slab->count, BLOCK_WIDE);
-        /* another thread may have freed it meanwhile; there is no harm in a hint too few */
+        /* count: another thread has freed it meanwhile. A wrong hint only costs a look */
         slab->live_hint = (uint16_t)min_size(first, slab->count - 1u);
         slab->until_check = give_backs_until_empty(slab->bin, live);
         return false;

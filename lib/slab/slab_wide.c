@@ -57,14 +57,14 @@ static void *make_wide(struct slab *slab, size_t number, size_t places)
     return slab->base + number * slab->block_size;
 }
 
-/* Groups of a slab that its class has come to. Those after them wait for their first use. */
+/* Groups of a slab that its class has come to; the others wait for their first use. */
 static size_t used_groups(const struct slab *slab)
 {
     return min_size(slab->fresh_group, (slab->count + STATES_GROUP - 1u) / STATES_GROUP);
 }
 
-/* Bytes of the FREE blocks of a slab that wide blocks may take: 0 if there are so few among those
- * that its class has used that it is likely to need them again soon. */
+/* Bytes of the FREE blocks of a slab that wide blocks may take: 0 if more than 1/SPARSE_PART of
+ * what its class has used is in use, since it is likely to need the others again soon. */
 static size_t slab_sparse_bytes(const struct slab *slab)
 {
     size_t blocks = min_size(slab->count, used_groups(slab) * STATES_GROUP);
@@ -143,7 +143,7 @@ void *bin_take_wide(struct bin *bin, struct bin *bins, uint32_t look)
         next_class(bin, bins);
     } else if (bin->wide_slab != NULL &&
                (!slab_is_listed(bin->wide_slab) || bin->wide_slab->class != bin->wide_class)) {
-        /* it was taken or released since the last call; those before it were looked at */
+        /* it was taken or released since the last call; the slabs before it were looked at */
         next_class(bin, bins);
     }
     for (size_t groups = GROUPS_AT_ONCE; bin->wide_slab != NULL && groups != 0;) {
