@@ -158,7 +158,7 @@ static void rebuild_slab(void *context, struct slab *slab)
         arena_init_bin(arena, g.class);
     slab_rebuild(slab, &arena->bins[g.class]);
     /* another thread may have freed the last one meanwhile */
-    if (slab->listed && slab_held_blocks(slab) == 0)
+    if (slab_is_listed(slab) && slab_held_blocks(slab) == 0)
         slab_check(slab);
 }
 

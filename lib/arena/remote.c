@@ -34,32 +34,18 @@ bool remote_free(struct remote *remote, struct slab *slab, unsigned class, uint8
 
 enum { ALL_CLASSES = SIZE_CLASS_COUNT };
 
-/* The slabs of a class, or of all, among those of a pending word of a heap. */
-static uint64_t slabs_of_class(struct heap *heap, size_t word, uint64_t slabs, unsigned class)
-{
-    uint64_t found = 0;
-    if (class == ALL_CLASSES)
-        return slabs;
-    for (; slabs != 0; slabs &= slabs - 1) {
-        /* a slab that was released keeps its class until it is another one: at worst in vain */
-        const struct slab *slab = &heap->slabs[word * 64 + lowest_bit(slabs)];
-        if (slab->class == class)
-            found |= slabs & -slabs;
-    }
-    return found;
-}
-
+/* Collects in the pending slabs of a class, or all. */
 static void collect_heap(struct heap *heap, unsigned class)
 {
     for (size_t w = 0; w < HEAP_WORDS; w++) {
         uint64_t slabs = __atomic_load_n(&heap->pending[w], __ATOMIC_RELAXED);
-        slabs = slabs_of_class(heap, w, slabs, class);
-        if (slabs == 0)
-            continue;
-        __atomic_fetch_and(&heap->pending[w], ~slabs, __ATOMIC_SEQ_CST); /* X1 */
-        fence_full();
         for (; slabs != 0; slabs &= slabs - 1) {
             struct slab *slab = &heap->slabs[w * 64 + lowest_bit(slabs)];
+            /* a slab that was released keeps its class until it is another one */
+            if (class != ALL_CLASSES && slab->class != class)
+                continue;
+            __atomic_fetch_and(&heap->pending[w], ~(slabs & -slabs), __ATOMIC_SEQ_CST); /* X1 */
+            fence_full();
             /* 0: a late bit of a slab that was released */
             if (__atomic_load_n(&slab->geometry, __ATOMIC_RELAXED) != 0)
                 slab_collect(slab);
@@ -130,7 +116,7 @@ void remote_begin(struct remote *remote)
     /* acquire: if a purge is over, what it did is seen */
     if (UNLIKELY(__atomic_load_n(&remote->purging, __ATOMIC_ACQUIRE) != 0)) {
         heap_set_lock(remote->set);
-        /* under the lock nobody purges: it is 0 already, or was left by a lost thread */
+        /* under the lock no thread purges: it is 0, or was left by a thread that a fork lost */
         __atomic_store_n(&remote->purging, 0, __ATOMIC_RELAXED);
         heap_set_unlock(remote->set);
     }
@@ -138,7 +124,7 @@ void remote_begin(struct remote *remote)
 
 void remote_end(struct remote *remote)
 {
-    /* release: who sees that it has ended sees what was collected */
+    /* release: a thread that sees that it has ended sees what was collected */
     __atomic_store_n(&remote->collections, remote->collections + 1, __ATOMIC_RELEASE);
 }
 

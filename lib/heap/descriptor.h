@@ -49,11 +49,9 @@ struct slab {
                                        listed: LIVE blocks less the magazine's capacity, or 1 */
     uint16_t live_hint;             /* number of a block that was LIVE at the last look */
     uint16_t fresh_group;           /* groups from here on were never handed out: as `zero` says */
-    struct list_node node;          /* on the bin's list of partly free slabs */
-    bool current;                   /* the bin allocates from it */
+    struct list_node node;          /* on the bin's list of partly free slabs, if it is listed */
     bool zero;                      /* its memory was known to be zero when the slab was made */
     bool untouched;                 /* it had no pages then */
-    bool listed;                    /* on the bin's list */
     bool purged;                    /* may have PURGED blocks */
     bool wide;                      /* may have WIDE and REST blocks */
     bool purged_for_owner; /* [any, release; owner clears] likewise, and the owner does not know
@@ -64,33 +62,32 @@ static_assert(sizeof(struct slab) == 2 * CACHE_LINE, "a descriptor is two lines"
 
 /* What another thread needs to know of a slab: published as one word. */
 struct slab_geometry {
-    unsigned class;      /* size class; 6 bits */
-    unsigned count;      /* blocks, 1 .. SLAB_MAX_BLOCKS; 13 bits */
-    unsigned first_unit; /* of its run; 9 bits */
-    unsigned units;      /* 1 .. SLAB_MAX_UNITS; 6 bits */
-    unsigned first_line; /* of its states, in lines of 64; 15 bits */
+    uint64_t class : 6;       /* size class */
+    uint64_t count : 13;      /* blocks, 1 .. SLAB_MAX_BLOCKS */
+    uint64_t first_unit : 9;  /* of its run */
+    uint64_t units : 6;       /* 1 .. SLAB_MAX_UNITS */
+    uint64_t first_line : 15; /* of its states, in lines of 64 */
+    uint64_t zero : 15;
 };
 
-static inline uint64_t geometry_pack(struct slab_geometry g)
+static_assert(SIZE_CLASS_COUNT <= 1 << 6 && SLAB_MAX_BLOCKS < 1 << 13 && HEAP_UNITS <= 1 << 9 &&
+                  SLAB_MAX_UNITS < 1 << 6 && HEAP_LINES <= 1 << 15,
+              "each part has bits enough in the word");
+
+union geometry_word {
+    struct slab_geometry geometry;
+    uint64_t word;
+};
+
+static inline uint64_t geometry_pack(struct slab_geometry geometry)
 {
-    return (uint64_t)g.class | (uint64_t)g.count << 6 | (uint64_t)g.first_unit << 19 |
-           (uint64_t)g.units << 28 | (uint64_t)g.first_line << 34;
+    return (union geometry_word){.geometry = geometry}.word;
 }
 
 static inline struct slab_geometry geometry_unpack(uint64_t word)
 {
-    return (struct slab_geometry){
-        .class = word & 63,
-        .count = (word >> 6) & 8191,
-        .first_unit = (word >> 19) & 511,
-        .units = (word >> 28) & 63,
-        .first_line = (word >> 34) & 32767,
-    };
+    return (union geometry_word){.word = word}.geometry;
 }
-
-static_assert(SIZE_CLASS_COUNT <= 64 && SLAB_MAX_BLOCKS <= 8191 && HEAP_UNITS <= 512 &&
-                  SLAB_MAX_UNITS <= 63 && HEAP_LINES <= 32768,
-              "each part has bits enough in the word");
 
 /*
  * How many lines of states a slab takes. Where its blocks do not fill its run, what is left over is

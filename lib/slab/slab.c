@@ -16,7 +16,7 @@ enum {
 static_assert(SLAB_MAX_UNITS * UNIT_SIZE == SIZE_CLASS_LIMIT,
               "the largest class fills the largest slab");
 static_assert((int)SLAB_SHARED_LIMIT == (int)SIZE_CLASS_TABLE_LIMIT,
-              "classes that share slabs are those that the fast path serves");
+              "the fast path serves the classes that share slabs");
 static_assert(SLAB_MAX_BLOCKS / STATES_GROUP == 64, "summary has a bit for each group");
 static_assert(SLAB_MAX_BLOCKS * BLOCK_ALIGNMENT % UNIT_SIZE == 0,
               "a slab of SLAB_MAX_BLOCKS blocks fills its units");
@@ -46,31 +46,44 @@ static size_t units_for(size_t bytes)
     return (bytes + UNIT_SIZE - 1) >> UNIT_SHIFT;
 }
 
-/*
- * How large the next slab of a bin is: a share of all that it has, within the bounds, so that slabs
- * grow with what the class needs at a time. Its blocks fill its units: what is left over is shorter
- * than a block, so that each place in them has a state (geometry_lines).
- */
-static struct slab_geometry next_geometry(const struct bin *bin)
+/* How many blocks a slab of the bin's class has at most. */
+static size_t most_blocks(const struct bin *bin)
 {
-    size_t size = bin->block_size;
-    size_t most_blocks = size <= SLAB_SHARED_LIMIT
-                             ? min_size(SLAB_MAX_BLOCKS, (size_t)SLAB_MAX_UNITS * UNIT_SIZE / size)
-                             : 1;
-    size_t units = units_for(most_blocks * size);
-    size_t small_units = units_for(min_size(FIRST_BLOCKS, most_blocks) * size);
-    units = min_size(units, max_size(small_units, bin->units / GROWTH_PART));
-    size_t blocks = min_size(most_blocks, units * UNIT_SIZE / size);
-    return (struct slab_geometry){
-        .class = bin->class,
-        .count = (unsigned)blocks,
-        .units = (unsigned)units,
-    };
+    if (bin->block_size > SLAB_SHARED_LIMIT)
+        return 1;
+    return min_size(SLAB_MAX_BLOCKS, (size_t)SLAB_MAX_UNITS * UNIT_SIZE / bin->block_size);
+}
+
+/* How large the next slab of a bin is: a share of all that it has, within the bounds, so that slabs
+ * grow with what the class needs at a time. */
+static size_t next_units(const struct bin *bin)
+{
+    size_t most = most_blocks(bin);
+    size_t least_units = units_for(min_size(FIRST_BLOCKS, most) * bin->block_size);
+    return min_size(units_for(most * bin->block_size),
+                    max_size(least_units, bin->units / GROWTH_PART));
 }
 
 size_t bin_next_slab_bytes(const struct bin *bin)
 {
-    return (size_t)next_geometry(bin).units * UNIT_SIZE;
+    return next_units(bin) * UNIT_SIZE;
+}
+
+/* Takes a run of `units` for a slab, which its blocks fill: what is left over is shorter than
+ * a block, so that each place in it has a state (geometry_lines). */
+static struct slab *take_run(const struct bin *bin, struct heap_set *set, size_t units)
+{
+    struct slab_geometry geometry = {
+        .class = bin->class,
+        .count = (unsigned)min_size(most_blocks(bin), units * UNIT_SIZE / bin->block_size),
+        .units = (unsigned)units,
+    };
+    return heap_set_take(set, &geometry);
+}
+
+static unsigned slab_units(const struct slab *slab)
+{
+    return geometry_unpack(slab->geometry).units;
 }
 
 /* The slab has blocks of the bin's class. */
@@ -83,14 +96,14 @@ static void set_bin(struct slab *slab, struct bin *bin)
 }
 
 /* Fills in a descriptor, all but what heap_take has set and the states tell. */
-static void slab_fill(struct slab *slab, struct bin *bin, struct slab_geometry geometry)
+static void slab_fill(struct slab *slab, struct bin *bin)
 {
     slab->owner = slab_heap(slab)->set->arena;
-    slab->count = (uint16_t)geometry.count;
+    slab->count = (uint16_t)geometry_unpack(slab->geometry).count;
     set_bin(slab, bin);
     slab->live_hint = 0;
     slab->fresh_group = 0;
-    slab->current = slab->listed = slab->purged = slab->purged_for_owner = slab->wide = false;
+    slab->purged = slab->purged_for_owner = slab->wide = false;
     slab->node.next = slab->node.previous = NULL;
 }
 
@@ -121,10 +134,8 @@ size_t slab_held_blocks(const struct slab *slab)
 
 /* ---- current slab and window ---- */
 
-/*
- * After how many give-backs a slab with `live` LIVE blocks is worth looking at: when they, or all
- * but those that end in the magazine, may have come back.
- */
+/* After how many give-backs a slab with `live` LIVE blocks may be empty: all of them, less what
+ * ends in the magazine. */
 static uint32_t give_backs_until_empty(const struct bin *bin, size_t live)
 {
     size_t cached = (size_t)(bin->limit - bin->bottom);
@@ -140,7 +151,6 @@ static bool is_shared(const struct slab *slab)
 /* The bin has no current slab any more. */
 static void leave(struct bin *bin)
 {
-    bin->slab->current = false;
     bin->slab->until_check = 1;
     bin->slab = NULL;
 }
@@ -157,7 +167,6 @@ static void leave_exhausted(struct bin *bin)
 static void make_current(struct bin *bin, struct slab *slab)
 {
     bin->slab = slab;
-    slab->current = true;
     slab->until_check = is_shared(slab) ? NEVER_CHECKED : 1;
 }
 
@@ -221,7 +230,6 @@ bool bin_next_slab(struct bin *bin)
         return false;
     struct slab *slab = CONTAINER_OF(node, struct slab, node);
     list_remove(node);
-    slab->listed = false;
     leave_exhausted(bin);
     make_current(bin, slab);
     return true;
@@ -229,23 +237,17 @@ bool bin_next_slab(struct bin *bin)
 
 bool bin_make_slab(struct bin *bin, struct heap_set *set)
 {
-    struct slab_geometry geometry = next_geometry(bin);
-    struct slab *slab = heap_set_take(set, &geometry);
-    if (slab == NULL) {
-        /* a smaller one may still fit */
-        geometry.units = (unsigned)units_for(bin->block_size);
-        geometry.count = (unsigned)min_size(SLAB_MAX_BLOCKS,
-                                            (size_t)geometry.units * UNIT_SIZE / bin->block_size);
-        slab = heap_set_take(set, &geometry);
-        if (slab == NULL)
-            return false;
-    }
-    slab_fill(slab, bin, geometry);
-    size_t groups = (geometry.count + STATES_GROUP - 1) / STATES_GROUP;
+    struct slab *slab = take_run(bin, set, next_units(bin));
+    if (slab == NULL)
+        slab = take_run(bin, set, units_for(bin->block_size)); /* a smaller one may still fit */
+    if (slab == NULL)
+        return false;
+    slab_fill(slab, bin);
+    size_t groups = (slab->count + STATES_GROUP - 1u) / STATES_GROUP;
     slab->summary = ~UINT64_C(0) >> (64 - groups);
     leave_exhausted(bin);
     make_current(bin, slab);
-    bin->units += geometry.units;
+    bin->units += slab_units(slab);
     heap_show_slab(slab);
     return true;
 }
@@ -287,12 +289,11 @@ static void release(struct slab *slab)
 {
     uncache(slab->bin, slab);
     take_remote(slab);
-    if (slab->listed)
+    if (slab_is_listed(slab))
         list_remove(&slab->node);
-    if (slab->current)
+    if (slab_is_current(slab))
         leave(slab->bin);
-    slab->listed = false;
-    slab->bin->units -= geometry_unpack(slab->geometry).units;
+    slab->bin->units -= slab_units(slab);
     heap_set_give(slab);
 }
 
@@ -309,7 +310,7 @@ static bool is_empty(struct slab *slab, bool hinted)
         size_t first = states_find(slab->states, slab->count, BLOCK_LIVE);
         if (UNLIKELY(first == slab->count))
             first = states_find(slab->states, slab->count, BLOCK_WIDE);
-        /* another thread may have freed it meanwhile; there is no harm in a hint too few */
+        /* count: another thread has freed it meanwhile. A wrong hint only costs a look */
         slab->live_hint = (uint16_t)min_size(first, slab->count - 1u);
         slab->until_check = give_backs_until_empty(slab->bin, live);
         return false;
@@ -324,15 +325,13 @@ void slab_check(struct slab *slab)
         release(slab);
         return;
     }
-    if (slab->current) {
+    if (slab_is_current(slab)) {
         slab->until_check = NEVER_CHECKED;
         return;
     }
-    bool was_listed = slab->listed;
-    if (!was_listed) {
-        slab->listed = true;
+    bool was_listed = slab_is_listed(slab);
+    if (!was_listed)
         list_push_back(&slab->bin->partial, &slab->node);
-    }
     if (is_empty(slab, was_listed))
         release(slab);
 }
@@ -375,7 +374,7 @@ bool slab_resize(struct slab *slab, struct bin *to)
     geometry.units = (unsigned)units_for(to->block_size);
     if (!heap_set_resize(slab, geometry))
         return false;
-    if (slab->current)
+    if (slab_is_current(slab))
         leave_exhausted(slab->bin);
     slab->bin->units -= (uint32_t)units;
     to->units += geometry.units;
@@ -413,9 +412,7 @@ void bin_leave_slab(struct bin *bin)
 
 void slab_rebuild(struct slab *slab, struct bin *bin)
 {
-    bool zero = slab->zero;
-    slab_fill(slab, bin, geometry_unpack(slab->geometry));
-    slab->zero = zero;
+    slab_fill(slab, bin);
     slab->fresh_group = SLAB_MAX_BLOCKS / STATES_GROUP;
     bool in_wide = false;
     for (size_t i = 0; i < slab->count; i++) {
@@ -429,10 +426,9 @@ void slab_rebuild(struct slab *slab, struct bin *bin)
     slab->until_check = 1;
     if (slab->summary != 0) {
         slab->until_check = (uint32_t)max_size(slab_held_blocks(slab), 1);
-        slab->listed = true;
         list_push_back(&bin->partial, &slab->node);
     }
-    bin->units += geometry_unpack(slab->geometry).units;
+    bin->units += slab_units(slab);
 }
 
 /* ---- validity ---- */
@@ -448,18 +444,16 @@ bool slab_is_valid(const struct slab *slab)
         return false;
     if (!is_shared(slab) && (slab->count != 1 || slab->until_check != 1))
         return false;
-    if (slab->bin->slab == slab ? !slab->current : slab->current)
-        return false;
-    if (slab->listed != list_contains(&slab->node) || (slab->listed && slab->current))
+    bool current = slab_is_current(slab), listed = slab_is_listed(slab);
+    if (listed && current)
         return false;
     uint64_t window = 0;
-    if (slab->current && slab->bin->window != 0)
+    if (current && slab->bin->window != 0)
         window = UINT64_C(1) << ((size_t)(slab->bin->window_states - slab->states) / STATES_GROUP);
     uint64_t has_free = states_summary(slab->states, slab->count, BLOCK_FREE);
     if ((has_free & ~(slab->summary | window)) != 0)
         return false;
-    if (!slab->current && !slab->listed &&
-        (slab->summary != 0 || slab->purged || slab->until_check != 1))
+    if (!current && !listed && (slab->summary != 0 || slab->purged || slab->until_check != 1))
         return false;
     for (size_t i = 0; i < slab->count; i++) {
         uint8_t state = state_get(&slab->states[i]);
@@ -487,8 +481,7 @@ bool bin_is_valid(const struct bin *bin)
     for (struct list_node *node = list_first(&bin->partial); node != NULL;
          node = list_next(&bin->partial, node)) {
         const struct slab *slab = CONTAINER_OF(node, struct slab, node);
-        if (slab->bin != bin || !slab->listed || (slab->summary == 0 && !slab->purged) ||
-            !slab_is_valid(slab))
+        if (slab->bin != bin || (slab->summary == 0 && !slab->purged) || !slab_is_valid(slab))
             return false;
     }
     return bin->slab == NULL || (bin->slab->bin == bin && slab_is_valid(bin->slab));

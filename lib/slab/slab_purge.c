@@ -7,20 +7,19 @@
 
 #include "base/os.h"
 
-/* Blocks of a slab that are to be purged, for the owner or for another thread. */
+/* What is to be purged of a slab. */
 struct purge {
     char *base; /* of the slab, likewise states and block_size */
     uint8_t *states;
     size_t block_size;
     enum block_state state; /* of those blocks: FREE or REMOTE */
-    bool *noted;            /* what tells the owner that there are PURGED blocks */
+    bool *noted;            /* set: tells the owner that there are PURGED blocks */
 };
 
 /*
- * Makes blocks first .. last, whose pages went back, PURGED. REST stays, and goes with the block in
- * front of it. Nobody may have changed the states meanwhile, but in a program that is wrong: an
- * owner that freed a block in the same instant as another thread, and found it LIVE before that one
- * did, has stored over REMOTE and may have handed it out again. Hence the compare-and-swap.
+ * Makes blocks first .. last, whose pages went back, PURGED. REST stays, and goes with the block
+ * that it follows. Compare-and-swap, for programs that free a block twice in the same instant
+ * (doc/remote.md, "Misuse"): the owner may have stored over REMOTE and handed the block out again.
  */
 static void set_purged(const struct purge *purge, size_t first, size_t last)
 {
@@ -33,9 +32,9 @@ static void set_purged(const struct purge *purge, size_t first, size_t last)
 }
 
 /*
- * Gives back the pages that blocks first .. end-1 fill alone, which nobody may take meanwhile;
- * returns bytes. The note comes before the states, and both after the system call: a child forked
- * in between has blocks without pages, or a note too many.
+ * Purges the pages that blocks first .. end-1 fill alone; returns bytes. The note comes before the
+ * states, and both after the system call: a child forked in between has blocks without pages, or a
+ * note too many.
  */
 static size_t purge_blocks(const struct purge *purge, size_t first, size_t end)
 {
@@ -52,8 +51,8 @@ static size_t purge_blocks(const struct purge *purge, size_t first, size_t end)
     return to - from;
 }
 
-/* True if a block continues a run: it has the state that the purge is for, or is REST, which behind
- * a block that was freed is free as well. */
+/* True if a block continues a run: it has the state that the purge is for, or is REST, which is
+ * free where the block that it follows is. */
 static bool continues(const struct purge *purge, size_t number)
 {
     /* acquire: what was done to the block before it was freed is done before its pages go */

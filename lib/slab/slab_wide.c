@@ -57,14 +57,14 @@ static void *make_wide(struct slab *slab, size_t number, size_t places)
     return slab->base + number * slab->block_size;
 }
 
-/* Groups of a slab that its class has come to. Those after them wait for their first use. */
+/* Groups of a slab that its class has come to; the others wait for their first use. */
 static size_t used_groups(const struct slab *slab)
 {
     return min_size(slab->fresh_group, (slab->count + STATES_GROUP - 1u) / STATES_GROUP);
 }
 
-/* Bytes of the FREE blocks of a slab that wide blocks may take: 0 if there are so few among those
- * that its class has used that it is likely to need them again soon. */
+/* Bytes of the FREE blocks of a slab that wide blocks may take: 0 if more than 1/SPARSE_PART of
+ * what its class has used is in use, since it is likely to need the others again soon. */
 static size_t slab_sparse_bytes(const struct slab *slab)
 {
     size_t blocks = min_size(slab->count, used_groups(slab) * STATES_GROUP);
@@ -82,30 +82,21 @@ size_t bin_sparse_bytes(const struct bin *bin)
     return bytes;
 }
 
-/* Goes to the next slab of the list that the bin looks through. */
-static void next_slab(struct bin *bin, const struct bin *host)
+/* Goes to a slab of the class that the bin looks through, or, if `node` is NULL, to the first one
+ * of the largest class below it that serves the bin's. The current slab of that class is left,
+ * since it is looked at as well. */
+static void go_to_slab(struct bin *bin, struct bin *bins, struct list_node *node)
 {
-    struct list_node *node = list_next(&host->partial, &bin->wide_slab->node);
-    bin->wide_slab = node != NULL ? CONTAINER_OF(node, struct slab, node) : NULL;
-    bin->wide_group = GROUP_UNSEEN;
-}
-
-/* Goes to the first slab of the largest class below `bin->wide_class` that serves the bin's, if
- * there is one. The current slab of that class is left, since it is looked at as well. */
-static void next_class(struct bin *bin, struct bin *bins)
-{
-    bin->wide_slab = NULL;
-    bin->wide_group = GROUP_UNSEEN;
-    while (bin->wide_slab == NULL && bin->wide_class != 0) {
+    while (node == NULL && bin->wide_class != 0) {
         unsigned class = --bin->wide_class;
         if (bins[class].block_size == 0 || places_for(bin->block_size, class) == 0)
             continue;
         if (bins[class].slab != NULL && slab_sparse_bytes(bins[class].slab) != 0)
             bin_leave_slab(&bins[class]);
-        struct list_node *node = list_first(&bins[class].partial);
-        if (node != NULL)
-            bin->wide_slab = CONTAINER_OF(node, struct slab, node);
+        node = list_first(&bins[class].partial);
     }
+    bin->wide_slab = node != NULL ? CONTAINER_OF(node, struct slab, node) : NULL;
+    bin->wide_group = GROUP_UNSEEN;
 }
 
 /* The first wide block in or after the group that the bin has come to in a slab; NULL if there is
@@ -140,20 +131,20 @@ void *bin_take_wide(struct bin *bin, struct bin *bins, uint32_t look)
     if (bin->wide_class == 0 && bin->wide_look != look) {
         bin->wide_look = look;
         bin->wide_class = bin->class;
-        next_class(bin, bins);
+        go_to_slab(bin, bins, NULL);
     } else if (bin->wide_slab != NULL &&
-               (!bin->wide_slab->listed || bin->wide_slab->class != bin->wide_class)) {
-        /* it was taken or released since the last call; those before it were looked at */
-        next_class(bin, bins);
+               (!slab_is_listed(bin->wide_slab) || bin->wide_slab->class != bin->wide_class)) {
+        /* it was taken or released since the last call; the slabs before it were looked at */
+        go_to_slab(bin, bins, NULL);
     }
     for (size_t groups = GROUPS_AT_ONCE; bin->wide_slab != NULL && groups != 0;) {
         void *block = take_in_slab(bin, &groups);
         if (block != NULL)
             return block;
-        if (groups != 0)
-            next_slab(bin, &bins[bin->wide_class]);
-        if (bin->wide_slab == NULL)
-            next_class(bin, bins);
+        if (groups != 0) {
+            const struct list *list = &bins[bin->wide_class].partial;
+            go_to_slab(bin, bins, list_next(list, &bin->wide_slab->node));
+        }
     }
     return NULL;
 }

@@ -68,6 +68,38 @@ static inline struct slab *take(unsigned units)
     return slab;
 }
 
+/* Resizes a slab of one block to that many units. */
+static inline bool resize(struct slab *slab, unsigned units)
+{
+    struct slab_geometry geometry = geometry_unpack(slab->geometry);
+
+    geometry.class = size_class_of(units * UNIT_SIZE);
+    geometry.units = units;
+    return heap_set_resize(slab, geometry);
+}
+
+/* All heaps of the set; their number, at most `most`. */
+static inline size_t find_heaps(struct heap **heaps, size_t most)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < HEAP_CHAINS; i++)
+        for (struct heap *heap = heap_set_chain(&set, i); heap != NULL; heap = heap->next) {
+            ck_assert_uint_lt(count, most);
+            heaps[count++] = heap;
+        }
+    ck_assert_uint_eq(count, totals().heaps);
+    return count;
+}
+
+/* As after a fork that lost the holder of the heap lock. */
+static inline void rebuild(void)
+{
+    heap_set_lock(&set);
+    heap_set_rebuild_locked(&set);
+    heap_set_unlock(&set);
+}
+
 static inline bool is_zero(const char *memory, size_t size)
 {
     return memory[0] == 0 && memcmp(memory, memory + 1, size - 1) == 0;

@@ -3,6 +3,7 @@
  * plain reference, and rebuilding from the geometry words. Giving back: test_heap_system.c.
  */
 #include "test.h"
+#include "heap/heap_pages.h"
 #include "heap_runs.h"
 #include "random.h"
 
@@ -19,16 +20,12 @@ TEST(a_run_is_claimed_shown_and_withdrawn)
     struct slab *slab = heap_set_take(&set, &geometry);
     struct heap *heap = slab_heap(slab);
 
-    ck_assert_ptr_eq(heap_find(slab->base), heap);
-    ck_assert_ptr_eq(heap_find(heap), heap);
-    ck_assert_ptr_eq(heap_find((char *)heap + HEAP_SIZE - 1), heap);
+    ck_assert(heap_find(heap) == heap && heap_find((char *)heap + HEAP_SIZE - 1) == heap);
     ck_assert_ptr_null(heap_find((char *)heap - 1));
     ck_assert_ptr_null(heap_find((char *)heap + HEAP_SIZE));
-    ck_assert_ptr_eq(slab->base, (char *)heap + (size_t)heap->first_unit * UNIT_SIZE);
-    ck_assert_uint_eq(geometry.first_unit, heap->first_unit);
+    ck_assert_ptr_eq(slab->base, geometry_base(heap, geometry));
     ck_assert_uint_eq(slab->geometry, geometry_pack(geometry));
-    ck_assert(slab->zero);
-    ck_assert(is_zero(slab->base, UNIT_SIZE));
+    ck_assert(slab->zero && is_zero(slab->base, UNIT_SIZE));
     for (size_t i = 0; i < geometry_lines(geometry) * STATES_GROUP; i++)
         ck_assert_uint_eq(slab->states[i], i < geometry.count ? BLOCK_FREE : BLOCK_END);
 
@@ -47,32 +44,20 @@ TEST(a_run_is_claimed_shown_and_withdrawn)
 
 /* ---- Resizing ---- */
 
-/* The geometry of a block of that many units that is a slab of its own. */
-static struct slab_geometry of_units(struct slab_geometry geometry, unsigned units)
-{
-    geometry.class = size_class_of(units * UNIT_SIZE);
-    geometry.units = units;
-    return geometry;
-}
-
 TEST(a_run_grows_up_to_the_end_of_its_heap)
 {
-    struct slab_geometry geometry = {.class = size_class_of(UNIT_SIZE), .count = 1, .units = 1};
-    struct slab *before = NULL, *last = heap_set_take(&set, &geometry);
+    struct slab *before = NULL, *last = try_take_blocks(1, 1);
     struct heap *heap = slab_heap(last);
 
-    while (geometry.first_unit + 1u < heap->unit_limit) {
+    while (geometry_unpack(last->geometry).first_unit + 1u < heap->unit_limit) {
         before = last;
-        last = heap_set_take(&set, &geometry);
+        last = try_take_blocks(1, 1);
         ck_assert_ptr_eq(slab_heap(last), heap);
     }
-    ck_assert(!heap_set_resize(last, of_units(geometry, 2)));
-    ck_assert_uint_eq(last->geometry, geometry_pack(geometry));
-    struct slab_geometry g = geometry_unpack(before->geometry);
-    ck_assert(!heap_set_resize(before, of_units(g, 2)));
+    ck_assert(!resize(last, 2) && !resize(before, 2));
     heap_set_give(last);
-    ck_assert(!heap_set_resize(before, of_units(g, 3)));
-    ck_assert(heap_set_resize(before, of_units(g, 2)));
+    ck_assert(!resize(before, 3));
+    ck_assert(resize(before, 2));
     ck_assert_ptr_eq(heap_slab_of(heap, before->base + UNIT_SIZE), before);
     ck_assert_uint_eq(totals().free_dirty, 0);
     ck_assert(heap_set_is_valid(&set));
@@ -82,16 +67,15 @@ TEST(a_run_grows_up_to_the_end_of_its_heap)
 TEST_LOOP(what_a_run_loses_is_dirty_or_purged, 0, 2)
 {
     enum { UNITS = 14 };
-    struct slab_geometry geometry = {.class = size_class_of(UNIT_SIZE), .count = 1, .units = 1};
-    struct slab *slab = heap_set_take(&set, &geometry);
+    struct slab *slab = try_take_blocks(1, 1);
     char *tail = slab->base + UNIT_SIZE;
 
-    ck_assert_int_eq(option_set_text("dirty_limit", _i == 0 ? "64M" : "0"), 0);
-    ck_assert(heap_set_resize(slab, of_units(geometry, UNITS)));
+    set_option("dirty_limit", _i == 0 ? "64M" : "0");
+    ck_assert(resize(slab, UNITS));
     ck_assert_ptr_eq(heap_slab_of(slab_heap(slab), tail), slab);
     ck_assert(is_zero(tail, (UNITS - 1) * UNIT_SIZE));
     memset(tail, 'x', (UNITS - 1) * UNIT_SIZE);
-    ck_assert(heap_set_resize(slab, geometry));
+    ck_assert(resize(slab, 1));
     ck_assert_ptr_eq(heap_slab_of(slab_heap(slab), tail), &heap_nobody);
     ck_assert_uint_eq(totals().in_slabs, UNIT_SIZE);
     ck_assert_uint_eq(totals().free_dirty, _i == 0 ? (UNITS - 1) * UNIT_SIZE : 0);
@@ -101,7 +85,7 @@ TEST_LOOP(what_a_run_loses_is_dirty_or_purged, 0, 2)
 
 /* ---- Many runs ---- */
 
-enum { MOST_SLABS = 1500 };
+enum { MOST_SLABS = 1500, MOST_HEAPS = 8 };
 
 static struct slab *slabs[MOST_SLABS];
 
@@ -163,17 +147,17 @@ static const char *take_random(struct random *random, int number, unsigned most_
     unsigned units = 1 + (unsigned)random_below(random, most_units);
     unsigned count = (unsigned)min_size(SLAB_MAX_BLOCKS, units << random_below(random, 10));
     struct slab_geometry geometry = geometry_of(units, count);
-    uint32_t heaps = set.count;
+    struct heap *heaps[MOST_HEAPS];
+    size_t heap_count = find_heaps(heaps, MOST_HEAPS);
     bool fits_somewhere = false;
 
-    for (size_t c = 0; c < HEAP_CHAINS; c++)
-        for (struct heap *heap = set.chains[c]; heap != NULL; heap = heap->next)
-            fits_somewhere = fits_somewhere || reference_fit(heap, units) >= 0;
+    for (size_t i = 0; i < heap_count; i++)
+        fits_somewhere = fits_somewhere || reference_fit(heaps[i], units) >= 0;
     struct slab *slab = heap_set_take(&set, &geometry);
     if (slab == NULL)
         return "no memory";
     heap_show_slab(slab);
-    if (fits_somewhere != (set.count == heaps))
+    if (fits_somewhere != (totals().heaps == heap_count))
         return "a new heap, or none, against the reference";
     if ((int)geometry.first_unit != reference_fit(slab_heap(slab), units))
         return "not the lowest fit";
@@ -266,12 +250,10 @@ static void scramble(struct random *random, uint64_t *words, size_t first, size_
 
 static void scramble_heap(struct random *random, struct heap *heap)
 {
-    scramble(random, heap->free_units, heap->first_unit,
-             (size_t)(heap->unit_limit - heap->first_unit));
-    scramble(random, heap->dirty_units, heap->first_unit,
-             (size_t)(heap->unit_limit - heap->first_unit));
+    scramble(random, heap->free_units, heap->first_unit, heap_unit_count(heap));
+    scramble(random, heap->dirty_units, heap->first_unit, heap_unit_count(heap));
     scramble(random, heap->free_slabs, 0, HEAP_SLABS);
-    scramble(random, heap->free_lines, 0, heap->size / HEAP_BYTES_OF_STATE / STATES_GROUP);
+    scramble(random, heap->free_lines, 0, heap_line_count(heap));
     for (size_t unit = heap->first_unit; unit < heap->unit_limit; unit++)
         heap->slab_of[unit] = (struct slab *)(uintptr_t)random_next(random);
     heap->used_units = (uint32_t)random_next(random);
@@ -298,18 +280,13 @@ static bool same_derived(const struct heap *a, const struct copy *copy)
 
 TEST(everything_derived_is_rebuilt)
 {
-    enum { MOST_HEAPS = 8 };
     static struct copy copies[MOST_HEAPS];
     struct heap *heaps[MOST_HEAPS];
     struct random random = random_begin();
-    uint32_t count = 0;
 
     churn(&random, 500, 200, SLAB_MAX_UNITS);
-    for (size_t c = 0; c < HEAP_CHAINS; c++)
-        for (struct heap *heap = set.chains[c]; heap != NULL; heap = heap->next)
-            heaps[count++] = heap;
-    ck_assert_uint_eq(count, set.count);
-    for (uint32_t i = 0; i < count; i++) {
+    size_t count = find_heaps(heaps, MOST_HEAPS);
+    for (size_t i = 0; i < count; i++) {
         memcpy(&copies[i].heap, heaps[i], sizeof(struct heap));
         memcpy(copies[i].slab_of, heaps[i]->slab_of, sizeof(copies[i].slab_of));
         scramble_heap(&random, heaps[i]);
@@ -319,11 +296,10 @@ TEST(everything_derived_is_rebuilt)
     set.dirty = 12345;
     memset(&set.roomy, 0, sizeof(set.roomy));
 
-    heap_set_lock(&set);
-    heap_set_rebuild_locked(&set);
-    heap_set_unlock(&set);
-    for (uint32_t i = 0; i < count; i++)
-        ck_assert_msg(same_derived(heaps[i], &copies[i]), "heap %u; seed %" PRIu64, i, random.seed);
+    rebuild();
+    for (size_t i = 0; i < count; i++)
+        ck_assert_msg(same_derived(heaps[i], &copies[i]), "heap %zu; seed %" PRIu64, i,
+                      random.seed);
     ck_assert(heap_set_is_valid(&set));
     ck_assert_uint_eq(totals().heaps, before.heaps);
     ck_assert_uint_ge(totals().free_dirty, before.free_dirty); /* at worst: all may be dirty */

@@ -119,7 +119,7 @@ TEST(a_current_slab_that_was_purged_is_not_lost)
     ck_assert(bin->slab == slab && slab->purged && purged != 0);
 
     bin_leave_slab(bin);
-    ck_assert(slab->listed && all_valid());
+    ck_assert(slab_is_listed(slab) && all_valid());
     for (; purged != 0; purged--)
         ck_assert_ptr_eq(slab_of(take()), slab);
     ck_assert_ptr_null(take_place(bin));

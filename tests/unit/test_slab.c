@@ -133,7 +133,7 @@ TEST_LOOP(the_rest_of_a_left_window_is_found, 0, 2)
     begin_bin(sizes[_i]);
     struct slab *slab = slab_of(take());
     bin_leave_slab(bin);
-    ck_assert(slab->listed && all_valid());
+    ck_assert(slab_is_listed(slab) && all_valid());
     for (size_t i = 1; i < slab->count; i++)
         ck_assert_ptr_eq(slab_of(take()), slab);
     ck_assert_uint_eq(count_states(slab, BLOCK_LIVE), slab->count);
@@ -321,12 +321,12 @@ TEST(collecting_frees_what_is_remote)
 
     take_slab(count); /* current */
     slab_collect(slab);
-    ck_assert(!slab->listed);
+    ck_assert(!slab_is_listed(slab));
     for (size_t i = 0; i < count - 1; i++)
         state_set(state_of(blocks[i]), BLOCK_REMOTE);
     slab_collect(slab);
     ck_assert_uint_eq(count_states(slab, BLOCK_FREE), count - 1);
-    ck_assert(slab->listed && all_valid());
+    ck_assert(slab_is_listed(slab) && all_valid());
     state_set(state_of(blocks[count - 1]), BLOCK_REMOTE);
     slab_collect(slab);
     ck_assert(!is_live(slab) && all_valid());

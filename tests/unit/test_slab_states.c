@@ -120,7 +120,7 @@ TEST_LOOP(a_slab_is_rebuilt_from_random_states, 0, 24)
             ck_abort_msg("block %zu was %u, is %u; seed %" PRIu64, i, before[i], slab->states[i],
                          random.seed);
     ck_assert(slab_is_valid(slab) && all_valid());
-    ck_assert(slab->listed == (kept != count));
+    ck_assert(slab_is_listed(slab) == (kept != count));
     ck_assert_uint_eq(slab->until_check, kept != count ? max_size(live, 1) : 1);
     for (size_t i = kept; i < count; i++) {
         char *block = take();

@@ -157,28 +157,6 @@ TEST_LOOP(the_lowest_run_of_enough_free_places_is_taken, 0, PAIRS *ROUNDS)
     ck_assert_msg(is_as_in_models() && all_valid(), "seed %" PRIu64, random.seed);
 }
 
-/* A run that begins at each place of a group is found, to the last place that it needs. */
-TEST_LOOP(a_run_goes_over_the_border_of_two_groups, 0, PAIRS)
-{
-    const struct pair *pair = &pairs[_i];
-    struct bin *bin = begin_bin(pair->size), *host = begin_bin(pair->place);
-
-    host->units = LARGEST_SLABS;
-    struct slab *slab = make_used_slab(host);
-    memset(slab->states, BLOCK_PURGED, slab->count);
-    state_set(&slab->states[slab->count - 1], BLOCK_LIVE);
-    for (size_t first = 0; first < STATES_GROUP; first++) {
-        memset(slab->states + first, BLOCK_FREE, pair->places);
-        list_slab(slab);
-        state_set(&slab->states[first + pair->places - 1], BLOCK_PURGED);
-        ck_assert_ptr_null(take_wide(bin));
-        state_set(&slab->states[first + pair->places - 1], BLOCK_FREE);
-        ck_assert_ptr_eq(take_wide(bin), slab->base + first * pair->place);
-        ck_assert_uint_eq(slab_wide_places(slab->states, slab->count, first), pair->places);
-        memset(slab->states + first, BLOCK_PURGED, pair->places);
-    }
-}
-
 /* ---- Bounds ---- */
 
 static bool serves(size_t place, size_t size)
@@ -251,7 +229,7 @@ TEST(only_what_its_class_has_used_is_taken)
     ck_assert_ptr_null(take_wide(bin));
     char *live = take_place(host);
     ck_assert_ptr_null(take_wide(bin));
-    ck_assert(slab->listed);
+    ck_assert(slab_is_listed(slab));
     ck_assert_uint_eq(count_states(slab, BLOCK_FREE), slab->count - 1u);
     while (number_of(live) != STATES_GROUP) {
         live = take_place(host);
@@ -260,37 +238,6 @@ TEST(only_what_its_class_has_used_is_taken)
     memset(slab->states + 1, BLOCK_FREE, STATES_GROUP);
     ck_assert_ptr_eq(take_wide(bin), slab->base + 32);
     ck_assert_uint_eq(places_of(slab->base + 32), 64);
-}
-
-TEST(a_slab_that_is_used_is_left_alone)
-{
-    struct bin *bin = begin_bin(2048);
-    struct slab *slab = make_used_slab(begin_bin(512));
-    size_t quarter = slab->count / 4u;
-
-    memset(slab->states, BLOCK_LIVE, quarter + 1);
-    list_slab(slab);
-    ck_assert_ptr_null(take_wide(bin));
-    ck_assert_uint_eq(bin_sparse_bytes(slab->bin), 0);
-    state_set(&slab->states[quarter], BLOCK_PURGED); /* counts as free, and is not taken */
-    list_slab(slab);
-    ck_assert_uint_eq(bin_sparse_bytes(slab->bin), (slab->count - quarter - 1) * 512);
-    ck_assert_ptr_eq(take_wide(bin), slab->base + (quarter + 1) * 512);
-}
-
-TEST(purged_places_are_not_taken)
-{
-    struct bin *bin = begin_bin(2048);
-    struct slab *slab = make_used_slab(begin_bin(512));
-
-    memset(slab->states, BLOCK_PURGED, slab->count);
-    state_set(&slab->states[0], BLOCK_LIVE);
-    memset(slab->states + 62, BLOCK_FREE, 3); /* one place too few */
-    list_slab(slab);
-    ck_assert_ptr_null(take_wide(bin));
-    state_set(&slab->states[65], BLOCK_FREE);
-    ck_assert_ptr_eq(take_wide(bin), slab->base + (size_t)62 * 512);
-    ck_assert_ptr_null(take_wide(bin));
 }
 
 /* A look goes over all slabs once; what is freed behind it waits for the next one. */

@@ -25,9 +25,9 @@ static inline void list_slab(struct slab *slab)
 {
     slab->summary = states_summary(slab->states, slab->count, BLOCK_FREE);
     slab->purged = count_states(slab, BLOCK_PURGED) != 0;
-    if (slab->current)
+    if (slab_is_current(slab))
         bin_leave_slab(slab->bin);
-    ck_assert(slab->listed && slab_is_valid(slab));
+    ck_assert(slab_is_listed(slab) && slab_is_valid(slab));
 }
 
 /* A listed slab of the bin whose first block is LIVE, all others are FREE. */
