@@ -95,27 +95,28 @@ static bool refill(struct arena *arena, struct bin *bin)
     remote_collect_due(&arena->heaps, now);
     if (open_some_window(bin))
         return true;
-    if (collects_all(arena, bin)) {
-        remote_collect(&arena->heaps);
-        if (open_some_window(bin))
-            return true;
-    }
-    return false;
+    if (!collects_all(arena, bin))
+        return false;
+    remote_collect(&arena->heaps);
+    return open_some_window(bin);
+}
+
+static bool make_slab(struct arena *arena, struct bin *bin)
+{
+    return bin_make_slab(bin, &arena->heaps) && bin_open_window(bin);
 }
 
 /* Fills the bin's window from a slab made for it: false only if there is no memory. */
 static bool refill_from_new(struct arena *arena, struct bin *bin)
 {
     arena_grow(arena, bin_next_slab_bytes(bin));
-    if (bin_make_slab(bin, &arena->heaps))
-        return bin_open_window(bin);
-    /* memory is short: what the arena holds idle in other classes serves this one, ... */
-    arena_flush(arena);
-    if (open_some_window(bin) || (bin_make_slab(bin, &arena->heaps) && bin_open_window(bin)))
+    if (make_slab(arena, bin))
         return true;
-    /* ... or else what is idle goes back to the system */
-    return give_up_idle(arena, bin_next_slab_bytes(bin)) && bin_make_slab(bin, &arena->heaps) &&
-           bin_open_window(bin);
+    /* memory is short: what the arena holds idle in other classes serves this one, or else what is
+     * idle goes back to the system */
+    arena_flush(arena);
+    return open_some_window(bin) || make_slab(arena, bin) ||
+           (give_up_idle(arena, bin_next_slab_bytes(bin)) && make_slab(arena, bin));
 }
 
 /*
@@ -150,15 +151,14 @@ static void *take_block(struct arena *arena, unsigned class, bool wide, bool *ze
     void *block;
     *zero = false;
     if (bin->top == bin->bottom) {
-        if (bin->window == 0 && !refill(arena, bin)) {
-            if (wide && arena->wide && heap_set_takes_pages(&arena->heaps)) {
-                block = bin_take_wide(bin, arena->bins, &arena->heaps, arena->look);
-                if (block != NULL)
-                    return block;
-            }
-            if (!refill_from_new(arena, bin))
-                return NULL;
+        bool filled = bin->window != 0 || refill(arena, bin);
+        if (!filled && wide && arena->wide && heap_set_takes_pages(&arena->heaps)) {
+            block = bin_take_wide(bin, arena->bins, &arena->heaps, arena->look);
+            if (block != NULL)
+                return block;
         }
+        if (!filled && !refill_from_new(arena, bin))
+            return NULL;
         *zero = bin->window_zero;
     }
     return alloc_from_bin(bin, &block) ? block : NULL;
@@ -169,12 +169,10 @@ static void *alloc_class(unsigned class, bool wide, bool *zero)
 {
     bool borrowed;
     struct arena *arena = thread_get_arena(&borrowed);
-    if (arena == NULL) {
-        if (give_up_idle(NULL, 1)) /* anything idle may help */
-            arena = thread_get_arena(&borrowed);
-        if (arena == NULL)
-            return NULL;
-    }
+    if (arena == NULL && give_up_idle(NULL, 1)) /* anything idle may help */
+        arena = thread_get_arena(&borrowed);
+    if (arena == NULL)
+        return NULL;
     void *block = take_block(arena, class, wide, zero);
     if (borrowed)
         arena_retire(arena);
