@@ -52,7 +52,7 @@ void option_parse_environment(char *const *environment);
 int option_get_text(const char *key, char *value, size_t size);
 int option_set_text(const char *key, const char *value);
 
-/* Prints the table of options: name, what is allowed, default, help; for --help-options. */
-void option_print_help(struct out *out);
+/* Writes the table of options to file descriptor fd: name, what is allowed, default, help. */
+void option_print_help(int fd);
 
 #endif
