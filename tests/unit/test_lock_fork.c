@@ -37,9 +37,10 @@ enum { WAYS = sizeof(ways) / sizeof(ways[0]) };
 static const struct way *way;
 static int on_fork_calls;
 
-static void count_fork(void)
+static void *count_fork(void)
 {
     on_fork_calls++;
+    return NULL;
 }
 
 static void begin_way(int number)

@@ -180,15 +180,16 @@ static bool has_forked, in_child; /* the handler; here we are in its child */
 static int handler_result;        /* in its parent: what the child exited with */
 
 /* What the handler does. The child goes on with what was interrupted. */
-static void fork_once(void)
+static void *fork_once(void)
 {
     if (has_forked)
-        return;
+        return NULL;
     has_forked = true;
     pid_t child = fork_limited();
     in_child = child == 0;
     if (!in_child)
         handler_result = result_of(child);
+    return NULL;
 }
 
 static int take_while_forking(void)
