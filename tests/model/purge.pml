@@ -497,7 +497,7 @@ inline malloc_wide_3(i)
     }
 }
 
-/* lib/paths/free.h: free_own_block; lib/paths/free.c: free_own_wide; lib/slab/slab_wide.c: slab_free_wide,
+/* lib/paths/free.h: free_own_block; lib/paths/free.c: free_slow; lib/slab/slab_wide.c: slab_free_wide,
  * slab_free_rest. */
 inline free_own(i)
 {

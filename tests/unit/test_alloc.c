@@ -2,41 +2,20 @@
  * Allocation as the exported functions use it: sizes, zeroed, aligned and resized blocks, and what
  * happens where there is no memory. Random traces: test_alloc_trace.c.
  */
-#include "test.h"
+#include "own_arena.h"
 #include "paths/alloc.h"
 #include "capture.h"
 #include "paths/free.h"
-#include "process/init.h"
 #include "base/option.h"
 #include "base/os.h"
 #include "random.h"
 #include "arena/remote.h"
 #include "sanitized.h"
-#include "arena/thread.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <string.h>
-
-static void begin(void)
-{
-    init_start(NULL);
-}
 
 SUITE(alloc, .begin = begin);
-
-/* The calling thread's arena is valid; one that has only LARGE blocks has none. */
-static bool own_arena_is_valid(void)
-{
-    struct arena *own = thread_own_arena();
-
-    return own == NULL || arena_is_valid(own);
-}
-
-static bool all_bytes(const unsigned char *memory, size_t size, unsigned char value)
-{
-    return size == 0 || (memory[0] == value && memcmp(memory, memory + 1, size - 1) == 0);
-}
 
 /* ---- Sizes ---- */
 

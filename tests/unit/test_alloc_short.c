@@ -1,27 +1,19 @@
 /*
  * When the system refuses memory: what is idle goes back if that could help, and stays if not.
  */
-#include "test.h"
+#include "own_arena.h"
 #include "paths/alloc.h"
 #include "paths/free.h"
-#include "process/init.h"
 #include "large/large.h"
 #include "base/option.h"
 #include "base/os.h"
 #include "sanitized.h"
-#include "arena/thread.h"
 
 #include <errno.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/resource.h>
 
 #ifndef SANITIZED
-
-static void begin(void)
-{
-    init_start(NULL);
-}
 
 SUITE(alloc_short, .begin = begin);
 

@@ -2,36 +2,15 @@
  * Random traces of all that allocates and frees, on one thread and on several, against a shadow:
  * contents are checked before each free, and what is left at the end.
  */
-#include "test.h"
+#include "own_arena.h"
 #include "paths/alloc.h"
 #include "paths/free.h"
-#include "process/init.h"
 #include "random.h"
-#include "arena/thread.h"
 
 #include <inttypes.h>
 #include <pthread.h>
-#include <string.h>
-
-static void begin(void)
-{
-    init_start(NULL);
-}
 
 SUITE(alloc_trace, .begin = begin);
-
-/* The calling thread's arena is valid; one that has only LARGE blocks has none. */
-static bool own_arena_is_valid(void)
-{
-    struct arena *own = thread_own_arena();
-
-    return own == NULL || arena_is_valid(own);
-}
-
-static bool all_bytes(const unsigned char *memory, size_t size, unsigned char value)
-{
-    return size == 0 || (memory[0] == value && memcmp(memory, memory + 1, size - 1) == 0);
-}
 
 /* A size: mostly TINY, sometimes SMALL, seldom LARGE. */
 static size_t random_size(struct random *random)

@@ -1,7 +1,7 @@
 /*
  * Wide blocks as a program gets them: when an arena makes them, and what allocation, resizing,
  * freeing and the statistics do with them. What is said about one that is misused:
- * test_free_wide.c.
+ * test_free.c.
  */
 #include "in_thread.h"
 #include "arena/remote.h"
@@ -13,7 +13,7 @@
 #include <pthread.h>
 #include <sched.h>
 
-SUITE(alloc_wide, .begin = begin);
+SUITE(alloc_wide, .begin = begin_without_decay);
 
 /* ---- When there are any ---- */
 
@@ -99,7 +99,7 @@ TEST_LOOP(zeroed_blocks_may_be_wide, 0, SIZES)
     begin_wide();
     for (int i = 0; i < COUNTED; i++) {
         char *block = alloc_zeroed(1, size);
-        ck_assert(is_filled(block, size, 0));
+        ck_assert(all_bytes(block, size, 0));
         wides += is_wide(block);
         memset(block, 'y', size);
     }
@@ -150,17 +150,17 @@ TEST(a_wide_block_grows_and_shrinks)
     ck_assert_ptr_eq(alloc_resize(block, SIZE / 2, "realloc"), block);
     ck_assert_ptr_eq(alloc_resize(block, SIZE - 1, "realloc"), block);
     char *larger = alloc_resize(block, 2 * SIZE, "realloc");
-    ck_assert(larger != block && is_filled(larger, SIZE, 'z'));
+    ck_assert(larger != block && all_bytes(larger, SIZE, 'z'));
     ck_assert(is_wide(larger));
     ck_assert(places_are(block, SIZE, BLOCK_FREE));
     memset(larger, 'w', 2 * SIZE);
     char *smaller = alloc_resize(larger, SIZE - 1, "realloc");
-    ck_assert(smaller != larger && is_filled(smaller, SIZE - 1, 'w'));
+    ck_assert(smaller != larger && all_bytes(smaller, SIZE - 1, 'w'));
     ck_assert(places_are(larger, 2 * SIZE, BLOCK_FREE));
     char *least = alloc_resize(smaller, 100, "realloc");
-    ck_assert(is_filled(least, 100, 'w') && !is_wide(least));
+    ck_assert(all_bytes(least, 100, 'w') && !is_wide(least));
     char *again = alloc_resize(least, SIZE, "realloc");
-    ck_assert(is_filled(again, 100, 'w'));
+    ck_assert(all_bytes(again, 100, 'w'));
     ck_assert_ptr_null(alloc_resize(again, 0, "realloc"));
     ck_assert_int_eq(errno, EXDEV);
     ck_assert(arena_is_valid(thread_state.arena));
@@ -180,7 +180,7 @@ TEST(another_thread_s_wide_block_is_resized)
     memset(block, 'z', SIZE);
     ck_assert_int_eq(pthread_create(&thread, NULL, resize_in_thread, block), 0);
     ck_assert_int_eq(pthread_join(thread, &resized), 0);
-    ck_assert(resized != NULL && is_filled(resized, SIZE, 'z'));
+    ck_assert(resized != NULL && all_bytes(resized, SIZE, 'z'));
     ck_assert_uint_eq(*state_of(block), BLOCK_REMOTE);
 }
 
@@ -210,7 +210,7 @@ TEST(a_wide_block_survives_its_thread)
     arena->orphan = true; /* as if the thread had been lost in a fork */
     ck_assert_ptr_eq(arena_adopt(), arena);
     ck_assert(!arena->orphan && arena_is_valid(arena));
-    ck_assert(is_wide(block) && is_filled(block, SIZE, 'l'));
+    ck_assert(is_wide(block) && all_bytes(block, SIZE, 'l'));
     ck_assert_uint_eq(free_usable_size(block, "test"), SIZE);
     ck_assert_uint_eq(slab_held_blocks(slab), 1);
     free_block(block); /* from outside: it is not the arena of this thread */
@@ -293,7 +293,7 @@ static void *free_slots(void *wrong)
             char *taken = __atomic_exchange_n(&slots[i], NULL, __ATOMIC_ACQ_REL);
             if (taken == NULL)
                 continue;
-            *(size_t *)wrong += !is_filled(taken, SIZE, filling_of(taken));
+            *(size_t *)wrong += !all_bytes(taken, SIZE, filling_of(taken));
             free_block(taken);
         }
         sched_yield();

@@ -1,46 +1,41 @@
 /*
  * Freeing: right frees by owner and others, and every wrong one in a child of its own, with the
- * exact line that it must give. The tables of misuses are run for blocks of each kind.
+ * exact line that it must give. The table of misuses is run for blocks of each kind.
  */
-#include "test.h"
 #include "paths/alloc.h"
 #include "capture.h"
 #include "paths/free.h"
 #include "in_thread.h"
-#include "process/init.h"
-#include "base/option.h"
-#include "arena/thread.h"
+#include "wide_arena.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
-#include <string.h>
 
 static const struct kind {
     const char *name;
     size_t size; /* bytes, a size class's or whole pages: the block's size is the same */
-} kinds[] = {
-    {"TINY", 64}, {"SMALL", 5120}, {"SMALL", 40 << 10}, {"SMALL", 1 << 20}, {"LARGE", 2 << 20}};
+    bool wide;   /* it lies in the place of blocks of PLACE bytes */
+} kinds[] = {{"TINY", 64, false},       {"SMALL", 5120, false},    {"SMALL", 40 << 10, false},
+             {"SMALL", 1 << 20, false}, {"LARGE", 2 << 20, false}, {"SMALL", SIZE, true}};
 
 enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
 
 static const struct kind *kind;
 static char *block; /* LIVE, of that kind */
 
-static void begin(void)
+SUITE(free, .begin = begin_without_decay);
+
+static void make_block(int number)
 {
-    init_start(NULL);
-}
-
-SUITE(free, .begin = begin);
-
-/* The calling thread's arena is valid; one that has only LARGE blocks has none. */
-static bool own_arena_is_valid(void)
-{
-    struct arena *own = thread_own_arena();
-
-    return own == NULL || arena_is_valid(own);
+    kind = &kinds[number];
+    if (kind->wide)
+        begin_wide();
+    block = alloc_block(kind->size);
+    ck_assert_uint_eq(free_usable_size(block, "test"), kind->size);
+    ck_assert(!kind->wide || (is_wide(block) && is_wide(alloc_block(SIZE))));
+    memset(block, 'm', kind->size);
 }
 
 static bool is_large(void)
@@ -56,120 +51,84 @@ static bool is_one_slab(void)
 
 /* ---- Misuses: each is the last thing that a child does ---- */
 
-static void free_twice(void)
-{
-    free_block(block);
-    free_block(block);
-}
+enum act { NOTHING, FREE, FREE_WITH_OTHERS, FREE_IN_THREAD, RESIZE, RESIZE_TO_ZERO, USABLE_SIZE };
 
-/* With other blocks of its class taken and given back in between. */
-static void free_twice_with_others_between(void)
+/* Frees a block among others of its class. */
+static void free_with_others(void *p)
 {
     enum { OTHERS = 70 }; /* more than a magazine and a window hold */
     static void *others[OTHERS];
 
     for (int i = 0; i < OTHERS; i++)
         others[i] = alloc_block(kind->size);
-    free_block(block);
+    free_block(p);
     for (int i = 0; i < OTHERS; i++)
         free_block(others[i]);
-    free_block(block);
 }
 
-static void free_and_free_by_another_thread(void)
+static void act_on(enum act act, void *p)
 {
-    free_block(block);
-    run_thread(free_in_thread, block);
+    if (act == FREE)
+        free_block(p);
+    else if (act == FREE_WITH_OTHERS)
+        free_with_others(p);
+    else if (act == FREE_IN_THREAD)
+        run_thread(free_in_thread, p);
+    else if (act == RESIZE || act == RESIZE_TO_ZERO)
+        alloc_resize(p, act == RESIZE ? 2 * kind->size : 0, "realloc");
+    else if (act == USABLE_SIZE)
+        free_usable_size(p, "malloc_usable_size");
 }
 
-static void free_after_another_thread(void)
-{
-    run_thread(free_in_thread, block);
-    free_block(block);
-}
-
-static void free_by_two_other_threads(void)
-{
-    run_thread(free_in_thread, block);
-    run_thread(free_in_thread, block);
-}
-
-static void resize_freed(void)
-{
-    free_block(block);
-    alloc_resize(block, kind->size * 2, "realloc");
-}
-
-static void resize_freed_to_zero(void)
-{
-    free_block(block);
-    alloc_resize(block, 0, "realloc");
-}
-
-static void ask_usable_size_of_freed(void)
-{
-    free_block(block);
-    free_usable_size(block, "malloc_usable_size");
-}
-
-static void free_interior(void)
-{
-    free_block(block + 16);
-}
-
-static void free_last_bytes(void)
-{
-    free_block(block + kind->size - 16);
-}
-
-static void free_interior_by_another_thread(void)
-{
-    run_thread(free_in_thread, block + 32);
-}
-
-static void resize_interior(void)
-{
-    alloc_resize(block + 16, 10, "realloc");
-}
-
-static void free_misaligned(void)
-{
-    free_block(block + 1);
-}
-
-static void free_misaligned_by_another_thread(void)
-{
-    run_thread(free_in_thread, block + 8);
-}
+/* Offsets of a pointer in the block that depend on its size. */
+enum { HALF = -1, LAST_16 = -2, LAST_BYTE = -3 };
 
 static const struct misuse_case {
-    void (*run)(void);
-    const char *fault, *function;
-    size_t offset; /* of the pointer passed, in the block; LAST: 16 bytes before its end */
-    bool by_owner; /* the block's thread has freed it */
+    enum act before; /* what is done right: a free, or nothing */
+    enum act misuse;
+    int offset; /* of the pointer misused, in the block */
 } cases[] = {
-#define LAST SIZE_MAX
-    {free_twice, "double free", "free", 0, true},
-    {free_twice_with_others_between, "double free", "free", 0, true},
-    {free_and_free_by_another_thread, "double free", "free", 0, true},
-    {free_after_another_thread, "double free", "free", 0, false},
-    {free_by_two_other_threads, "double free", "free", 0, false},
-    {resize_freed, "double free", "realloc", 0, true},
-    {resize_freed_to_zero, "double free", "realloc", 0, true},
-    {ask_usable_size_of_freed, "double free", "malloc_usable_size", 0, true},
-    {free_interior, "interior pointer", "free", 16, false},
-    {free_last_bytes, "interior pointer", "free", LAST, false},
-    {free_interior_by_another_thread, "interior pointer", "free", 32, false},
-    {resize_interior, "interior pointer", "realloc", 16, false},
-    {free_misaligned, "misaligned pointer", "free", 1, false},
-    {free_misaligned_by_another_thread, "misaligned pointer", "free", 8, false},
+    {FREE, FREE, 0},
+    {FREE_WITH_OTHERS, FREE, 0},
+    {FREE, FREE_IN_THREAD, 0},
+    {FREE_IN_THREAD, FREE, 0},
+    {FREE_IN_THREAD, FREE_IN_THREAD, 0},
+    {FREE, RESIZE, 0},
+    {FREE_IN_THREAD, RESIZE, 0},
+    {FREE, RESIZE_TO_ZERO, 0},
+    {FREE, USABLE_SIZE, 0},
+    {FREE_IN_THREAD, USABLE_SIZE, 0},
+    {NOTHING, FREE, 16},
+    {NOTHING, FREE, HALF},
+    {NOTHING, FREE, LAST_16},
+    {NOTHING, FREE, 1},
+    {NOTHING, FREE, LAST_BYTE},
+    {NOTHING, FREE_IN_THREAD, 32},
+    {NOTHING, FREE_IN_THREAD, HALF},
+    {NOTHING, FREE_IN_THREAD, 8},
+    {NOTHING, FREE_IN_THREAD, LAST_BYTE},
+    {FREE_IN_THREAD, FREE, HALF},
+    {NOTHING, RESIZE, 16},
+    {NOTHING, RESIZE, HALF},
+    {NOTHING, USABLE_SIZE, HALF},
 };
 
 enum { CASES = sizeof(cases) / sizeof(cases[0]) };
 
-static void run_case(void *misuse)
+static char *pointer_of(const struct misuse_case *misuse)
 {
-    ((const struct misuse_case *)misuse)->run();
+    if (misuse->offset >= 0)
+        return block + misuse->offset;
+    return misuse->offset == HALF ? block + kind->size / 2
+                                  : block + kind->size - (misuse->offset == LAST_16 ? 16 : 1);
+}
+
+static void run_case(void *argument)
+{
+    const struct misuse_case *misuse = argument;
+
+    act_on(misuse->before, block);
+    act_on(misuse->misuse, pointer_of(misuse));
 }
 
 static void check_aborted(const struct capture *capture)
@@ -179,27 +138,43 @@ static void check_aborted(const struct capture *capture)
     ck_assert_int_eq(WTERMSIG(capture->status), SIGABRT);
 }
 
+/* What is said of the block. */
+static void format_block(char *text, size_t size, const struct misuse_case *misuse)
+{
+    bool by_owner = misuse->before == FREE || misuse->before == FREE_WITH_OTHERS;
+
+    if (by_owner && is_one_slab())
+        snprintf(text, size, "the block was released\n");
+    else if (by_owner && kind->wide) /* its places are blocks again */
+        snprintf(text, size, "block %p of %d bytes, TINY, arena 1\n", (void *)block, PLACE);
+    else
+        snprintf(text, size, "block %p of %zu bytes, %s%s\n", (void *)block, kind->size, kind->name,
+                 is_large() ? "" : ", arena 1");
+}
+
 TEST_LOOP(a_misuse_is_named, 0, CASES *KINDS)
 {
     const struct misuse_case *misuse = &cases[_i / KINDS];
-    size_t offset;
     char begins[128], block_text[128];
     struct capture capture;
 
-    kind = &kinds[_i % KINDS];
-    block = alloc_block(kind->size);
-    offset = misuse->offset == LAST ? kind->size - 16 : misuse->offset;
-    ck_assert_uint_eq(free_usable_size(block, "test"), kind->size);
+    make_block(_i % KINDS);
+    char *pointer = pointer_of(misuse);
+    if (is_large() && misuse->before != NOTHING && pointer != block)
+        return; /* where a freed one began is forgotten, if it is merged with another */
     capture_child(&capture, run_case, (void *)(uintptr_t)misuse);
 
-    size_t length = (size_t)snprintf(begins, sizeof(begins), "acre: %s: %s(%p): ", misuse->fault,
-                                     misuse->function, (void *)(block + offset));
+    const char *fault = pointer == block                            ? "double free"
+                        : (uintptr_t)pointer % BLOCK_ALIGNMENT == 0 ? "interior pointer"
+                                                                    : "misaligned pointer";
+    const char *function = misuse->misuse == USABLE_SIZE ? "malloc_usable_size"
+                           : misuse->misuse >= RESIZE    ? "realloc"
+                                                         : "free";
+    size_t length = (size_t)snprintf(begins, sizeof(begins), "acre: %s: %s(%p): ", fault, function,
+                                     (void *)pointer);
     ck_assert_msg(strncmp(capture.text, begins, length) == 0, "%snot %s", capture.text, begins);
-    snprintf(block_text, sizeof(block_text), "block %p of %zu bytes, %s%s\n", (void *)block,
-             kind->size, kind->name, is_large() ? "" : ", arena 1");
-    if (misuse->by_owner && is_one_slab())
-        ck_assert_str_eq(capture.text + length, "the block was released\n");
-    else if (!is_large() || offset != 0) /* a LARGE one that was freed may be merged with another */
+    format_block(block_text, sizeof(block_text), misuse);
+    if (!is_large() || pointer != block)
         ck_assert_str_eq(capture.text + length, block_text);
     check_aborted(&capture);
 }
@@ -246,7 +221,7 @@ TEST_LOOP(a_wild_pointer_is_foreign, 0, 2)
     char on_stack[64] __attribute__((aligned(64)));
 
     block = alloc_block(3072); /* 21 to a unit, which leaves a tail */
-    struct slab *slab = heap_slab_of(heap_containing(block), block);
+    struct slab *slab = slab_of(block);
     struct heap *heap = heap_containing(block);
     const char *unit_end = slab->base + (size_t)slab->count * slab->block_size;
     ck_assert_uint_lt((size_t)slab->count * slab->block_size,
@@ -281,7 +256,7 @@ TEST(no_other_thread_frees_what_follows_the_last_block)
     struct capture capture;
 
     block = alloc_block(64);
-    struct slab *slab = heap_slab_of(heap_containing(block), block);
+    struct slab *slab = slab_of(block);
     for (int i = 0; i < OTHERS; i++)
         ck_assert_ptr_nonnull(alloc_block(1024));
     size_t places = (size_t)geometry_unpack(slab->geometry).units * UNIT_SIZE / slab->block_size;
@@ -337,30 +312,35 @@ static void misuse_and_go_on(void *unused)
     errno = EXDEV;
     free_block(block + 16);
     free_block(block + 1);
+    free_block(block + kind->size / 2);
+    run_thread(free_in_thread, block + kind->size / 2);
     free_block(in_data);
+    if (!all_bytes(block, kind->size, 'm') || free_usable_size(block, "test") != kind->size)
+        _exit(2);
     free_block(block);
     free_block(block);
     free_block(block);
     run_thread(free_in_thread, block);
     if (errno != EXDEV)
-        _exit(2);
-    if (alloc_resize(block, 10, "realloc") != NULL || errno != ENOMEM)
         _exit(3);
-    if (free_usable_size(block, "test") != 0 || free_usable_size(NULL, "test") != 0)
+    if (alloc_resize(block, 10, "realloc") != NULL || errno != ENOMEM)
         _exit(4);
+    if (free_usable_size(block, "test") != 0 || free_usable_size(NULL, "test") != 0)
+        _exit(5);
+    if (kind->wide && !places_are(block, SIZE, BLOCK_FREE))
+        _exit(6);
     for (int i = 0; i < 2; i++)
         again[i] = alloc_block(kind->size);
     if (again[0] == again[1] || !own_arena_is_valid())
-        _exit(5);
+        _exit(7);
 }
 
 TEST_LOOP(without_abort_a_misuse_changes_nothing, 0, KINDS)
 {
-    enum { MISUSES = 9 };
+    enum { MISUSES = 11 };
     struct capture capture;
 
-    kind = &kinds[_i];
-    block = alloc_block(kind->size);
+    make_block(_i);
     capture_child(&capture, misuse_and_go_on, NULL);
     ck_assert_msg(capture.status == 0, "status %#x", (unsigned)capture.status);
     ck_assert_uint_eq(capture.writes, MISUSES);
@@ -398,7 +378,7 @@ TEST(a_full_magazine_gives_back)
         free_block(blocks[i]);
     struct bin *bin = &thread_state.arena->bins[size_class_of(64)];
     ck_assert_ptr_eq(bin->top, bin->limit);
-    struct slab *slab = heap_slab_of(heap_containing(blocks[0]), blocks[0]);
+    struct slab *slab = slab_of(blocks[0]);
     ck_assert_uint_eq(states_count(slab->states, slab->count, BLOCK_CACHED),
                       magazine_capacity(size_class_of(64)));
     ck_assert_uint_eq(states_count(slab->states, slab->count, BLOCK_LIVE), 0);

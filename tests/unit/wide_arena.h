@@ -6,13 +6,10 @@
 #define ACRE_TESTS_UNIT_WIDE_ARENA_H
 
 #include "block_places.h"
+#include "own_arena.h"
 #include "paths/alloc.h"
-#include "process/init.h"
 #include "base/option.h"
 #include "slab/slab_wide.h"
-#include "arena/thread.h"
-
-#include <string.h>
 
 enum {
     PLACE = 512, /* bytes: of the blocks that leave room */
@@ -24,20 +21,15 @@ enum {
     MOST_WIDES = 10000, /* more than there is room for */
 };
 
-static inline void begin(void)
+static inline void begin_without_decay(void)
 {
-    init_start(NULL);
+    begin();
     ck_assert_int_eq(option_set_text("decay", "3600000"), 0);
 }
 
 static inline bool is_wide(const char *block)
 {
     return state_get(state_of(block)) == BLOCK_WIDE;
-}
-
-static inline bool is_filled(const char *block, size_t size, char value)
-{
-    return size == 0 || (block[0] == value && memcmp(block, block + 1, size - 1) == 0);
 }
 
 /* Allocates that many bytes of small blocks, and frees them but for one in `kept`. */
