@@ -260,7 +260,7 @@ active proctype sender() STEPS
     {
 end:
         do
-        /* S. lib/paths/free.c: free_other, free_other_wide; lib/arena/remote.c: remote_free, the
+        /* S. lib/paths/free.c: free_other; lib/arena/remote.c: remote_free, the
          * compare-and-swap. Nobody but who frees it changes a block that the program holds. */
         :: d_step {
                inbox != NONE && SENDER_ARRIVED ->
