@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/os.h"
+#include "base/out.h"
 #include "base/report.h"
 
 enum option_type {

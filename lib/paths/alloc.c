@@ -25,7 +25,7 @@ enum {
     UNIT_ALIGNMENT = UNIT_SIZE, /* slabs start at a multiple of it */
 };
 
-/* The result of malloc and others, with the errno of before: the only place that sets ENOMEM. */
+/* A result, and the errno that goes with it: the one of before, or ENOMEM. */
 static void *with_errno(void *block, int saved)
 {
     errno = block == NULL ? ENOMEM : saved;
@@ -66,21 +66,15 @@ static bool open_some_window(struct bin *bin)
     return false;
 }
 
-/*
- * True if all that others freed is to be collected before the bin gets a new slab: what they freed
- * in its own slabs may serve it then. A slab of one block is made for each; there it is done as
- * often as arena_grow looks, so that what is freed does not add up.
- */
+/* True if all that others freed is to be collected before the bin gets a new slab. Where each block
+ * is a slab, that is done as often as arena_grow looks. */
 static bool collects_all(const struct arena *arena, const struct bin *bin)
 {
     return remote_pending(&arena->heaps) &&
            (bin->block_size <= SLAB_SHARED_LIMIT || arena->growth_left <= (int64_t)bin->block_size);
 }
 
-/*
- * Fills the bin's window from what its class has: false if that is nothing. The current slab may
- * get blocks from each collection, and is left only when it has none.
- */
+/* Fills the bin's window from what its class has: false if that is nothing. */
 static bool refill(struct arena *arena, struct bin *bin)
 {
     if (bin_open_window(bin))
@@ -140,11 +134,8 @@ static struct bin *bin_for(struct arena *arena, unsigned class)
     return bin;
 }
 
-/*
- * Takes a block of a class, or of a wider one, from an arena that is the caller's; with `wide`, it
- * may be a wide block, of which no more is certain than BLOCK_ALIGNMENT. *zero: whether its
- * contents are known to be zero.
- */
+/* Takes a block of a class, or of a wider one, from an arena that is the caller's. With `wide`, it
+ * may be a wide block, aligned to BLOCK_ALIGNMENT alone. *zero: it is known to be zero. */
 static void *take_block(struct arena *arena, unsigned class, bool wide, bool *zero)
 {
     struct bin *bin = bin_for(arena, class);
@@ -164,7 +155,7 @@ static void *take_block(struct arena *arena, unsigned class, bool wide, bool *ze
     return alloc_from_bin(bin, &block) ? block : NULL;
 }
 
-/* A block of a class, for any thread, as take_block; NULL if there is no memory. */
+/* The same for any thread. */
 static void *alloc_class(unsigned class, bool wide, bool *zero)
 {
     bool borrowed;
@@ -258,10 +249,8 @@ static bool stays(size_t usable, size_t size)
     return size <= usable && (size >= usable / SHRINK_KEEPS || usable <= SHRINK_ALWAYS_KEPT);
 }
 
-/*
- * Resizes a block of the calling thread, of `usable` bytes, to at least `size` where it is; false
- * if that cannot be. Only a block that is a slab of its own can be. Preserves errno.
- */
+/* Resizes a block of the calling thread, if it is a slab of its own, to at least `size` bytes where
+ * it is; false if that cannot be. Preserves errno. */
 static bool resize_slab_in_place(struct slab *slab, size_t usable, size_t size)
 {
     if (usable <= SLAB_SHARED_LIMIT || size <= SLAB_SHARED_LIMIT || size > SIZE_CLASS_LIMIT)
@@ -279,9 +268,9 @@ static bool resize_slab_in_place(struct slab *slab, size_t usable, size_t size)
 }
 
 /*
- * True if p, which was that block (own->slab is NULL: not a LIVE one of the calling thread's),
- * still is, after `other` was allocated. If another thread has freed it meanwhile, which is a
- * misuse, it may have been collected, and its place may be that of `other`.
+ * True if p still is that block (own->slab is NULL: one that is not the calling thread's), after
+ * `other` was allocated. If another thread has freed it meanwhile, which is a misuse, it may have
+ * been collected, and its place may be that of `other`.
  */
 static bool is_still_held(void *p, const struct own_block *own, const void *other)
 {
