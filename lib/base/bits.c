@@ -74,7 +74,7 @@ uint64_t bits_run_starts(uint64_t word, uint64_t next, size_t run)
 
 long bits_find_run(const uint64_t *words, size_t from, size_t limit, size_t run)
 {
-    ASSERT(run <= WORD_BITS);
+    ASSERT(run <= WORD_BITS + 1);
     if (from >= limit)
         return BITS_NONE;
     uint64_t word = words[from / WORD_BITS] & mask_within(from / WORD_BITS, from, limit);
