@@ -84,13 +84,18 @@ static bool is_own(void)
     return free_usable_size(resized, "test") >= LARGER;
 }
 
+static bool go_on_silently(void)
+{
+    int null = open("/dev/null", O_WRONLY);
+    return null >= 0 && dup2(null, STDERR_FILENO) >= 0 && option_set_text("abort", "0") == 0;
+}
+
 enum outcome { SEEN, NOT_SEEN, NOT_FREED, WRONG };
 
 /* Runs in a child; an enum outcome. */
 static int resize_and_free(void)
 {
-    int null = open("/dev/null", O_WRONLY);
-    if (null < 0 || dup2(null, STDERR_FILENO) < 0 || option_set_text("abort", "0") != 0)
+    if (!go_on_silently())
         return WRONG;
     remote_collect(&thread_state.arena->heaps); /* the first one in a child looks at all slabs */
     step_through(resize, free_at_step);
@@ -123,11 +128,10 @@ TEST(a_free_by_another_thread_hurts_no_block)
 /* ---- At the instant at which the new block is taken ---- */
 
 enum {
-    FEW = 100,
+    FEW = 100, /* bytes */
     MORE = 500,
-    TAKEN = 20
-}; /* bytes, bytes, blocks: no longer served as the first
-      few of their class are */
+    TAKEN = 20, /* blocks: more than the first few of their class */
+};
 
 static uint8_t *next_state; /* of the block that realloc will take: in the magazine */
 
@@ -149,8 +153,7 @@ static void resize_to_more(void)
 /* Runs in a child; an enum outcome. */
 static int resize_as_it_is_freed(void)
 {
-    int null = open("/dev/null", O_WRONLY);
-    if (null < 0 || dup2(null, STDERR_FILENO) < 0 || option_set_text("abort", "0") != 0)
+    if (!go_on_silently())
         return WRONG;
     errno = 0;
     step_through(resize_to_more, free_as_next_is_taken);
