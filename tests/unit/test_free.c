@@ -248,27 +248,6 @@ TEST_LOOP(a_wild_pointer_is_foreign, 0, 2)
         check_foreign(pointers[i], _i != 0);
 }
 
-/* A slab whose run is longer than its blocks: the states after its own are those of other slabs,
- * here of LIVE blocks. */
-TEST(no_other_thread_frees_what_follows_the_last_block)
-{
-    enum { OTHERS = 300 };
-    struct capture capture;
-
-    block = alloc_block(64);
-    struct slab *slab = slab_of(block);
-    for (int i = 0; i < OTHERS; i++)
-        ck_assert_ptr_nonnull(alloc_block(1024));
-    size_t places = (size_t)geometry_unpack(slab->geometry).units * UNIT_SIZE / slab->block_size;
-    for (size_t number = slab->count; number < places; number += 7) {
-        wild = slab->base + number * slab->block_size;
-        capture_child(&capture, free_wild_in_thread, NULL);
-        ck_assert_msg(strncmp(capture.text, "acre: foreign pointer: ", 23) == 0, "%zu: %s", number,
-                      capture.text);
-        check_aborted(&capture);
-    }
-}
-
 static void free_released(void *unused)
 {
     (void)unused;
