@@ -21,10 +21,8 @@
 /* A name for this library's own definition of an exported function of the same file. */
 #define OWN_ALIAS(target) __attribute__((visibility("hidden"), alias(#target)))
 
-/*
- * The chosen definition of an exported function. The compiler does not see which one it is: with
- * link-time optimisation it would take this library's for it.
- */
+/* The chosen definition of an exported function. The compiler must not see which one it is: with
+ * link-time optimisation it would take this library's for it. */
 #define CHOSEN(function)                                                                           \
     __extension__({                                                                                \
         __typeof__(&(function)) chosen_function = &(function);                                     \
@@ -32,11 +30,9 @@
         chosen_function;                                                                           \
     })
 
-/*
- * True if the program replaces none of these functions, in which others end. Written once, by
+/* True if the program replaces none of these functions, in which others end. [constant] Set by
  * constructors; false before, which is right but slower. In a cache line of its own, since
- * operators new and delete read it at each call.
- */
+ * operators new and delete read it at each call. */
 struct api_own {
     CACHE_ALIGNED bool family; /* malloc, free, realloc, aligned_alloc */
     bool operators;            /* these, and operators new and delete */
@@ -44,11 +40,9 @@ struct api_own {
 
 extern __attribute__((visibility("hidden"))) struct api_own api_own;
 
-/*
- * True if calls of an exported function are to end at `chosen`, the address of `name`, instead of
- * at `own`. Not so where the library was opened by dlopen: the program's malloc stands beside it
- * then. For constructors.
- */
+/* True if calls of an exported function are to end at `chosen`, the address of `name`, instead of
+ * at `own`. Not so if the library was opened by dlopen: it stands beside the program's malloc then.
+ * For constructors. */
 bool api_is_replaced(const void *chosen, const void *own, const char *name);
 
 /* True if the program replaces no function of api_own.family. For constructors. */

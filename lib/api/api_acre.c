@@ -4,7 +4,6 @@
 #include "arena/background.h"
 #include "large/large.h"
 #include "base/option.h"
-#include "base/out.h"
 #include "process/stats.h"
 #include "arena/thread.h"
 
@@ -34,18 +33,12 @@ EXPORT int acre_stats(struct acre_stats *stats, size_t size)
 
 EXPORT void acre_stats_print(int fd)
 {
-    struct out out;
-    out_to_fd(&out, fd);
-    stats_print(&out);
-    out_end(&out);
+    stats_print(fd);
 }
 
 EXPORT void acre_options_print(int fd)
 {
-    struct out out;
-    out_to_fd(&out, fd);
-    option_print_help(&out);
-    out_end(&out);
+    option_print_help(fd);
 }
 
 EXPORT int acre_option_get(const char *key, char *value, size_t size)

@@ -6,7 +6,6 @@
 
 #include "arena/idle.h"
 #include "base/option.h"
-#include "base/out.h"
 #include "process/stats.h"
 
 #include <acre/acre.h>
@@ -56,17 +55,7 @@ EXPORT struct mallinfo mallinfo(void)
 
 EXPORT void malloc_stats(void)
 {
-    struct out out;
-    out_to_fd(&out, STDERR_FILENO);
-    stats_print(&out);
-    out_end(&out);
-}
-
-static void print_class(FILE *stream, const struct acre_class_stats *cls, size_t smallest)
-{
-    size_t free_blocks = cls->blocks - cls->live_blocks;
-    fprintf(stream, "<size from=\"%zu\" to=\"%zu\" total=\"%zu\" count=\"%zu\"/>\n", smallest,
-            cls->block_size, free_blocks * cls->block_size, free_blocks);
+    stats_print(STDERR_FILENO);
 }
 
 EXPORT int malloc_info(int options, FILE *stream)
@@ -80,10 +69,13 @@ EXPORT int malloc_info(int options, FILE *stream)
     size_t heap_bytes = stats.heap_in_slabs + stats.heap_free_dirty;
     fputs("<malloc version=\"acre-1\">\n<sizes>\n", stream);
     size_t smallest = 1;
-    for (size_t cls = 0; cls < stats.class_count; cls++) {
-        if (stats.classes[cls].blocks != stats.classes[cls].live_blocks)
-            print_class(stream, &stats.classes[cls], smallest);
-        smallest = stats.classes[cls].block_size + 1;
+    for (size_t i = 0; i < stats.class_count; i++) {
+        const struct acre_class_stats *cls = &stats.classes[i];
+        size_t free_blocks = cls->blocks - cls->live_blocks;
+        if (free_blocks != 0)
+            fprintf(stream, "<size from=\"%zu\" to=\"%zu\" total=\"%zu\" count=\"%zu\"/>\n",
+                    smallest, cls->block_size, free_blocks * cls->block_size, free_blocks);
+        smallest = cls->block_size + 1;
     }
     fprintf(stream,
             "</sizes>\n"

@@ -26,8 +26,8 @@ __attribute__((destructor)) static void end(void)
     init_end();
 }
 
-/* The two that are called most begin at a cache line, so that what they cost does not hang on what
- * is linked before them. */
+/* The two that are called most begin at a cache line, so that what is linked before them does not
+ * change their cost. */
 EXPORT CACHE_ALIGNED void *malloc(size_t size)
 {
     return alloc_block(size);
@@ -86,7 +86,7 @@ EXPORT void *reallocarray(void *p, size_t count, size_t size)
                                   : api_realloc(p, bytes, "reallocarray");
 }
 
-/* Aligned memory with errno set on failure: EINVAL for an alignment that is none, else ENOMEM. */
+/* EINVAL for an alignment that is none. */
 static void *aligned_or_errno(size_t alignment, size_t size)
 {
     if (!is_power_of_two(alignment)) {
@@ -96,8 +96,8 @@ static void *aligned_or_errno(size_t alignment, size_t size)
     return alloc_aligned(alignment, size);
 }
 
-/* POSIX does not specify errno. As in glibc it is set to ENOMEM if there is no memory, since
- * programs print it, and preserved if the alignment is wrong. */
+/* errno, which POSIX leaves open, is as in glibc: ENOMEM if there is no memory, since programs
+ * print it, and preserved if the alignment is wrong. */
 EXPORT int posix_memalign(void **result, size_t alignment, size_t size)
 {
     if (!is_power_of_two(alignment) || alignment % sizeof(void *) != 0)
@@ -145,7 +145,7 @@ OWN_ALIAS(malloc) void *own_malloc(size_t size);
 OWN_ALIAS(free) void own_free(void *p);
 OWN_ALIAS(realloc) void *own_realloc(void *p, size_t size);
 OWN_ALIAS(aligned_alloc) void *own_aligned_alloc(size_t alignment, size_t size);
-OWN_ALIAS(__libc_pvalloc) void *own_pvalloc(size_t size);
+OWN_ALIAS(pvalloc) void *own_pvalloc(size_t size);
 
 /* ---- the names by which glibc's own family can be reached beside the public ones ---- */
 
@@ -155,18 +155,6 @@ EXPORT_ALIAS(calloc) void *__libc_calloc(size_t count, size_t size);
 EXPORT_ALIAS(realloc) void *__libc_realloc(void *p, size_t size);
 EXPORT_ALIAS(memalign) void *__libc_memalign(size_t alignment, size_t size);
 EXPORT_ALIAS(valloc) void *__libc_valloc(size_t size);
-
-EXPORT void __libc_cfree(void *p)
-{
-    free_block_named(p, "cfree");
-}
-
-EXPORT void *__libc_reallocarray(void *p, size_t count, size_t size)
-{
-    return reallocarray(p, count, size);
-}
-
-EXPORT void *__libc_pvalloc(size_t size)
-{
-    return pvalloc(size);
-}
+EXPORT_ALIAS(pvalloc) void *__libc_pvalloc(size_t size);
+EXPORT_ALIAS(free) void __libc_cfree(void *p);
+EXPORT_ALIAS(reallocarray) void *__libc_reallocarray(void *p, size_t count, size_t size);

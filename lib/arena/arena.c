@@ -47,9 +47,9 @@ static void hold(struct arena *arena, enum arena_status status)
     set_status(arena, status);
 }
 
-void arena_forked(void)
+void *arena_forked(void)
 {
-    fork_keep_held(thread_state.held);
+    return thread_state.held;
 }
 
 /* True if the arena is one of those in `held`, what the thread that forked held. */

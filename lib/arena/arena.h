@@ -145,8 +145,8 @@ static inline bool arena_is_owned(const struct arena *arena)
            arena_status_word(ARENA_OWNED, fork_generation());
 }
 
-/* To be called in the child of a fork, by the thread that forked: it keeps its arena. */
-void arena_forked(void);
+/* For fork_begin: what the calling thread holds. */
+void *arena_forked(void);
 
 /* Checks every bin and heap of one arena. Its owner must be quiet or the caller. */
 bool arena_is_valid(struct arena *arena);

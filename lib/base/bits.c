@@ -61,8 +61,7 @@ size_t bits_lowest_clear(const uint64_t *words, size_t from, size_t limit)
     return lowest_flipped(words, UINT64_MAX, from, limit);
 }
 
-/* Bit i: `run` (1 .. 64) set bits in a row begin at bit i of `word`; they may go on in `next`. */
-static inline uint64_t run_starts(uint64_t word, uint64_t next, size_t run)
+uint64_t bits_run_starts(uint64_t word, uint64_t next, size_t run)
 {
     /* a set bit stands for `known` set ones from there on */
     for (size_t known = 1, step; known < run && word != 0; known += step) {
@@ -75,14 +74,14 @@ static inline uint64_t run_starts(uint64_t word, uint64_t next, size_t run)
 
 long bits_find_run(const uint64_t *words, size_t from, size_t limit, size_t run)
 {
-    ASSERT(run <= WORD_BITS);
+    ASSERT(run <= WORD_BITS + 1);
     if (from >= limit)
         return BITS_NONE;
     uint64_t word = words[from / WORD_BITS] & mask_within(from / WORD_BITS, from, limit);
     for (size_t i = from / WORD_BITS; i * WORD_BITS < limit; i++) {
         size_t end = (i + 1) * WORD_BITS;
         uint64_t next = end < limit ? words[i + 1] & mask_within(i + 1, from, limit) : 0;
-        uint64_t starts = run_starts(word, next, run);
+        uint64_t starts = bits_run_starts(word, next, run);
         if (starts != 0)
             return (long)(i * WORD_BITS + lowest_bit(starts));
         word = next;

@@ -26,7 +26,10 @@ long bits_lowest(const uint64_t *words, size_t from, size_t limit);
 /* The lowest clear bit at or above `from` and below `limit`; limit if there is none. */
 size_t bits_lowest_clear(const uint64_t *words, size_t from, size_t limit);
 
-/* The lowest start of `run` (1 .. 64) set bits in a row within from .. limit-1; BITS_NONE if none.
+/* Bit i: `run` (1 .. 65) set bits in a row begin at bit i of `word`; they may go on in `next`. */
+uint64_t bits_run_starts(uint64_t word, uint64_t next, size_t run);
+
+/* The lowest start of `run` (1 .. 65) set bits in a row within from .. limit-1; BITS_NONE if none.
  */
 long bits_find_run(const uint64_t *words, size_t from, size_t limit, size_t run);
 

@@ -8,7 +8,7 @@ struct fork_state fork_state CACHE_ALIGNED;
 /* The generation in which this thread was first seen, plus 1. Its address names the thread. */
 static __thread uint32_t thread_birth_plus_1 __attribute__((tls_model("initial-exec"), aligned(8)));
 
-void fork_begin(void (*on_fork)(void))
+void fork_begin(void *(*on_fork)(void))
 {
     if (fork_state.begun)
         return;
@@ -43,7 +43,7 @@ static void note_survivor(uint32_t generation)
     if (thread_birth_plus_1 == 0)
         thread_birth_plus_1 = generation + 1;
     if (fork_state.on_fork != NULL)
-        fork_state.on_fork();
+        fork_state.survivor_held = fork_state.on_fork();
     fork_state.survivor_birth = thread_birth_plus_1 - 1;
     fork_state.survivor = (uint64_t)(uintptr_t)&thread_birth_plus_1;
 }
@@ -128,11 +128,6 @@ bool fork_lost(uint64_t name, uint16_t generation)
         return true;
     /* The survivor, unless a thread that is lost had its address before it began. */
     return (uint16_t)(now - generation) > (uint16_t)(now - (uint16_t)fork_state.survivor_birth);
-}
-
-void fork_keep_held(void *held)
-{
-    fork_state.survivor_held = held;
 }
 
 bool fork_find_held(void **held)

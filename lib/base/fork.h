@@ -39,8 +39,8 @@ struct fork_state {
     /* The next three are written by the survivor before `forks`, and read if the flag is clear. */
     uint32_t survivor_birth; /* generation in which the survivor was first seen */
     uint64_t survivor;       /* its name, see fork_thread_name; 0 in the first image */
-    void *survivor_held;     /* what it gave to fork_keep_held */
-    void (*on_fork)(void);   /* [constant] see fork_begin */
+    void *survivor_held;     /* what on_fork returned */
+    void *(*on_fork)(void);  /* [constant] see fork_begin */
     uint32_t *page;          /* [constant] the page's word, enum fork_page; NULL if there is none */
     bool begun;              /* [constant] see fork_begin */
 };
@@ -55,10 +55,11 @@ static inline uint32_t fork_generation(void)
 
 /*
  * Makes the page, at the first call. In each child the survivor calls `on_fork` before it takes a
- * lock; `on_fork` takes no lock and calls fork_keep_held. The first call is made before threads
- * exist: other libraries may have threads, and fork, before the constructor runs.
+ * lock; `on_fork` takes no lock and returns what the survivor holds, for fork_find_held. The first
+ * call is made before threads exist: other libraries may have threads, and fork, before the
+ * constructor runs.
  */
-void fork_begin(void (*on_fork)(void));
+void fork_begin(void *(*on_fork)(void));
 
 /* The child handler, for pthread_atfork. Async-signal-safe. */
 void fork_child(void);
@@ -85,9 +86,6 @@ uint64_t fork_thread_name(void);
 /* True if the thread `name`, which was alive in the generation with these low 16 bits, does not
  * exist in this process. */
 bool fork_lost(uint64_t name, uint16_t generation);
-
-/* For `on_fork`: keeps what the survivor holds, for fork_find_held. */
-void fork_keep_held(void *held);
 
 /*
  * What the survivor held when it forked, NULL in the first image. False, with *held NULL, while the

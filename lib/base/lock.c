@@ -24,10 +24,6 @@ enum {
 #define LOCK_WAITERS UINT64_C(1)
 #define LOCK_HOLDER (((UINT64_C(1) << GENERATION_SHIFT) - 1) & ~LOCK_WAITERS)
 
-#ifdef ACRE_DEBUG
-static __thread uint32_t thread_ranks; /* bit r: a lock of rank r is held */
-#endif
-
 static uint64_t word_of_self(void)
 {
     /* in this order: the word must not be older than its holder, if a signal handler forks now */
@@ -42,22 +38,15 @@ static bool is_lost(uint64_t word)
     return fork_lost(word & LOCK_HOLDER, (uint16_t)(word >> GENERATION_SHIFT));
 }
 
-static void rank_taken(const struct lock *lock)
+/* In debug builds: checks that a lock that is taken is of a higher rank than all that are held. */
+static void note_rank(const struct lock *lock, bool taken)
 {
 #ifdef ACRE_DEBUG
-    ASSERT((thread_ranks >> lock->rank) == 0);
-    thread_ranks |= 1u << lock->rank;
+    static __thread uint32_t ranks; /* bit r: a lock of rank r is held */
+    ASSERT(!taken || (ranks >> lock->rank) == 0);
+    ranks ^= 1u << lock->rank;
 #else
-    (void)lock;
-#endif
-}
-
-static void rank_given(const struct lock *lock)
-{
-#ifdef ACRE_DEBUG
-    thread_ranks &= ~(1u << lock->rank);
-#else
-    (void)lock;
+    (void)lock, (void)taken;
 #endif
 }
 
@@ -117,14 +106,14 @@ bool lock_acquire(struct lock *lock)
             self = word_of_self() | LOCK_WAITERS;
         }
     }
-    rank_taken(lock);
+    note_rank(lock, true);
     return orphaned;
 }
 
 void lock_release(struct lock *lock)
 {
     ASSERT(lock_is_held(lock));
-    rank_given(lock);
+    note_rank(lock, false);
     /* release: all that was done under the lock is seen by the next holder */
     uint64_t word = __atomic_exchange_n(&lock->word, 0, __ATOMIC_RELEASE);
     if (UNLIKELY(word & LOCK_WAITERS))

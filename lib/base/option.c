@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/os.h"
+#include "base/out.h"
 #include "base/report.h"
 
 enum option_type {
@@ -259,16 +260,19 @@ int option_set_text(const char *key, const char *value)
     return set_text(option, whole(value)) ? 0 : EINVAL;
 }
 
-void option_print_help(struct out *out)
+void option_print_help(int fd)
 {
+    struct out out;
+    out_to_fd(&out, fd);
     static const char row[] = "%-*s%-*s%-*s%s\n";
-    out_format(out, row, NAME_COLUMN, "option", ALLOWED_COLUMN, "values", DEFAULT_COLUMN, "default",
-               "meaning");
+    out_format(&out, row, NAME_COLUMN, "option", ALLOWED_COLUMN, "values", DEFAULT_COLUMN,
+               "default", "meaning");
     for (int i = 0; i < OPTION_COUNT; i++) {
         const struct option *option = &options[i];
         struct out standard;
         format_value(&standard, option, option->standard);
-        out_format(out, row, NAME_COLUMN, option->name, ALLOWED_COLUMN, option->allowed,
+        out_format(&out, row, NAME_COLUMN, option->name, ALLOWED_COLUMN, option->allowed,
                    DEFAULT_COLUMN, standard.text, option->help);
     }
+    out_end(&out);
 }

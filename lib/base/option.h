@@ -5,24 +5,18 @@
 #ifndef ACRE_LIB_OPTION_H
 #define ACRE_LIB_OPTION_H
 
-#include "base/out.h"
+#include "base/base.h"
 
+/* What each is for; ranges and defaults are in the table. */
 enum option_id {
-    /* bool, default 1: end the process at a misuse of free */
-    OPTION_ABORT,
-    /* milliseconds 0..3600000, default 1000: free pages go back to the system after it */
-    OPTION_DECAY,
-    /* bytes 0..64 GiB, default 16 MiB: the part of the bound on dirty free LARGE extents that does
-     * not depend on what is live (see large.h); 0: no free extent is kept */
-    OPTION_LARGE_STOCK,
-    /* bytes 0..64 GiB, default 64 MiB: most dirty free units that an arena keeps */
-    OPTION_DIRTY_LIMIT,
-    /* enum huge_pages, default large: what is asked of transparent huge pages */
-    OPTION_HUGE_PAGES,
-    /* enum stats_when, default off: when to print the statistics table to standard error */
-    OPTION_STATS,
-    /* bool, default 0: a thread gives idle memory back (see background.h) */
-    OPTION_BACKGROUND_THREAD,
+    OPTION_ABORT,             /* bool: end the process at a misuse of free */
+    OPTION_DECAY,             /* milliseconds after which free pages go back to the system */
+    OPTION_LARGE_STOCK,       /* bytes: the part of the bound on the stock of LARGE that does not
+                                 depend on what is live (large.h); 0: no stock */
+    OPTION_DIRTY_LIMIT,       /* bytes: most dirty free units that an arena keeps */
+    OPTION_HUGE_PAGES,        /* enum huge_pages: what is asked of transparent huge pages */
+    OPTION_STATS,             /* enum stats_when: when to print the statistics to standard error */
+    OPTION_BACKGROUND_THREAD, /* bool: a thread gives idle memory back (background.h) */
     OPTION_COUNT
 };
 
@@ -36,12 +30,9 @@ enum stats_when { STATS_OFF, STATS_AT_EXIT };
 /* The value: bytes, milliseconds, 0 or 1, or the enumerator. */
 uint64_t option_value(enum option_id id);
 
-/*
- * Parses "key:value,key:value". Each unknown key and each value that is not allowed is one warning
- * line that names `source`, where the list is from, the key and what is allowed; the rest still
- * applies. Blanks around keys and values are skipped. Sizes take K, M, G suffixes, or k, m, g
- * (powers of 1024). False if there was a warning.
- */
+/* Parses "key:value,key:value"; sizes take K, M, G suffixes, or k, m, g (powers of 1024). Each
+ * mistake is one warning line that names `source`, where the list is from, and says what is
+ * allowed; the rest still applies. False if there was a warning. */
 bool option_parse(const char *list, const char *source);
 
 /* Finds ACRE_OPTIONS in an environment (NULL-terminated; NULL: none) and parses it. Ignored in
@@ -52,7 +43,7 @@ void option_parse_environment(char *const *environment);
 int option_get_text(const char *key, char *value, size_t size);
 int option_set_text(const char *key, const char *value);
 
-/* Prints the table of options: name, what is allowed, default, help; for --help-options. */
-void option_print_help(struct out *out);
+/* Writes the table of options to file descriptor fd: name, what is allowed, default, help. */
+void option_print_help(int fd);
 
 #endif

@@ -2,8 +2,7 @@
  * The system calls of the library; os.h is the contract.
  *
  * System calls are made by system_call.h, so malloc and free are not cancellation points, as libc's
- * read and write are, and errno stays as it is. Owns what was found out about the system: the page
- * size, the clock, whether MADV_DONTNEED works.
+ * read and write are, and errno stays as it is.
  */
 #define _GNU_SOURCE 1
 #include "base/os.h"
@@ -16,6 +15,7 @@
 #include <link.h>
 #include <linux/futex.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
@@ -54,9 +54,7 @@ static unsigned long auxiliary(unsigned long type)
 
 size_t os_page_size(void)
 {
-    /* bytes, 0 until first asked; relaxed: all writers write the same value, on which no other
-     * depends */
-    static size_t cached;
+    static size_t cached; /* [any] bytes, 0 until first asked; all write the same */
     size_t size = __atomic_load_n(&cached, __ATOMIC_RELAXED);
     if (UNLIKELY(size == 0)) {
         size = auxiliary(AT_PAGESZ);
@@ -67,7 +65,7 @@ size_t os_page_size(void)
     return size;
 }
 
-/* The address that mmap or mremap gave; NULL if that was an error. */
+/* The address that mmap or mremap gave, or NULL. */
 static void *address_or_null(long result)
 {
     return (unsigned long)result >= -(unsigned long)LARGEST_ERROR ? NULL : (void *)result;
@@ -85,8 +83,7 @@ static bool advise(void *address, size_t size, int advice)
     return system_call(SYS_madvise, address, size, advice) == 0;
 }
 
-/* Leaves address space out of cores, those of debuggers too, which copy also what cannot be read. A
- * hint. */
+/* A hint. Debuggers copy also what cannot be read. */
 static void keep_out_of_cores(void *address, size_t size)
 {
     advise(address, size, MADV_DONTDUMP);
@@ -100,7 +97,6 @@ void *os_reserve(size_t size)
     return pages;
 }
 
-/* The same at exactly `address`. False, with nothing mapped, if that is not free. */
 static bool map_anonymous_at(void *address, size_t size, int protection)
 {
     void *result = map_anonymous(address, size, protection, MAP_FIXED_NOREPLACE);
@@ -135,7 +131,6 @@ bool os_can_map(size_t size)
     return pages != NULL && os_unmap(pages, size);
 }
 
-/* Makes pages readable and writable. */
 static bool allow_access(void *address, size_t size)
 {
     return system_call(SYS_mprotect, address, size, PROT_READ | PROT_WRITE) == 0;
@@ -175,8 +170,7 @@ bool os_close(void *address, size_t size)
     return true;
 }
 
-/* MADV_DONTNEED succeeds and leaves the contents, as in older emulators, which ignore all advice.
- * Written once, before threads exist. */
+/* [constant] MADV_DONTNEED succeeds and leaves the contents, as in older emulators. */
 static bool advice_is_ignored;
 
 void os_try_purge(void *page)
@@ -229,8 +223,7 @@ static void read_clock_now(clockid_t clock, struct timespec *now)
 #else
     static const char name[] = "__vdso_clock_gettime";
 #endif
-    /* any thread, relaxed: all writers write the same, a constant */
-    static read_clock *cached;
+    static read_clock *cached; /* [any] NULL until first asked; all write the same */
     read_clock *function = __atomic_load_n(&cached, __ATOMIC_RELAXED);
     if (UNLIKELY(function == NULL)) {
         function = (read_clock *)(uintptr_t)elf_find_vdso((void *)auxiliary(AT_SYSINFO_EHDR), name);
@@ -251,35 +244,22 @@ uint64_t os_now_ms(void)
 
 /* ---- resident memory ---- */
 
-/* Reads the start of a small file, e.g. of /proc; returns bytes, 0 if it cannot be read. */
-static size_t read_file(const char *path, char *text, size_t size)
-{
-    long length = 0;
-    int fd = (int)system_call(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
-    if (fd >= 0) {
-        length = system_call(SYS_read, fd, text, size);
-        system_call(SYS_close, fd);
-    }
-    return length > 0 ? (size_t)length : 0;
-}
-
 size_t os_resident(void)
 {
-    size_t pages = 0;
-    char text[STATM_TEXT];
-    size_t length = read_file("/proc/self/statm", text, sizeof text);
-    size_t at = 0;
-    while (at < length && text[at] != ' ') /* the first field: address space */
-        at++;
-    for (at++; at < length && text[at] >= '0' && text[at] <= '9'; at++)
-        pages = pages * 10 + (size_t)(text[at] - '0');
-    return pages * os_page_size();
+    char text[STATM_TEXT] = "";
+    int fd = (int)system_call(SYS_openat, AT_FDCWD, "/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        system_call(SYS_read, fd, text, sizeof text - 1);
+        system_call(SYS_close, fd);
+    }
+    const char *second = strchr(text, ' '); /* the first field: address space */
+    return second == NULL ? 0 : strtoul(second, NULL, 10) * os_page_size();
 }
 
 /* ---- which pages have memory ---- */
 
-/* Finds out which of the first PAGES_AT_ONCE pages of a range have memory: filled[i] is 1 if so,
- * else 0; all are 0 if the system does not say. Returns the number of pages. */
+/* Sets filled[i] to 1 if page i has memory, else, and if the system does not say, to 0, for the
+ * first PAGES_AT_ONCE pages of a range. Returns their number. */
 static size_t ask_filled_in(void *pages, size_t size, unsigned char filled[PAGES_AT_ONCE])
 {
     size_t count = min_size(size / os_page_size(), PAGES_AT_ONCE);
@@ -301,7 +281,7 @@ size_t os_filled_in(void *pages, size_t size)
     return bytes;
 }
 
-/* Makes pages zero that all have memory (`filled`), or none of which has. */
+/* Makes pages zero all of which, or none of which, have memory. */
 static void zero_stretch(char *pages, size_t size, bool filled)
 {
     /* pages without memory may have contents in the swap space */
@@ -456,7 +436,6 @@ uint64_t os_random(void)
 
 /* ---- ending ---- */
 
-/* Unblocks SIGABRT and raises it. */
 static void raise_abort(void)
 {
     uint64_t abort_only = UINT64_C(1) << (SIGABRT - 1); /* the kernel's set of signals */

@@ -13,66 +13,61 @@
 
 #include "base/base.h"
 
+/* ---- pages ---- */
+
 /* The page size in bytes, 4096 to 65536. Works before any constructor has run (getauxval). */
 size_t os_page_size(void);
 
-/* `size` bytes of address space without access (PROT_NONE, not counted as commit), in no core, or
- * NULL. */
+/* Address space without access (PROT_NONE, not counted as commit), in no core, or NULL. */
 void *os_reserve(size_t size);
 
-/*
- * The same at exactly `address` (MAP_FIXED_NOREPLACE, checked afterwards for kernels that ignore
- * the flag). Returns true on success; on failure nothing is mapped.
- */
+/* The same at exactly `address` (MAP_FIXED_NOREPLACE); false, with nothing mapped, if that is not
+ * free. */
 bool os_reserve_at(void *address, size_t size);
 
-/* `size` readable, writable, zero bytes, or NULL. */
+/* Readable, writable, zero bytes, or NULL. */
 void *os_map(size_t size);
+bool os_map_at(void *address, size_t size);
 
 /* The same with a page without access in front of it and one that follows it, both mapped. */
 void *os_map_guarded(size_t size);
-
-/* Unmaps what os_map_guarded has mapped, with its guards. */
 void os_unmap_guarded(void *pages, size_t size);
 
 /* True if os_map(size) would work now. */
 bool os_can_map(size_t size);
 
-/* As os_reserve_at, but readable and writable. */
-bool os_map_at(void *address, size_t size);
+/* Unmaps. False, with nothing changed, if the system refuses (vm.max_map_count). */
+bool os_unmap(void *address, size_t size);
 
-/* Makes reserved pages readable and writable, and part of a core. False if the system refuses
- * (commit limit, number of mappings): then they are as they were. */
+/* Grows or shrinks a mapping, moving it if need be; the new address, or NULL with nothing
+ * changed. */
+void *os_remap(void *address, size_t old_size, size_t new_size);
+
+/* Makes reserved pages readable and writable, and part of a core. False, with nothing changed, if
+ * the system refuses (commit limit, number of mappings). */
 bool os_open(void *address, size_t size);
 
-/* Gives back the contents of pages and makes them inaccessible again (and not committed): mmap
- * PROT_NONE over them with MAP_FIXED. False if the system refuses; then they are as they were. */
+/* Makes pages what os_reserve gave, without contents or commit. False, with nothing changed, if the
+ * system refuses. */
 bool os_close(void *address, size_t size);
 
 /* Gives the memory of pages back to the system; they read as zero afterwards. False if the system
  * did not do it (locked pages; an emulator that ignores advice): the contents are then unknown. */
 bool os_purge(void *address, size_t size);
 
+/* Marks pages so that a child of fork sees them zeroed (MADV_WIPEONFORK, Linux 4.14). False if the
+ * system cannot (an older one; an emulator that ignores advice). */
+bool os_wipe_on_fork(void *address, size_t size);
+
 /* Tests whether os_purge and os_wipe_on_fork work, on a page without contents, which stays so.
  * Called once, before threads exist; until then they are assumed to work. */
 void os_try_purge(void *page);
 
-/* Unmaps. False, with nothing changed, if the system refuses (vm.max_map_count). */
-bool os_unmap(void *address, size_t size);
-
-/* Grows or shrinks a mapping, moving it if need be (mremap MREMAP_MAYMOVE); the new address, or
- * NULL with nothing changed. */
-void *os_remap(void *address, size_t old_size, size_t new_size);
-
-/* Asks that the range be (or not be) backed by transparent huge pages. A hint; no result. */
+/* Asks that the range be (or not be) backed by transparent huge pages. A hint. */
 void os_huge_pages(void *address, size_t size, bool wanted);
 
-/* Bytes of `size` bytes of whole pages that have memory (mincore); accessible or not, all of it is
- * mapped. 0 where the system does not say. */
+/* Bytes of the pages in a mapped range that have memory (mincore). 0 if the system does not say. */
 size_t os_filled_in(void *pages, size_t size);
-
-/* Makes open pages zero. Those that have memory are written to; those that have none get none. */
-void os_zero(void *pages, size_t size);
 
 /* True if the page has memory. */
 static inline bool os_is_filled_in(void *page)
@@ -80,16 +75,14 @@ static inline bool os_is_filled_in(void *page)
     return os_filled_in(page, os_page_size()) != 0;
 }
 
-/* Marks pages so that a child of fork sees them zeroed (MADV_WIPEONFORK, Linux 4.14). False if the
- * system cannot (an older one; an emulator that ignores advice). */
-bool os_wipe_on_fork(void *address, size_t size);
+/* Makes open pages zero. Those that have memory are written to; those that have none get none. */
+void os_zero(void *pages, size_t size);
+
+/* ---- time, threads ---- */
 
 /* Milliseconds of a monotonic clock, coarse (a few ms), cheap (vDSO), the system's own: not one
  * that a library between acre and libc shows to the program. Never 0. */
 uint64_t os_now_ms(void);
-
-/* Bytes resident in this process (second field of /proc/self/statm); 0 if it cannot be read. */
-size_t os_resident(void);
 
 /* Waits until *word is not `expected` or woken or `timeout_ms` have passed (0: no limit); may
  * return early. Private futex. */
@@ -102,18 +95,37 @@ void os_wake(uint32_t *word, int count);
  * stays until the process does. 0 if not known. */
 size_t os_threads(void);
 
-/* The process's id, in its pid namespace: the same in all its threads, another one in a child of
- * fork, unless that begins a namespace. */
-int os_process_id(void);
-
 /* True in the thread that the process began with; in a child of fork, in the one that forked. */
 bool os_is_main_thread(void);
 
 /* Names the calling thread for ps, top and debuggers; up to 15 characters. */
 void os_name_thread(const char *name);
 
-/* Writes `size` bytes of text to fd, going on after EINTR and short writes. Gives up silently on
- * other errors. */
+/* ---- the process and its files ---- */
+
+/* The process's id, in its pid namespace. */
+int os_process_id(void);
+
+/* Bytes resident in this process (second field of /proc/self/statm); 0 if it cannot be read. */
+size_t os_resident(void);
+
+/* Bytes of address space that the process may have (RLIMIT_AS), SIZE_MAX if there is no limit. */
+size_t os_address_space_limit(void);
+
+/* False if the process was started without address space randomisation, as debuggers do. */
+bool os_addresses_are_random(void);
+
+/* 64 random bits (getrandom without blocking; mixed clock and address where it has none). */
+uint64_t os_random(void);
+
+/* True in set-user-ID, set-group-ID and file-capability programs (AT_SECURE). */
+bool os_is_secure(void);
+
+/* True if the library is in the program's own namespace, as it is unless dlmopen has loaded it. To
+ * be called by a constructor: takes the dynamic linker's lock. */
+bool os_in_program_namespace(void);
+
+/* Writes all of the text, going on after EINTR and short writes; gives up on other errors. */
 void os_write(int fd, const char *text, size_t size);
 
 /* A duplicate of fd at or above 100 that is closed on exec, or -1. */
@@ -131,28 +143,10 @@ struct os_file os_file_of(int fd);
 /* True if fd is open and of `file`; false if `file` is of nothing. */
 bool os_is_of(int fd, struct os_file file);
 
-/* True if the library is in the program's own namespace, as it is unless dlmopen has loaded it. To
- * be called by a constructor: takes the dynamic linker's lock. */
-bool os_in_program_namespace(void);
-
-/* True in set-user-ID, set-group-ID and file-capability programs (AT_SECURE). */
-bool os_is_secure(void);
-
-/* False if the process was started without address space randomisation, as debuggers do
- * (ADDR_NO_RANDOMIZE). */
-bool os_addresses_are_random(void);
-
-/* Bytes of address space that the process may have (RLIMIT_AS), SIZE_MAX if there is no limit. */
-size_t os_address_space_limit(void);
-
-/* 64 random bits (getrandom without blocking; mixed clock and address where it has none). */
-uint64_t os_random(void);
-
-/* Ends the process by SIGABRT: unblocks it, raises it; if a handler returns, resets it and raises
- * again. */
+/* Ends the process by SIGABRT, which a handler may see first, but not prevent. */
 _Noreturn void os_abort(void);
 
-/* The same without a handler: resets SIGABRT first. */
+/* The same without a handler. */
 _Noreturn void os_abort_by_default(void);
 
 #endif

@@ -30,18 +30,15 @@ struct misuse_report {
     int arena;               /* number of its arena, from 1; 0 if LARGE */
 };
 
-/*
- * Notes the program's name. To be called once, by a constructor; reports before it take the name
- * that libc has at that moment.
- */
+/* Notes the program's name. Once, by a constructor; reports before it take libc's. */
 void report_start(void);
 
 /* Adds "NAME[PID]": the program that the calling process runs, and its id. */
 void report_put_process(struct out *out);
 
 /*
- * Reports a misuse. After "acre: NAME[PID]: " the line is one of these, with the parts that are
- * unknown left out; the last one is for a block of which nothing is known:
+ * Reports a misuse. After "acre: NAME[PID]: " the line is one of these, the last one if the block
+ * is not known:
  *
  *   double free: free(0x7f0000010040): block 0x7f0000010040 of 64 bytes, TINY, arena 1
  *   interior pointer: free(0x7f0000010050): block 0x7f0000010040 of 64 bytes, TINY, arena 1
@@ -53,10 +50,8 @@ void report_put_process(struct out *out);
  */
 void report_misuse(const struct misuse_report *report);
 
-/*
- * The calling thread would wait for a lock that it holds: says so and ends the process by SIGABRT,
- * whatever option `abort` says. A handler of SIGABRT that comes here again is not called again.
- */
+/* The calling thread would wait for a lock that it holds: says so and ends the process by SIGABRT.
+ * A handler of SIGABRT that leads here again is not called again. */
 _Noreturn void report_deadlock(void);
 
 /* Prints the formatted text (the formats of out.h) as one line. */

@@ -2,35 +2,29 @@
  * Scans over state bytes (see states.h): a group of 64 is compared at once into a 64-bit word, and
  * everything else is built on that word. Owns no state, takes no lock.
  *
- * One of four ways to compare a group is chosen at compile time: byte by byte with atomic loads for
- * ThreadSanitizer, SSE2, NEON, or eight bytes at a time in a plain word. The vector loads are not
- * atomic as a whole, which does not matter: a byte is never torn, and each state is a byte.
+ * One of three ways to compare a group is chosen at compile time: SSE2, NEON, or eight bytes at a
+ * time in a plain word. The loads are not atomic as a whole, which does not matter: a byte is never
+ * torn, and each state is a byte.
  */
 #include "base/states.h"
 
 #include <string.h>
 
-#ifdef ACRE_TSAN
-
-uint64_t states_match(const uint8_t *states, uint8_t value)
-{
-    uint64_t word = 0;
-
-    for (unsigned i = 0; i < STATES_GROUP; i++)
-        word |= (uint64_t)(state_get(states + i) == value) << i;
-    return word;
-}
-
-#elif defined(__SSE2__)
+#if defined(__SSE2__) && !defined(ACRE_TSAN)
 
 #include <emmintrin.h>
 
-/* The 16 states from `states` on, 16-byte aligned: bit i is set if states[i] is wanted[i]. */
+/* A byte for each of the 16 states from `states` on, 16-byte aligned: -1 if it is wanted[i], else
+ * 0. */
+static inline __m128i equal_16(const uint8_t *states, __m128i wanted)
+{
+    return _mm_cmpeq_epi8(_mm_load_si128((const __m128i *)(const void *)states), wanted);
+}
+
+/* The same as bits. */
 static inline uint64_t match_16(const uint8_t *states, __m128i wanted)
 {
-    __m128i loaded = _mm_load_si128((const __m128i *)(const void *)states);
-
-    return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(loaded, wanted));
+    return (uint32_t)_mm_movemask_epi8(equal_16(states, wanted));
 }
 
 uint64_t states_match(const uint8_t *states, uint8_t value)
@@ -39,12 +33,6 @@ uint64_t states_match(const uint8_t *states, uint8_t value)
 
     return match_16(states, wanted) | match_16(states + 16, wanted) << 16 |
            match_16(states + 32, wanted) << 32 | match_16(states + 48, wanted) << 48;
-}
-
-/* As match_16, but a byte for each state: -1 if it is wanted[i], else 0. */
-static inline __m128i equal_16(const uint8_t *states, __m128i wanted)
-{
-    return _mm_cmpeq_epi8(_mm_load_si128((const __m128i *)(const void *)states), wanted);
 }
 
 /* How many of the 64 states from `states` on are `value`. SSE2 cannot count bits, but add bytes. */
@@ -61,7 +49,7 @@ static size_t count_in_group(const uint8_t *states, uint8_t value)
 
 #define COUNTS_IN_GROUP
 
-#elif defined(__aarch64__) && defined(__ARM_NEON) && !defined(__AARCH64EB__)
+#elif defined(__aarch64__) && defined(__ARM_NEON) && !defined(__AARCH64EB__) && !defined(ACRE_TSAN)
 
 #include <arm_neon.h>
 
@@ -95,11 +83,16 @@ uint64_t states_match(const uint8_t *states, uint8_t value)
 static inline uint64_t match_8(const uint8_t *states, uint8_t value)
 {
     const uint64_t ones = 0x0101010101010101, low_sevens = 0x7f * ones;
-    uint64_t different, equal;
+    uint64_t different = 0, equal;
 
+#ifdef ACRE_TSAN
+    for (unsigned i = 0; i < 8; i++)
+        different |= (uint64_t)state_get(states + i) << (8 * i);
+#else
     __builtin_memcpy(&different, states, sizeof(different));
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
     different = __builtin_bswap64(different);
+#endif
 #endif
     different ^= ones * value;
     equal = ~(((different & low_sevens) + low_sevens) | different | low_sevens);

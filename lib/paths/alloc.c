@@ -24,7 +24,7 @@ enum {
     UNIT_ALIGNMENT = UNIT_SIZE, /* slabs start at a multiple of it */
 };
 
-/* The result of malloc and others, with the errno of before: the only place that sets ENOMEM. */
+/* A result, and the errno that goes with it: the one of before, or ENOMEM. */
 static void *with_errno(void *block, int saved)
 {
     errno = block == NULL ? ENOMEM : saved;
@@ -52,10 +52,7 @@ static bool collects_all(const struct arena *arena, const struct bin *bin)
            (bin->block_size <= SLAB_SHARED_LIMIT || arena->growth_left <= (int64_t)bin->block_size);
 }
 
-/*
- * Fills the bin's window from what its class has: false if that is nothing. The current slab may
- * get blocks from each collection, and is left only when it has none.
- */
+/* Fills the bin's window from what its class has: false if that is nothing. */
 static bool refill(struct arena *arena, struct bin *bin)
 {
     if (bin_open_window(bin))
@@ -70,27 +67,28 @@ static bool refill(struct arena *arena, struct bin *bin)
     remote_collect_due(&arena->remote, now);
     if (open_some_window(bin))
         return true;
-    if (collects_all(arena, bin)) {
-        remote_collect(&arena->remote);
-        if (open_some_window(bin))
-            return true;
-    }
-    return false;
+    if (!collects_all(arena, bin))
+        return false;
+    remote_collect(&arena->remote);
+    return open_some_window(bin);
+}
+
+static bool make_slab(struct arena *arena, struct bin *bin)
+{
+    return bin_make_slab(bin, &arena->heaps) && bin_open_window(bin);
 }
 
 /* Fills the bin's window from a slab made for it: false only if there is no memory. */
 static bool refill_from_new(struct arena *arena, struct bin *bin)
 {
     idle_before_growth(arena, bin_next_slab_bytes(bin));
-    if (bin_make_slab(bin, &arena->heaps))
-        return bin_open_window(bin);
-    /* memory is short: what the arena holds idle in other classes serves this one, ... */
-    arena_flush(arena);
-    if (open_some_window(bin) || (bin_make_slab(bin, &arena->heaps) && bin_open_window(bin)))
+    if (make_slab(arena, bin))
         return true;
-    /* ... or else what is idle goes back to the system */
-    return idle_give_up(arena, bin_next_slab_bytes(bin)) && bin_make_slab(bin, &arena->heaps) &&
-           bin_open_window(bin);
+    /* memory is short: what the arena holds idle in other classes serves this one, or else what is
+     * idle goes back to the system */
+    arena_flush(arena);
+    return open_some_window(bin) || make_slab(arena, bin) ||
+           (idle_give_up(arena, bin_next_slab_bytes(bin)) && make_slab(arena, bin));
 }
 
 /*
@@ -114,42 +112,36 @@ static struct bin *bin_for(struct arena *arena, unsigned class)
     return bin;
 }
 
-/*
- * Takes a block of a class, or of a wider one, from an arena that is the caller's; with `wide`, it
- * may be a wide block, of which no more is certain than BLOCK_ALIGNMENT. *zero: whether its
- * contents are known to be zero.
- */
+/* Takes a block of a class, or of a wider one, from an arena that is the caller's. With `wide`, it
+ * may be a wide block, aligned to BLOCK_ALIGNMENT alone. *zero: it is known to be zero. */
 static void *take_block(struct arena *arena, unsigned class, bool wide, bool *zero)
 {
     struct bin *bin = bin_for(arena, class);
     void *block;
     *zero = false;
     if (bin->top == bin->bottom) {
-        if (bin->window == 0 && !refill(arena, bin)) {
-            if (wide && arena->wide && heap_set_takes_pages(&arena->heaps)) {
-                block = bin_take_wide(bin, arena->bins, arena->look);
-                if (block != NULL)
-                    return block;
-            }
-            if (!refill_from_new(arena, bin))
-                return NULL;
+        bool filled = bin->window != 0 || refill(arena, bin);
+        if (!filled && wide && arena->wide && heap_set_takes_pages(&arena->heaps)) {
+            block = bin_take_wide(bin, arena->bins, arena->look);
+            if (block != NULL)
+                return block;
         }
+        if (!filled && !refill_from_new(arena, bin))
+            return NULL;
         *zero = bin->window_zero;
     }
     return alloc_from_bin(bin, &block) ? block : NULL;
 }
 
-/* A block of a class, for any thread, as take_block; NULL if there is no memory. */
+/* The same for any thread. */
 static void *alloc_class(unsigned class, bool wide, bool *zero)
 {
     bool borrowed;
     struct arena *arena = thread_get_arena(&borrowed);
-    if (arena == NULL) {
-        if (idle_give_up(NULL, 1)) /* anything idle may help */
-            arena = thread_get_arena(&borrowed);
-        if (arena == NULL)
-            return NULL;
-    }
+    if (arena == NULL && idle_give_up(NULL, 1)) /* anything idle may help */
+        arena = thread_get_arena(&borrowed);
+    if (arena == NULL)
+        return NULL;
     void *block = take_block(arena, class, wide, zero);
     if (borrowed)
         arena_retire(arena);
@@ -235,10 +227,8 @@ static bool stays(size_t usable, size_t size)
     return size <= usable && (size >= usable / SHRINK_KEEPS || usable <= SHRINK_ALWAYS_KEPT);
 }
 
-/*
- * Resizes a block of the calling thread, of `usable` bytes, to at least `size` where it is; false
- * if that cannot be. Only a block that is a slab of its own can be. Preserves errno.
- */
+/* Resizes a block of the calling thread, if it is a slab of its own, to at least `size` bytes where
+ * it is; false if that cannot be. Preserves errno. */
 static bool resize_slab_in_place(struct slab *slab, size_t usable, size_t size)
 {
     if (usable <= SLAB_SHARED_LIMIT || size <= SLAB_SHARED_LIMIT || size > SIZE_CLASS_LIMIT)
@@ -256,9 +246,9 @@ static bool resize_slab_in_place(struct slab *slab, size_t usable, size_t size)
 }
 
 /*
- * True if p, which was that block (own->slab is NULL: not a LIVE one of the calling thread's),
- * still is, after `other` was allocated. If another thread has freed it meanwhile, which is a
- * misuse, it may have been collected, and its place may be that of `other`.
+ * True if p still is that block (own->slab is NULL: one that is not the calling thread's), after
+ * `other` was allocated. If another thread has freed it meanwhile, which is a misuse, it may have
+ * been collected, and its place may be that of `other`.
  */
 static bool is_still_held(void *p, const struct own_block *own, const void *other)
 {

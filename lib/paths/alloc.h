@@ -60,8 +60,7 @@ static ALWAYS_INLINE struct bin *alloc_bin_of(size_t size)
     return (struct bin *)(void *)(bins + size_class_table[(size + 15) / 16]);
 }
 
-/* A block of at least `size` bytes; false if that takes alloc_slow. The steps are in doc/design.md,
- * "Blocks". */
+/* A block of at least `size` bytes; false if that takes alloc_slow. */
 static ALWAYS_INLINE bool alloc_at_hand(size_t size, void **block)
 {
     if (UNLIKELY(size > SIZE_CLASS_TABLE_LIMIT))
@@ -76,16 +75,11 @@ static ALWAYS_INLINE void *alloc_block(size_t size)
     return LIKELY(alloc_at_hand(size, &block)) ? block : alloc_slow(size);
 }
 
-/*
- * count x size bytes, all zero; also fails if that overflows. From 4 KiB on no zeroes are written
- * where the block is known to be zero: LARGE, of new or purged pages, or from a window with
- * window_zero. From 1 MiB on pages without memory get none (os_zero).
- */
+/* count x size bytes, all zero; also fails if that overflows. From 4 KiB on no zeroes are written
+ * to what is known to be zero. From 1 MiB on pages without memory get none (os_zero). */
 void *alloc_zeroed(size_t count, size_t size);
 
-/*
- * At least `size` bytes at a multiple of `alignment`, a power of two.
- */
+/* At least `size` bytes at a multiple of `alignment`, a power of two. */
 void *alloc_aligned(size_t alignment, size_t size);
 
 /*
@@ -97,8 +91,7 @@ void *alloc_aligned(size_t alignment, size_t size);
  */
 void *alloc_resize(void *p, size_t size, const char *function);
 
-/* Bytes of a block of the class for `size`; 0 above PTRDIFF_MAX. alloc_block(size) gives at least
- * that many. */
+/* Bytes that alloc_block(size) has at least; 0 above PTRDIFF_MAX. */
 size_t alloc_good_size(size_t size);
 
 #endif

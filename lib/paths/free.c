@@ -77,10 +77,11 @@ static inline struct place find_place(const void *p)
 
 /* True if p, in a heap and in no block, was in a slab once: its unit is in none now, and was
  * accessible. */
-static bool was_released(const struct heap *heap, const void *p)
+static bool was_released(struct heap *heap, const void *p)
 {
     size_t unit = ((uintptr_t)p >> UNIT_SHIFT) % HEAP_UNITS;
-    return PLAIN_LOAD(heap->slab_of[unit]) == &heap_nobody && unit >= heap->first_unit &&
+    struct slab *slab = heap_slab_of(heap, p);
+    return __atomic_load_n(&slab->geometry, __ATOMIC_RELAXED) == 0 && unit >= heap->first_unit &&
            unit < __atomic_load_n(&heap->used_limit, __ATOMIC_RELAXED);
 }
 

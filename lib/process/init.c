@@ -6,7 +6,6 @@
 #include "base/fork.h"
 #include "base/option.h"
 #include "base/os.h"
-#include "base/out.h"
 #include "base/report.h"
 #include "process/stats.h"
 #include "arena/thread.h"
@@ -49,10 +48,6 @@ void init_end(void)
     if (option_value(OPTION_STATS) == STATS_OFF)
         return;
     int fd = os_is_of(stats_fd, stats_file) ? stats_fd : STDERR_FILENO;
-    if (!os_is_of(fd, stats_file))
-        return;
-    struct out out;
-    out_to_fd(&out, fd);
-    stats_print(&out);
-    out_end(&out);
+    if (os_is_of(fd, stats_file))
+        stats_print(fd);
 }

@@ -6,6 +6,7 @@
 #include "large/large.h"
 #include "base/meta.h"
 #include "base/os.h"
+#include "base/out.h"
 #include "base/report.h"
 #include "base/size_class.h"
 #include "base/states.h"
@@ -78,31 +79,34 @@ static void print_class(struct out *out, const struct acre_class_stats *class)
     out_format(out, "\n");
 }
 
-void stats_print(struct out *out)
+void stats_print(int fd)
 {
     struct acre_stats stats;
+    struct out out;
     stats_collect(&stats);
-    out_format(out, "acre %s, ", ACRE_VERSION_STRING);
-    report_put_process(out);
-    out_format(out, "\n");
-    out_format(out, "  %-22s %12s %12s\n", "", "count", "bytes");
-    print_row(out, "live TINY and SMALL", stats.small_blocks, stats.small_live);
-    print_row(out, "live LARGE", stats.large_blocks, stats.large_live);
-    print_row(out, "arenas, metadata", stats.arenas, stats.metadata);
-    print_row(out, "heaps, mapped", stats.heaps, stats.heap_mapped);
-    out_format(out, "  %-22s %12zu\n", "arenas without thread", stats.arenas_pooled);
+    out_to_fd(&out, fd);
+    out_format(&out, "acre %s, ", ACRE_VERSION_STRING);
+    report_put_process(&out);
+    out_format(&out, "\n");
+    out_format(&out, "  %-22s %12s %12s\n", "", "count", "bytes");
+    print_row(&out, "live TINY and SMALL", stats.small_blocks, stats.small_live);
+    print_row(&out, "live LARGE", stats.large_blocks, stats.large_live);
+    print_row(&out, "arenas, metadata", stats.arenas, stats.metadata);
+    print_row(&out, "heaps, mapped", stats.heaps, stats.heap_mapped);
+    out_format(&out, "  %-22s %12zu\n", "arenas without thread", stats.arenas_pooled);
     static const char *const names[] = {"in slabs", "free units, dirty", "LARGE stock",
                                         "resident (process)"};
     const size_t sizes[] = {stats.heap_in_slabs, stats.heap_free_dirty, stats.large_stock,
                             stats.resident};
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-        out_format(out, "  %-22s %12s ", names[i], "");
-        out_size(out, sizes[i], 12);
-        out_format(out, "\n");
+        out_format(&out, "  %-22s %12s ", names[i], "");
+        out_size(&out, sizes[i], 12);
+        out_format(&out, "\n");
     }
-    out_format(out, "  %10s %9s %12s %12s %12s\n", "class", "slabs", "blocks", "live",
+    out_format(&out, "  %10s %9s %12s %12s %12s\n", "class", "slabs", "blocks", "live",
                "live bytes");
     for (size_t class = 0; class < stats.class_count; class ++)
         if (stats.classes[class].slabs != 0)
-            print_class(out, &stats.classes[class]);
+            print_class(&out, &stats.classes[class]);
+    out_end(&out);
 }

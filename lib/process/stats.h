@@ -5,7 +5,6 @@
 #define ACRE_LIB_STATS_H
 
 #include "base/base.h"
-#include "base/out.h"
 
 struct acre_stats;
 
@@ -15,7 +14,7 @@ struct acre_stats;
  */
 void stats_collect(struct acre_stats *stats);
 
-/* Adds the table of acre_stats_print to `out`. */
-void stats_print(struct out *out);
+/* Writes the table of acre_stats_print to file descriptor fd. */
+void stats_print(int fd);
 
 #endif

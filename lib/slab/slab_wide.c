@@ -13,6 +13,7 @@
  */
 #include "slab/slab.h"
 
+#include "base/bits.h"
 #include "base/size_class.h"
 
 enum {
@@ -30,20 +31,6 @@ static size_t places_for(size_t size, unsigned class)
     size_t place = size_class_sizes[class];
     size_t places = (size + place - 1) / place;
     return places <= PLACES_MOST && places * place <= size + size / WASTE_PART ? places : 0;
-}
-
-/* The lowest bit of the lower half that begins a run of `length` set bits, 1 .. 64, in the two
- * words; 64 if none does. */
-static unsigned find_run(uint64_t low, uint64_t high, size_t length)
-{
-    unsigned __int128 starts = (unsigned __int128)high << 64 | low;
-    for (size_t known = 1; known < length;) {
-        size_t more = min_size(known, length - known);
-        starts &= starts >> more;
-        known += more;
-    }
-    uint64_t found = (uint64_t)starts;
-    return found != 0 ? lowest_bit(found) : 64;
 }
 
 /* Makes a wide block of the FREE blocks from `number` on. */
@@ -117,9 +104,10 @@ static void *take_in_slab(struct bin *bin, size_t *groups)
             continue;
         bool last = bin->wide_group + 1u == count;
         uint64_t high = last ? 0 : states_match(states + STATES_GROUP, BLOCK_FREE);
-        unsigned first = find_run(low, high, places);
-        if (first != STATES_GROUP)
-            return make_wide(slab, (size_t)bin->wide_group * STATES_GROUP + first, places);
+        uint64_t starts = bits_run_starts(low, high, places);
+        if (starts != 0)
+            return make_wide(slab, (size_t)bin->wide_group * STATES_GROUP + lowest_bit(starts),
+                             places);
     }
     return NULL;
 }

@@ -254,7 +254,7 @@ active proctype sender() STEPS
     {
 end:
         do
-        /* S. lib/paths/free.c: free_other, free_other_wide; lib/arena/remote.c: remote_free, the
+        /* S. lib/paths/free.c: free_other; lib/arena/remote.c: remote_free, the
          * compare-and-swap. Only the thread that frees it changes the state of a live block. */
         :: d_step {
                inbox != NONE && SENDER_ARRIVED ->
@@ -492,7 +492,7 @@ inline malloc_wide_3(i)
     }
 }
 
-/* lib/paths/free.h: free_own_block; lib/paths/free.c: free_own_wide; lib/slab/slab.c: slab_give_back,
+/* lib/paths/free.h: free_own_block; lib/paths/free.c: free_slow; lib/slab/slab.c: slab_give_back,
  * free_places. */
 inline free_own(i)
 {

@@ -12,7 +12,7 @@
 #include <acre/acre.h>
 #include <errno.h>
 
-SUITE(alloc_wide, .begin = begin);
+SUITE(alloc_wide, .begin = begin_without_decay);
 
 /* ---- When there are any ---- */
 

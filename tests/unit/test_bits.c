@@ -76,7 +76,7 @@ TEST(finds_what_the_reference_finds)
         for (unsigned query = 0; query < QUERIES; query++) {
             size_t limit = query == 0 ? BITS : random_below(&random, BITS + 1);
             size_t from = query == 0 ? 0 : random_below(&random, limit + 1);
-            size_t run = 1 + random_below(&random, 64);
+            size_t run = 1 + random_below(&random, 65);
             size_t lowest = plain_lowest(true, from, limit), set = 0;
             char where[80];
 

@@ -1,26 +1,46 @@
 /*
  * Freeing: right frees by owner and others, and every wrong one in a child of its own, with the
- * exact line that it must give. The tables of misuses are run for blocks of each kind.
+ * exact line that it must give. The table of misuses is run for blocks of each kind.
  */
-#include "test.h"
-#include "misuses.h"
-#include "own_arena.h"
 #include "arena/idle.h"
 #include "base/option.h"
+#include "paths/alloc.h"
+#include "capture.h"
+#include "filled.h"
+#include "own_arena.h"
+#include "paths/free.h"
+#include "in_thread.h"
+#include "wide_arena.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
 
 static const struct kind {
     const char *name;
     size_t size; /* bytes, a size class's or whole pages: the block's size is the same */
-} kinds[] = {
-    {"TINY", 64}, {"SMALL", 5120}, {"SMALL", 40 << 10}, {"SMALL", 1 << 20}, {"LARGE", 2 << 20}};
+    bool wide;   /* it lies in the place of blocks of PLACE bytes */
+} kinds[] = {{"TINY", 64, false},       {"SMALL", 5120, false},    {"SMALL", 40 << 10, false},
+             {"SMALL", 1 << 20, false}, {"LARGE", 2 << 20, false}, {"SMALL", SIZE, true}};
 
-enum { KINDS = COUNT_OF(kinds) };
+enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
 
 static const struct kind *kind;
+static char *block; /* LIVE, of that kind */
 
-SUITE(free, .begin = begin);
+SUITE(free, .begin = begin_without_decay);
+
+static void make_block(int number)
+{
+    kind = &kinds[number];
+    if (kind->wide)
+        begin_wide();
+    block = alloc_block(kind->size);
+    ck_assert_uint_eq(free_usable_size(block, "test"), kind->size);
+    ck_assert(!kind->wide || (is_wide(block) && is_wide(alloc_block(SIZE))));
+    memset(block, 'm', kind->size);
+}
 
 static bool is_large(void)
 {
@@ -35,42 +55,132 @@ static bool is_one_slab(void)
 
 /* ---- Misuses: each is the last thing that a child does ---- */
 
-enum { LAST = 1 << 30 }; /* an offset: 16 bytes before the end of the block */
+enum act { NOTHING, FREE, FREE_WITH_OTHERS, FREE_IN_THREAD, RESIZE, RESIZE_TO_ZERO, USABLE_SIZE };
 
-static const struct misuse misuses[] = {
+/* Frees a block among others of its class. */
+static void free_with_others(void *p)
+{
+    enum { OTHERS = 70 }; /* more than a magazine and a window hold */
+    static void *others[OTHERS];
+
+    for (int i = 0; i < OTHERS; i++)
+        others[i] = alloc_block(kind->size);
+    free_block(p);
+    for (int i = 0; i < OTHERS; i++)
+        free_block(others[i]);
+}
+
+static void act_on(enum act act, void *p)
+{
+    if (act == FREE)
+        free_block(p);
+    else if (act == FREE_WITH_OTHERS)
+        free_with_others(p);
+    else if (act == FREE_IN_THREAD)
+        run_thread(free_in_thread, p);
+    else if (act == RESIZE || act == RESIZE_TO_ZERO)
+        alloc_resize(p, act == RESIZE ? 2 * kind->size : 0, "realloc");
+    else if (act == USABLE_SIZE)
+        free_usable_size(p, "malloc_usable_size");
+}
+
+/* Offsets of a pointer in the block that depend on its size. */
+enum { HALF = -1, LAST_16 = -2, LAST_BYTE = -3 };
+
+static const struct misuse_case {
+    enum act before; /* what is done right: a free, or nothing */
+    enum act misuse;
+    int offset; /* of the pointer misused, in the block */
+} cases[] = {
     {FREE, FREE, 0},
-    {FREE_AMID_OTHERS, FREE, 0},
+    {FREE_WITH_OTHERS, FREE, 0},
     {FREE, FREE_IN_THREAD, 0},
     {FREE_IN_THREAD, FREE, 0},
     {FREE_IN_THREAD, FREE_IN_THREAD, 0},
-    {FREE, GROW, 0},
-    {FREE, RESIZE_TO_0, 0},
-    {FREE, ASK_SIZE, 0},
+    {FREE, RESIZE, 0},
+    {FREE_IN_THREAD, RESIZE, 0},
+    {FREE, RESIZE_TO_ZERO, 0},
+    {FREE, USABLE_SIZE, 0},
+    {FREE_IN_THREAD, USABLE_SIZE, 0},
     {NOTHING, FREE, 16},
-    {NOTHING, FREE, LAST},
-    {NOTHING, FREE_IN_THREAD, 32},
-    {NOTHING, SHRINK, 16},
+    {NOTHING, FREE, HALF},
+    {NOTHING, FREE, LAST_16},
     {NOTHING, FREE, 1},
+    {NOTHING, FREE, LAST_BYTE},
+    {NOTHING, FREE_IN_THREAD, 32},
+    {NOTHING, FREE_IN_THREAD, HALF},
     {NOTHING, FREE_IN_THREAD, 8},
+    {NOTHING, FREE_IN_THREAD, LAST_BYTE},
+    {FREE_IN_THREAD, FREE, HALF},
+    {NOTHING, RESIZE, 16},
+    {NOTHING, RESIZE, HALF},
+    {NOTHING, USABLE_SIZE, HALF},
 };
 
-TEST_LOOP(a_misuse_is_named, 0, COUNT_OF(misuses) * KINDS)
-{
-    struct misuse misuse = misuses[_i / KINDS];
-    bool by_owner = misuse.first == FREE || misuse.first == FREE_AMID_OTHERS;
-    char rest[128] = "";
+enum { CASES = sizeof(cases) / sizeof(cases[0]) };
 
-    kind = &kinds[_i % KINDS];
-    block = alloc_block(kind->size);
-    ck_assert_uint_eq(free_usable_size(block, "test"), kind->size);
-    if (misuse.offset == LAST)
-        misuse.offset = kind->size - 16;
+static char *pointer_of(const struct misuse_case *misuse)
+{
+    if (misuse->offset >= 0)
+        return block + misuse->offset;
+    return misuse->offset == HALF ? block + kind->size / 2
+                                  : block + kind->size - (misuse->offset == LAST_16 ? 16 : 1);
+}
+
+static void run_case(void *argument)
+{
+    const struct misuse_case *misuse = argument;
+
+    act_on(misuse->before, block);
+    act_on(misuse->misuse, pointer_of(misuse));
+}
+
+static void check_aborted(const struct capture *capture)
+{
+    ck_assert_uint_eq(capture->writes, 1);
+    ck_assert(WIFSIGNALED(capture->status));
+    ck_assert_int_eq(WTERMSIG(capture->status), SIGABRT);
+}
+
+/* What is said of the block. */
+static void format_block(char *text, size_t size, const struct misuse_case *misuse)
+{
+    bool by_owner = misuse->before == FREE || misuse->before == FREE_WITH_OTHERS;
+
     if (by_owner && is_one_slab())
-        strcpy(rest, "the block was released\n");
-    else if (!is_large() || misuse.offset != 0) /* a freed LARGE one may be merged with another */
-        snprintf(rest, sizeof(rest), "block %p of %zu bytes, %s%s\n", (void *)block, kind->size,
-                 kind->name, is_large() ? "" : ", arena 1");
-    check_misuse(&misuse, rest);
+        snprintf(text, size, "the block was released\n");
+    else if (by_owner && kind->wide) /* its places are blocks again */
+        snprintf(text, size, "block %p of %d bytes, TINY, arena 1\n", (void *)block, PLACE);
+    else
+        snprintf(text, size, "block %p of %zu bytes, %s%s\n", (void *)block, kind->size, kind->name,
+                 is_large() ? "" : ", arena 1");
+}
+
+TEST_LOOP(a_misuse_is_named, 0, CASES *KINDS)
+{
+    const struct misuse_case *misuse = &cases[_i / KINDS];
+    char begins[128], block_text[128];
+    struct capture capture;
+
+    make_block(_i % KINDS);
+    char *pointer = pointer_of(misuse);
+    if (is_large() && misuse->before != NOTHING && pointer != block)
+        return; /* where a freed one began is forgotten, if it is merged with another */
+    capture_child(&capture, run_case, (void *)(uintptr_t)misuse);
+
+    const char *fault = pointer == block                            ? "double free"
+                        : (uintptr_t)pointer % BLOCK_ALIGNMENT == 0 ? "interior pointer"
+                                                                    : "misaligned pointer";
+    const char *function = misuse->misuse == USABLE_SIZE ? "malloc_usable_size"
+                           : misuse->misuse >= RESIZE    ? "realloc"
+                                                         : "free";
+    size_t length = (size_t)snprintf(begins, sizeof(begins), "acre: %s: %s(%p): ", fault, function,
+                                     (void *)pointer);
+    ck_assert_msg(strncmp(capture.text, begins, length) == 0, "%snot %s", capture.text, begins);
+    format_block(block_text, sizeof(block_text), misuse);
+    if (!is_large() || pointer != block)
+        ck_assert_str_eq(capture.text + length, block_text);
+    check_aborted(&capture);
 }
 
 /* ---- Pointers that no block was at ---- */
@@ -94,11 +204,14 @@ static void free_wild_in_thread(void *unused)
  * format. */
 static void check_reported(const void *pointer, bool in_thread, const char *format)
 {
+    struct capture capture;
     char line[128];
 
     wild = pointer;
     snprintf(line, sizeof(line), format, wild);
-    capture_abort(in_thread ? free_wild_in_thread : free_wild, NULL, line);
+    capture_child(&capture, in_thread ? free_wild_in_thread : free_wild, NULL);
+    ck_assert_str_eq(capture.text, line);
+    check_aborted(&capture);
 }
 
 static void check_foreign(const void *pointer, bool in_thread)
@@ -112,7 +225,7 @@ TEST_LOOP(a_wild_pointer_is_foreign, 0, 2)
     char on_stack[64] __attribute__((aligned(64)));
 
     block = alloc_block(3072); /* 21 to a unit, which leaves a tail */
-    struct slab *slab = heap_slab_of(heap_containing(block), block);
+    struct slab *slab = slab_of(block);
     struct heap *heap = heap_containing(block);
     const char *unit_end = slab->base + (size_t)slab->count * slab->block_size;
     ck_assert_uint_lt((size_t)slab->count * slab->block_size,
@@ -132,26 +245,11 @@ TEST_LOOP(a_wild_pointer_is_foreign, 0, 2)
         thread_own_arena(),
         (char *)heap + (size_t)heap->first_unit * UNIT_SIZE - 4096, /* the guard */
         (char *)heap + heap->size - 16,                             /* never opened */
-        unit_end,                                                   /* follows the last block */
+        unit_end,                                                   /* behind the last block */
     };
 
-    for (size_t i = 0; i < COUNT_OF(pointers); i++)
+    for (size_t i = 0; i < sizeof(pointers) / sizeof(pointers[0]); i++)
         check_foreign(pointers[i], _i != 0);
-}
-
-/* A slab whose run is longer than its blocks: the states after its own are those of other slabs,
- * here of LIVE blocks. */
-TEST(no_other_thread_frees_what_follows_the_last_block)
-{
-    enum { OTHERS = 300 };
-
-    block = alloc_block(64);
-    struct slab *slab = heap_slab_of(heap_containing(block), block);
-    for (int i = 0; i < OTHERS; i++)
-        ck_assert_ptr_nonnull(alloc_block(1024));
-    size_t places = (size_t)geometry_unpack(slab->geometry).units * UNIT_SIZE / slab->block_size;
-    for (size_t number = slab->count; number < places; number += 7)
-        check_foreign(slab->base + number * slab->block_size, true);
 }
 
 static void free_released(void *unused)
@@ -164,11 +262,14 @@ static void free_released(void *unused)
 
 TEST(a_block_of_a_released_slab_was_freed_before)
 {
+    struct capture capture;
     char line[128];
 
     block = alloc_block(1 << 20);
+    capture_child(&capture, free_released, NULL);
     snprintf(line, sizeof(line), "acre: double free: free(%p): the block was released\n", block);
-    capture_abort(free_released, NULL, line);
+    ck_assert_str_eq(capture.text, line);
+    check_aborted(&capture);
 }
 
 /* No block starts at a misaligned address, so it was none that was freed before. */
@@ -178,7 +279,7 @@ TEST_LOOP(a_misaligned_pointer_into_released_units_is_no_double_free, 0, 2)
 
     block = alloc_block(1 << 20);
     free_block(block);
-    for (size_t i = 0; i < COUNT_OF(offsets); i++)
+    for (size_t i = 0; i < sizeof(offsets) / sizeof(offsets[0]); i++)
         check_reported(block + offsets[i], _i != 0, "acre: misaligned pointer: free(%p)\n");
 }
 
@@ -194,30 +295,35 @@ static void misuse_and_go_on(void *unused)
     errno = EXDEV;
     free_block(block + 16);
     free_block(block + 1);
+    free_block(block + kind->size / 2);
+    run_thread(free_in_thread, block + kind->size / 2);
     free_block(in_data);
+    if (!is_filled(block, kind->size, 'm') || free_usable_size(block, "test") != kind->size)
+        _exit(2);
     free_block(block);
     free_block(block);
     free_block(block);
     run_thread(free_in_thread, block);
     if (errno != EXDEV)
-        _exit(2);
-    if (alloc_resize(block, 10, "realloc") != NULL || errno != ENOMEM)
         _exit(3);
-    if (free_usable_size(block, "test") != 0 || free_usable_size(NULL, "test") != 0)
+    if (alloc_resize(block, 10, "realloc") != NULL || errno != ENOMEM)
         _exit(4);
+    if (free_usable_size(block, "test") != 0 || free_usable_size(NULL, "test") != 0)
+        _exit(5);
+    if (kind->wide && !places_are(block, SIZE, BLOCK_FREE))
+        _exit(6);
     for (int i = 0; i < 2; i++)
         again[i] = alloc_block(kind->size);
     if (again[0] == again[1] || !own_arena_is_valid())
-        _exit(5);
+        _exit(7);
 }
 
 TEST_LOOP(without_abort_a_misuse_changes_nothing, 0, KINDS)
 {
-    enum { MISUSES = 9 };
+    enum { MISUSES = 11 };
     struct capture capture;
 
-    kind = &kinds[_i];
-    block = alloc_block(kind->size);
+    make_block(_i);
     capture_child(&capture, misuse_and_go_on, NULL);
     ck_assert_msg(capture.status == 0, "status %#x", (unsigned)capture.status);
     ck_assert_uint_eq(capture.writes, MISUSES);
@@ -255,7 +361,7 @@ TEST(a_full_magazine_gives_back)
         free_block(blocks[i]);
     struct bin *bin = &thread_state.arena->bins[size_class_of(64)];
     ck_assert_ptr_eq(bin->top, bin->limit);
-    struct slab *slab = heap_slab_of(heap_containing(blocks[0]), blocks[0]);
+    struct slab *slab = slab_of(blocks[0]);
     ck_assert_uint_eq(states_count(slab->states, slab->count, BLOCK_CACHED),
                       magazine_capacity(size_class_of(64)));
     ck_assert_uint_eq(states_count(slab->states, slab->count, BLOCK_LIVE), 0);
@@ -278,13 +384,17 @@ static void *free_all(void *unused)
 
 static void free_by_two_at_once(void *unused)
 {
-    char both[2];
+    pthread_t threads[2];
 
     (void)unused;
     if (option_set_text("abort", "0") != 0)
         _exit(1);
     pthread_barrier_init(&start, NULL, 2);
-    run_threads(free_all, both, 2, 1);
+    for (int i = 0; i < 2; i++)
+        if (pthread_create(&threads[i], NULL, free_all, NULL) != 0)
+            _exit(2);
+    for (int i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
     idle_trim();
     if (!own_arena_is_valid())
         _exit(3);

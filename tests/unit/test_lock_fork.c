@@ -33,9 +33,10 @@ enum { WAYS = COUNT_OF(ways) };
 static const struct way *way;
 static int on_fork_calls;
 
-static void count_fork(void)
+static void *count_fork(void)
 {
     on_fork_calls++;
+    return NULL;
 }
 
 static void begin_way(int number)

@@ -148,13 +148,14 @@ TEST(a_lost_lock_is_not_that_of_a_namesake)
 
 /* ---- A signal handler forks ---- */
 
-static void fork_once(void)
+static void *fork_once(void)
 {
     static bool has_forked;
     if (has_forked)
-        return;
+        return NULL;
     has_forked = true;
     fork_midway();
+    return NULL;
 }
 
 static int take_while_forking(void)

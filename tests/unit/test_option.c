@@ -227,10 +227,7 @@ TEST(text_errors_are_told_apart)
 static void print_help(void *unused)
 {
     (void)unused;
-    struct out out;
-    out_to_fd(&out, STDERR_FILENO);
-    option_print_help(&out);
-    out_end(&out);
+    option_print_help(STDERR_FILENO);
 }
 
 TEST(help_has_a_line_for_each_option_and_its_default)

@@ -158,12 +158,8 @@ TEST(figures_agree_while_others_allocate)
 
 static void print(void *unused)
 {
-    struct out out;
-
     (void)unused;
-    out_to_fd(&out, STDERR_FILENO);
-    stats_print(&out);
-    out_end(&out);
+    stats_print(STDERR_FILENO);
 }
 
 TEST(the_table_shows_the_figures)

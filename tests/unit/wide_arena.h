@@ -7,8 +7,8 @@
 
 #include "block_places.h"
 #include "filled.h"
+#include "own_arena.h"
 #include "paths/alloc.h"
-#include "process/init.h"
 #include "base/option.h"
 #include "arena/thread.h"
 
@@ -21,12 +21,6 @@ enum {
     GROWTH = 1 << 20,   /* bytes; having grown by these, the arena has looked for room */
     MOST_WIDES = 10000, /* more than there is room for */
 };
-
-static inline void begin(void)
-{
-    init_start(NULL);
-    ck_assert_int_eq(option_set_text("decay", "3600000"), 0);
-}
 
 static inline bool is_wide(const char *block)
 {
