@@ -53,7 +53,7 @@ static bool give_up_idle(struct arena *arena, size_t size)
     size_t stock = large.stock_bytes;
     return could_help(stock + heap_bytes_reserved(), size) && /* spares going over the arenas */
            could_help(stock + arena_gather_empty(arena), size) &&
-           large_purge(true) + arena_unmap_empty() != 0;
+           large_trim() + arena_unmap_empty() != 0;
 }
 
 /* Opens a window in the bin's current slab, or else in the first partial one that has any. */
@@ -369,5 +369,5 @@ size_t alloc_good_size(size_t size)
 
 size_t alloc_trim(void)
 {
-    return large_purge(true) + arena_trim(thread_own_arena());
+    return large_trim() + arena_trim(thread_own_arena());
 }

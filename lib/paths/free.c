@@ -109,9 +109,9 @@ static void describe_outside(struct misuse_report *report)
     struct large_info info;
     large_find(report->pointer, &info);
     report->kind = MISUSE_FOREIGN;
-    if (info.place == LARGE_UNKNOWN)
+    if (!info.known)
         return;
-    if (info.place == LARGE_IN_STOCK) {
+    if (info.base == NULL) {
         report->kind = is_aligned(report->pointer) ? MISUSE_DOUBLE_FREE : MISUSE_MISALIGNED;
         return;
     }

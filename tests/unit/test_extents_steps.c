@@ -85,26 +85,33 @@ static void rebuild_copy(void)
             broken = 1;
 }
 
+static void carve(size_t page, size_t count)
+{
+    extents_set_live(&table, extents_isolate(&table, address_of(page), count * PAGE));
+}
+
 static void operation_carve(void)
 {
-    extents_carve(&table, address_of(2), 2 * PAGE);
+    carve(2, 2);
 }
 
 static void operation_carve_whole(void)
 {
-    extents_carve(&table, address_of(0), 6 * PAGE);
+    carve(0, 6);
 }
 
 /* Of two extents, neither of them whole. */
 static void operation_carve_across(void)
 {
-    extents_carve(&table, address_of(4), 5 * PAGE);
+    carve(4, 5);
 }
 
-static void operation_gather(void)
+/* A whole run, and out of the index. */
+static void operation_isolate(void)
 {
-    struct extent_run run = {.base = address_of(16), .size = 6 * PAGE};
-    extents_gather(&table, &run);
+    struct extent *run = extents_isolate(&table, address_of(16), 6 * PAGE);
+    extents_withdraw(&table, run);
+    extents_recycle(&table, run);
 }
 
 static void operation_join(void)
@@ -137,8 +144,7 @@ static void operation_grow_across(void)
 
 static void operation_shrink(void)
 {
-    struct extent *tail = extents_split(&table, extents_at(&table, address_of(12)), PAGE);
-    extents_set_stock(&table, tail, 7, false);
+    extents_cut(&table, extents_at(&table, address_of(12)), PAGE, 7, false);
 }
 
 static void operation_leave(void)
@@ -159,7 +165,7 @@ static void operation_arrive(void)
 
 static void (*const operations[])(void) = {
     operation_carve,         operation_carve_whole, operation_carve_across, operation_join,
-    operation_free_and_join, operation_gather,      operation_grow,         operation_grow_whole,
+    operation_free_and_join, operation_isolate,     operation_grow,         operation_grow_whole,
     operation_grow_across,   operation_shrink,      operation_leave,        operation_arrive};
 
 static void write_entry(int index, size_t page, size_t count, enum extent_state state, bool zero)

@@ -1,6 +1,6 @@
 /*
  * What a child loses of LARGE that is forked at any instruction of a call whose thread is not in
- * it: the ranges that are LEAVING then. There is one at a time at most, and one where the system is
+ * it: the ranges that are PRIVATE then. There is one at a time at most, and one where the system is
  * called for it. Check runs each test in a process of its own, so each begins with an empty list.
  */
 #include "test.h"
@@ -19,25 +19,25 @@ SUITE(large_steps);
 
 static void *first, *second;   /* blocks side by side, if the operation has any */
 static long call;              /* number of the system call that the operation makes for a range */
-static unsigned calls_leaving; /* times that it was made with a range LEAVING */
-static size_t most_leaving;
+static unsigned calls_private; /* times that it was made with a range PRIVATE */
+static size_t most_private;
 
-static size_t count_leaving(void)
+static size_t count_private(void)
 {
-    size_t leaving = 0;
+    size_t private = 0;
 
     for (const struct extent_chunk *chunk = large_list.table.chunks; chunk; chunk = chunk->next)
         for (size_t i = 0; i < EXTENTS_PER_CHUNK; i++)
-            leaving += chunk->entries[i].state == EXTENT_LEAVING;
-    return leaving;
+    private += chunk->entries[i].state == EXTENT_PRIVATE;
+    return private;
 }
 
 static void look_at_list(void)
 {
-    size_t leaving = count_leaving();
+    size_t private = count_private();
 
-    most_leaving = max_size(most_leaving, leaving);
-    calls_leaving += leaving != 0 && step_comes_call(call);
+    most_private = max_size(most_private, private);
+    calls_private += private != 0 && step_comes_call(call);
 }
 
 static void operation_map(void)
@@ -79,7 +79,7 @@ static void operation_shrink_and_unmap(void)
 static void operation_purge(void)
 {
     large_free(first);
-    large_purge(true);
+    large_trim();
 }
 
 /* `second` is in its way. */
@@ -122,9 +122,9 @@ TEST_LOOP(one_range_at_a_time_is_on_its_way, 0, (int)(sizeof(operations) / sizeo
     }
     call = operations[_i].call;
     step_through(operations[_i].run, look_at_list);
-    ck_assert_uint_ne(calls_leaving, 0);
-    ck_assert_uint_eq(most_leaving, 1);
-    ck_assert_uint_eq(count_leaving(), 0);
+    ck_assert_uint_ne(calls_private, 0);
+    ck_assert_uint_eq(most_private, 1);
+    ck_assert_uint_eq(count_private(), 0);
     ck_assert(large_is_valid());
 }
 

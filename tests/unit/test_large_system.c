@@ -1,20 +1,14 @@
 /*
  * The LARGE list and the system under it: the limits on mappings and address space, threads, and
- * children of fork. Check runs each test in a process of its own, so each begins with an empty
- * list.
+ * children of fork.
  */
-#include "test.h"
+#include "large_blocks.h"
 #include "child.h"
 #include "random.h"
 #include "sanitized.h"
 #include "vm_flags.h"
-#include "large/large.h"
-#include "large/large_list.h"
-#include "large/large_stock.h"
 
 #include "base/fork.h"
-#include "base/option.h"
-#include "base/os.h"
 
 #include <errno.h>
 #include <linux/filter.h>
@@ -23,52 +17,12 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define FOREVER "3600000" /* ms of decay: nothing falls due by itself */
-
-static void set_options(const char *stock, const char *decay)
-{
-    ck_assert_int_eq(option_set_text("large_stock", stock), 0);
-    ck_assert_int_eq(option_set_text("decay", decay), 0);
-}
-
-static void begin(void)
-{
-    set_options("64M", FOREVER);
-}
-
 SUITE(large_system, .begin = begin, .timeout = 120);
-
-static struct large_totals totals(void)
-{
-    struct large_totals now;
-    large_totals(&now);
-    return now;
-}
-
-static enum large_place place_of(const void *p)
-{
-    struct large_info info;
-    large_find(p, &info);
-    return info.place;
-}
-
-static bool all_bytes(const unsigned char *memory, size_t size, unsigned char value)
-{
-    return size == 0 || (memory[0] == value && memcmp(memory, memory + 1, size - 1) == 0);
-}
-
-static void *alloc(size_t size)
-{
-    void *block = large_alloc(size, 16, NULL);
-    ck_assert_ptr_nonnull(block);
-    return block;
-}
 
 /* ---- The system's limits ---- */
 
@@ -103,7 +57,7 @@ TEST(refused_unmapping_keeps_the_extent_without_contents)
     exhaust_mappings();
     ck_assert_int_eq(large_free(block + 16 * MIB), 0);
     ck_assert_uint_eq(totals().stock_bytes, 8 * MIB);
-    ck_assert_int_eq(place_of(block + 16 * MIB), LARGE_FREED);
+    ck_assert(is_freed_start(block + 16 * MIB));
 
     bool zero = false;
     ck_assert_ptr_eq(large_alloc(8 * MIB, 16, &zero), block + 16 * MIB);
@@ -111,10 +65,9 @@ TEST(refused_unmapping_keeps_the_extent_without_contents)
     ck_assert(all_bytes(block + 16 * MIB, 8 * MIB, 0));
     ck_assert(all_bytes(block + 24 * MIB, 8 * MIB, 9));
     ck_assert_int_eq(large_free(block + 16 * MIB), 0);
-    ck_assert_uint_eq(large_purge(false), 0);
+    large_tick(os_now_ms());
     ck_assert_int_eq(large_free(block + 8 * MIB), 0);
     ck_assert_uint_eq(totals().stock_bytes, 16 * MIB);
-    ck_assert_uint_eq(totals().stock_extents, 1);
     for (size_t i = 0; i < 4; i += 3)
         ck_assert_int_eq(large_free(block + i * 8 * MIB), 0);
     ck_assert(large_is_valid());
@@ -178,9 +131,8 @@ TEST_LOOP(what_stays_around_an_aligned_block_is_stock, REFUSE_FRONT, REFUSE_BOTH
     ck_assert_uint_eq(large_usable_size(block), CUT_SIZE);
     ck_assert(zero);
     ck_assert(large_is_valid());
-    ck_assert_int_eq(place_of(block - 1), refused & REFUSE_FRONT ? LARGE_IN_STOCK : LARGE_UNKNOWN);
-    ck_assert_int_eq(place_of(block + CUT_SIZE),
-                     refused & REFUSE_BEHIND ? LARGE_IN_STOCK : LARGE_UNKNOWN);
+    ck_assert_int_eq(is_in_stock(block - 1), (refused & REFUSE_FRONT) != 0);
+    ck_assert_int_eq(is_in_stock(block + CUT_SIZE), (refused & REFUSE_BEHIND) != 0);
     if (refused == REFUSE_BOTH)
         ck_assert_uint_eq(totals().stock_bytes, excess);
     else
@@ -188,8 +140,7 @@ TEST_LOOP(what_stays_around_an_aligned_block_is_stock, REFUSE_FRONT, REFUSE_BOTH
     ck_assert_uint_eq(totals().stock_dirty, 0);
 
     /* what is called free is there, and nothing of it is the block's */
-    size_t stock = totals().stock_bytes, extents = totals().stock_extents;
-    ck_assert_uint_eq(extents, refused == REFUSE_BOTH ? 2 : 1);
+    size_t stock = totals().stock_bytes;
     memset(block, 1, CUT_SIZE);
     for (size_t page = os_page_size(); stock != 0; stock -= page) {
         unsigned char *other = large_alloc(page, 1, &zero);
@@ -223,7 +174,7 @@ TEST(a_hundred_thousand_blocks)
     for (int i = 0; i < BLOCKS; i++)
         done = done && large_free(blocks[i]) == 0;
     ck_assert(done);
-    large_purge(true);
+    large_trim();
     ck_assert_uint_eq(totals().live_blocks, 0);
     ck_assert_uint_eq(totals().stock_bytes, 0);
     ck_assert(large_is_valid());
@@ -302,7 +253,7 @@ TEST(what_an_alignment_leaves_over_serves_again)
     ck_assert_uint_le(stock, (size_t)BLOCKS * SLOT);
     ck_assert_uint_eq(totals().stock_dirty, 0);
     /* metadata may be mapped at the edge of the list */
-    ck_assert_uint_le(extents_pieces(&large_list.table), 8);
+    ck_assert_uint_le(pieces(), 8);
     for (int i = 0; i < BLOCKS; i++) {
         bool zero = false;
         unsigned char *other = large_alloc(SMALL, 1, &zero);
@@ -324,21 +275,20 @@ TEST_LOOP(what_an_alignment_leaves_over_decays, 0, 2)
     large_tick(os_now_ms() + 3600000);
     ck_assert(large_is_valid());
     ck_assert(!large_is_aging());
-    size_t pieces = extents_pieces(&large_list.table);
     if (_i == 0) {
         ck_assert_uint_eq(totals().stock_bytes, 0);
-        ck_assert_uint_eq(pieces, count);
+        ck_assert_uint_eq(pieces(), count);
     } else {
-        ck_assert_uint_ge(pieces, LARGE_PIECES_MOST);
-        ck_assert_uint_le(pieces, LARGE_PIECES_MOST + 8);
+        ck_assert_uint_ge(pieces(), LARGE_PIECES_MOST);
+        ck_assert_uint_le(pieces(), LARGE_PIECES_MOST + 8);
         ck_assert_uint_gt(totals().stock_bytes, 0);
     }
     /* what was kept goes with the blocks around it */
     for (int i = 0; i < count; i++)
         ck_assert_int_eq(large_free(blocks[i]), 0);
-    large_purge(true);
+    large_trim();
     ck_assert_uint_eq(totals().stock_bytes, 0);
-    ck_assert_uint_eq(extents_pieces(&large_list.table), 0);
+    ck_assert_uint_eq(pieces(), 0);
 }
 
 /* Freed blocks between live ones lose their contents at least. */
@@ -355,8 +305,8 @@ TEST(many_holes_are_not_unmapped_but_purged)
         large_free(blocks[i]);
     size_t stock = totals().stock_bytes;
     ck_assert_uint_eq(stock, totals().stock_dirty);
-    ck_assert_uint_eq(large_purge(true), stock);
-    ck_assert_uint_le(extents_pieces(&large_list.table), LARGE_PIECES_MOST + 8);
+    ck_assert_uint_eq(large_trim(), stock);
+    ck_assert_uint_le(pieces(), LARGE_PIECES_MOST + 8);
     ck_assert_uint_gt(totals().stock_bytes, 0);
     ck_assert_uint_eq(totals().stock_dirty, 0);
     for (int i = 0; i < BLOCKS; i += 2) {
@@ -455,7 +405,7 @@ TEST(threads_churn)
     join_churners(churners);
     ck_assert_uint_eq(totals().live_blocks, 0);
     ck_assert(large_is_valid());
-    large_purge(true);
+    large_trim();
     ck_assert_uint_eq(totals().stock_bytes, 0);
 }
 
@@ -466,7 +416,7 @@ static int use_list_in_child(const unsigned char *kept)
     enum { BLOCKS = 20 };
     unsigned char *blocks[BLOCKS];
 
-    if (!large_is_valid() || place_of(kept) != LARGE_START)
+    if (!large_is_valid() || large_usable_size(kept) != MIB)
         return 1;
     for (int i = 0; i < BLOCKS; i++) {
         blocks[i] = large_alloc(MIB, 16, NULL);
