@@ -1,9 +1,6 @@
 /*
- * LARGE blocks: made, freed, resized and found. Purpose and rules: large.h. The list, its lock and
- * what becomes of free extents are in large_list.c, the table and its index in extents.c.
- *
- * A system call never happens under the lock: the entry of the range concerned is PRIVATE meanwhile
- * and is published afterwards.
+ * LARGE blocks: made, freed, resized and found: see large.h. Owns the memory of freed blocks and
+ * the blocked edge, under the lock of the list.
  */
 #include "large/large.h"
 
@@ -15,8 +12,8 @@
 #include <errno.h>
 
 enum {
-    SPARE_ENTRIES = 2, /* unused entries that carving needs at most */
-    RESERVE_SHARE = 4, /* a block that mremap grows gets 1/4 of its size in reserve at its end */
+    SPARE_ENTRIES = 2,               /* unused entries that carving needs at most */
+    RESERVE_SHARE = 4,               /* a block that mremap grows gets 1/4 of its size in reserve */
     LARGE_ALIGNMENT_KEPT = 16 << 20, /* bytes; what a larger alignment leaves over is unmapped */
 };
 
@@ -34,10 +31,10 @@ static struct extent *block_at(const void *p)
 /* ---- Freed blocks ---- */
 
 /*
- * Which blocks were freed or moved away, so that a double free is named as one even when the
- * mapping is gone: a set-associative table of their starts, in which each start has one set by its
- * hash, and the oldest of a set gives way. Only reports depend on it: after a fork in the middle of
- * a change it may lack a block.
+ * The blocks that were freed, or that mremap moved, so that a double free is named as one even when
+ * the mapping is gone: a set-associative table of their starts. The hash of a start chooses its
+ * set, in which the oldest gives way. Only reports depend on it: after a fork in the middle of a
+ * change it may lack a block.
  */
 enum {
     FREED_WAYS = 8,   /* blocks remembered in each set */
@@ -47,11 +44,11 @@ enum {
 
 static_assert(FREED_SETS * FREED_WAYS == LARGE_REMEMBERED, "as large.h says");
 
-/* The blocks freed last whose starts have the same hash. [lock] */
+/* [lock] */
 static struct freed_set {
     uintptr_t base[FREED_WAYS]; /* starts, 0 if none */
     size_t size[FREED_WAYS];    /* bytes */
-    unsigned next;              /* which one is replaced next */
+    unsigned next;              /* the one that gives way next */
 } freed_sets[FREED_SETS];
 
 static struct freed_set *freed_set_of(uintptr_t base)
@@ -140,46 +137,48 @@ static size_t missing_at_edge(size_t size, size_t alignment)
     return start < list->base ? list->base - start : 0;
 }
 
-/* Maps a PRIVATE range for a block: what is `missing` below the edge, or else anywhere. False if
- * the system refuses; *at_edge says whether it had room there. */
-static bool map_range(struct extent *range, uintptr_t edge, size_t missing, size_t anywhere,
-                      bool *at_edge)
+/* Maps what a PRIVATE range is to be: `missing` bytes below the edge, if that is not 0, or else
+ * `anywhere` bytes where the system chooses. False if it refuses. */
+static bool map_range(struct extent *range, uintptr_t edge, size_t missing, size_t anywhere)
 {
     range->base = edge - missing;
     range->size = missing;
-    *at_edge = missing != 0 && os_map_at((void *)range->base, range->size);
-    if (*at_edge)
+    if (missing != 0 && os_map_at((void *)range->base, range->size))
         return true;
     range->size = anywhere;
     range->base = (uintptr_t)os_map(range->size);
     return range->base != 0;
 }
 
-/* A block from the stock, or else from it and what is mapped for that, at the list's lower edge
- * only if `extends`. NULL if there is no memory, or another thread has taken a part of it. */
+/*
+ * A block from the stock. Where that has no room, a range is mapped and put into the stock first;
+ * at the list's lower edge only if `extends`. NULL if there is no memory, or if another thread took
+ * a part of what was to be extended.
+ */
 static void *find_block(size_t size, size_t alignment, bool extends, bool *zero)
 {
     size_t anywhere = alignment == 1 ? size : size + alignment - os_page_size();
-    bool at_edge;
 
     bool ready = large_list_acquire(SPARE_ENTRIES);
     void *block = ready ? carve_room(size, alignment, zero) : NULL;
     uintptr_t edge = extents_sum(&large_list.table)->base;
     size_t missing = extends ? missing_at_edge(size, alignment) : 0;
-    struct extent *range = block == NULL ? extents_take_entry(&large_list.table) : NULL;
+    struct extent *range = NULL;
+    if (ready && block == NULL)
+        range = extents_take_entry(&large_list.table);
     large_list_release();
     if (block != NULL && *zero && size >= LARGE_HUGE_FROM)
         ask_huge_pages(block, size, size);
     if (range == NULL)
         return block;
 
-    bool mapped = map_range(range, edge, missing, anywhere, &at_edge);
+    bool mapped = map_range(range, edge, missing, anywhere);
     if (mapped)
         ask_huge_pages((void *)range->base, range->size, size);
     range->stamp = keeps_left_over(alignment) ? os_now_ms() : LARGE_DUE;
     range->zero = true;
     ready = large_list_acquire(SPARE_ENTRIES);
-    if (missing != 0 && !at_edge)
+    if (missing != 0 && range->base != edge - missing)
         blocked_edge = edge;
     if (mapped) {
         extents_publish(&large_list.table, range, EXTENT_STOCK);
@@ -215,7 +214,7 @@ void *large_alloc(size_t size, size_t alignment, bool *zero)
     if (zero != NULL)
         *zero = block != NULL && known_zero;
     if (large_is_aging()) /* spares reading the clock */
-        large_list_settle(false, os_now_ms());
+        large_list_purge_due(os_now_ms(), LARGE_PURGED_AT_ONCE);
     return block;
 }
 
@@ -249,9 +248,9 @@ size_t large_usable_size(const void *p)
 /* ---- Resizing ---- */
 
 /*
- * Grows a PRIVATE block by mremap, and publishes it again, as it was where that fails. It gets an
- * untouched reserve at its end, which goes into the stock, so that its next steps cost no system
- * call. The block's address, or NULL.
+ * Grows a PRIVATE block by mremap and publishes it again; as it was if the system refuses. An
+ * untouched reserve at its end goes into the stock, so that its next steps cost no system call. The
+ * block's address, or NULL.
  */
 static void *grow_by_remap(struct extent *block, size_t size, uint64_t now)
 {

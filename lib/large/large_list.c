@@ -95,7 +95,7 @@ static size_t surplus_bytes(void)
     return dirty > most ? dirty - most : 0;
 }
 
-/* ---- Out of the stock and into it ---- */
+/* ---- From the stock and into it ---- */
 
 struct extent *large_list_carve(uintptr_t start, size_t size)
 {
@@ -193,11 +193,11 @@ static struct extent *take_due(uint64_t by)
 {
     large_list_acquire(0);
     struct extent *extent = extents_oldest(&large_list.table);
-    if (extent != NULL && extent->stamp > by)
-        extent = NULL;
-    if (extent != NULL) {
+    if (extent != NULL && extent->stamp <= by) {
         extent = join_neighbours(extent, by);
         extents_withdraw(&large_list.table, extent);
+    } else {
+        extent = NULL;
     }
     large_list_release();
     return extent;
