@@ -1,13 +1,14 @@
 /*
  * LARGE: blocks that have pages of their own, in one process-wide list (large_list.h).
  *
- * A block is taken from the list's stock of free extents, which stay mapped for a while. Where that
- * has no room, only what is missing is mapped, below the free extents at the list's lower edge,
- * which is how the system lays out mappings, too: so large buffers of changing sizes live in one
- * contiguous area. Lock: LOCK_RANK_LARGE, taken inside; no system call under it. Functions preserve
+ * A block is taken from the stock: free extents, which stay mapped for a while. Where that has no
+ * room, only what is missing is mapped, below the free extents at the list's lower edge, which is
+ * how the system lays out mappings, too: so large buffers of changing sizes live in one contiguous
+ * area. Lock: LOCK_RANK_LARGE, taken inside; no system call is made under it. Functions preserve
  * errno.
  *
- * Each step is published by one store, so that a child of fork finds a prefix of:
+ * The states of an entry (extents.h); each step is published by one store, so that a child of fork
+ * finds all steps up to one of them:
  *
  *   UNUSED -> PRIVATE -> STOCK         a range was mapped for a block; what an alignment leaves
  *                                      over of it stays in the stock

@@ -1,7 +1,4 @@
-/*
- * The LARGE list and its stock: see large_list.h. Owns the list, and the peaks from which the
- * stock's bound follows.
- */
+/* The LARGE list and its stock: see large_list.h. Owns the list and the peaks. */
 #include "large/large_list.h"
 
 #include "base/meta.h"
@@ -9,17 +6,17 @@
 #include "base/os.h"
 
 enum {
-    LIVE_TIMES = 2,    /* the constants of the bound */
-    PEAK_SHARE = 4,    /* 1/4 more than the peak */
-    ADDRESS_TIMES = 2, /* the stock may have 2 times its bound in address space */
+    LIVE_TIMES = 2,    /* the factors of the bound: 2 x live, ... */
+    PEAK_SHARE = 4,    /* ... peak + peak / 4, ... */
+    ADDRESS_TIMES = 2, /* ... and of the stock's address space: 2 x bound */
 };
 
 struct large_list large_list = {.lock = {.rank = LOCK_RANK_LARGE}, .oldest = EXTENT_KEPT};
 
-/* What a period of OPTION_DECAY amounts to, in bytes. [lock] */
+/* Bytes in a period of OPTION_DECAY. [lock] */
 struct period {
     size_t live;    /* the most that were LIVE, as seen whenever something is freed */
-    size_t surplus; /* with contents, that went because they were beyond the bound */
+    size_t surplus; /* of contents that went because they were above the bound */
     size_t again;   /* the most of `surplus` that one later block lacked */
 };
 
@@ -120,8 +117,8 @@ bool large_list_put(struct extent *block, size_t kept, uint64_t now)
 
 /* ---- Back to the system ---- */
 
-/* The extent that contains an address, if it may join one that goes: it is STOCK and was free by
- * `by` (ms), or it was refused and gets another chance. Else NULL. Needs the lock. */
+/* The extent that contains an address, if it may go with its neighbour: it is STOCK, and has been
+ * free since `by` (ms) or earlier, or was refused and is tried again. Else NULL. Needs the lock. */
 static struct extent *joining(uintptr_t address, uint64_t by)
 {
     struct extent *extent = extents_at(&large_list.table, address);
@@ -130,7 +127,7 @@ static struct extent *joining(uintptr_t address, uint64_t by)
     return joins ? extent : NULL;
 }
 
-/* Joins a STOCK extent with those beside it that may. Needs the lock. */
+/* Joins a STOCK extent with those that may go with it. Needs the lock. */
 static struct extent *join_neighbours(struct extent *extent, uint64_t by)
 {
     struct extent *other;
@@ -142,7 +139,7 @@ static struct extent *join_neighbours(struct extent *extent, uint64_t by)
     return extent;
 }
 
-/* True if a PRIVATE extent leaves no hole, or there may be one more. */
+/* True if unmapping a PRIVATE extent leaves no hole, or there may be one more. */
 static bool may_unmap(const struct extent *extent)
 {
     large_list_acquire(0);
@@ -162,9 +159,9 @@ static bool purge(struct extent *extent)
 }
 
 /*
- * Gives back a PRIVATE extent: its contents alone, after which it is free since `now`, if `purges`;
- * else, and where it has none or the system does not purge it, its address space, too. What cannot
- * be unmapped is kept. Returns the bytes that went back.
+ * Gives back a PRIVATE extent. If `purges`, its contents alone: it is then free since `now`. Else,
+ * or if it has none, or the system does not purge it, it is unmapped. If that cannot be, it is
+ * purged and kept. Returns the bytes that went back.
  */
 static size_t give_back(struct extent *extent, bool purges, uint64_t now)
 {
@@ -187,8 +184,8 @@ static size_t give_back(struct extent *extent, bool purges, uint64_t now)
     return unmapped || purged ? size : 0;
 }
 
-/* Takes the extent that has been free for longest out, with those beside it that may go, if it was
- * free by `by` (ms); else NULL. */
+/* Makes the oldest extent PRIVATE, with those that may go with it, if it has been free since `by`
+ * (ms) or earlier; else NULL. */
 static struct extent *take_due(uint64_t by)
 {
     large_list_acquire(0);
@@ -245,7 +242,7 @@ static size_t cut_at(const struct extent *extent, size_t most)
     return cut > extent->base ? cut - extent->base : 0;
 }
 
-/* Takes the oldest extent out, or as much of it as is above the bound, if anything is; else NULL.
+/* Makes the oldest extent PRIVATE, or as much of it as is above the bound. NULL if nothing is.
  * Needs the lock. */
 static struct extent *take_surplus(void)
 {

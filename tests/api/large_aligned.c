@@ -1,7 +1,7 @@
 /*
- * 70,000 blocks that are each at a multiple of 128 KiB, of a page to two multiples: more than a
- * process may have mappings. All are served, and with few mappings, also when the address space
- * between them has decayed, and when they have been freed in random order.
+ * 70,000 blocks that are each at a multiple of 128 KiB, from a page to more than 1 MiB: more than a
+ * process may have mappings. All are served, and with few mappings, also when every second one was
+ * freed and what was free was given back.
  */
 #include "check.h"
 #include <acre/acre.h>
@@ -14,7 +14,7 @@ enum {
     MAPPINGS_MOST = 2000,
 };
 
-static const size_t sizes[] = {100, 200000};
+static const size_t sizes[] = {100, 200000, (1 << 20) + 1};
 enum { SIZES = sizeof(sizes) / sizeof(sizes[0]) };
 
 static char *blocks[COUNT];
