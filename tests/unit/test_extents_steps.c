@@ -22,6 +22,7 @@ enum { PAGES = 24 }; /* of the made-up address space */
 struct page {
     enum extent_state state; /* UNUSED, LIVE or STOCK */
     bool zero;               /* STOCK, and said to be zero */
+    uintptr_t block;         /* the start of the LIVE block that it belongs to */
 };
 
 static struct extents table;
@@ -43,16 +44,20 @@ static void read_pages(const struct extents *from, struct page *to)
     for (size_t i = 0; i < PAGES; i++) {
         const struct extent *entry = extents_at(from, address_of(i));
         to[i] = (struct page){.state = entry != NULL ? entry->state : EXTENT_UNUSED};
-        to[i].zero = entry != NULL && entry->state == EXTENT_STOCK && entry->zero;
+        to[i].zero = to[i].state == EXTENT_STOCK && entry->zero;
+        to[i].block = to[i].state == EXTENT_LIVE ? entry->base : 0;
     }
+}
+
+static bool agrees(const struct page *now, const struct page *then)
+{
+    return now->state == then->state && now->block == then->block && (!now->zero || then->zero);
 }
 
 /* A page may be as it was before, as it will be after, or in no entry. */
 static bool page_is_sound(const struct page *now, size_t i)
 {
-    bool was = now->state == before[i].state && (!now->zero || before[i].zero);
-    bool will = now->state == after[i].state && (!now->zero || after[i].zero);
-    return was || will || now->state == EXTENT_UNUSED;
+    return now->state == EXTENT_UNUSED || agrees(now, &before[i]) || agrees(now, &after[i]);
 }
 
 /* True if the entries say the same, whatever the index is. */

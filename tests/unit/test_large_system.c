@@ -14,9 +14,6 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
-#include <sched.h>
-#include <signal.h>
-#include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -330,9 +327,8 @@ enum { THREADS = 4, CHURN = 3000, HELD = 8 };
 
 struct churner {
     pthread_t thread;
-    unsigned number;
+    unsigned char mark; /* of its blocks */
     bool failed;
-    bool *stop; /* NULL: after CHURN rounds */
 };
 
 /* True if the first and last bytes of a block are the mark it was given. */
@@ -345,26 +341,23 @@ static void *churn(void *argument)
 {
     struct churner *churner = argument;
     struct random random = random_begin();
-    unsigned char mark = (unsigned char)(churner->number + 1);
     unsigned char *blocks[HELD] = {NULL};
     size_t sizes[HELD] = {0};
 
-    random.state += churner->number;
-    for (int i = 0;
-         churner->stop != NULL ? !__atomic_load_n(churner->stop, __ATOMIC_RELAXED) : i < CHURN;
-         i++) {
+    random.state += churner->mark;
+    for (int i = 0; i < CHURN; i++) {
         unsigned slot = (unsigned)random_below(&random, HELD);
         unsigned char *block = blocks[slot];
         size_t size = (1 + random_below(&random, 64)) * 64 * KIB;
         if (block == NULL) {
             block = large_alloc(size, (size_t)1 << random_below(&random, 22), NULL);
-        } else if (!is_marked(block, sizes[slot], mark)) {
+        } else if (!is_marked(block, sizes[slot], churner->mark)) {
             churner->failed = true;
         } else if (random_below(&random, 3) == 0) {
             unsigned char *moved = large_resize(block, size);
             size = moved != NULL ? size : sizes[slot];
             block = moved != NULL ? moved : block;
-            churner->failed |= block[0] != mark;
+            churner->failed |= block[0] != churner->mark;
         } else {
             churner->failed |= large_free(block) != 0;
             block = NULL;
@@ -372,7 +365,7 @@ static void *churn(void *argument)
         blocks[slot] = block;
         sizes[slot] = size;
         if (block != NULL)
-            block[0] = block[size - 1] = mark;
+            block[0] = block[size - 1] = churner->mark;
     }
     for (unsigned slot = 0; slot < HELD; slot++)
         if (blocks[slot] != NULL)
@@ -380,29 +373,19 @@ static void *churn(void *argument)
     return NULL;
 }
 
-static void start_churners(struct churner *churners, bool *stop)
-{
-    for (unsigned i = 0; i < THREADS; i++) {
-        churners[i] = (struct churner){.number = i, .stop = stop};
-        ck_assert_int_eq(pthread_create(&churners[i].thread, NULL, churn, &churners[i]), 0);
-    }
-}
-
-static void join_churners(struct churner *churners)
-{
-    for (unsigned i = 0; i < THREADS; i++) {
-        pthread_join(churners[i].thread, NULL);
-        ck_assert(!churners[i].failed);
-    }
-}
-
 TEST(threads_churn)
 {
     struct churner churners[THREADS];
 
     set_options("16M", "5");
-    start_churners(churners, NULL);
-    join_churners(churners);
+    for (unsigned i = 0; i < THREADS; i++) {
+        churners[i] = (struct churner){.mark = (unsigned char)(i + 1)};
+        ck_assert_int_eq(pthread_create(&churners[i].thread, NULL, churn, &churners[i]), 0);
+    }
+    for (unsigned i = 0; i < THREADS; i++) {
+        pthread_join(churners[i].thread, NULL);
+        ck_assert(!churners[i].failed);
+    }
     ck_assert_uint_eq(totals().live_blocks, 0);
     ck_assert(large_is_valid());
     large_trim();
@@ -432,74 +415,39 @@ static int use_list_in_child(const unsigned char *kept)
     return large_is_valid() ? 0 : 5;
 }
 
-/* What an interrupted churner says, until the main thread lets it go on. */
-enum answer { NONE, IN_THE_LIST, ELSEWHERE };
+static pthread_barrier_t barrier;
 
-static enum answer answer; /* atomic */
-
-/* A churner that holds the list's lock stays where it is. */
-static void stay_in_the_list(int signal_number)
+/* Holds the list's lock while another thread forks, with the index as lost as it can be. */
+static void *hold_list(void *unused)
 {
-    bool holds = lock_is_held(&large_list.lock);
-    (void)signal_number;
-    __atomic_store_n(&answer, holds ? IN_THE_LIST : ELSEWHERE, __ATOMIC_RELEASE);
-    while (__atomic_load_n(&answer, __ATOMIC_ACQUIRE) == IN_THE_LIST)
-        sched_yield();
+    large_list_acquire(0);
+    struct extent *root = large_list.table.root;
+    large_list.table.root = NULL;
+    pthread_barrier_wait(&barrier);
+    pthread_barrier_wait(&barrier);
+    large_list.table.root = root;
+    large_list_release();
+    return unused;
 }
 
-static void let_go_on(void)
+/* tests/fork tries every instruction. */
+TEST(a_child_rebuilds_the_list_that_a_lost_thread_held)
 {
-    __atomic_store_n(&answer, NONE, __ATOMIC_RELEASE);
-}
-
-/* Interrupts churners in turn until one stays that is in the middle of the list's code; it goes on
- * at let_go_on. False if each of many was elsewhere. */
-static bool stop_one(struct churner *churners)
-{
-    enum { TRIES = 400 };
-    for (unsigned i = 0; i < TRIES; i++) {
-        let_go_on();
-        pthread_kill(churners[i % THREADS].thread, SIGUSR1);
-        while (__atomic_load_n(&answer, __ATOMIC_ACQUIRE) == NONE)
-            sched_yield();
-        if (__atomic_load_n(&answer, __ATOMIC_ACQUIRE) == IN_THE_LIST)
-            return true;
-    }
-    return false;
-}
-
-/*
- * Forks while another thread is anywhere in the list's code and holds its lock; where churners make
- * system calls all the time, for which none is held, at any instant. One such fork in a hundred
- * comes while the lock is held.
- */
-TEST_LOOP(children_of_fork_use_the_list, 0, 2)
-{
-    enum { FORKS = 30, ANYWHERE = 0, INSIDE = 1 };
-    struct sigaction action = {.sa_handler = stay_in_the_list, .sa_flags = SA_RESTART};
-    struct churner churners[THREADS];
     unsigned char *kept = alloc(MIB);
-    bool stop = false;
-    int lost = 0; /* locks, with their holders */
+    pthread_t holder;
 
-    set_options("256M", _i == ANYWHERE ? "0" : FOREVER);
     memset(kept, 0x77, MIB);
-    ck_assert_int_eq(sigaction(SIGUSR1, &action, NULL), 0);
-    start_churners(churners, &stop);
-    for (int i = 0; i < FORKS; i++) {
-        lost += _i == INSIDE && stop_one(churners);
-        pid_t child = fork_limited();
-        if (child == 0) {
-            fork_child();
-            _exit(use_list_in_child(kept));
-        }
-        let_go_on();
-        ck_assert_int_eq(result_of(child), 0);
+    large_free(alloc(4 * MIB));
+    ck_assert_int_eq(pthread_barrier_init(&barrier, NULL, 2), 0);
+    ck_assert_int_eq(pthread_create(&holder, NULL, hold_list, NULL), 0);
+    pthread_barrier_wait(&barrier);
+    pid_t child = fork_limited();
+    if (child == 0) {
+        fork_child();
+        _exit(use_list_in_child(kept));
     }
-    __atomic_store_n(&stop, true, __ATOMIC_RELAXED);
-    join_churners(churners);
-#ifdef SANITIZED
-    lost = FORKS; /* signals may wait until the thread leaves the list */
-#endif
-    ck_assert_int_ge(lost, _i == INSIDE ? FORKS / 2 : 0);
+    pthread_barrier_wait(&barrier);
+    ck_assert_int_eq(result_of(child), 0);
+    pthread_join(holder, NULL);
+    ck_assert(large_is_valid());
 }
