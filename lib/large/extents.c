@@ -355,7 +355,14 @@ struct extent *extents_cut(struct extents *table, struct extent *entry, size_t s
     return rest;
 }
 
-struct extent *extents_join(struct extents *table, struct extent *first, struct extent *second)
+/* Splits a STOCK extent; returns the rest. */
+static struct extent *split(struct extents *table, struct extent *extent, size_t size)
+{
+    return extents_cut(table, extent, size, extent->stamp, extent->zero);
+}
+
+/* Joins a LIVE or STOCK entry with the STOCK extent at its end: the first is both then. */
+static void join(struct extents *table, struct extent *first, struct extent *second)
 {
     ASSERT(second->state == EXTENT_STOCK && extent_end(first) == second->base);
     extents_withdraw(table, second);
@@ -363,7 +370,6 @@ struct extent *extents_join(struct extents *table, struct extent *first, struct 
     first->stamp = first->stamp < second->stamp ? first->stamp : second->stamp;
     store_size(table, first, first->size + second->size);
     extents_recycle(table, second);
-    return first;
 }
 
 struct extent *extents_isolate(struct extents *table, uintptr_t start, size_t size)
@@ -371,16 +377,16 @@ struct extent *extents_isolate(struct extents *table, uintptr_t start, size_t si
     struct extent *entry = extents_at(table, start);
     ASSERT(entry != NULL && entry->state == EXTENT_STOCK);
     if (start > entry->base)
-        entry = extents_split(table, entry, start - entry->base);
+        entry = split(table, entry, start - entry->base);
     while (entry->size < size) {
         struct extent *next = extents_at(table, extent_end(entry));
         ASSERT(next != NULL);
         if (next->size > size - entry->size)
-            extents_split(table, next, size - entry->size);
-        extents_join(table, entry, next);
+            split(table, next, size - entry->size);
+        join(table, entry, next);
     }
     if (size < entry->size)
-        extents_split(table, entry, size);
+        split(table, entry, size);
     return entry;
 }
 
@@ -391,7 +397,7 @@ bool extents_grow(struct extents *table, struct extent *block, size_t size)
     ASSERT(block->state == EXTENT_LIVE && size > block->size);
     if (!extents_run_from(table, extent_end(block), missing, &run) || run.base != extent_end(block))
         return false;
-    extents_join(table, block, extents_isolate(table, run.base, missing));
+    join(table, block, extents_isolate(table, run.base, missing));
     return true;
 }
 

@@ -150,19 +150,9 @@ void extents_set_live(struct extents *table, struct extent *entry);
 struct extent *extents_cut(struct extents *table, struct extent *entry, size_t size, uint64_t stamp,
                            bool zero);
 
-/* The same for a STOCK extent: the rest has its stamp and zero. */
-static inline struct extent *extents_split(struct extents *table, struct extent *extent,
-                                           size_t size)
-{
-    return extents_cut(table, extent, size, extent->stamp, extent->zero);
-}
-
-/* Joins a LIVE or STOCK entry with the STOCK extent at its end; returns the first, which is both
- * now. */
-struct extent *extents_join(struct extents *table, struct extent *first, struct extent *second);
-
 /* Makes [start, start+size), which lies within a run, one STOCK extent of its own by splitting and
- * joining. Needs a spare entry for each end at which no extent begins or ends. */
+ * joining; its stamp is the earliest of its parts. Needs a spare entry for each end at which no
+ * extent begins or ends. */
 struct extent *extents_isolate(struct extents *table, uintptr_t start, size_t size);
 
 /* Grows a LIVE block to `size` bytes over the run that begins at its end. False with nothing done

@@ -119,9 +119,9 @@ bool large_list_put(struct extent *block, size_t kept, uint64_t now)
 
 /* The extent that contains an address, if it may go with its neighbour: it is STOCK, and has been
  * free since `by` (ms) or earlier, or was refused and is tried again. Else NULL. Needs the lock. */
-static struct extent *joining(uintptr_t address, uint64_t by)
+static const struct extent *joining(uintptr_t address, uint64_t by)
 {
-    struct extent *extent = extents_at(&large_list.table, address);
+    const struct extent *extent = extents_at(&large_list.table, address);
     bool joins = extent != NULL && extent->state == EXTENT_STOCK &&
                  (extent->stamp <= by || extent->stamp == EXTENT_KEPT);
     return joins ? extent : NULL;
@@ -130,13 +130,14 @@ static struct extent *joining(uintptr_t address, uint64_t by)
 /* Joins a STOCK extent with those that may go with it. Needs the lock. */
 static struct extent *join_neighbours(struct extent *extent, uint64_t by)
 {
-    struct extent *other;
+    uintptr_t start = extent->base, end = extent_end(extent);
+    const struct extent *other;
 
-    while ((other = joining(extent_end(extent), by)) != NULL)
-        extents_join(&large_list.table, extent, other);
-    while ((other = joining(extent->base - 1, by)) != NULL)
-        extent = extents_join(&large_list.table, other, extent);
-    return extent;
+    while ((other = joining(end, by)) != NULL)
+        end = extent_end(other);
+    while ((other = joining(start - 1, by)) != NULL)
+        start = other->base;
+    return extents_isolate(&large_list.table, start, end - start);
 }
 
 /* True if unmapping a PRIVATE extent leaves no hole, or there may be one more. */
@@ -250,11 +251,10 @@ static struct extent *take_surplus(void)
     struct extent *extent = surplus != 0 ? extents_oldest(&large_list.table) : NULL;
     if (extent == NULL)
         return NULL;
-    if (!extent->zero && extent->size > surplus && large_list.table.spare != 0) {
-        size_t kept = cut_at(extent, extent->size - surplus);
-        if (kept != 0)
-            extent = extents_split(&large_list.table, extent, kept);
-    }
+    size_t kept = 0;
+    if (!extent->zero && extent->size > surplus && large_list.table.spare != 0)
+        kept = cut_at(extent, extent->size - surplus);
+    extent = extents_isolate(&large_list.table, extent->base + kept, extent->size - kept);
     if (!extent->zero)
         peaks.now.surplus += extent->size;
     extents_withdraw(&large_list.table, extent);

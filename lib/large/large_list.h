@@ -11,8 +11,8 @@
  * live   bytes that are LIVE now
  * peak   the most bytes that were LIVE in the last one to two periods of OPTION_DECAY, as seen at
  *        each free; min is 0 where live is above 5/4 of it
- * again  of the contents that went beyond the bound in these periods, the most bytes that one later
- *        block lacked
+ * again  of the contents that went back because of the bound in these periods, the most bytes that
+ *        one later block lacked
  *
  * So what was in use a moment ago, and a quarter more for fragmentation, is there when it is needed
  * again; a program that holds little keeps little; and a loop over one large block does not pay for

@@ -228,23 +228,7 @@ static void random_unmap(struct extent *entry)
     plain_fill(page, count, (struct page){.state = EXTENT_UNUSED});
 }
 
-/* Joins a STOCK extent with the one that it touches at its end. */
-static void random_join(struct extent *first)
-{
-    size_t page = page_of(first), next = page + first->size / PAGE;
-    struct extent *second = extents_at(&table, address_of(next));
-
-    if (pages[next].state != EXTENT_STOCK)
-        return;
-    struct page joined = pages[page];
-    joined.zero = joined.zero && pages[next].zero;
-    joined.stamp = joined.stamp < pages[next].stamp ? joined.stamp : pages[next].stamp;
-    size_t count = (first->size + second->size) / PAGE;
-    ck_assert_ptr_eq(extents_join(&table, first, second), first);
-    plain_fill(page, count, joined);
-}
-
-/* Makes one extent of some pages of a run, from `page` on, and mostly a block of it. */
+/* Makes one extent of some pages of a run, from `page` on, and a block of it or not. */
 static void random_carve(struct random *random, size_t page)
 {
     size_t length = plain_run_length(page);
@@ -258,7 +242,7 @@ static void random_carve(struct random *random, size_t page)
     }
     joined.first = true;
     ck_assert_int_eq(extent->zero, joined.zero);
-    if (random_below(random, 8) != 0) {
+    if (random_below(random, 2) != 0) {
         extents_set_live(&table, extent);
         joined.state = EXTENT_LIVE;
     }
@@ -267,7 +251,7 @@ static void random_carve(struct random *random, size_t page)
         pages[page + count].first = true;
 }
 
-/* Grows a LIVE block over what is free behind it, or more, in vain; or cuts it in two. */
+/* Grows a LIVE block over the run that follows it, or tries to grow it over more; or cuts it. */
 static void random_resize(struct random *random, struct extent *block)
 {
     size_t page = page_of(block);
@@ -306,8 +290,6 @@ static void random_step(struct random *random)
         random_map(random, page);
     else if (random_below(random, 8) == 0)
         random_unmap(entry);
-    else if (entry->state == EXTENT_STOCK && random_below(random, 4) == 0)
-        random_join(entry);
     else if (entry->state == EXTENT_STOCK)
         random_carve(random, page);
     else if (random_below(random, 2) != 0)
@@ -340,7 +322,7 @@ static void write_entry(int index, size_t page, size_t count, enum extent_state 
         (struct extent){.base = address_of(page), .size = count * PAGE, .state = (uint8_t)state};
 }
 
-/* Entries as a fork may leave them in the middle of a join, a front being taken, an unmapping. */
+/* Entries as a fork may leave them in the middle of a join and of unmapping. */
 TEST(rebuild_goes_by_the_states_alone)
 {
     begin();

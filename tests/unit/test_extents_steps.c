@@ -100,9 +100,9 @@ static void carve(size_t page, size_t count)
     extents_set_live(&table, extents_isolate(&table, address_of(page), count * PAGE));
 }
 
-static void join(size_t page, size_t next)
+static void isolate(size_t page, size_t count)
 {
-    extents_join(&table, entry_at(page), entry_at(next));
+    extents_isolate(&table, address_of(page), count * PAGE);
 }
 
 static void grow(size_t page, size_t count)
@@ -118,7 +118,7 @@ static void shrink(size_t page, size_t count)
 static void free_and_join(size_t page, size_t before)
 {
     extents_set_stock(&table, entry_at(page), 7, false);
-    join(before, page);
+    isolate(before, page - before + 6);
 }
 
 static void leave(size_t page, size_t count)
@@ -142,7 +142,7 @@ static const struct operation {
     void (*run)(size_t page, size_t argument);
     size_t page, argument;
 } operations[] = {
-    {carve, 2, 2},          {carve, 0, 6}, {carve, 4, 5},  {join, 0, 6},
+    {carve, 2, 2},          {carve, 0, 6}, {carve, 4, 5},  {isolate, 0, 12},
     {grow, 12, 6},          {grow, 12, 8}, {grow, 12, 9},  {shrink, 12, 1},
     {free_and_join, 12, 6}, {leave, 6, 6}, {leave, 16, 6}, {arrive, 22, 2},
 };

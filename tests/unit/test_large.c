@@ -33,8 +33,8 @@ TEST(blocks_are_page_rounded_and_zero)
     ck_assert_uint_eq(totals().live_bytes, 0);
 }
 
-/* What an alignment leaves over is kept as an address; of a large one, or without a stock, nothing
- * is. */
+/* What an alignment leaves over stays in the stock, untouched; nothing does if the alignment is
+ * large, or without a stock. */
 TEST_LOOP(alignments_are_kept, 0, 2)
 {
     if (_i == 1)
@@ -89,7 +89,7 @@ TEST(a_loop_is_served_from_the_stock)
     ck_assert(all_bytes(first, 8 * MIB, 0xa5));
 }
 
-/* What is left of an extent stays in the stock; what touches serves as one, wherever it was cut. */
+/* The rest of an extent stays in the stock. Extents that touch serve one block. */
 TEST(extents_are_split_and_used_across_borders)
 {
     unsigned char *block = alloc(16 * MIB);
@@ -169,7 +169,7 @@ TEST(stock_is_bounded)
     ck_assert_uint_eq(totals().stock_bytes, 0);
 }
 
-/* The bound follows what is live and what lately was, exactly. */
+/* The bound follows the bytes that are live, and their peak, exactly. */
 TEST(stock_follows_what_is_live)
 {
     unsigned char *blocks[4];
@@ -200,7 +200,7 @@ static bool was_cut_to(size_t most)
     return dirty <= most && dirty > most - LARGE_HUGE_PAGE;
 }
 
-/* What went beyond the bound, and one block then lacked, is kept the next time, for a while. */
+/* The rule `again` of large_list.h. */
 TEST(what_is_asked_for_again_stays)
 {
     set_options("8M", FOREVER);
@@ -221,7 +221,7 @@ TEST(what_is_asked_for_again_stays)
     ck_assert(large_is_valid());
 }
 
-/* Beyond the bound the oldest contents go, and no more than must. */
+/* Above the bound the oldest contents go, and no more than the surplus. */
 TEST(oldest_contents_go_first)
 {
     unsigned char *block = alloc(12 * MIB);
@@ -259,7 +259,7 @@ static unsigned char *alloc_above_room(size_t size)
     ck_abort_msg("nothing is free below any block");
 }
 
-/* Where the stock is too small only the rest is mapped, below it. */
+/* Where the stock at the edge is too small, only what is missing is mapped, below it. */
 TEST(list_is_extended_at_its_edge)
 {
     unsigned char *block = alloc_above_room(8 * MIB);
@@ -292,7 +292,7 @@ TEST(list_is_not_extended_over_a_foreign_mapping)
     ck_assert(large_is_valid());
 }
 
-/* By the clock that a tick is told: not a moment earlier, and no later. */
+/* Exactly after a decay, by the time that a tick is told. */
 TEST(what_was_freed_goes_back_after_a_decay)
 {
     enum { DECAY = 3600000, BLOCKS = 40 }; /* more than one batch */
@@ -322,8 +322,8 @@ TEST(what_was_freed_goes_back_after_a_decay)
     ck_assert(large_is_valid());
 }
 
-/* What was live two decays ago and more allows the stock nothing now. If this test is slow, more of
- * the stock goes back than it checks. */
+/* A peak of more than two decays ago does not count. If this test is slow, more of the stock goes
+ * back than it checks. */
 TEST(an_old_peak_is_forgotten)
 {
     enum { DECAY = 300, KEPT = 32 }; /* ms, MiB */
@@ -403,8 +403,8 @@ TEST(places_are_told_apart)
     ck_assert(!info_of(block + 4096).known);
 }
 
-/* The starts of freed blocks stay known when others use their extents, and until they are live
- * again. */
+/* The starts of freed blocks stay known while other blocks use their extents, until they are in a
+ * LIVE block. */
 TEST(freed_blocks_stay_known)
 {
     unsigned char *block = alloc(12 * MIB);
@@ -452,7 +452,7 @@ TEST(shrinking_gives_back_the_tail)
     ck_assert(large_is_valid());
 }
 
-/* Small steps: contents stay, few of them move the block, and what is in reserve is no memory. */
+/* Contents stay, and few steps move the block. */
 TEST(growth_in_small_steps_is_cheap)
 {
     enum { STEP = 64 * 1024 };
@@ -480,7 +480,7 @@ TEST(growth_in_small_steps_is_cheap)
     ck_assert_uint_eq(totals().stock_bytes, 0);
 }
 
-/* mremap refuses a range of two mappings: the caller must copy, and the block is as it was. */
+/* mremap refuses a range of two mappings: the caller copies, and the block is as it was. */
 TEST(refused_growth_changes_nothing)
 {
     unsigned char *block = alloc(4 * MIB);

@@ -1,7 +1,7 @@
 /*
- * What a child loses of LARGE that is forked at any instruction of a call whose thread is not in
- * it: the ranges that are PRIVATE then. There is one at a time at most, and one where the system is
- * called for it. Check runs each test in a process of its own, so each begins with an empty list.
+ * The ranges that are PRIVATE at each instruction of a call: a child of fork without the calling
+ * thread loses them. There is one at most, and one around a system call. Check runs each test in a
+ * process of its own, so each begins with an empty list.
  */
 #include "test.h"
 #include "step.h"
@@ -45,7 +45,7 @@ static void operation_map(void)
     first = large_alloc(2 * MIB, 1, NULL);
 }
 
-/* There is something to cut off in front or behind, nearly always both. */
+/* There is something to cut off in front of the block or after it, nearly always both. */
 static void operation_map_aligned(void)
 {
     first = large_alloc(2 * MIB, 64 * MIB, NULL);
@@ -82,14 +82,14 @@ static void operation_purge(void)
     large_trim();
 }
 
-/* `second` is in its way. */
+/* `second` follows it. */
 static void operation_grow_and_move(void)
 {
     void *grown = large_resize(first, 3 * MIB);
     ck_assert(grown != NULL && grown != first);
 }
 
-/* Into the room that `second` leaves: with what it gets in reserve it needs less than that. */
+/* Into the room that `second` leaves, which has place for the reserve, too. */
 static void operation_grow_in_place(void)
 {
     option_set_text("large_stock", "0");

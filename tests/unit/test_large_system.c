@@ -75,8 +75,8 @@ TEST(refused_unmapping_keeps_the_extent_without_contents)
 
 enum { CUT_SIZE = 3 << 20, CUT_ALIGNMENT = 64 << 20 }; /* bytes */
 
-/* What munmap refuses, when a block of that size and alignment is cut out of what was mapped: there
- * the part behind the block begins CUT_SIZE bytes behind a multiple of CUT_ALIGNMENT. */
+/* The part of what was mapped for such a block that munmap refuses. What follows the block begins
+ * CUT_SIZE bytes after a multiple of CUT_ALIGNMENT. */
 enum { REFUSE_FRONT = 1, REFUSE_BEHIND = 2, REFUSE_BOTH = REFUSE_FRONT | REFUSE_BEHIND };
 
 /* From now on, for good. False if the system has no filters for system calls. */
@@ -98,8 +98,8 @@ static bool refuse_unmapping(int parts)
            prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
 }
 
-/* Makes sure that what is mapped next has something in front of the block and behind it: the system
- * chooses the address again that it has chosen now. */
+/* Makes sure that what is mapped next has a part in front of the block and one that follows it: the
+ * system chooses the same address again. */
 static void shift_next_mapping(void)
 {
     size_t page = os_page_size(), size = CUT_SIZE + CUT_ALIGNMENT - page;
@@ -110,7 +110,7 @@ static void shift_next_mapping(void)
         ck_assert_ptr_nonnull(os_map(2 * page));
 }
 
-/* What an aligned block was cut out of, and could not be unmapped, is free memory. */
+/* The parts around an aligned block that cannot be unmapped are free memory. */
 TEST_LOOP(what_stays_around_an_aligned_block_is_stock, REFUSE_FRONT, REFUSE_BOTH + 1)
 {
     int refused = _i;
@@ -136,7 +136,7 @@ TEST_LOOP(what_stays_around_an_aligned_block_is_stock, REFUSE_FRONT, REFUSE_BOTH
         ck_assert_uint_lt(totals().stock_bytes, excess);
     ck_assert_uint_eq(totals().stock_dirty, 0);
 
-    /* what is called free is there, and nothing of it is the block's */
+    /* what is in the stock is mapped, and no part of the block */
     size_t stock = totals().stock_bytes;
     memset(block, 1, CUT_SIZE);
     for (size_t page = os_page_size(); stock != 0; stock -= page) {
@@ -150,7 +150,7 @@ TEST_LOOP(what_stays_around_an_aligned_block_is_stock, REFUSE_FRONT, REFUSE_BOTH
     ck_assert(large_is_valid());
 }
 
-/* As many blocks as there may be mappings and more; every second one goes, and comes again. */
+/* More blocks than a process may have mappings; every second one is freed and allocated again. */
 TEST(a_hundred_thousand_blocks)
 {
     enum { BLOCKS = 100000 };
@@ -179,7 +179,7 @@ TEST(a_hundred_thousand_blocks)
 
 enum { ASKED, DECLINED, NEITHER };
 
-/* What each value of the option has a block of 2 MiB and one of 4 MiB ask for. */
+/* For each value of the option: what a block of 2 MiB asks for, and one of 4 MiB. */
 static const struct {
     const char *value;
     int small, large;
@@ -392,8 +392,7 @@ TEST(threads_churn)
     ck_assert_uint_eq(totals().stock_bytes, 0);
 }
 
-/* In a child: the list is whole again, and what it hands out is no block that was live. Exit status
- * 0 if so. */
+/* In a child: 0 if the list is valid and hands out no block that was live. */
 static int use_list_in_child(const unsigned char *kept)
 {
     enum { BLOCKS = 20 };
@@ -417,7 +416,7 @@ static int use_list_in_child(const unsigned char *kept)
 
 static pthread_barrier_t barrier;
 
-/* Holds the list's lock while another thread forks, with the index as lost as it can be. */
+/* Holds the list's lock while another thread forks, with the index lost. */
 static void *hold_list(void *unused)
 {
     large_list_acquire(0);
