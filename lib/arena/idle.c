@@ -248,7 +248,7 @@ void idle_count_freed(struct arena *arena, size_t bytes)
 size_t idle_trim(void)
 {
     struct arena *own = thread_own_arena();
-    size_t bytes = large_purge(true);
+    size_t bytes = large_trim();
     for (struct arena *arena = arena_first(); arena != NULL; arena = arena_next(arena)) {
         if (arena == own)
             bytes += empty(arena);
@@ -295,7 +295,7 @@ bool idle_give_up(struct arena *arena, size_t size)
     if (!could_help(stock + heap_bytes_reserved(), size) || /* spares going over the arenas */
         !could_help(stock + gather_empty_heaps(arena), size))
         return false;
-    size_t bytes = large_purge(true);
+    size_t bytes = large_trim();
     for (struct arena *each = arena_first(); each != NULL; each = arena_next(each))
         bytes += heap_set_unmap_empty(&each->heaps);
     return bytes != 0;

@@ -1,15 +1,250 @@
 /*
- * The table of LARGE blocks and free extents: its entries and how they change. Purpose, the order
- * of the stores and the locking: extents.h; the index: extents_index.c. Owns no state; nothing here
- * calls the system.
+ * The table of LARGE blocks and free extents and its index: see extents.h. Owns no state; nothing
+ * here calls the system. The functions that recurse do so as deep as the treap is: expected 2 ln n.
  */
 #include "large/extents.h"
 
-#include "large/extents_index.h"
-
 #include <assert.h>
+#include <string.h>
 
 static_assert(EXTENT_UNUSED == 0, "a new chunk, all zero, is a chunk of unused entries");
+
+/* ---- Summaries ---- */
+
+/* What an entry amounts to by itself. */
+static struct extent_summary summary_of(const struct extent *entry)
+{
+    bool stock = entry->state == EXTENT_STOCK;
+    size_t run = stock ? entry->size : 0;
+    return (struct extent_summary){
+        .base = entry->base,
+        .end = extent_end(entry),
+        .head = run,
+        .tail = run,
+        .largest = run,
+        .oldest = stock ? entry->stamp : EXTENT_KEPT,
+        .pieces = 1,
+        .live = stock ? 0 : entry->size,
+        .blocks = !stock,
+        .stock = run,
+        .dirty = entry->zero ? 0 : run,
+    };
+}
+
+/* True if all of it is one run. */
+static bool is_run(const struct extent_summary *summary)
+{
+    return summary->head == summary->end - summary->base;
+}
+
+/* What two neighbours amount to. */
+static struct extent_summary add(const struct extent_summary *a, const struct extent_summary *b)
+{
+    bool touch = a->end == b->base;
+    return (struct extent_summary){
+        .base = a->base,
+        .end = b->end,
+        .head = touch && is_run(a) ? a->head + b->head : a->head,
+        .tail = touch && is_run(b) ? a->tail + b->tail : b->tail,
+        .largest = max_size(touch ? a->tail + b->head : 0, max_size(a->largest, b->largest)),
+        .oldest = a->oldest < b->oldest ? a->oldest : b->oldest,
+        .pieces = a->pieces + b->pieces - touch,
+        .live = a->live + b->live,
+        .blocks = a->blocks + b->blocks,
+        .stock = a->stock + b->stock,
+        .dirty = a->dirty + b->dirty,
+    };
+}
+
+/* Sums up a node and its children. */
+static void refresh(struct extent *node)
+{
+    struct extent_summary sum = summary_of(node);
+    if (node->left != NULL)
+        sum = add(&node->left->below, &sum);
+    if (node->right != NULL)
+        sum = add(&sum, &node->right->below);
+    node->below = sum;
+}
+
+/* Sums up again the nodes on the way to the entry at an address, or to where it was. */
+static void refresh_to(struct extent *node, uintptr_t base)
+{
+    if (node == NULL)
+        return;
+    if (base != node->base)
+        refresh_to(base < node->base ? node->left : node->right, base);
+    refresh(node);
+}
+
+/* ---- The treap ---- */
+
+/* An entry's place in the heap order, the highest on top: different for each entry, and as good as
+ * random (the finaliser of SplitMix64: Steele, Lea and Flood 2014). */
+static uint64_t priority(const struct extent *entry)
+{
+    uint64_t x = (uint64_t)(uintptr_t)entry;
+    x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return x ^ (x >> 31);
+}
+
+/* Makes two trees of one: what is below an address, and the rest. */
+static void split_tree(struct extent *tree, uintptr_t address, struct extent **low,
+                       struct extent **high)
+{
+    if (tree == NULL) {
+        *low = *high = NULL;
+        return;
+    }
+    if (tree->base < address) {
+        split_tree(tree->right, address, &tree->right, high);
+        *low = tree;
+    } else {
+        split_tree(tree->left, address, low, &tree->left);
+        *high = tree;
+    }
+    refresh(tree);
+}
+
+/* Makes one tree of two, of which the first has the lower addresses. */
+static struct extent *join_trees(struct extent *low, struct extent *high)
+{
+    if (low == NULL || high == NULL)
+        return low != NULL ? low : high;
+    if (priority(low) > priority(high)) {
+        low->right = join_trees(low->right, high);
+        refresh(low);
+        return low;
+    }
+    high->left = join_trees(low, high->left);
+    refresh(high);
+    return high;
+}
+
+static void index_insert(struct extents *table, struct extent *node)
+{
+    struct extent **link = &table->root;
+    while (*link != NULL && priority(*link) > priority(node))
+        link = node->base < (*link)->base ? &(*link)->left : &(*link)->right;
+    split_tree(*link, node->base, &node->left, &node->right);
+    *link = node;
+    refresh_to(table->root, node->base);
+}
+
+static void index_remove(struct extents *table, struct extent *node)
+{
+    struct extent **link = &table->root;
+    while (*link != node)
+        link = node->base < (*link)->base ? &(*link)->left : &(*link)->right;
+    *link = join_trees(node->left, node->right);
+    refresh_to(table->root, node->base);
+}
+
+/* ---- Searches ---- */
+
+const struct extent_summary *extents_sum(const struct extents *table)
+{
+    static const struct extent_summary nothing = {.oldest = EXTENT_KEPT};
+    return table->root != NULL ? &table->root->below : &nothing;
+}
+
+struct extent *extents_at(const struct extents *table, uintptr_t address)
+{
+    struct extent *last = NULL; /* that begins at or below the address */
+
+    for (struct extent *node = table->root; node != NULL;) {
+        if (address < node->base) {
+            node = node->left;
+        } else {
+            last = node;
+            node = node->right;
+        }
+    }
+    return last != NULL && address - last->base < last->size ? last : NULL;
+}
+
+/* Goes on from a run, which may be empty, over what follows it. True if it ends there with `size`
+ * bytes or more; else *run is the one that what follows ends with. */
+static bool pass(struct extent_run *run, const struct extent_summary *next, size_t size)
+{
+    bool touch = next->base == run->base + run->size;
+    if (touch)
+        run->size += next->head;
+    if (touch && is_run(next))
+        return false;
+    if (run->size >= size)
+        return true;
+    *run = (struct extent_run){.base = next->end - next->tail, .size = next->tail};
+    return false;
+}
+
+static bool pass_entry(struct extent_run *run, const struct extent *entry, size_t size)
+{
+    struct extent_summary own = summary_of(entry);
+    return pass(run, &own, size);
+}
+
+/* Passes the entries of a subtree that begin at or above `from`, by whole subtrees where that is
+ * enough. True when the run is found. */
+static bool pass_tree(struct extent_run *run, const struct extent *tree, uintptr_t from,
+                      size_t size)
+{
+    if (tree == NULL || tree->below.end <= from)
+        return false;
+    if (tree->below.base >= from && (tree->below.largest < size || is_run(&tree->below)))
+        return pass(run, &tree->below, size);
+    return pass_tree(run, tree->left, from, size) ||
+           (tree->base >= from && pass_entry(run, tree, size)) ||
+           pass_tree(run, tree->right, from, size);
+}
+
+bool extents_run_from(const struct extents *table, uintptr_t from, size_t size,
+                      struct extent_run *run)
+{
+    *run = (struct extent_run){.base = from};
+    return pass_tree(run, table->root, from, size) || run->size >= size;
+}
+
+uintptr_t extents_find_room(const struct extents *table, size_t size, size_t alignment)
+{
+    struct extent_run run = {0};
+    uintptr_t best = 0;
+    size_t least = SIZE_MAX; /* bytes left over in the best run */
+    int fits = 0;
+
+    for (int tries = 0; tries < EXTENTS_ALIGNED_TRIES; tries++) {
+        if (!extents_run_from(table, run.base + run.size, size, &run))
+            return best;
+        uintptr_t start = align_up(run.base, alignment);
+        size_t skipped = start - run.base;
+        if (skipped > run.size || size > run.size - skipped)
+            continue;
+        if (run.size - size < least) {
+            least = run.size - size;
+            best = start;
+        }
+        if (least == 0 || ++fits == EXTENTS_FIT_TRIES)
+            return best;
+    }
+    if (best == 0 && extents_run_from(table, run.base + run.size, size + alignment - 1, &run))
+        best = align_up(run.base, alignment);
+    return best;
+}
+
+struct extent *extents_oldest(const struct extents *table)
+{
+    struct extent *node = table->root;
+    uint64_t oldest = extents_sum(table)->oldest;
+
+    if (oldest == EXTENT_KEPT)
+        return NULL;
+    while (node->state != EXTENT_STOCK || node->stamp != oldest)
+        node = node->left != NULL && node->left->below.oldest == oldest ? node->left : node->right;
+    return node;
+}
+
+/* ---- Stores that publish ---- */
 
 /* Keeps the compiler from moving stores across this place. */
 static inline void order_stores(void)
@@ -25,38 +260,13 @@ static void store_state(struct extent *entry, enum extent_state state)
     order_stores();
 }
 
-/* The one store that changes how far an entry reaches. */
-static void store_size(struct extent *entry, size_t size)
+/* The one store that changes how far an entry of the index reaches. */
+static void store_size(struct extents *table, struct extent *entry, size_t size)
 {
     order_stores();
     __atomic_store_n(&entry->size, size, __ATOMIC_RELAXED);
     order_stores();
-}
-
-/* ---- Totals ---- */
-
-/* Adds what an entry of the index counts for, `times` times; arithmetic wraps: -1 takes it off. */
-static void count(struct extents *table, const struct extent *entry, size_t times)
-{
-    if (entry->state == EXTENT_LIVE) {
-        table->live_bytes += times * entry->size;
-        table->live_blocks += times;
-    } else {
-        table->stock_bytes += times * entry->size;
-        table->stock_extents += times;
-        table->dirty_bytes += entry->zero ? 0 : times * entry->size;
-    }
-}
-
-static void count_in(struct extents *table, const struct extent *entry)
-{
-    count(table, entry, 1);
-}
-
-/* Before an entry changes. */
-static void count_out(struct extents *table, const struct extent *entry)
-{
-    count(table, entry, (size_t)-1);
+    refresh_to(table->root, entry->base);
 }
 
 /* ---- Entries ---- */
@@ -90,49 +300,29 @@ struct extent *extents_take_entry(struct extents *table)
         return NULL;
     table->unused = entry->right;
     table->spare--;
-    store_state(entry, EXTENT_LEAVING);
+    store_state(entry, EXTENT_PRIVATE);
     return entry;
 }
 
 void extents_recycle(struct extents *table, struct extent *entry)
 {
-    ASSERT(entry->state == EXTENT_LEAVING);
+    ASSERT(entry->state == EXTENT_PRIVATE);
     store_state(entry, EXTENT_UNUSED);
     push_unused(table, entry);
 }
 
 void extents_publish(struct extents *table, struct extent *entry, enum extent_state state)
 {
-    ASSERT(entry->state == EXTENT_LEAVING && entry->size != 0);
+    ASSERT(entry->state == EXTENT_PRIVATE && entry->size != 0);
     store_state(entry, state);
-    count_in(table, entry);
-    extents_index_insert(table, entry);
+    index_insert(table, entry);
 }
 
 void extents_withdraw(struct extents *table, struct extent *entry)
 {
     ASSERT(entry->state == EXTENT_LIVE || entry->state == EXTENT_STOCK);
-    count_out(table, entry);
-    store_state(entry, EXTENT_LEAVING);
-    extents_index_remove(table, entry);
-}
-
-/* Changes the state of an entry that stays in the index. */
-static void change_state(struct extents *table, struct extent *entry, enum extent_state state)
-{
-    count_out(table, entry);
-    store_state(entry, state);
-    count_in(table, entry);
-    extents_index_update(entry);
-}
-
-/* Changes the size of an entry that stays in the index. */
-static void change_size(struct extents *table, struct extent *entry, size_t size)
-{
-    count_out(table, entry);
-    store_size(entry, size);
-    count_in(table, entry);
-    extents_index_update(entry);
+    store_state(entry, EXTENT_PRIVATE);
+    index_remove(table, entry);
 }
 
 void extents_set_stock(struct extents *table, struct extent *entry, uint64_t stamp, bool zero)
@@ -140,200 +330,131 @@ void extents_set_stock(struct extents *table, struct extent *entry, uint64_t sta
     ASSERT(entry->state == EXTENT_LIVE);
     entry->stamp = stamp;
     entry->zero = zero;
-    change_state(table, entry, EXTENT_STOCK);
+    store_state(entry, EXTENT_STOCK);
+    refresh_to(table->root, entry->base);
 }
 
-struct extent *extents_split(struct extents *table, struct extent *entry, size_t size)
+void extents_set_live(struct extents *table, struct extent *entry)
+{
+    ASSERT(entry->state == EXTENT_STOCK);
+    store_state(entry, EXTENT_LIVE);
+    refresh_to(table->root, entry->base);
+}
+
+struct extent *extents_cut(struct extents *table, struct extent *entry, size_t size, uint64_t stamp,
+                           bool zero)
 {
     ASSERT(size != 0 && size < entry->size && table->spare != 0);
     struct extent *rest = extents_take_entry(table);
     rest->base = entry->base + size;
     rest->size = entry->size - size;
-    rest->stamp = entry->stamp;
-    rest->zero = entry->zero;
-    change_size(table, entry, size);
-    extents_publish(table, rest, entry->state);
+    rest->stamp = stamp;
+    rest->zero = zero;
+    store_size(table, entry, size);
+    extents_publish(table, rest, EXTENT_STOCK);
     return rest;
 }
 
-struct extent *extents_carve(struct extents *table, uintptr_t start, size_t size)
+/* Splits a STOCK extent; returns the rest. */
+static struct extent *split(struct extents *table, struct extent *extent, size_t size)
+{
+    return extents_cut(table, extent, size, extent->stamp, extent->zero);
+}
+
+/* Joins a LIVE or STOCK entry with the STOCK extent at its end: the first is both then. */
+static void join(struct extents *table, struct extent *first, struct extent *second)
+{
+    ASSERT(second->state == EXTENT_STOCK && extent_end(first) == second->base);
+    extents_withdraw(table, second);
+    first->zero = first->zero && second->zero;
+    first->stamp = first->stamp < second->stamp ? first->stamp : second->stamp;
+    store_size(table, first, first->size + second->size);
+    extents_recycle(table, second);
+}
+
+struct extent *extents_isolate(struct extents *table, uintptr_t start, size_t size)
 {
     struct extent *entry = extents_at(table, start);
     ASSERT(entry != NULL && entry->state == EXTENT_STOCK);
     if (start > entry->base)
-        entry = extents_split(table, entry, start - entry->base);
+        entry = split(table, entry, start - entry->base);
     while (entry->size < size) {
-        struct extent *behind = extents_next(entry);
-        ASSERT(behind != NULL && behind->state == EXTENT_STOCK);
-        if (behind->size > size - entry->size)
-            extents_split(table, behind, size - entry->size);
-        extents_join(table, entry, behind);
+        struct extent *next = extents_at(table, extent_end(entry));
+        ASSERT(next != NULL);
+        if (next->size > size - entry->size)
+            split(table, next, size - entry->size);
+        join(table, entry, next);
     }
     if (size < entry->size)
-        extents_split(table, entry, size);
-    change_state(table, entry, EXTENT_LIVE);
+        split(table, entry, size);
     return entry;
-}
-
-struct extent *extents_join(struct extents *table, struct extent *first, struct extent *second)
-{
-    ASSERT(first->state == EXTENT_STOCK && second->state == EXTENT_STOCK);
-    ASSERT(extent_end(first) == second->base);
-    extents_withdraw(table, second);
-    count_out(table, first);
-    first->zero = first->zero && second->zero;
-    first->stamp = extent_earlier(first->stamp, second->stamp);
-    store_size(first, first->size + second->size);
-    count_in(table, first);
-    extents_index_update(first);
-    extents_recycle(table, second);
-    return first;
-}
-
-struct extent *extents_gather(struct extents *table, const struct extent_run *run)
-{
-    struct extent *entry = extents_at(table, run->base);
-    while (entry->size < run->size)
-        extents_join(table, entry, extents_next(entry));
-    return entry;
-}
-
-/* The entry begins `taken` bytes later. It keeps its place in the index: nothing lies between. */
-static void take_front(struct extents *table, struct extent *entry, size_t taken)
-{
-    count_out(table, entry);
-    store_state(entry, EXTENT_LEAVING);
-    entry->base += taken;
-    entry->size -= taken;
-    store_state(entry, EXTENT_STOCK);
-    count_in(table, entry);
-    extents_index_update(entry);
 }
 
 bool extents_grow(struct extents *table, struct extent *block, size_t size)
 {
-    uintptr_t reached = extent_end(block);
-    struct extent *behind = extents_next(block);
+    struct extent_run run;
+    size_t missing = size - block->size;
     ASSERT(block->state == EXTENT_LIVE && size > block->size);
-
-    for (; reached - block->base < size; behind = extents_next(behind)) {
-        if (behind == NULL || behind->state != EXTENT_STOCK || behind->base != reached)
-            return false;
-        reached = extent_end(behind);
-    }
-    while (block->size < size) {
-        behind = extents_next(block);
-        size_t taken = min_size(behind->size, size - block->size);
-        if (taken < behind->size) {
-            take_front(table, behind, taken);
-        } else {
-            extents_withdraw(table, behind);
-            extents_recycle(table, behind);
-        }
-        change_size(table, block, block->size + taken);
-    }
+    if (!extents_run_from(table, extent_end(block), missing, &run) || run.base != extent_end(block))
+        return false;
+    join(table, block, extents_isolate(table, run.base, missing));
     return true;
-}
-
-/* ---- Finding room ---- */
-
-/* Bytes that are left of a run when `size` of them at a multiple of `alignment` are taken; SIZE_MAX
- * if it has no room for them. */
-static size_t left_over(const struct extent_run *run, size_t size, size_t alignment)
-{
-    size_t skipped = align_up(run->base, alignment) - run->base;
-    if (skipped > run->size || size > run->size - skipped)
-        return SIZE_MAX;
-    return run->size - size;
-}
-
-uintptr_t extents_find_room(const struct extents *table, size_t size, size_t alignment)
-{
-    struct extent_run run = {0};
-    uintptr_t best = 0;
-    size_t least = SIZE_MAX; /* left over in the best run */
-    int fits = 0;
-    bool more = extents_run_from(table, 0, size, &run);
-
-    for (int tries = 0; more && tries < EXTENTS_ALIGNED_TRIES; tries++) {
-        size_t left = left_over(&run, size, alignment);
-        if (left < least) {
-            least = left;
-            best = align_up(run.base, alignment);
-        }
-        if (left != SIZE_MAX && (left == 0 || ++fits == EXTENTS_FIT_TRIES))
-            break;
-        more = extents_run_from(table, run.base + run.size, size, &run);
-    }
-    if (best == 0 && more && extents_run_from(table, run.base, size + alignment - 1, &run))
-        best = align_up(run.base, alignment);
-    return best;
 }
 
 /* ---- Rebuilding and checking ---- */
 
-/* Makes a table empty but for its chunks, which are not stored to: a child forked meanwhile finds
- * them all. */
-static void forget_derived(struct extents *table)
+static bool is_indexed(const struct extent *entry)
 {
-    table->root = table->unused = NULL;
-    table->spare = 0;
-    table->live_bytes = table->live_blocks = 0;
-    table->stock_bytes = table->stock_extents = 0;
-    table->dirty_bytes = 0;
+    return entry->state == EXTENT_LIVE || entry->state == EXTENT_STOCK;
 }
 
 void extents_rebuild(struct extents *table)
 {
-    forget_derived(table);
+    /* `chunks` is not stored to: a child forked meanwhile finds them all */
+    table->root = table->unused = NULL;
+    table->spare = 0;
     for (struct extent_chunk *chunk = table->chunks; chunk != NULL; chunk = chunk->next) {
         push_chunk(table, chunk);
-        for (size_t i = 0; i < EXTENTS_PER_CHUNK; i++) {
-            struct extent *entry = &chunk->entries[i];
-            if (entry->state == EXTENT_LIVE || entry->state == EXTENT_STOCK) {
-                count_in(table, entry);
-                extents_index_insert(table, entry);
-            }
-        }
+        for (size_t i = 0; i < EXTENTS_PER_CHUNK; i++)
+            if (is_indexed(&chunk->entries[i]))
+                index_insert(table, &chunk->entries[i]);
     }
 }
 
-/* Counts the chunks' entries by state. */
-static void count_entries(const struct extents *table, size_t *indexed, size_t *unused)
+/* Checks a subtree's states, order, heap property and sums, and counts its nodes. */
+static bool tree_is_valid(const struct extent *node, size_t *nodes)
 {
-    *indexed = *unused = 0;
-    for (const struct extent_chunk *chunk = table->chunks; chunk != NULL; chunk = chunk->next) {
-        for (size_t i = 0; i < EXTENTS_PER_CHUNK; i++) {
-            uint8_t state = chunk->entries[i].state;
-            *indexed += state == EXTENT_LIVE || state == EXTENT_STOCK;
-            *unused += state == EXTENT_UNUSED;
-        }
-    }
+    if (node == NULL)
+        return true;
+    struct extent copy = *node;
+    const struct extent *left = node->left, *right = node->right;
+    if (!is_indexed(node) || node->size == 0 || node->size > UINTPTR_MAX - node->base)
+        return false;
+    if (left != NULL && (left->below.end > node->base || priority(left) > priority(node)))
+        return false;
+    if (right != NULL && (right->below.base < extent_end(node) || priority(right) > priority(node)))
+        return false;
+    refresh(&copy);
+    ++*nodes;
+    return memcmp(&copy.below, &node->below, sizeof(copy.below)) == 0 &&
+           tree_is_valid(left, nodes) && tree_is_valid(right, nodes);
 }
 
 bool extents_is_valid(const struct extents *table)
 {
-    struct extents totals = {0};
-    size_t indexed, unused;
-    size_t listed = 0, pieces = 0;
-    uintptr_t end = 0; /* of the entries seen so far */
+    size_t nodes = 0, listed = 0;
 
-    for (const struct extent *node = extents_first(table); node; node = extents_next(node)) {
-        if (!extents_index_is_valid_at(table, node) || node->base < end)
+    if (!tree_is_valid(table->root, &nodes))
+        return false;
+    for (const struct extent *entry = table->unused; entry != NULL; entry = entry->right)
+        if (entry->state != EXTENT_UNUSED || ++listed > table->spare)
             return false;
-        pieces += node->base != end;
-        end = extent_end(node);
-        count_in(&totals, node);
-    }
-    for (const struct extent *entry = table->unused; entry != NULL; entry = entry->right) {
-        if (entry->state != EXTENT_UNUSED || listed == table->spare)
-            return false;
-        listed++;
-    }
-    count_entries(table, &indexed, &unused);
-    return indexed == totals.live_blocks + totals.stock_extents && unused == listed &&
-           listed == table->spare && pieces == extents_pieces(table) &&
-           totals.live_bytes == table->live_bytes && totals.live_blocks == table->live_blocks &&
-           totals.stock_bytes == table->stock_bytes &&
-           totals.stock_extents == table->stock_extents && totals.dirty_bytes == table->dirty_bytes;
+    if (listed != table->spare)
+        return false;
+    for (const struct extent_chunk *chunk = table->chunks; chunk != NULL; chunk = chunk->next)
+        for (size_t i = 0; i < EXTENTS_PER_CHUNK; i++) {
+            nodes -= is_indexed(&chunk->entries[i]);
+            listed -= chunk->entries[i].state == EXTENT_UNUSED;
+        }
+    return nodes == 0 && listed == 0;
 }

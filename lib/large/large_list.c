@@ -1,34 +1,276 @@
-/* The LARGE list and its lock: see large_list.h. */
+/* The LARGE list and its stock: see large_list.h. Owns the list and the peaks. */
 #include "large/large_list.h"
 
 #include "base/meta.h"
+#include "base/option.h"
+#include "base/os.h"
+
+enum {
+    LIVE_TIMES = 2,    /* the factors of the bound: 2 x live, ... */
+    PEAK_SHARE = 4,    /* ... peak + peak / 4, ... */
+    ADDRESS_TIMES = 2, /* ... and of the stock's address space: 2 x bound */
+};
 
 struct large_list large_list = {.lock = {.rank = LOCK_RANK_LARGE}, .oldest = EXTENT_KEPT};
 
-void large_list_acquire(void)
+/* Bytes in a period of OPTION_DECAY. [lock] */
+struct period {
+    size_t live;    /* the most that were LIVE, as seen whenever something is freed */
+    size_t surplus; /* of contents that went because they were above the bound */
+    size_t again;   /* the most of `surplus` that one later block lacked */
+};
+
+/* [lock] */
+static struct {
+    struct period now;    /* since `since` */
+    struct period before; /* the one before that; all 0 if nothing was freed in it */
+    uint64_t since;       /* ms */
+} peaks;
+
+/* ---- The list ---- */
+
+static void acquire(void)
 {
     if (UNLIKELY(lock_acquire(&large_list.lock)))
         extents_rebuild(&large_list.table);
 }
 
+bool large_list_acquire(size_t spare)
+{
+    acquire();
+    while (large_list.table.spare < spare) {
+        large_list_release();
+        struct extent_chunk *chunk = meta_alloc(sizeof(*chunk));
+        acquire();
+        if (chunk == NULL)
+            return false;
+        extents_add_chunk(&large_list.table, chunk);
+    }
+    return true;
+}
+
 void large_list_release(void)
 {
-    uint64_t stamp = extents_oldest_stamp(&large_list.table);
+    uint64_t stamp = extents_sum(&large_list.table)->oldest;
     if (stamp != __atomic_load_n(&large_list.oldest, __ATOMIC_RELAXED))
         __atomic_store_n(&large_list.oldest, stamp, __ATOMIC_RELAXED);
     lock_release(&large_list.lock);
 }
 
-bool large_list_acquire_with(size_t spare)
+/* ---- The bound ---- */
+
+static void note_peak(uint64_t now)
 {
-    large_list_acquire();
-    while (large_list.table.spare < spare) {
-        large_list_release();
-        struct extent_chunk *chunk = meta_alloc(sizeof(*chunk));
-        if (chunk == NULL)
-            return false;
-        large_list_acquire();
-        extents_add_chunk(&large_list.table, chunk);
+    uint64_t passed = now > peaks.since ? now - peaks.since : 0;
+    if (passed >= option_value(OPTION_DECAY)) {
+        bool follows = passed / 2 < option_value(OPTION_DECAY);
+        peaks.before = follows ? peaks.now : (struct period){0};
+        peaks.now = (struct period){0};
+        peaks.since = now;
     }
-    return true;
+    peaks.now.live = max_size(peaks.now.live, extents_sum(&large_list.table)->live);
+}
+
+/* Dirty bytes. Needs the lock. */
+static size_t bound(void)
+{
+    size_t limit = option_value(OPTION_LARGE_STOCK);
+    size_t live = extents_sum(&large_list.table)->live;
+    size_t peak = max_size(peaks.now.live, peaks.before.live);
+    if (limit == 0)
+        return 0;
+    peak += peak / PEAK_SHARE;
+    size_t above_live = min_size(LIVE_TIMES * live, peak > live ? peak - live : 0);
+    return limit + max_size(above_live, max_size(peaks.now.again, peaks.before.again));
+}
+
+/* Dirty bytes above the bound. Needs the lock. */
+static size_t surplus_bytes(void)
+{
+    size_t dirty = extents_sum(&large_list.table)->dirty;
+    size_t most = bound();
+    return dirty > most ? dirty - most : 0;
+}
+
+/* ---- From the stock and into it ---- */
+
+struct extent *large_list_carve(uintptr_t start, size_t size)
+{
+    size_t dirty = extents_sum(&large_list.table)->dirty;
+    struct extent *block = extents_isolate(&large_list.table, start, size);
+    extents_set_live(&large_list.table, block);
+    size_t lacks = size - (dirty - extents_sum(&large_list.table)->dirty);
+    peaks.now.again = max_size(peaks.now.again, min_size(lacks, peaks.now.surplus));
+    return block;
+}
+
+bool large_list_put(struct extent *block, size_t kept, uint64_t now)
+{
+    uint64_t stamp = option_value(OPTION_LARGE_STOCK) != 0 ? now : LARGE_DUE;
+    note_peak(now);
+    if (kept == 0)
+        extents_set_stock(&large_list.table, block, stamp, false);
+    else
+        extents_cut(&large_list.table, block, kept, stamp, false);
+    return surplus_bytes() != 0;
+}
+
+/* ---- Back to the system ---- */
+
+/* The extent that contains an address, if it may go with its neighbour: it is STOCK, and has been
+ * free since `by` (ms) or earlier, or was refused and is tried again. Else NULL. Needs the lock. */
+static const struct extent *joining(uintptr_t address, uint64_t by)
+{
+    const struct extent *extent = extents_at(&large_list.table, address);
+    bool joins = extent != NULL && extent->state == EXTENT_STOCK &&
+                 (extent->stamp <= by || extent->stamp == EXTENT_KEPT);
+    return joins ? extent : NULL;
+}
+
+/* Joins a STOCK extent with those that may go with it. Needs the lock. */
+static struct extent *join_neighbours(struct extent *extent, uint64_t by)
+{
+    uintptr_t start = extent->base, end = extent_end(extent);
+    const struct extent *other;
+
+    while ((other = joining(end, by)) != NULL)
+        end = extent_end(other);
+    while ((other = joining(start - 1, by)) != NULL)
+        start = other->base;
+    return extents_isolate(&large_list.table, start, end - start);
+}
+
+/* True if unmapping a PRIVATE extent leaves no hole, or there may be one more. */
+static bool may_unmap(const struct extent *extent)
+{
+    large_list_acquire(0);
+    bool may = extents_sum(&large_list.table)->pieces <= LARGE_PIECES_MOST ||
+               extents_at(&large_list.table, extent->base - 1) == NULL ||
+               extents_at(&large_list.table, extent_end(extent)) == NULL;
+    large_list_release();
+    return may;
+}
+
+/* True if a PRIVATE extent had contents, and they are given back. */
+static bool purge(struct extent *extent)
+{
+    bool purged = !extent->zero && os_purge((void *)extent->base, extent->size);
+    extent->zero |= purged;
+    return purged;
+}
+
+/*
+ * Gives back a PRIVATE extent. If `purges`, its contents alone: it is then free since `now`. Else,
+ * or if it has none, or the system does not purge it, it is unmapped. If that cannot be, it is
+ * purged and kept. Returns the bytes that went back.
+ */
+static size_t give_back(struct extent *extent, bool purges, uint64_t now)
+{
+    size_t size = extent->size;
+    bool purged = purges && purge(extent);
+    bool unmapped = !purged && may_unmap(extent) && os_unmap((void *)extent->base, size);
+
+    extent->stamp = purged ? now : EXTENT_KEPT;
+    if (!purged && !unmapped)
+        purged = purge(extent);
+    large_list_acquire(0);
+    if (unmapped) {
+        extents_recycle(&large_list.table, extent);
+    } else {
+        extents_publish(&large_list.table, extent, EXTENT_STOCK);
+        if (extent->stamp == EXTENT_KEPT)
+            join_neighbours(extent, LARGE_DUE);
+    }
+    large_list_release();
+    return unmapped || purged ? size : 0;
+}
+
+/* Makes the oldest extent PRIVATE, with those that may go with it, if it has been free since `by`
+ * (ms) or earlier; else NULL. */
+static struct extent *take_due(uint64_t by)
+{
+    large_list_acquire(0);
+    struct extent *extent = extents_oldest(&large_list.table);
+    if (extent != NULL && extent->stamp <= by) {
+        extent = join_neighbours(extent, by);
+        extents_withdraw(&large_list.table, extent);
+    } else {
+        extent = NULL;
+    }
+    large_list_release();
+    return extent;
+}
+
+void large_list_purge_due(uint64_t now, size_t most)
+{
+    uint64_t decay = option_value(OPTION_DECAY);
+    uint64_t by = now > decay ? now - decay : LARGE_DUE;
+
+    while (most-- != 0 && __atomic_load_n(&large_list.oldest, __ATOMIC_RELAXED) <= by) {
+        struct extent *extent = take_due(by);
+        if (extent != NULL)
+            give_back(extent, false, now);
+    }
+}
+
+size_t large_list_purge_all(void)
+{
+    size_t bytes = 0;
+    struct extent_run run = {0};
+    struct extent *extent;
+
+    do {
+        extent = NULL;
+        large_list_acquire(0);
+        /* what is refused comes back below it */
+        if (extents_run_from(&large_list.table, run.base + run.size, 1, &run)) {
+            extent = extents_isolate(&large_list.table, run.base, run.size);
+            extents_withdraw(&large_list.table, extent);
+        }
+        large_list_release();
+        if (extent != NULL)
+            bytes += give_back(extent, false, 0);
+    } while (extent != NULL);
+    return bytes;
+}
+
+/* Where an extent of which `most` bytes may be kept is cut: between two huge pages, if it is so
+ * large that it has any, as the system keeps the whole of one that loses a part. */
+static size_t cut_at(const struct extent *extent, size_t most)
+{
+    size_t grain = extent->size >= LARGE_HUGE_FROM ? LARGE_HUGE_PAGE : os_page_size();
+    uintptr_t cut = align_down(extent->base + most, grain);
+    return cut > extent->base ? cut - extent->base : 0;
+}
+
+/* Makes the oldest extent PRIVATE, or as much of it as is above the bound. NULL if nothing is.
+ * Needs the lock. */
+static struct extent *take_surplus(void)
+{
+    size_t surplus = surplus_bytes();
+    struct extent *extent = surplus != 0 ? extents_oldest(&large_list.table) : NULL;
+    if (extent == NULL)
+        return NULL;
+    size_t kept = 0;
+    if (!extent->zero && extent->size > surplus && large_list.table.spare != 0)
+        kept = cut_at(extent, extent->size - surplus);
+    extent = extents_isolate(&large_list.table, extent->base + kept, extent->size - kept);
+    if (!extent->zero)
+        peaks.now.surplus += extent->size;
+    extents_withdraw(&large_list.table, extent);
+    return extent;
+}
+
+void large_list_settle(bool surplus, uint64_t now)
+{
+    large_list_purge_due(now, LARGE_PURGED_AT_ONCE);
+    while (surplus) {
+        large_list_acquire(1); /* without an entry for the rest, a whole extent goes */
+        bool purges = extents_sum(&large_list.table)->stock / ADDRESS_TIMES <= bound();
+        struct extent *extent = take_surplus();
+        large_list_release();
+        surplus = extent != NULL;
+        if (surplus)
+            give_back(extent, purges, now);
+    }
 }

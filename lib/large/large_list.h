@@ -1,30 +1,81 @@
 /*
- * The LARGE list itself: the table of blocks and free extents with its index (extents.h), the lock
- * that guards it and all else of LARGE, and when something in it falls due. For the modules of
- * LARGE only; what they make of it is in large.h.
+ * The LARGE list: the table of blocks and free extents (extents.h), the lock that guards all of
+ * LARGE, and the stock, which is the list's free extents: how much of them stays mapped, for how
+ * long, and the way back to the system. For LARGE only; callers see large.h.
+ *
+ * What has been free for OPTION_DECAY is unmapped. The bound for the stock's dirty bytes, those of
+ * extents that may have contents, is
+ *
+ *   OPTION_LARGE_STOCK + max(again, min(2 x live, 5/4 x peak - live))
+ *
+ * live   bytes that are LIVE now
+ * peak   the most bytes that were LIVE in the last one to two periods of OPTION_DECAY, as seen at
+ *        each free; min is 0 where live is above 5/4 of it
+ * again  of the contents that went back because of the bound in these periods, the most bytes that
+ *        one later block lacked
+ *
+ * So what was in use a moment ago, and a quarter more for fragmentation, is there when it is needed
+ * again; a program that holds little keeps little; and a loop over one large block does not pay for
+ * page faults each time. Above the bound the extents that have been free for longest lose their
+ * contents, or, while the stock's address space is more than twice the bound, are unmapped. With an
+ * OPTION_LARGE_STOCK of 0 the bound is 0, and all that becomes free is due at once.
+ *
+ * An extent that the system refuses to unmap (vm.max_map_count), or that would be one more hole in
+ * a list of more than LARGE_PIECES_MOST pieces, loses its contents and stays, EXTENT_KEPT, until a
+ * neighbour or the whole stock goes.
  */
 #ifndef ACRE_LIB_LARGE_LIST_H
 #define ACRE_LIB_LARGE_LIST_H
 
 #include "base/base.h"
-#include "large/extents.h"
 #include "base/lock.h"
+#include "large/extents.h"
+
+enum {
+    /* bytes; blocks from here on ask for huge pages: at least one lies in each of them */
+    LARGE_HUGE_FROM = 4 << 20,
+    /* bytes; where the system's huge pages have another size, only their use is lost */
+    LARGE_HUGE_PAGE = 2 << 20,
+    /* each hole costs a mapping, of which a process has 65530, and which fork copies */
+    LARGE_PIECES_MOST = 1024,
+    /* extents: a bound on what one call of malloc or free pays, unless it ticks */
+    LARGE_PURGED_AT_ONCE = 16,
+};
+
+/* The stamp of an extent that is due at once. */
+#define LARGE_DUE UINT64_C(0)
 
 extern struct large_list {
     struct lock lock;     /* LOCK_RANK_LARGE */
-    struct extents table; /* lock */
-    uint64_t oldest;      /* stamp, ms: of the extent in the stock that falls due first, EXTENT_KEPT
-                             if none does. Written at each release of the lock; read by any thread,
-                             relaxed: who sees it late purges late */
+    struct extents table; /* [lock] */
+    uint64_t oldest;      /* [lock, any reads] ms, the earliest stamp in the stock at the last
+                             release */
 } large_list;
 
-/* Takes the lock, and rebuilds the index if its holder was lost in a fork. */
-void large_list_acquire(void);
-
-/* Takes the lock with at least `spare` unused entries there. False, without the lock, if there is
- * no memory for them. */
-bool large_list_acquire_with(size_t spare);
+/* Takes the lock, with at least `spare` unused entries in the table: false if there is no memory
+ * for them. Rebuilds the table if the lock's holder was lost in a fork. */
+bool large_list_acquire(size_t spare);
 
 void large_list_release(void);
+
+/* Makes a block of `size` bytes at `start`, where the stock has room. Needs the lock and spare
+ * entries as extents_isolate does. */
+struct extent *large_list_carve(uintptr_t start, size_t size);
+
+/* Puts what a block has after its first `kept` bytes into the stock: all of it if `kept` is 0, else
+ * that needs a spare entry. True if the stock is above its bound: to be told to large_list_settle.
+ * Needs the lock. */
+bool large_list_put(struct extent *block, size_t kept, uint64_t now);
+
+/* Gives back some of what is due, and with `surplus` what is above the bound. Must not hold the
+ * lock. */
+void large_list_settle(bool surplus, uint64_t now);
+
+/* Gives back extents that are due at `now`, `most` at most. Cheap if there is none. Must not hold
+ * the lock. */
+void large_list_purge_due(uint64_t now, size_t most);
+
+/* Gives back all of the stock, by address. Bytes returned to the system. Must not hold the lock. */
+size_t large_list_purge_all(void);
 
 #endif

@@ -113,7 +113,7 @@ static COLD void misuse(const void *p, const struct place *place, const char *fu
         report.block = info.base;
         report.block_size = info.size;
         report.block_class = "LARGE";
-        released = info.place != LARGE_UNKNOWN;
+        released = info.known;
     }
     report.kind = kind_of(p, report.block, released);
     report_misuse(&report);

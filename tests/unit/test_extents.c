@@ -88,29 +88,32 @@ static bool agrees(const struct extent *entry, size_t page)
 /* Compares the whole table with the reference. Few ck_asserts: each is a system call. */
 static void check_all(const struct random *random)
 {
-    const struct extent *next = extents_first(&table);
+    const struct extent_summary *sum = extents_sum(&table);
     const struct extent *current = NULL;
     uint64_t oldest = EXTENT_KEPT;
-    size_t dirty = 0;
+    size_t live = 0, blocks = 0, stock = 0, dirty = 0, pieces = 0;
     bool same = extents_is_valid(&table);
 
     for (size_t i = 0; i < PAGES; i++) {
-        if (pages[i].first) {
-            same = same && agrees(next, i);
-            current = next;
-            next = current != NULL ? extents_next(current) : NULL;
-            if (pages[i].state == EXTENT_STOCK) {
-                oldest = pages[i].stamp < oldest ? pages[i].stamp : oldest;
-                dirty += pages[i].zero ? 0 : plain_length(i) * PAGE;
-            }
-        }
-        if (pages[i].state == EXTENT_UNUSED)
+        const struct page *page = &pages[i];
+        bool is_live = page->state == EXTENT_LIVE, is_stock = page->state == EXTENT_STOCK;
+        if (page->first) {
+            current = extents_at(&table, address_of(i));
+            same = same && agrees(current, i);
+            blocks += is_live;
+            oldest = is_stock && page->stamp < oldest ? page->stamp : oldest;
+        } else if (page->state == EXTENT_UNUSED) {
             current = NULL;
+        }
         same = same && extents_at(&table, address_of(i) + PAGE - 1) == current;
+        pieces += current != NULL && (i == 0 || pages[i - 1].state == EXTENT_UNUSED);
+        live += is_live ? PAGE : 0;
+        stock += is_stock ? PAGE : 0;
+        dirty += is_stock && !page->zero ? PAGE : 0;
     }
     const struct extent *due = extents_oldest(&table);
-    same = same && next == NULL && table.dirty_bytes == dirty &&
-           extents_oldest_stamp(&table) == oldest &&
+    same = same && sum->live == live && sum->blocks == blocks && sum->stock == stock &&
+           sum->dirty == dirty && sum->pieces == pieces && sum->oldest == oldest &&
            (due != NULL ? due->stamp : EXTENT_KEPT) == oldest;
     ck_assert_msg(same, "seed %" PRIu64, random->seed);
 }
@@ -186,17 +189,23 @@ static void check_searches(struct random *random)
 
 /* ---- Random operations, each done to the table and to the reference ---- */
 
+static struct page random_stock(struct random *random)
+{
+    return (struct page){.state = EXTENT_STOCK,
+                         .first = true,
+                         .zero = random_below(random, 2) != 0,
+                         .stamp = random_below(random, 8) != 0 ? random_next(random) >> 20
+                                                               : EXTENT_KEPT};
+}
+
 /* Maps pages that are in no entry, LIVE or STOCK. */
 static void random_map(struct random *random, size_t page)
 {
     size_t count = 1 + random_below(random, LONGEST);
-    struct page value = {.state = random_below(random, 2) != 0 ? EXTENT_LIVE : EXTENT_STOCK,
-                         .first = true,
-                         .zero = random_below(random, 2) != 0,
-                         .stamp = random_below(random, 4) != 0 ? random_next(random) >> 20
-                                                               : EXTENT_KEPT};
+    struct page value = random_stock(random);
     struct extent *entry = extents_take_entry(&table);
 
+    value.state = random_below(random, 2) != 0 ? EXTENT_LIVE : EXTENT_STOCK;
     for (size_t i = 0; i < count; i++)
         if (page + i >= PAGES || pages[page + i].state != EXTENT_UNUSED)
             count = i;
@@ -214,70 +223,35 @@ static void random_unmap(struct extent *entry)
     size_t count = entry->size / PAGE;
 
     extents_withdraw(&table, entry);
-    ck_assert_int_eq(entry->state, EXTENT_LEAVING);
+    ck_assert_int_eq(entry->state, EXTENT_PRIVATE);
     extents_recycle(&table, entry);
     plain_fill(page, count, (struct page){.state = EXTENT_UNUSED});
 }
 
-/* Joins a STOCK extent with a neighbour that it touches. */
-static void random_join(struct extent *entry)
-{
-    struct extent *behind = extents_stock_behind(&table, entry);
-    struct extent *before = extents_stock_before(&table, entry);
-    struct extent *first = behind != NULL ? entry : before;
-    struct extent *second = behind != NULL ? behind : entry;
-    size_t next = page_of(entry) + entry->size / PAGE;
-
-    ck_assert_int_eq(behind != NULL, pages[next].state == EXTENT_STOCK);
-    if (before != NULL)
-        ck_assert_uint_eq(before->base + before->size, entry->base);
-    if (first == NULL)
-        return;
-
-    struct page joined = pages[page_of(first)];
-    struct page other = pages[page_of(second)];
-    size_t count = (first->size + second->size) / PAGE;
-    joined.zero = joined.zero && other.zero;
-    joined.stamp = joined.stamp < other.stamp ? joined.stamp : other.stamp;
-    ck_assert_ptr_eq(extents_join(&table, first, second), first);
-    plain_fill(page_of(first), count, joined);
-}
-
-/* Joins all extents of a run. */
-static void random_gather(size_t page)
-{
-    while (is_inside_run(page))
-        page--;
-    size_t length = plain_run_length(page);
-    struct extent_run run = {.base = address_of(page), .size = length * PAGE};
-    struct page joined = pages[page];
-
-    for (size_t i = 1; i < length; i++) {
-        joined.zero = joined.zero && pages[page + i].zero;
-        joined.stamp = pages[page + i].stamp < joined.stamp ? pages[page + i].stamp : joined.stamp;
-    }
-    ck_assert_uint_eq(extents_gather(&table, &run)->size, run.size);
-    plain_fill(page, length, joined);
-}
-
-/* Makes a block of some pages of a run, from `page` on. */
+/* Makes one extent of some pages of a run, from `page` on, and a block of it or not. */
 static void random_carve(struct random *random, size_t page)
 {
     size_t length = plain_run_length(page);
     size_t count = 1 + random_below(random, length);
-    bool zero = true;
-    struct extent *block = extents_carve(&table, address_of(page), count * PAGE);
+    struct page joined = pages[page];
+    struct extent *extent = extents_isolate(&table, address_of(page), count * PAGE);
 
-    for (size_t i = 0; i < count; i++)
-        zero = zero && pages[page + i].zero;
-    ck_assert_uint_eq(block->base, address_of(page));
-    ck_assert_int_eq(block->zero, zero);
-    plain_fill(page, count, (struct page){.state = EXTENT_LIVE, .first = true});
+    for (size_t i = 1; i < count; i++) {
+        joined.zero = joined.zero && pages[page + i].zero;
+        joined.stamp = pages[page + i].stamp < joined.stamp ? pages[page + i].stamp : joined.stamp;
+    }
+    joined.first = true;
+    ck_assert_int_eq(extent->zero, joined.zero);
+    if (random_below(random, 2) != 0) {
+        extents_set_live(&table, extent);
+        joined.state = EXTENT_LIVE;
+    }
+    plain_fill(page, count, joined);
     if (count < length)
         pages[page + count].first = true;
 }
 
-/* Grows a LIVE block over what is free behind it, or more, in vain; or cuts it in two. */
+/* Grows a LIVE block over the run that follows it, or tries to grow it over more; or cuts it. */
 static void random_resize(struct random *random, struct extent *block)
 {
     size_t page = page_of(block);
@@ -294,18 +268,15 @@ static void random_resize(struct random *random, struct extent *block)
         plain_fill(page + length, count, (struct page){.state = EXTENT_LIVE});
     } else if (length > 1) {
         size_t kept = 1 + random_below(random, length - 1);
-        extents_split(&table, block, kept * PAGE);
-        pages[page + kept].first = true;
+        struct page tail = random_stock(random);
+        extents_cut(&table, block, kept * PAGE, tail.stamp, tail.zero);
+        plain_fill(page + kept, length - kept, tail);
     }
 }
 
 static void random_free(struct random *random, struct extent *block)
 {
-    struct page value = {.state = EXTENT_STOCK,
-                         .first = true,
-                         .zero = random_below(random, 2) != 0,
-                         .stamp = random_next(random) >> 20};
-
+    struct page value = random_stock(random);
     extents_set_stock(&table, block, value.stamp, value.zero);
     plain_fill(page_of(block), block->size / PAGE, value);
 }
@@ -319,10 +290,6 @@ static void random_step(struct random *random)
         random_map(random, page);
     else if (random_below(random, 8) == 0)
         random_unmap(entry);
-    else if (entry->state == EXTENT_STOCK && random_below(random, 4) == 0)
-        random_join(entry);
-    else if (entry->state == EXTENT_STOCK && random_below(random, 16) == 0)
-        random_gather(page);
     else if (entry->state == EXTENT_STOCK)
         random_carve(random, page);
     else if (random_below(random, 2) != 0)
@@ -355,26 +322,24 @@ static void write_entry(int index, size_t page, size_t count, enum extent_state 
         (struct extent){.base = address_of(page), .size = count * PAGE, .state = (uint8_t)state};
 }
 
-/* Entries as a fork may leave them in the middle of a join, a front being taken, an unmapping. */
+/* Entries as a fork may leave them in the middle of a join and of unmapping. */
 TEST(rebuild_goes_by_the_states_alone)
 {
     begin();
     write_entry(0, 0, 4, EXTENT_LIVE);
     write_entry(1, 4, 6, EXTENT_STOCK);    /* has grown over ... */
-    write_entry(2, 8, 2, EXTENT_LEAVING);  /* ... this one */
-    write_entry(3, 20, 4, EXTENT_LEAVING); /* its range may be another thread's already: */
+    write_entry(2, 8, 2, EXTENT_PRIVATE);  /* ... this one */
+    write_entry(3, 20, 4, EXTENT_PRIVATE); /* its range may be another thread's already: */
     write_entry(4, 21, 1, EXTENT_LIVE);
     write_entry(5, 0, PAGES, EXTENT_UNUSED);            /* written, not published */
     chunks[0].entries[0].right = &chunks[0].entries[4]; /* old links mean nothing */
     table.root = &chunks[0].entries[3];
-    table.stock_bytes = 12345;
 
     extents_rebuild(&table);
     ck_assert(extents_is_valid(&table));
-    ck_assert_uint_eq(table.live_blocks, 2);
-    ck_assert_uint_eq(table.live_bytes, 5 * PAGE);
-    ck_assert_uint_eq(table.stock_extents, 1);
-    ck_assert_uint_eq(table.stock_bytes, 6 * PAGE);
+    ck_assert_uint_eq(extents_sum(&table)->blocks, 2);
+    ck_assert_uint_eq(extents_sum(&table)->live, 5 * PAGE);
+    ck_assert_uint_eq(extents_sum(&table)->stock, 6 * PAGE);
     ck_assert_uint_eq(table.spare, CHUNKS * EXTENTS_PER_CHUNK - 5);
     ck_assert_ptr_null(extents_at(&table, address_of(20)));
     ck_assert_ptr_eq(extents_at(&table, address_of(21)), &chunks[0].entries[4]);
@@ -394,16 +359,13 @@ TEST(checker_sees_defects)
     entry->size += PAGE; /* overlaps the next, and disagrees with the totals */
     ck_assert(!extents_is_valid(&table));
     entry->size -= PAGE;
-    entry->state = EXTENT_LEAVING;
+    entry->state = EXTENT_PRIVATE;
     ck_assert(!extents_is_valid(&table));
     extents_rebuild(&table);
     ck_assert(extents_is_valid(&table));
     table.root->below.largest++;
     ck_assert(!extents_is_valid(&table));
     table.root->below.largest--;
-    table.live_blocks++;
-    ck_assert(!extents_is_valid(&table));
-    table.live_blocks--;
     table.spare--;
     ck_assert(!extents_is_valid(&table));
     table.spare++;
@@ -425,10 +387,10 @@ TEST(index_stays_shallow)
     }
     ck_assert_ptr_null(extents_take_entry(&table));
     ck_assert(extents_is_valid(&table));
-    for (const struct extent *entry = extents_first(&table); entry; entry = extents_next(entry)) {
-        int depth = 0;
-        for (const struct extent *up = entry; up != NULL; up = up->parent)
-            depth++;
+    for (size_t i = 0; i < ENTRIES; i++) {
+        int depth = 1;
+        for (const struct extent *down = table.root; down->base != address_of(i); depth++)
+            down = address_of(i) < down->base ? down->left : down->right;
         deepest = depth > deepest ? depth : deepest;
     }
     ck_assert_int_le(deepest, DEEPEST);

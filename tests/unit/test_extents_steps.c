@@ -20,6 +20,7 @@ enum { PAGES = 24 }; /* of the made-up address space */
 struct page {
     enum extent_state state; /* UNUSED, LIVE or STOCK */
     bool zero;               /* STOCK, and said to be zero */
+    uintptr_t block;         /* the start of the LIVE block that it belongs to */
 };
 
 static struct extents table;
@@ -41,16 +42,20 @@ static void read_pages(const struct extents *from, struct page *to)
     for (size_t i = 0; i < PAGES; i++) {
         const struct extent *entry = extents_at(from, address_of(i));
         to[i] = (struct page){.state = entry != NULL ? entry->state : EXTENT_UNUSED};
-        to[i].zero = entry != NULL && entry->state == EXTENT_STOCK && entry->zero;
+        to[i].zero = to[i].state == EXTENT_STOCK && entry->zero;
+        to[i].block = to[i].state == EXTENT_LIVE ? entry->base : 0;
     }
+}
+
+static bool agrees(const struct page *now, const struct page *then)
+{
+    return now->state == then->state && now->block == then->block && (!now->zero || then->zero);
 }
 
 /* A page may be as it was before, as it will be after, or in no entry. */
 static bool page_is_sound(const struct page *now, size_t i)
 {
-    bool was = now->state == before[i].state && (!now->zero || before[i].zero);
-    bool will = now->state == after[i].state && (!now->zero || after[i].zero);
-    return was || will || now->state == EXTENT_UNUSED;
+    return now->state == EXTENT_UNUSED || agrees(now, &before[i]) || agrees(now, &after[i]);
 }
 
 /* True if the entries say the same, whatever the index is. */
@@ -83,82 +88,69 @@ static void rebuild_copy(void)
             broken = 1;
 }
 
-static void operation_carve(void)
+static struct extent *entry_at(size_t page)
 {
-    extents_carve(&table, address_of(2), 2 * PAGE);
+    return extents_at(&table, address_of(page));
 }
 
-static void operation_carve_whole(void)
+static void carve(size_t page, size_t count)
 {
-    extents_carve(&table, address_of(0), 6 * PAGE);
+    extents_set_live(&table, extents_isolate(&table, address_of(page), count * PAGE));
 }
 
-/* Of two extents, neither of them whole. */
-static void operation_carve_across(void)
+static void isolate(size_t page, size_t count)
 {
-    extents_carve(&table, address_of(4), 5 * PAGE);
+    extents_isolate(&table, address_of(page), count * PAGE);
 }
 
-static void operation_gather(void)
+static void grow(size_t page, size_t count)
 {
-    struct extent_run run = {.base = address_of(16), .size = 6 * PAGE};
-    extents_gather(&table, &run);
+    extents_grow(&table, entry_at(page), count * PAGE);
 }
 
-static void operation_join(void)
+static void shrink(size_t page, size_t count)
 {
-    extents_join(&table, extents_at(&table, address_of(0)), extents_at(&table, address_of(6)));
+    extents_cut(&table, entry_at(page), count * PAGE, 7, false);
 }
 
-static void operation_free_and_join(void)
+static void free_and_join(size_t page, size_t before)
 {
-    struct extent *block = extents_at(&table, address_of(12));
-    extents_set_stock(&table, block, 7, false);
-    extents_join(&table, extents_at(&table, address_of(6)), block);
-    extents_join(&table, extents_at(&table, address_of(6)), extents_at(&table, address_of(16)));
+    extents_set_stock(&table, entry_at(page), 7, false);
+    isolate(before, page - before + 6);
 }
 
-static void operation_grow(void)
+static void leave(size_t page, size_t count)
 {
-    extents_grow(&table, extents_at(&table, address_of(12)), 6 * PAGE);
+    struct extent *run = extents_isolate(&table, address_of(page), count * PAGE);
+    extents_withdraw(&table, run);
+    extents_recycle(&table, run);
 }
 
-static void operation_grow_whole(void)
-{
-    extents_grow(&table, extents_at(&table, address_of(12)), 8 * PAGE);
-}
-
-static void operation_grow_across(void)
-{
-    extents_grow(&table, extents_at(&table, address_of(12)), 9 * PAGE);
-}
-
-static void operation_shrink(void)
-{
-    struct extent *tail = extents_split(&table, extents_at(&table, address_of(12)), PAGE);
-    extents_set_stock(&table, tail, 7, false);
-}
-
-static void operation_leave(void)
-{
-    struct extent *entry = extents_at(&table, address_of(6));
-    extents_withdraw(&table, entry);
-    extents_recycle(&table, entry);
-}
-
-static void operation_arrive(void)
+static void arrive(size_t page, size_t count)
 {
     struct extent *entry = extents_take_entry(&table);
-    entry->base = address_of(22);
-    entry->size = 2 * PAGE;
+    entry->base = address_of(page);
+    entry->size = count * PAGE;
     entry->zero = true;
     extents_publish(&table, entry, EXTENT_STOCK);
 }
 
-static void (*const operations[])(void) = {
-    operation_carve,         operation_carve_whole, operation_carve_across, operation_join,
-    operation_free_and_join, operation_gather,      operation_grow,         operation_grow_whole,
-    operation_grow_across,   operation_shrink,      operation_leave,        operation_arrive};
+/* On the pages of begin_operation. */
+static const struct operation {
+    void (*run)(size_t page, size_t argument);
+    size_t page, argument;
+} operations[] = {
+    {carve, 2, 2},          {carve, 0, 6}, {carve, 4, 5},  {isolate, 0, 12},
+    {grow, 12, 6},          {grow, 12, 8}, {grow, 12, 9},  {shrink, 12, 1},
+    {free_and_join, 12, 6}, {leave, 6, 6}, {leave, 16, 6}, {arrive, 22, 2},
+};
+
+static const struct operation *operation;
+
+static void run_operation(void)
+{
+    operation->run(operation->page, operation->argument);
+}
 
 static void write_entry(int index, size_t page, size_t count, enum extent_state state, bool zero)
 {
@@ -183,16 +175,17 @@ static void begin_operation(void)
 TEST_LOOP_UNLESS(NO_STEPS, every_instruction_leaves_what_can_be_rebuilt, 0,
                  (int)(sizeof(operations) / sizeof(operations[0])))
 {
+    operation = &operations[_i];
     begin_operation();
     read_pages(&table, before);
-    operations[_i]();
+    run_operation();
     read_pages(&table, after);
 
     begin_operation();
     chunk_copy = chunk;
     changes = 0;
     seen_before = false;
-    step_through(operations[_i], rebuild_copy);
+    step_through(run_operation, rebuild_copy);
     ck_assert(seen_before && changes != 0);
     ck_assert(same_truth(&chunk_copy, &chunk));
     ck_assert_int_eq(broken, 0);

@@ -1,7 +1,7 @@
 /*
- * What a child loses of LARGE that is forked at any instruction of a call whose thread is not in
- * it: the ranges that are LEAVING then. There is one at a time at most, and one where the system is
- * called for it. Check runs each test in a process of its own, so each begins with an empty list.
+ * The ranges that are PRIVATE at each instruction of a call: a child of fork without the calling
+ * thread loses them. There is one at most, and one around a system call. Check runs each test in a
+ * process of its own, so each begins with an empty list.
  */
 #include "test.h"
 #include "step.h"
@@ -17,25 +17,25 @@ SUITE(large_steps);
 
 static void *first, *second;   /* blocks side by side, if the operation has any */
 static long call;              /* number of the system call that the operation makes for a range */
-static unsigned calls_leaving; /* times that it was made with a range LEAVING */
-static size_t most_leaving;
+static unsigned calls_private; /* times that it was made with a range PRIVATE */
+static size_t most_private;
 
-static size_t count_leaving(void)
+static size_t count_private(void)
 {
-    size_t leaving = 0;
+    size_t private = 0;
 
     for (const struct extent_chunk *chunk = large_list.table.chunks; chunk; chunk = chunk->next)
         for (size_t i = 0; i < EXTENTS_PER_CHUNK; i++)
-            leaving += chunk->entries[i].state == EXTENT_LEAVING;
-    return leaving;
+    private += chunk->entries[i].state == EXTENT_PRIVATE;
+    return private;
 }
 
 static void look_at_list(void)
 {
-    size_t leaving = count_leaving();
+    size_t private = count_private();
 
-    most_leaving = max_size(most_leaving, leaving);
-    calls_leaving += leaving != 0 && step_comes_call(call);
+    most_private = max_size(most_private, private);
+    calls_private += private != 0 && step_comes_call(call);
 }
 
 static void operation_map(void)
@@ -43,7 +43,7 @@ static void operation_map(void)
     first = large_alloc(2 * MIB, 1, NULL);
 }
 
-/* There is something to cut off in front or behind, nearly always both. */
+/* There is something to cut off in front of the block or after it, nearly always both. */
 static void operation_map_aligned(void)
 {
     first = large_alloc(2 * MIB, 64 * MIB, NULL);
@@ -77,17 +77,17 @@ static void operation_shrink_and_unmap(void)
 static void operation_purge(void)
 {
     large_free(first);
-    large_purge(true);
+    large_trim();
 }
 
-/* `second` is in its way. */
+/* `second` follows it. */
 static void operation_grow_and_move(void)
 {
     void *grown = large_resize(first, 3 * MIB);
     ck_assert(grown != NULL && grown != first);
 }
 
-/* Into the room that `second` leaves: with what it gets in reserve it needs less than that. */
+/* Into the room that `second` leaves, which has place for the reserve, too. */
 static void operation_grow_in_place(void)
 {
     option_set_text("large_stock", "0");
@@ -121,8 +121,8 @@ TEST_LOOP_UNLESS(NO_STEPS, one_range_at_a_time_is_on_its_way, 0,
     }
     call = operations[_i].call;
     step_through(operations[_i].run, look_at_list);
-    ck_assert_uint_ne(calls_leaving, 0);
-    ck_assert_uint_eq(most_leaving, 1);
-    ck_assert_uint_eq(count_leaving(), 0);
+    ck_assert_uint_ne(calls_private, 0);
+    ck_assert_uint_eq(most_private, 1);
+    ck_assert_uint_eq(count_private(), 0);
     ck_assert(large_is_valid());
 }

@@ -1,74 +1,25 @@
 /*
  * The LARGE list and the system under it: the limits on mappings and address space, threads, and
- * children of fork. Check runs each test in a process of its own, so each begins with an empty
- * list.
+ * children of fork.
  */
-#include "test.h"
+#include "large_blocks.h"
 #include "child.h"
 #include "random.h"
 #include "sanitized.h"
 #include "vm_flags.h"
-#include "large/large.h"
-#include "large/large_list.h"
-#include "large/large_stock.h"
 
 #include "base/fork.h"
-#include "base/option.h"
-#include "base/os.h"
 
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
-#include <sched.h>
-#include <signal.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define FOREVER "3600000" /* ms of decay: nothing falls due by itself */
-
-static void set_options(const char *stock, const char *decay)
-{
-    ck_assert_int_eq(option_set_text("large_stock", stock), 0);
-    ck_assert_int_eq(option_set_text("decay", decay), 0);
-}
-
-static void begin(void)
-{
-    set_options("64M", FOREVER);
-}
-
 SUITE(large_system, .begin = begin, .timeout = 120);
-
-static struct large_totals totals(void)
-{
-    struct large_totals now;
-    large_totals(&now);
-    return now;
-}
-
-static enum large_place place_of(const void *p)
-{
-    struct large_info info;
-    large_find(p, &info);
-    return info.place;
-}
-
-static bool all_bytes(const unsigned char *memory, size_t size, unsigned char value)
-{
-    return size == 0 || (memory[0] == value && memcmp(memory, memory + 1, size - 1) == 0);
-}
-
-static void *alloc(size_t size)
-{
-    void *block = large_alloc(size, 16, NULL);
-    ck_assert_ptr_nonnull(block);
-    return block;
-}
 
 /* ---- The system's limits ---- */
 
@@ -101,7 +52,7 @@ TEST_UNLESS(NO_LIMITS, refused_unmapping_keeps_the_extent_without_contents)
     exhaust_mappings();
     ck_assert_int_eq(large_free(block + 16 * MIB), 0);
     ck_assert_uint_eq(totals().stock_bytes, 8 * MIB);
-    ck_assert_int_eq(place_of(block + 16 * MIB), LARGE_FREED);
+    ck_assert(is_freed_start(block + 16 * MIB));
 
     bool zero = false;
     ck_assert_ptr_eq(large_alloc(8 * MIB, 16, &zero), block + 16 * MIB);
@@ -109,10 +60,9 @@ TEST_UNLESS(NO_LIMITS, refused_unmapping_keeps_the_extent_without_contents)
     ck_assert(all_bytes(block + 16 * MIB, 8 * MIB, 0));
     ck_assert(all_bytes(block + 24 * MIB, 8 * MIB, 9));
     ck_assert_int_eq(large_free(block + 16 * MIB), 0);
-    ck_assert_uint_eq(large_purge(false), 0);
+    large_tick(os_now_ms());
     ck_assert_int_eq(large_free(block + 8 * MIB), 0);
     ck_assert_uint_eq(totals().stock_bytes, 16 * MIB);
-    ck_assert_uint_eq(totals().stock_extents, 1);
     for (size_t i = 0; i < 4; i += 3)
         ck_assert_int_eq(large_free(block + i * 8 * MIB), 0);
     ck_assert(large_is_valid());
@@ -123,8 +73,8 @@ TEST_UNLESS(NO_LIMITS, refused_unmapping_keeps_the_extent_without_contents)
 
 enum { CUT_SIZE = 3 << 20, CUT_ALIGNMENT = 64 << 20 }; /* bytes */
 
-/* What munmap refuses, when a block of that size and alignment is cut out of what was mapped: there
- * the part behind the block begins CUT_SIZE bytes behind a multiple of CUT_ALIGNMENT. */
+/* The part of what was mapped for such a block that munmap refuses. What follows the block begins
+ * CUT_SIZE bytes after a multiple of CUT_ALIGNMENT. */
 enum { REFUSE_FRONT = 1, REFUSE_BEHIND = 2, REFUSE_BOTH = REFUSE_FRONT | REFUSE_BEHIND };
 
 /* From now on, for good. False if the system has no filters for system calls. */
@@ -146,8 +96,8 @@ static bool refuse_unmapping(int parts)
            prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
 }
 
-/* Makes sure that what is mapped next has something in front of the block and behind it: the system
- * chooses the address again that it has chosen now. */
+/* Makes sure that what is mapped next has a part in front of the block and one that follows it: the
+ * system chooses the same address again. */
 static void shift_next_mapping(void)
 {
     size_t page = os_page_size(), size = CUT_SIZE + CUT_ALIGNMENT - page;
@@ -158,7 +108,7 @@ static void shift_next_mapping(void)
         ck_assert_ptr_nonnull(os_map(2 * page));
 }
 
-/* What an aligned block was cut out of, and could not be unmapped, is free memory. */
+/* The parts around an aligned block that cannot be unmapped are free memory. */
 TEST_LOOP_UNLESS(NO_LIMITS, what_stays_around_an_aligned_block_is_stock, REFUSE_FRONT,
                  REFUSE_BOTH + 1)
 {
@@ -177,18 +127,16 @@ TEST_LOOP_UNLESS(NO_LIMITS, what_stays_around_an_aligned_block_is_stock, REFUSE_
     ck_assert_uint_eq(large_usable_size(block), CUT_SIZE);
     ck_assert(zero);
     ck_assert(large_is_valid());
-    ck_assert_int_eq(place_of(block - 1), refused & REFUSE_FRONT ? LARGE_IN_STOCK : LARGE_UNKNOWN);
-    ck_assert_int_eq(place_of(block + CUT_SIZE),
-                     refused & REFUSE_BEHIND ? LARGE_IN_STOCK : LARGE_UNKNOWN);
+    ck_assert_int_eq(is_in_stock(block - 1), (refused & REFUSE_FRONT) != 0);
+    ck_assert_int_eq(is_in_stock(block + CUT_SIZE), (refused & REFUSE_BEHIND) != 0);
     if (refused == REFUSE_BOTH)
         ck_assert_uint_eq(totals().stock_bytes, excess);
     else
         ck_assert_uint_lt(totals().stock_bytes, excess);
     ck_assert_uint_eq(totals().stock_dirty, 0);
 
-    /* what is called free is there, and nothing of it is the block's */
-    size_t stock = totals().stock_bytes, extents = totals().stock_extents;
-    ck_assert_uint_eq(extents, refused == REFUSE_BOTH ? 2 : 1);
+    /* what is in the stock is mapped, and no part of the block */
+    size_t stock = totals().stock_bytes;
     memset(block, 1, CUT_SIZE);
     for (size_t page = os_page_size(); stock != 0; stock -= page) {
         unsigned char *other = large_alloc(page, 1, &zero);
@@ -201,7 +149,7 @@ TEST_LOOP_UNLESS(NO_LIMITS, what_stays_around_an_aligned_block_is_stock, REFUSE_
     ck_assert(large_is_valid());
 }
 
-/* As many blocks as there may be mappings and more; every second one goes, and comes again. */
+/* More blocks than a process may have mappings; every second one is freed and allocated again. */
 TEST_UNLESS(NO_LIMITS, a_hundred_thousand_blocks)
 {
     enum { BLOCKS = 100000 };
@@ -222,7 +170,7 @@ TEST_UNLESS(NO_LIMITS, a_hundred_thousand_blocks)
     for (int i = 0; i < BLOCKS; i++)
         done = done && large_free(blocks[i]) == 0;
     ck_assert(done);
-    large_purge(true);
+    large_trim();
     ck_assert_uint_eq(totals().live_blocks, 0);
     ck_assert_uint_eq(totals().stock_bytes, 0);
     ck_assert(large_is_valid());
@@ -230,7 +178,7 @@ TEST_UNLESS(NO_LIMITS, a_hundred_thousand_blocks)
 
 enum { ASKED, DECLINED, NEITHER };
 
-/* What each value of the option has a block of 2 MiB and one of 4 MiB ask for. */
+/* For each value of the option: what a block of 2 MiB asks for, and one of 4 MiB. */
 static const struct {
     const char *value;
     int small, large;
@@ -301,7 +249,7 @@ TEST_UNLESS(NO_LIMITS, what_an_alignment_leaves_over_serves_again)
     ck_assert_uint_le(stock, (size_t)BLOCKS * SLOT);
     ck_assert_uint_eq(totals().stock_dirty, 0);
     /* metadata may be mapped at the edge of the list */
-    ck_assert_uint_le(extents_pieces(&large_list.table), 8);
+    ck_assert_uint_le(pieces(), 8);
     for (int i = 0; i < BLOCKS; i++) {
         bool zero = false;
         unsigned char *other = large_alloc(SMALL, 1, &zero);
@@ -323,21 +271,20 @@ TEST_LOOP_UNLESS(NO_LIMITS, what_an_alignment_leaves_over_decays, 0, 2)
     large_tick(os_now_ms() + 3600000);
     ck_assert(large_is_valid());
     ck_assert(!large_is_aging());
-    size_t pieces = extents_pieces(&large_list.table);
     if (_i == 0) {
         ck_assert_uint_eq(totals().stock_bytes, 0);
-        ck_assert_uint_eq(pieces, count);
+        ck_assert_uint_eq(pieces(), count);
     } else {
-        ck_assert_uint_ge(pieces, LARGE_PIECES_MOST);
-        ck_assert_uint_le(pieces, LARGE_PIECES_MOST + 8);
+        ck_assert_uint_ge(pieces(), LARGE_PIECES_MOST);
+        ck_assert_uint_le(pieces(), LARGE_PIECES_MOST + 8);
         ck_assert_uint_gt(totals().stock_bytes, 0);
     }
     /* what was kept goes with the blocks around it */
     for (int i = 0; i < count; i++)
         ck_assert_int_eq(large_free(blocks[i]), 0);
-    large_purge(true);
+    large_trim();
     ck_assert_uint_eq(totals().stock_bytes, 0);
-    ck_assert_uint_eq(extents_pieces(&large_list.table), 0);
+    ck_assert_uint_eq(pieces(), 0);
 }
 
 /* Freed blocks between live ones lose their contents at least. */
@@ -354,8 +301,8 @@ TEST_UNLESS(NO_LIMITS, many_holes_are_not_unmapped_but_purged)
         large_free(blocks[i]);
     size_t stock = totals().stock_bytes;
     ck_assert_uint_eq(stock, totals().stock_dirty);
-    ck_assert_uint_eq(large_purge(true), stock);
-    ck_assert_uint_le(extents_pieces(&large_list.table), LARGE_PIECES_MOST + 8);
+    ck_assert_uint_eq(large_trim(), stock);
+    ck_assert_uint_le(pieces(), LARGE_PIECES_MOST + 8);
     ck_assert_uint_gt(totals().stock_bytes, 0);
     ck_assert_uint_eq(totals().stock_dirty, 0);
     for (int i = 0; i < BLOCKS; i += 2) {
@@ -373,9 +320,8 @@ enum { THREADS = 4, CHURN = 3000, HELD = 8 };
 
 struct churner {
     pthread_t thread;
-    unsigned number;
+    unsigned char mark; /* of its blocks */
     bool failed;
-    bool *stop; /* NULL: after CHURN rounds */
 };
 
 /* True if the first and last bytes of a block are the mark it was given. */
@@ -388,26 +334,23 @@ static void *churn(void *argument)
 {
     struct churner *churner = argument;
     struct random random = random_begin();
-    unsigned char mark = (unsigned char)(churner->number + 1);
     unsigned char *blocks[HELD] = {NULL};
     size_t sizes[HELD] = {0};
 
-    random.state += churner->number;
-    for (int i = 0;
-         churner->stop != NULL ? !__atomic_load_n(churner->stop, __ATOMIC_RELAXED) : i < CHURN;
-         i++) {
+    random.state += churner->mark;
+    for (int i = 0; i < CHURN; i++) {
         unsigned slot = (unsigned)random_below(&random, HELD);
         unsigned char *block = blocks[slot];
         size_t size = (1 + random_below(&random, 64)) * 64 * KIB;
         if (block == NULL) {
             block = large_alloc(size, (size_t)1 << random_below(&random, 22), NULL);
-        } else if (!is_marked(block, sizes[slot], mark)) {
+        } else if (!is_marked(block, sizes[slot], churner->mark)) {
             churner->failed = true;
         } else if (random_below(&random, 3) == 0) {
             unsigned char *moved = large_resize(block, size);
             size = moved != NULL ? size : sizes[slot];
             block = moved != NULL ? moved : block;
-            churner->failed |= block[0] != mark;
+            churner->failed |= block[0] != churner->mark;
         } else {
             churner->failed |= large_free(block) != 0;
             block = NULL;
@@ -415,7 +358,7 @@ static void *churn(void *argument)
         blocks[slot] = block;
         sizes[slot] = size;
         if (block != NULL)
-            block[0] = block[size - 1] = mark;
+            block[0] = block[size - 1] = churner->mark;
     }
     for (unsigned slot = 0; slot < HELD; slot++)
         if (blocks[slot] != NULL)
@@ -423,43 +366,32 @@ static void *churn(void *argument)
     return NULL;
 }
 
-static void start_churners(struct churner *churners, bool *stop)
-{
-    for (unsigned i = 0; i < THREADS; i++) {
-        churners[i] = (struct churner){.number = i, .stop = stop};
-        ck_assert_int_eq(pthread_create(&churners[i].thread, NULL, churn, &churners[i]), 0);
-    }
-}
-
-static void join_churners(struct churner *churners)
-{
-    for (unsigned i = 0; i < THREADS; i++) {
-        pthread_join(churners[i].thread, NULL);
-        ck_assert(!churners[i].failed);
-    }
-}
-
 TEST(threads_churn)
 {
     struct churner churners[THREADS];
 
     set_options("16M", "5");
-    start_churners(churners, NULL);
-    join_churners(churners);
+    for (unsigned i = 0; i < THREADS; i++) {
+        churners[i] = (struct churner){.mark = (unsigned char)(i + 1)};
+        ck_assert_int_eq(pthread_create(&churners[i].thread, NULL, churn, &churners[i]), 0);
+    }
+    for (unsigned i = 0; i < THREADS; i++) {
+        pthread_join(churners[i].thread, NULL);
+        ck_assert(!churners[i].failed);
+    }
     ck_assert_uint_eq(totals().live_blocks, 0);
     ck_assert(large_is_valid());
-    large_purge(true);
+    large_trim();
     ck_assert_uint_eq(totals().stock_bytes, 0);
 }
 
-/* In a child: the list is whole again, and what it hands out is no block that was live. Exit status
- * 0 if so. */
+/* In a child: 0 if the list is valid and hands out no block that was live. */
 static int use_list_in_child(const unsigned char *kept)
 {
     enum { BLOCKS = 20 };
     unsigned char *blocks[BLOCKS];
 
-    if (!large_is_valid() || place_of(kept) != LARGE_START)
+    if (!large_is_valid() || large_usable_size(kept) != MIB)
         return 1;
     for (int i = 0; i < BLOCKS; i++) {
         blocks[i] = large_alloc(MIB, 16, NULL);
@@ -475,73 +407,39 @@ static int use_list_in_child(const unsigned char *kept)
     return large_is_valid() ? 0 : 5;
 }
 
-/* What an interrupted churner says, until the main thread lets it go on. */
-enum answer { NONE, IN_THE_LIST, ELSEWHERE };
+static pthread_barrier_t barrier;
 
-static enum answer answer; /* atomic */
-
-/* A churner that holds the list's lock stays where it is. */
-static void stay_in_the_list(int signal_number)
+/* Holds the list's lock while another thread forks, with the index lost. */
+static void *hold_list(void *unused)
 {
-    bool holds = lock_is_held(&large_list.lock);
-    (void)signal_number;
-    __atomic_store_n(&answer, holds ? IN_THE_LIST : ELSEWHERE, __ATOMIC_RELEASE);
-    while (__atomic_load_n(&answer, __ATOMIC_ACQUIRE) == IN_THE_LIST)
-        sched_yield();
+    large_list_acquire(0);
+    struct extent *root = large_list.table.root;
+    large_list.table.root = NULL;
+    pthread_barrier_wait(&barrier);
+    pthread_barrier_wait(&barrier);
+    large_list.table.root = root;
+    large_list_release();
+    return unused;
 }
 
-static void let_go_on(void)
+/* tests/fork tries every instruction. */
+TEST(a_child_rebuilds_the_list_that_a_lost_thread_held)
 {
-    __atomic_store_n(&answer, NONE, __ATOMIC_RELEASE);
-}
-
-/* Interrupts churners in turn until one stays that is in the middle of the list's code; it goes on
- * at let_go_on. False if each of many was elsewhere. */
-static bool stop_one(struct churner *churners)
-{
-    enum { TRIES = 400 };
-    for (unsigned i = 0; i < TRIES; i++) {
-        let_go_on();
-        pthread_kill(churners[i % THREADS].thread, SIGUSR1);
-        while (__atomic_load_n(&answer, __ATOMIC_ACQUIRE) == NONE)
-            sched_yield();
-        if (__atomic_load_n(&answer, __ATOMIC_ACQUIRE) == IN_THE_LIST)
-            return true;
-    }
-    return false;
-}
-
-/*
- * Forks while another thread is anywhere in the list's code and holds its lock; where churners make
- * system calls all the time, for which none is held, at any instant. One such fork in a hundred
- * comes while the lock is held.
- */
-TEST_LOOP(children_of_fork_use_the_list, 0, 2)
-{
-    enum { FORKS = 30, ANYWHERE = 0, INSIDE = 1 };
-    struct sigaction action = {.sa_handler = stay_in_the_list, .sa_flags = SA_RESTART};
-    struct churner churners[THREADS];
     unsigned char *kept = alloc(MIB);
-    bool stop = false;
-    int lost = 0; /* locks, with their holders */
+    pthread_t holder;
 
-    set_options("256M", _i == ANYWHERE ? "0" : FOREVER);
     memset(kept, 0x77, MIB);
-    ck_assert_int_eq(sigaction(SIGUSR1, &action, NULL), 0);
-    start_churners(churners, &stop);
-    for (int i = 0; i < FORKS; i++) {
-        lost += _i == INSIDE && stop_one(churners);
-        pid_t child = fork_limited();
-        if (child == 0) {
-            fork_child();
-            _exit(use_list_in_child(kept));
-        }
-        let_go_on();
-        ck_assert_int_eq(result_of(child), 0);
+    large_free(alloc(4 * MIB));
+    ck_assert_int_eq(pthread_barrier_init(&barrier, NULL, 2), 0);
+    ck_assert_int_eq(pthread_create(&holder, NULL, hold_list, NULL), 0);
+    pthread_barrier_wait(&barrier);
+    pid_t child = fork_limited();
+    if (child == 0) {
+        fork_child();
+        _exit(use_list_in_child(kept));
     }
-    __atomic_store_n(&stop, true, __ATOMIC_RELAXED);
-    join_churners(churners);
-    if (UNDER_SANITIZER)
-        lost = FORKS; /* signals may wait until the thread leaves the list */
-    ck_assert_int_ge(lost, _i == INSIDE ? FORKS / 2 : 0);
+    pthread_barrier_wait(&barrier);
+    ck_assert_int_eq(result_of(child), 0);
+    pthread_join(holder, NULL);
+    ck_assert(large_is_valid());
 }
