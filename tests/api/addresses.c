@@ -7,8 +7,7 @@
  * all that are.
  */
 #include "check.h"
-#include <acre/acre.h>
-#include <fcntl.h>
+#include "stats.h"
 #include <malloc.h>
 
 enum {
@@ -37,7 +36,7 @@ static size_t unknown_count;
 
 static bool dense = true; /* false: nowhere every 16th address is tried */
 static int reports;       /* the end of the pipe that standard error goes to */
-static uint64_t random_state = 7;
+static struct random numbers = {7};
 
 /* ---- reports ---- */
 
@@ -111,19 +110,6 @@ static void keep(void *start, size_t size)
     blocks[block_count++] = (struct block){start, size};
 }
 
-static struct acre_stats stats_now(void)
-{
-    struct acre_stats stats;
-    CHECK(acre_stats(&stats, sizeof(stats)) == 0);
-    return stats;
-}
-
-static size_t live_now(void)
-{
-    struct acre_stats stats = stats_now();
-    return stats.small_blocks + stats.large_blocks;
-}
-
 /* ---- trying ---- */
 
 /* p may be a block of libc: then it is remembered, once. */
@@ -159,9 +145,9 @@ static void try_range(char *from, char *to, bool every)
 {
     for (char *p = from; p < to;) {
         try_address(p);
-        if (next_random(&random_state) % 4 == 0)
-            try_address(p + 1 + next_random(&random_state) % 15);
-        p += 16 * (every ? 1 : 1 + next_random(&random_state) % SPARSE_STEPS);
+        if (random_below(&numbers, 4) == 0)
+            try_address(p + 1 + random_below(&numbers, 15));
+        p += 16 * (every ? 1 : 1 + random_below(&numbers, SPARSE_STEPS));
     }
 }
 
@@ -188,7 +174,7 @@ static void *sweep(void *unused)
 {
     char *heap = NULL;
     unknown_count = 0;
-    size_t live = live_now();
+    size_t live = live_blocks();
     for (size_t i = 0; i < block_count; i++) {
         char *start = blocks[i].start;
         if (blocks[i].size > CHECK_MIB) {
@@ -199,7 +185,7 @@ static void *sweep(void *unused)
         }
     }
     CHECK(unknown_count <= live - block_count);
-    CHECK(live_now() == live);
+    CHECK(live_blocks() == live);
     return unused;
 }
 
@@ -212,7 +198,6 @@ static void check_all_kept(void)
 /* Runs a scenario in a child, then tries addresses by its thread and by another one. */
 static void run(void (*scenario)(void))
 {
-    pthread_t thread;
     pid_t child = fork();
     if (child != 0) {
         check_child(child);
@@ -223,8 +208,7 @@ static void run(void (*scenario)(void))
     qsort(blocks, block_count, sizeof(blocks[0]), compare);
     sweep(NULL);
     check_all_kept();
-    CHECK(pthread_create(&thread, NULL, sweep, NULL) == 0);
-    CHECK(pthread_join(thread, NULL) == 0);
+    in_thread(sweep, NULL);
     check_all_kept();
     /* what is allocated from now on overlaps nothing, and each block is freed without a report */
     size_t before = block_count;
@@ -254,25 +238,14 @@ static void every_class(void)
 /* Blocks of many sizes, most of which are freed; larger ones take their places. */
 static void wide_blocks(void)
 {
-    enum { SMALL = 100000, KEPT_SHARE = 10, MEDIUM = 4000, MEDIUM_SIZE = 2000 };
-    static void *freed[SMALL];
-    for (size_t i = 0; i < SMALL; i++) {
-        size_t size = 128 + next_random(&random_state) % 384;
-        if (next_random(&random_state) % KEPT_SHARE == 0)
-            keep(malloc(size), size);
-        else
-            freed[i] = malloc(size);
-    }
-    for (size_t i = 0; i < SMALL; i++)
-        free(freed[i]);
-    size_t before = live_now();
+    enum { SMALL = 100000, SHARE = 10, LIMIT = 512, MEDIUM = 4000, MEDIUM_SIZE = 2000 };
+    static char *small[SMALL];
+    leave_pieces(small, SMALL, SHARE, 128, LIMIT);
+    for (size_t i = 0; i < SMALL / SHARE; i++)
+        keep(small[i], malloc_usable_size(small[i]));
     for (size_t i = 0; i < MEDIUM; i++)
         keep(malloc(MEDIUM_SIZE), MEDIUM_SIZE);
-    struct acre_stats stats = stats_now();
-    size_t places = 0;
-    for (size_t i = 0; i < stats.class_count; i++)
-        places += stats.classes[i].live_blocks;
-    CHECK(places > before + MEDIUM); /* some have the places of several */
+    CHECK(wide_places() > MEDIUM); /* some have the places of several */
 }
 
 /* Slabs that were released, among those that were not. */
@@ -281,7 +254,7 @@ static void released(void)
     enum { ROUNDS = 40, EACH = 300 };
     static void *freed[ROUNDS][EACH];
     for (size_t i = 0; i < ROUNDS; i++) {
-        size_t size = 16 * (1 + next_random(&random_state) % 300);
+        size_t size = 16 * (1 + random_below(&numbers, 300));
         for (size_t n = 0; n < EACH; n++)
             freed[i][n] = malloc(size);
         keep(malloc(UNIT + size * 16), UNIT + size * 16);
@@ -300,7 +273,7 @@ static void resized(void)
 {
     enum { BLOCKS = 30 };
     for (size_t i = 0; i < BLOCKS; i++) {
-        size_t size = 40 * CHECK_KIB + next_random(&random_state) % (100 * CHECK_KIB);
+        size_t size = 40 * CHECK_KIB + random_below(&numbers, 100 * CHECK_KIB);
         char *block = malloc(size), *grown = realloc(block, 2 * size);
         size = i % 2 == 0 ? 2 * size : 2 * size - size / 2;
         keep(i % 2 == 0 ? grown : realloc(grown, size), size);
@@ -330,7 +303,7 @@ static void large(void)
 {
     enum { BLOCKS = 24 };
     for (size_t i = 0; i < BLOCKS; i++) {
-        size_t size = CHECK_MIB + 1 + next_random(&random_state) % (3 * CHECK_MIB);
+        size_t size = CHECK_MIB + 1 + random_below(&numbers, 3 * CHECK_MIB);
         void *freed = malloc(size);
         if (i % 3 == 0)
             keep(aligned_alloc(256 * CHECK_KIB, size), size);

@@ -46,10 +46,9 @@ static void *allocate_meanwhile(void *unused)
 
 int main(void)
 {
-    pthread_t thread;
     check_begin();
     CHECK(pthread_atfork(churn, churn, churn) == 0);
-    CHECK(pthread_create(&thread, NULL, allocate_meanwhile, NULL) == 0);
+    pthread_t thread = start_thread(allocate_meanwhile, NULL);
     for (int i = 0; i < FORKS; i++) {
         unsigned before = handler_runs;
         pid_t child = fork();
@@ -62,6 +61,6 @@ int main(void)
         check_child(child);
     }
     __atomic_store_n(&stop, true, __ATOMIC_RELAXED);
-    CHECK(pthread_join(thread, NULL) == 0);
+    join(thread);
     return 0;
 }

@@ -17,7 +17,6 @@
 #include "scenarios.h"
 #include "step.h"
 
-#include <acre/acre.h>
 #include <semaphore.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -93,10 +92,10 @@ static int run_scenario(const struct scenario *scenario)
     else if (scenario->forker != NULL)
         in_sleeping_thread(scenario->forker);
     stepped = crew_start(run_stepped, (void *)(uintptr_t)scenario);
-    CHECK(pthread_join(stepped, NULL) == 0);
+    join(stepped);
     if (step_mode == STEP_OTHER) {
         step_finish();
-        CHECK(pthread_join(forker, NULL) == 0);
+        join(forker);
     }
     CHECK(figures->library_steps > steps);
     return step_failures() == 0 ? 0 : 1;
@@ -131,8 +130,7 @@ static bool run_in_process(char *program, const char *name, bool bare)
         execv("/proc/self/exe", arguments);
         _exit(127);
     }
-    int status = 0;
-    CHECK(child > 0 && waitpid(child, &status, 0) == child);
+    int status = wait_for(child);
     if (WIFSIGNALED(status))
         fprintf(stderr, "%s: died of signal %d\n", name, WTERMSIG(status));
     return status == 0;

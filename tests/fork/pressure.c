@@ -3,37 +3,16 @@
 
 #include "pressure.h"
 
-#include <fcntl.h>
 #include <sys/resource.h>
 
 static bool pressed; /* there is a limit of ours */
-
-enum { STATUS_TEXT = 4096 }; /* bytes: more than a small file of /proc has */
-
-/* Reads a small file without allocating. */
-static void read_text(const char *path, char *text)
-{
-    int file = open(path, O_RDONLY | O_CLOEXEC);
-    CHECK(file >= 0);
-    ssize_t length = read(file, text, STATUS_TEXT - 1);
-    CHECK(length > 0);
-    text[length] = '\0';
-    close(file);
-}
-
-size_t pressure_mapped_bytes(void)
-{
-    char text[STATUS_TEXT];
-    read_text("/proc/self/statm", text);
-    return strtoul(text, NULL, 10) * (size_t)sysconf(_SC_PAGESIZE);
-}
 
 /* Bytes that count against RLIMIT_DATA. */
 static size_t data_bytes(void)
 {
     static const char label[] = "VmData:";
-    char text[STATUS_TEXT];
-    read_text("/proc/self/status", text);
+    char text[4096];
+    read_file("/proc/self/status", text, sizeof(text));
     const char *line = strstr(text, label);
     CHECK(line != NULL);
     return strtoul(line + sizeof(label) - 1, NULL, 10) << 10;
@@ -51,7 +30,7 @@ static void set_limit(int resource, rlim_t bytes)
 
 void pressure_on_address_space(size_t more)
 {
-    set_limit(RLIMIT_AS, pressure_mapped_bytes() + more);
+    set_limit(RLIMIT_AS, mapped_bytes() + more);
 }
 
 void pressure_on_data(size_t more)

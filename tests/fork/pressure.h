@@ -12,7 +12,4 @@ void pressure_on_data(size_t more);
 /* Ends that. A child is under its parent's limits until it calls this. */
 void pressure_end(void);
 
-/* Bytes of address space of this process, found without allocating. */
-size_t pressure_mapped_bytes(void);
-
 #endif

@@ -1,12 +1,10 @@
 /*
- * What /proc/PID/smaps says about a process, by mapping. Reading it allocates nothing and writes
- * to no private memory but the stack, so that a process can look at itself and at its children
- * without changing what it sees. To be included after check.h.
+ * /proc/PID/smaps, by mapping. Reading it allocates nothing and writes to no private memory but the
+ * stack: a process can look at itself and its children without a change. Included after check.h.
  */
-#ifndef ACRE_TESTS_API_SMAPS_H
-#define ACRE_TESTS_API_SMAPS_H
+#ifndef ACRE_TESTS_COMMON_SMAPS_H
+#define ACRE_TESTS_COMMON_SMAPS_H
 
-#include <fcntl.h>
 #include <sys/mman.h>
 
 /* One mapping. Sizes are in bytes. */
