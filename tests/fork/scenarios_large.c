@@ -24,12 +24,6 @@ static void prepare_large_stock(void)
     drop(0, 1);
 }
 
-static void malloc_large_stock(void)
-{
-    stepped_malloc(LARGE);
-    CHECK(stats_now().large_stock == 0);
-}
-
 static void malloc_large_split(void)
 {
     stepped_malloc(LARGE * 3 / 4);
@@ -206,7 +200,6 @@ static void before_lost_large_grows(void)
 
 const struct scenario scenarios_large[] = {
     {"malloc_large", .range = LARGE, .run = malloc_large},
-    {"malloc_large_stock", .prepare = prepare_large_stock, .run = malloc_large_stock},
     {"malloc_large_split", .range = LARGE, .prepare = prepare_large_stock, .also_bare = true,
      .run = malloc_large_split},
     {"malloc_large_joined", .range = LARGE, .prepare = prepare_large_two,
@@ -216,7 +209,6 @@ const struct scenario scenarios_large[] = {
     {"malloc_large_due", .range = LARGE, .prepare = prepare_large_due, .run = malloc_large_due},
     {"memalign_large", .range = 5 * LARGE, .range_least = 4 * LARGE, .prepare = prepare_large,
      .run = memalign_large},
-    {"calloc_large", .range = LARGE, .run = calloc_large},
     {"calloc_large_used", .range = LARGE, .prepare = prepare_large_stock, .run = calloc_large},
     {"free_large", .prepare = prepare_large, .run = free_large},
     {"free_large_unmaps", .range = LARGE, .prepare = prepare_no_stock, .run = free_large_unmaps},

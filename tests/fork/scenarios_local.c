@@ -38,47 +38,25 @@ static void prepare_window_used_up(void)
 }
 
 /* The first slab has free blocks, the current one and the magazine have none. */
-static void prepare_next_slab(size_t size)
+static void prepare_next_slab(void)
 {
     anchor_here();
-    take_slab_and_begin_next(size);
-    take_slab(size);
-    drop(0, magazine_size(size) + 2);
-    hold(magazine_size(size), size);
+    take_slab_and_begin_next(SMALL);
+    take_slab(SMALL);
+    drop(0, magazine_size(SMALL) + 2);
+    hold(magazine_size(SMALL), SMALL);
 }
 
-static void prepare_next_slab_tiny(void)
-{
-    prepare_next_slab(TINY_SLAB);
-}
-
-static void prepare_next_slab_small(void)
-{
-    prepare_next_slab(SMALL);
-}
-
-static void prepare_new_slab_tiny(void)
+static void prepare_new_slab(void)
 {
     anchor_here();
     take_slab(TINY_SLAB);
 }
 
-static void malloc_new_slab_tiny(void)
+static void malloc_new_slab(void)
 {
     stepped_malloc(TINY_SLAB);
     CHECK(slabs_of(TINY_SLAB) == 2);
-}
-
-static void prepare_new_slab_small(void)
-{
-    anchor_here();
-    take_slab(SMALL);
-}
-
-static void malloc_new_slab_small(void)
-{
-    stepped_malloc(SMALL);
-    CHECK(slabs_of(SMALL) == 2);
 }
 
 static void prepare_new_heap(void)
@@ -163,36 +141,20 @@ static void free_listing(void)
 }
 
 /* One block of the first slab is live. */
-static void prepare_release(size_t size)
+static void prepare_release(void)
 {
     anchor_here();
-    drop(1, take_slab_and_begin_next(size) - 1);
-    CHECK(slabs_of(size) == 2);
-}
-
-static void prepare_release_tiny(void)
-{
-    prepare_release(TINY_SLAB);
-}
-
-static void prepare_release_small(void)
-{
-    prepare_release(SMALL);
+    drop(1, take_slab_and_begin_next(SMALL) - 1);
+    CHECK(slabs_of(SMALL) == 2);
 }
 
 static void prepare_release_purging(void)
 {
     set_option("dirty_limit", "0");
-    prepare_release(SMALL);
+    prepare_release();
 }
 
-static void free_release_tiny(void)
-{
-    stepped_free(blocks[0]);
-    CHECK(slabs_of(TINY_SLAB) == 1);
-}
-
-static void free_release_small(void)
+static void free_release(void)
 {
     stepped_free(blocks[0]);
     CHECK(slabs_of(SMALL) == 1);
@@ -200,7 +162,7 @@ static void free_release_small(void)
 
 static void free_release_purging(void)
 {
-    free_release_small();
+    free_release();
     CHECK(stats_now().heap_free_dirty == 0);
 }
 
@@ -237,11 +199,6 @@ static void realloc_stays(void)
     CHECK(stepped_realloc(blocks[5], TINY - 10) == blocks[5]);
 }
 
-static void realloc_tiny(void)
-{
-    CHECK(stepped_realloc(blocks[5], 200) != blocks[5]);
-}
-
 static void prepare_one_small(void)
 {
     anchor_here();
@@ -251,12 +208,6 @@ static void prepare_one_small(void)
 static void realloc_small_shrinks(void)
 {
     CHECK(stepped_realloc(blocks[0], 3000) != blocks[0]);
-}
-
-static void realloc_small_to_large(void)
-{
-    stepped_realloc(blocks[0], LARGE);
-    CHECK(stats_now().large_blocks == 1);
 }
 
 /* A block that is a slab of its own, followed by as many free units, and then another block. */
@@ -296,7 +247,7 @@ static void calloc_small(void)
     CHECK(slabs_of(SMALL) == 1);
 }
 
-static void prepare_calloc_small_used(void)
+static void prepare_small_freed(void)
 {
     prepare_one_small();
     drop(0, 1);
@@ -311,7 +262,7 @@ static void memalign_small(void)
 
 static void before_lost_new_slab(void)
 {
-    lose(prepare_new_slab_small, malloc_new_slab_small);
+    lose(prepare_new_slab, malloc_new_slab);
 }
 
 static void before_lost_new_heap(void)
@@ -330,24 +281,16 @@ const struct scenario scenarios_local[] = {
     {"malloc_magazine", {TINY}, .prepare = prepare_tiny_freed, .run = malloc_tiny},
     {"malloc_window", {TINY}, .prepare = prepare_tiny, .run = malloc_tiny},
     {"malloc_next_window", {TINY}, .prepare = prepare_window_used_up, .run = malloc_tiny},
-    {"malloc_next_slab_tiny",
-     {TINY_SLAB},
-     .prepare = prepare_next_slab_tiny,
-     .run = malloc_tiny_slab},
-    {"malloc_next_slab_small",
+    {"malloc_next_slab",
      {SMALL},
-     .prepare = prepare_next_slab_small,
+     .prepare = prepare_next_slab,
      .also_bare = true,
      .run = malloc_small},
-    {"malloc_new_slab_tiny",
+    {"malloc_new_slab",
      {TINY_SLAB},
-     .prepare = prepare_new_slab_tiny,
+     .prepare = prepare_new_slab,
      .also_bare = true,
-     .run = malloc_new_slab_tiny},
-    {"malloc_new_slab_small",
-     {SMALL},
-     .prepare = prepare_new_slab_small,
-     .run = malloc_new_slab_small},
+     .run = malloc_new_slab},
     {"malloc_new_heap",
      {BIG},
      .range = 32 * MIB,
@@ -364,8 +307,7 @@ const struct scenario scenarios_local[] = {
     {"free_magazine", {TINY}, .prepare = prepare_tiny, .run = free_magazine},
     {"free_give_back", {TINY}, .prepare = prepare_give_back, .run = free_give_back},
     {"free_listing", {TINY_SLAB}, .prepare = prepare_listing, .run = free_listing},
-    {"free_release_tiny", {TINY_SLAB}, .prepare = prepare_release_tiny, .run = free_release_tiny},
-    {"free_release_small", {SMALL}, .prepare = prepare_release_small, .run = free_release_small},
+    {"free_release", {SMALL}, .prepare = prepare_release, .run = free_release},
     {"free_release_purging",
      {SMALL},
      .prepare = prepare_release_purging,
@@ -373,16 +315,10 @@ const struct scenario scenarios_local[] = {
      .run = free_release_purging},
     {"free_retire", {BIG}, .prepare = prepare_retire, .also_bare = true, .run = free_retire},
     {"realloc_stays", {TINY}, .prepare = prepare_tiny, .run = realloc_stays},
-    {"realloc_tiny", {TINY, 200}, .prepare = prepare_tiny, .run = realloc_tiny},
     {"realloc_small_shrinks",
      {SMALL, 3000},
      .prepare = prepare_one_small,
      .run = realloc_small_shrinks},
-    {"realloc_small_to_large",
-     {SMALL},
-     .range = LARGE,
-     .prepare = prepare_one_small,
-     .run = realloc_small_to_large},
     {"realloc_slab_grows",
      {OWN_SLAB, 2 * OWN_SLAB},
      .prepare = prepare_slab_of_its_own,
@@ -394,11 +330,10 @@ const struct scenario scenarios_local[] = {
      .also_bare = true,
      .run = realloc_slab_shrinks},
     {"calloc_magazine", {TINY}, .prepare = prepare_tiny_freed, .run = calloc_tiny},
-    {"calloc_small_new", {SMALL}, .prepare = anchor_here, .run = calloc_small},
-    {"calloc_small_used", {SMALL}, .prepare = prepare_calloc_small_used, .run = calloc_small},
+    {"calloc_small_used", {SMALL}, .prepare = prepare_small_freed, .run = calloc_small},
     {"memalign_small", {4096}, .prepare = anchor_here, .run = memalign_small},
     {"lost_new_slab",
-     {SMALL},
+     {TINY_SLAB},
      .range = 32 * MIB,
      .before = before_lost_new_slab,
      .run = malloc_other},

@@ -152,12 +152,6 @@ static void refusal(void)
     stepped_refusal(NO_PAGES);
 }
 
-static void before_lost_new_heap(void)
-{
-    lose(prepare_heap, new_heap);
-    pressure_end();
-}
-
 static void before_lost_unmap(void)
 {
     lose(prepare_empty_heap, unmap_empty);
@@ -181,11 +175,6 @@ const struct scenario scenarios_pressure[] = {
      .range = 32 * MIB,
      .prepare = prepare_refusal,
      .run = refusal},
-    {"lost_pressure_new_heap",
-     {BIG},
-     .range = 32 * MIB,
-     .before = before_lost_new_heap,
-     .run = malloc_other},
     {"lost_pressure_unmap",
      {BIG},
      .range = 32 * MIB,
