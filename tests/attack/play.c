@@ -3,11 +3,9 @@
 
 #include "attempt.h"
 #include "check.h"
-#include "family.h"
 #include "ground.h"
 #include "libc_blocks.h"
 #include "model.h"
-#include "program.h"
 #include "reports.h"
 #include "threads.h"
 
@@ -78,7 +76,7 @@ static void take(const struct step *step, char *start, size_t alignment)
     if (ground_is_own(address, address + (step->size != 0 ? step->size : 1)))
         attempt_found(FOUND_OUTSIDE, "block %p of %zu bytes is in the program's own memory",
                       (void *)start, step->size);
-    size_t usable = family_usable_size(start);
+    size_t usable = malloc_usable_size(start);
     if (usable < step->size || usable == 0)
         attempt_found(FOUND_SIZE, "block %p of %zu bytes has %zu usable ones", (void *)start,
                       step->size, usable);
@@ -132,18 +130,18 @@ static void *request(const struct step *step)
     void *block = NULL;
     switch (step->call) {
     case CALL_CALLOC:
-        return family_calloc(1, step->size);
+        return libc_blocks_calloc(1, step->size);
     case CALL_ALIGNED_ALLOC:
-        return family_aligned_alloc(step->alignment, step->size);
+        return aligned_alloc(step->alignment, step->size);
     case CALL_POSIX_MEMALIGN:
-        errno = family_posix_memalign(&block, step->alignment, step->size);
+        errno = posix_memalign(&block, step->alignment, step->size);
         if (block != NULL)
             errno = ERRNO_BEFORE;
         return block;
     case CALL_MEMALIGN:
-        return family_memalign(step->alignment, step->size);
+        return memalign(step->alignment, step->size);
     default:
-        return family_malloc(step->size);
+        return malloc(step->size);
     }
 }
 
@@ -215,7 +213,7 @@ static void expect_reports(const struct given *given, const char *function)
 static void free_live(struct block *block)
 {
     errno = ERRNO_BEFORE;
-    family_free(block->start);
+    free(block->start);
     if (errno != ERRNO_BEFORE)
         attempt_found(FOUND_ERRNO, "free(%p) has set errno to %d", (void *)block->start, errno);
     model_remove(block);
@@ -225,7 +223,7 @@ static void call_free(void *argument)
 {
     struct given given = given_to(argument);
     errno = ERRNO_BEFORE;
-    family_free(given.p);
+    free(given.p);
     if (errno != ERRNO_BEFORE)
         attempt_found(FOUND_ERRNO, "free(%#lx) has set errno to %d", given.address, errno);
     if (given.block != NULL)
@@ -236,7 +234,7 @@ static void call_free(void *argument)
 static void call_usable_size(void *argument)
 {
     struct given given = given_to(argument);
-    size_t usable = family_usable_size(given.p);
+    size_t usable = malloc_usable_size(given.p);
     size_t expected = given.block != NULL ? given.block->usable : 0;
     expect_reports(&given, "malloc_usable_size");
     if (usable != expected)
@@ -260,7 +258,7 @@ static void call_realloc(void *argument)
     const struct step *step = argument;
     struct given given = given_to(step);
     errno = ERRNO_BEFORE;
-    char *now = family_realloc(given.p, step->size);
+    char *now = realloc(given.p, step->size);
     int error = errno;
     expect_reports(&given, "realloc");
     if (given.misuse) {
@@ -315,8 +313,8 @@ static void race(void *unused)
     (void)unused;
     for (unsigned i = 0; i < racing.count; i++) {
         if (racing.middles)
-            family_free(racing.blocks[i] + BLOCK_ALIGNMENT);
-        family_free(racing.blocks[i]);
+            free(racing.blocks[i] + BLOCK_ALIGNMENT);
+        free(racing.blocks[i]);
     }
 }
 
@@ -446,7 +444,6 @@ static void free_rest_of(void *argument)
     for (size_t i = 0; i < model_block_count(); i++) {
         struct block *block = model_block(i);
         if (block->live && i % attempt->threads == thread) {
-            program_free_rest(block);
             free_live(block);
             reports_expect(0);
         }
