@@ -1,7 +1,7 @@
 /*
  * Forks where they are least expected: from constructors and from the executable's preinit
- * function, before acre's own constructor may have run, by a process that has a second thread; from
- * several threads at the same time; and down a line of children of children. Each child uses what
+ * function, before acre's own constructor may have run, by a process that has a second thread; and
+ * down a line of children of children. Each child uses what
  * it has inherited, takes more, and gives all back.
  */
 #include "check.h"
@@ -11,10 +11,8 @@
 
 enum {
     DEPTH = 20,
-    ROUNDS = 20,     /* of a thread */
-    BLOCKS = 60,     /* that each generation adds and each one inherits */
-    AT_ONCE = 6,     /* threads that fork at the same time */
-    FORKS_EACH = 25, /* of each of them */
+    ROUNDS = 20, /* of a thread */
+    BLOCKS = 60, /* that each generation adds and each one inherits */
     CHILD_SECONDS = 200
 };
 
@@ -135,31 +133,6 @@ __attribute__((destructor)) static void fork_in_destructor(void)
     give_set(&early);
 }
 
-/* ---- at the same time ---- */
-
-static pthread_barrier_t together;
-
-static void *fork_together(void *argument)
-{
-    unsigned self = (unsigned)(uintptr_t)argument;
-    struct set mine;
-    for (unsigned i = 0; i < FORKS_EACH; i++) {
-        take_set(&mine, self * 1000 + i);
-        pthread_barrier_wait(&together);
-        pid_t child = fork();
-        give_set(&mine);
-        if (child == 0) {
-            alarm(CHILD_SECONDS);
-            take_and_give(argument);
-            if (i % 8 == 0)
-                use_two_threads(i);
-            _exit(0);
-        }
-        check_child(child);
-    }
-    return NULL;
-}
-
 /* ---- one below the other ---- */
 
 /* The sets stand on the stacks of all generations; the last one frees them all. */
@@ -193,14 +166,10 @@ static void descend(struct set *sets, int depth, size_t live)
 int main(void)
 {
     static struct set sets[2 * DEPTH];
-    pthread_t threads[AT_ONCE];
     check_begin();
     CHECK(early_forks == 2);
     give_set(&early);
     give_set(&of_holder);
-    CHECK(pthread_barrier_init(&together, NULL, AT_ONCE) == 0);
-    start_threads(threads, AT_ONCE, fork_together);
-    join_threads(threads, AT_ONCE);
     descend(sets, 0, live_blocks());
     return 0;
 }

@@ -10,7 +10,8 @@
 enum {
     SIZES = 4,             /* that a sequence asks for, mostly */
     BYTES_MOST = 96 << 20, /* live bytes from which on blocks are freed rather than made */
-    RECENT = 64, /* dead blocks are chosen among the blocks made last, this many, mostly */
+    RECENT = 64,  /* dead blocks are chosen among the blocks made last, this many, mostly */
+    SWEEPS = 200, /* one misuse in that many is a sweep */
     PERCENT = 100,
 };
 
@@ -256,6 +257,12 @@ static void choose_misuse(struct step *step)
     step->call = calls[random_below(&numbers, 6)];
     step->place = choose_place();
     step->size = one_in(8) ? 0 : choose_size();
+    const struct block *block = choose_block();
+    if (one_in(SWEEPS) && block != NULL) {
+        step->call = CALL_SWEEP;
+        step->place = place_at(block, PLACE_BLOCK, 0);
+        step->byte = 1 + (unsigned char)random_below(&numbers, 7);
+    }
 }
 
 /* One byte, one NUL, or more, past a block's end, or into one, dead or alive. */

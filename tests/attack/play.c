@@ -54,6 +54,7 @@ bool play_is_possible(const struct step *step)
         if (model_room() == 0)
             return false;
         return play_address(&step->place, &address) && !libc_blocks_starting(address);
+    case CALL_SWEEP:
     case CALL_WRITE:
         return step->place.kind == PLACE_BLOCK && play_address(&step->place, &address);
     case CALL_FREE_MANY:
@@ -281,6 +282,26 @@ static void call_realloc(void *argument)
     }
 }
 
+/* Each 16th address of the unit that a block starts in, header and states of its heap if these are
+ * there, and as many odd ones: all that are no block's. */
+static void sweep(void *argument)
+{
+    const struct step *step = argument;
+    struct step one = *step;
+    for (uintptr_t offset = 0; offset < UNIT_SIZE; offset += BLOCK_ALIGNMENT / 2) {
+        uintptr_t address;
+        one.place.kind = PLACE_UNIT;
+        one.place.offset = (intptr_t)(offset % BLOCK_ALIGNMENT == 0 ? offset : offset | step->byte);
+        (void)play_address(&one.place, &address);
+        if (model_starting(address) != NULL || libc_blocks_starting(address))
+            continue;
+        call_usable_size(&one);
+        call_free(&one);
+        if (offset % (64 * BLOCK_ALIGNMENT) == 0)
+            call_realloc(&one);
+    }
+}
+
 /* ---- many at once ---- */
 
 /* True if the step frees the block of that number. */
@@ -406,6 +427,9 @@ void play_step(struct step *step)
         break;
     case CALL_USABLE_SIZE:
         threads_call(step->thread, call_usable_size, step);
+        break;
+    case CALL_SWEEP:
+        threads_call(step->thread, sweep, step);
         break;
     case CALL_FREE_MANY:
         threads_call(step->thread, free_many, step);

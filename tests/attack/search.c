@@ -80,6 +80,7 @@ static const char *const calls[] = {
     [CALL_REALLOC] = "realloc",
     [CALL_FREE] = "free",
     [CALL_USABLE_SIZE] = "malloc_usable_size",
+    [CALL_SWEEP] = "sweep",
     [CALL_FREE_MANY] = "free many",
     [CALL_RACE] = "race",
     [CALL_FLUSH] = "flush",
