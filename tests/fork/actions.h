@@ -83,6 +83,14 @@ void set_option(const char *key, const char *value);
 /* Lets some milliseconds pass, more than the library's clock needs to tick. */
 void let_time_pass(void);
 
+/* From now on the process gets `more` bytes of address space, or of memory that it may write to,
+ * besides what it has. */
+void pressure_on_address_space(size_t more);
+void pressure_on_data(size_t more);
+
+/* Ends that. A child is under its parent's limits until it calls this. */
+void pressure_end(void);
+
 /* ---- preparations and calls that several scenarios have in common ---- */
 
 /* An arena under test, with some blocks; with some of them free. */

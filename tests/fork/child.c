@@ -1,11 +1,11 @@
 /* What a child checks: see child.h. */
 #include "check.h"
 
+#include "actions.h"
 #include "child.h"
 #include "crew.h"
 #include "figures.h"
 #include "ledger.h"
-#include "pressure.h"
 #include "step.h"
 
 #include "stats.h"
@@ -117,7 +117,7 @@ static void use_an_arena(bool keeps_it)
 {
     /* no scenario's own */
     static const size_t sizes[] = {64, 1500, 5000, 40000, 1500000};
-    enum { SIZES = sizeof(sizes) / sizeof(sizes[0]) };
+    enum { SIZES = COUNT_OF(sizes) };
     char *blocks[SIZES];
     char *probe = malloc(CHILD_PROBE);
     CHECK(probe != NULL);
@@ -125,9 +125,9 @@ static void use_an_arena(bool keeps_it)
         check_arena_is_own(probe);
     if (!arena_found && child_task.anchor != NULL && heap_of(probe) == heap_of(child_task.anchor)) {
         arena_found = true;
-        for (size_t i = 0; i < CHILD_SIZES; i++)
-            if (child_task.sizes[i] != 0)
-                take_everything(child_task.sizes[i]);
+        for (size_t i = 0; i < COUNT_OF(child_task.scenario->sizes); i++)
+            if (child_task.scenario->sizes[i] != 0)
+                take_everything(child_task.scenario->sizes[i]);
     }
     for (size_t i = 0; i < SIZES; i++) {
         blocks[i] = malloc(sizes[i]);
@@ -217,7 +217,8 @@ static void check_rest(bool stepped_thread_lost)
     size_t lost = count_lost(before, &now);
     CHECK(now.address_space >= before->address_space);
     size_t range = now.address_space - before->address_space;
-    CHECK(range <= child_task.range && (range == 0 || range >= child_task.range_least));
+    CHECK(range <= child_task.scenario->range);
+    CHECK(range == 0 || range >= child_task.scenario->range_least);
     CHECK(stepped_thread_lost ? lost <= 1 : lost == 0 && range == 0);
     count_in_figures(lost, range);
 }

@@ -37,6 +37,32 @@ static void map_figures(int fd)
     CHECK(figures != MAP_FAILED);
 }
 
+/* ---- the scenarios ---- */
+
+static const struct scenario *const tables[] = {
+    scenarios_local, scenarios_remote, scenarios_threads, scenarios_large, scenarios_pressure,
+};
+
+/* The scenario with that number, from 0, of all tables; NULL after the last one. */
+static const struct scenario *scenario_at(size_t number)
+{
+    for (size_t i = 0; i < COUNT_OF(tables); i++)
+        for (const struct scenario *scenario = tables[i]; scenario->name != NULL; scenario++)
+            if (number-- == 0)
+                return scenario;
+    return NULL;
+}
+
+static const struct scenario *find_scenario(const char *name)
+{
+    const struct scenario *scenario;
+    for (size_t i = 0; (scenario = scenario_at(i)) != NULL; i++)
+        if (strcmp(scenario->name, name) == 0)
+            return scenario;
+    fprintf(stderr, "there is no scenario %s\n", name);
+    exit(2);
+}
+
 /* ---- the process of one scenario ---- */
 
 static void run_other_child(void)
@@ -67,8 +93,13 @@ static pthread_t start_forker(const struct scenario *scenario)
 
 static void *run_stepped(void *argument)
 {
+    const struct scenario *scenario = argument;
     step_prepare_thread();
-    scenario_run(argument);
+    if (scenario->prepare != NULL)
+        scenario->prepare();
+    scenario->run();
+    if (step_in_child())
+        child_run(false);
     return NULL;
 }
 
@@ -79,9 +110,7 @@ static int run_scenario(const struct scenario *scenario)
     check_begin();
     step_limit_time();
     step_scenario = scenario->name;
-    memcpy(child_task.sizes, scenario->sizes, sizeof(child_task.sizes));
-    child_task.range = scenario->range;
-    child_task.range_least = scenario->range_least;
+    child_task.scenario = scenario;
     ledger_init();
     /* how long it all takes must not matter */
     CHECK(acre_option_set("decay", "3600000") == 0);
@@ -99,16 +128,6 @@ static int run_scenario(const struct scenario *scenario)
     }
     CHECK(figures->library_steps > steps);
     return step_failures() == 0 ? 0 : 1;
-}
-
-static const struct scenario *find_scenario(const char *name)
-{
-    const struct scenario *scenario = scenario_find(name);
-    if (scenario == NULL) {
-        fprintf(stderr, "there is no scenario %s\n", name);
-        exit(2);
-    }
-    return scenario;
 }
 
 /* ---- the driver ---- */

@@ -6,7 +6,6 @@
 
 #include "actions.h"
 #include "ledger.h"
-#include "pressure.h"
 #include "scenarios.h"
 
 #include <malloc.h>
