@@ -78,24 +78,6 @@ static void test_page_functions(void)
     }
 }
 
-/* Many aligned blocks at once: no two overlap, and all keep their contents. */
-static void test_many_aligned_blocks(void)
-{
-    enum { COUNT = 3000 };
-    static char *blocks[COUNT];
-    struct random random = {1};
-    for (unsigned i = 0; i < COUNT; i++) {
-        size_t alignment = (size_t)16 << random_below(&random, 10);
-        blocks[i] = memalign(alignment, 1 + i);
-        CHECK(is_aligned(blocks[i], alignment));
-        fill(blocks[i], 1 + i, i);
-    }
-    for (unsigned i = 0; i < COUNT; i++)
-        CHECK(is_filled(blocks[i], 1 + i, i));
-    for (unsigned i = 0; i < COUNT; i++)
-        free(blocks[i]);
-}
-
 int main(void)
 {
     check_begin();
@@ -103,6 +85,5 @@ int main(void)
     test_aligned_functions();
     test_aligned_new();
     test_page_functions();
-    test_many_aligned_blocks();
     return 0;
 }
