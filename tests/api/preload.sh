@@ -18,8 +18,8 @@ run()
     fi
 }
 
-for program in family alignment realloc_grid calloc_zero figures no_overlap \
-    fork_threads address_limit operators thread_locals; do
+for program in family calloc_zero figures no_overlap \
+    fork_threads operators thread_locals; do
     run "$ACRE_LIBRARY" "plain_$program"
 done
 for program in family constructors thread_locals fork_threads; do

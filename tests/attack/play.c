@@ -282,22 +282,24 @@ static void call_realloc(void *argument)
     }
 }
 
-/* Each 16th address of the unit that a block starts in, header and states of its heap if these are
- * there, and as many odd ones: all that are no block's. */
+/* Each 16th address of the unit that a block starts in and of the next ones, and as many odd ones:
+ * all where no block starts. */
 static void sweep(void *argument)
 {
+    enum { UNITS = 3, SIZE_EVERY = 8, REALLOC_EVERY = 64 };
     const struct step *step = argument;
     struct step one = *step;
-    for (uintptr_t offset = 0; offset < UNIT_SIZE; offset += BLOCK_ALIGNMENT / 2) {
+    one.place.kind = PLACE_UNIT;
+    for (unsigned i = 0; i < UNITS * 2 * UNIT_SIZE / BLOCK_ALIGNMENT; i++) {
         uintptr_t address;
-        one.place.kind = PLACE_UNIT;
-        one.place.offset = (intptr_t)(offset % BLOCK_ALIGNMENT == 0 ? offset : offset | step->byte);
+        one.place.offset = (intptr_t)(i / 2 * BLOCK_ALIGNMENT + i % 2 * step->byte);
         (void)play_address(&one.place, &address);
         if (model_starting(address) != NULL || libc_blocks_starting(address))
             continue;
-        call_usable_size(&one);
         call_free(&one);
-        if (offset % (64 * BLOCK_ALIGNMENT) == 0)
+        if (i % SIZE_EVERY == 0)
+            call_usable_size(&one);
+        if (i % REALLOC_EVERY == 0)
             call_realloc(&one);
     }
 }
