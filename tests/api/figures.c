@@ -10,9 +10,8 @@
 
 enum {
     COUNT = 2000,
-    BLOCK = 1000,  /* bytes; a TINY block */
-    SLACK = 65536, /* bytes that the C library itself may hold meanwhile */
-    TEXT = 65536,  /* characters of a table */
+    BLOCK = 1000, /* bytes; a TINY block */
+    TEXT = 65536, /* characters of a table */
 };
 
 static void *blocks[COUNT];
@@ -73,13 +72,6 @@ static void free_all(void)
 {
     for (size_t i = 0; i < COUNT; i++)
         free(blocks[i]);
-}
-
-/* Bytes in use: mallinfo2 counts blocks of their own mapping separately. */
-static size_t in_use(void)
-{
-    struct mallinfo2 info = mallinfo2();
-    return info.uordblks + info.hblkhd;
 }
 
 /* The result of mallinfo2, each figure checked against acre_stats. Nothing else allocates. */
@@ -146,20 +138,6 @@ static void test_idle_memory_shows(void)
     malloc_trim(0);
     CHECK(checked_info().keepcost == 0);
     set_option("decay", "1000");
-}
-
-static void *allocate_in_thread(void *size)
-{
-    return malloc((size_t)(uintptr_t)size);
-}
-
-static void test_other_threads_show(void)
-{
-    size_t before = in_use();
-    void *block = in_thread(allocate_in_thread, (void *)(uintptr_t)900000);
-    CHECK(in_use() - before >= 900000);
-    free(block);
-    CHECK(in_use() <= before + SLACK);
 }
 
 #pragma GCC diagnostic push
@@ -307,7 +285,6 @@ int main(void)
     test_small_blocks_show();
     test_large_blocks_show();
     test_idle_memory_shows();
-    test_other_threads_show();
     test_mallinfo_agrees();
     test_malloc_stats();
     test_malloc_info();
