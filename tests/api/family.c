@@ -240,6 +240,24 @@ static void test_page_functions(void)
     }
 }
 
+/* Many at once, since one may be aligned by luck. */
+static void test_many_aligned_blocks(void)
+{
+    enum { COUNT = 3000 };
+    static char *blocks[COUNT];
+    struct random random = {1};
+    for (unsigned i = 0; i < COUNT; i++) {
+        size_t alignment = (size_t)16 << random_below(&random, 10);
+        blocks[i] = memalign(alignment, 1 + i);
+        CHECK(is_aligned(blocks[i], alignment));
+        fill(blocks[i], 1 + i, i);
+    }
+    for (unsigned i = 0; i < COUNT; i++) {
+        CHECK(is_filled(blocks[i], 1 + i, i));
+        free(blocks[i]);
+    }
+}
+
 /* Powers of two that are valid alignments, but more than there is address space. */
 static void test_alignments_beyond_memory(void)
 {
@@ -358,6 +376,7 @@ int main(void)
     test_invalid_alignments();
     test_aligned_functions();
     test_page_functions();
+    test_many_aligned_blocks();
     test_alignments_beyond_memory();
     test_errno_of_posix_memalign();
     test_free();
