@@ -124,7 +124,8 @@ struct block block_adopt(void *address, size_t size)
     if (usable < size)
         stress_fail("block %p of %zu bytes: only %zu usable", address, size, usable);
     struct block block = {.address = address, .size = size};
-    /* Every other address: what lies between the size asked for and the usable size is ours too. */
+    /* Every other address: what lies between the size asked for and the usable size is the
+     * program's too. */
     if (random_mix((uintptr_t)address) % 2 == 0 && usable <= FULL_PATTERN_MAX)
         block.size = usable;
     block.cost = block.size;

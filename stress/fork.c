@@ -209,7 +209,7 @@ static unsigned long count_other_blocks(void)
     return stats.small_blocks + stats.large_blocks - in_slots;
 }
 
-/* In a child, before anything else: what is live besides the known blocks came along in the hands
+/* In a child, before anything else: what is live beside the known blocks came along in the hands
  * of threads that did not. */
 static void count_inherited(void)
 {

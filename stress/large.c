@@ -1,8 +1,7 @@
 /*
  * Blocks of a size that gives them pages of their own, from just below the border to 24 MiB: a
- * table that all workers share, so that blocks are freed and resized by others than those who took
- * them. Sizes come in families, so that freed extents are met by requests that fit, nearly fit and
- * do not.
+ * table that all workers share, so that threads free and resize blocks that others took. Sizes come
+ * in families, so that freed extents are met by requests that fit, nearly fit and do not.
  */
 #include "common.h"
 

@@ -1,10 +1,10 @@
 /*
  * What small blocks leave free serves larger ones (wide blocks): each worker fills a table with
  * small blocks, frees nine tenths of them at random, fills it again with blocks above a KiB,
- * replaces some of these, and frees nearly all. Every other time it is the neighbour's table that a
- * worker thins out and replaces in, so that blocks are freed and resized by others than took them.
+ * replaces some of these, and frees nearly all. Every other time a worker thins out its
+ * neighbour's table and replaces blocks there, which other threads took.
  *
- * Fails, besides what all stress programs check, if no larger block has ever taken the place of
+ * Beside what all stress programs check, it fails if no larger block has ever taken the place of
  * several small ones.
  */
 #include "common.h"

@@ -1,7 +1,7 @@
 /*
  * What the tiny misuse programs share: the functions that take a block, by name; the block sizes,
- * by name; and who calls. Each program prints the facts of its misuse, does it, and should not
- * return.
+ * by name; and the thread that calls. Each program prints the facts of its misuse, does it, and
+ * should not return.
  */
 #ifndef ACRE_TESTS_ABUSE_MISUSE_H
 #define ACRE_TESTS_ABUSE_MISUSE_H

@@ -43,7 +43,7 @@ static void start_holders(size_t from, size_t to)
         CHECK(pthread_attr_setstack(&attributes, stacks[i], STACK) == 0);
         int error = pthread_create(&thread, &attributes, hold, NULL);
         if (error == EAGAIN)
-            check_skip("the system does not allow this process as many threads");
+            check_skip("the system does not allow this process that many threads");
         CHECK(error == 0);
     }
     pthread_barrier_wait(&holding);

@@ -1,9 +1,12 @@
 /*
- * The malloc family: zero sizes, NULL, errno, sizes and alignments that cannot be had, all
- * functions that free. Runs both linked with acre and with acre preloaded.
+ * The malloc family: zero sizes, NULL, errno, alignments up to more than a heap, sizes and
+ * alignments that cannot be had, all functions that free. Runs both linked with acre and with acre
+ * preloaded.
  */
 #include "check.h"
 #include <malloc.h>
+
+enum { LARGEST_ALIGNMENT = 64 << 20 };
 
 /* Sizes of a TINY, a SMALL and two LARGE blocks; the last one is larger than the stock keeps. */
 static const size_t sample_sizes[] = {24, 5000, 300000, 2000001, (size_t)200 << 20};
@@ -197,6 +200,64 @@ static void test_invalid_alignments(void)
     }
 }
 
+/* Uses all of an aligned block, lets realloc grow it, and frees it. */
+static void use_aligned(char *block, size_t alignment, size_t size)
+{
+    CHECK(block != NULL && is_aligned(block, alignment));
+    CHECK(malloc_usable_size(block) >= size);
+    fill(block, size, 5);
+    char *grown = realloc(block, size + 100);
+    CHECK(grown != NULL && is_aligned(grown, 16));
+    CHECK(is_filled(grown, size, 5));
+    free(grown);
+}
+
+static void test_aligned_functions(void)
+{
+    static const size_t sizes[] = {0,    1,     16,    17,     100,     1000,
+                                   4096, 10000, 65536, 300000, 1 << 20, 3000000};
+    for (size_t alignment = 1; alignment <= LARGEST_ALIGNMENT; alignment *= 2)
+        for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+            size_t size = sizes[i];
+            use_aligned(memalign(alignment, size), alignment, size);
+            use_aligned(aligned_alloc(alignment, size), alignment, size);
+            if (alignment < sizeof(void *))
+                continue;
+            void *block = NULL;
+            CHECK(posix_memalign(&block, alignment, size) == 0);
+            use_aligned(block, alignment, size);
+        }
+}
+
+static void test_page_functions(void)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    static const size_t sizes[] = {0, 1, 4095, 4096, 4097, 70000, 2000000};
+    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+        use_aligned(valloc(sizes[i]), page, sizes[i]);
+        size_t rounded = (sizes[i] + page - 1) / page * page;
+        use_aligned(pvalloc(sizes[i]), page, rounded);
+    }
+}
+
+/* Many at once, since one may be aligned by luck. */
+static void test_many_aligned_blocks(void)
+{
+    enum { COUNT = 3000 };
+    static char *blocks[COUNT];
+    struct random random = {1};
+    for (unsigned i = 0; i < COUNT; i++) {
+        size_t alignment = (size_t)16 << random_below(&random, 10);
+        blocks[i] = memalign(alignment, 1 + i);
+        CHECK(is_aligned(blocks[i], alignment));
+        fill(blocks[i], 1 + i, i);
+    }
+    for (unsigned i = 0; i < COUNT; i++) {
+        CHECK(is_filled(blocks[i], 1 + i, i));
+        free(blocks[i]);
+    }
+}
+
 /* Powers of two that are valid alignments, but more than there is address space. */
 static void test_alignments_beyond_memory(void)
 {
@@ -313,6 +374,9 @@ int main(void)
     test_impossible_products();
     test_failed_realloc_keeps_block();
     test_invalid_alignments();
+    test_aligned_functions();
+    test_page_functions();
+    test_many_aligned_blocks();
     test_alignments_beyond_memory();
     test_errno_of_posix_memalign();
     test_free();

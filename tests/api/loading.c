@@ -54,16 +54,16 @@ static size_t size_of(size_t block)
 static void *use(void *argument)
 {
     const struct copy *copy = argument;
-    char *theirs[BLOCKS], *own[BLOCKS];
+    char *its[BLOCKS], *own[BLOCKS];
     for (unsigned i = 0; i < BLOCKS; i++) {
-        theirs[i] = copy->realloc(copy->malloc(size_of(i) / 2), size_of(i));
-        CHECK(theirs[i] != NULL);
-        fill(theirs[i], size_of(i), i);
+        its[i] = copy->realloc(copy->malloc(size_of(i) / 2), size_of(i));
+        CHECK(its[i] != NULL);
+        fill(its[i], size_of(i), i);
         own[i] = take(size_of(i), i + 1);
     }
     for (unsigned i = 0; i < BLOCKS; i++) {
-        CHECK(is_filled(theirs[i], size_of(i), i));
-        copy->free(theirs[i]);
+        CHECK(is_filled(its[i], size_of(i), i));
+        copy->free(its[i]);
         give(own[i], size_of(i), i + 1);
     }
     return NULL;
@@ -268,7 +268,7 @@ static void exec_global(void)
 /* ---- dlmopen ---- */
 
 static pthread_key_t key;
-static int value, destroyed; /* the key's destructor got the address of `value` so often */
+static int value, destroyed; /* the key's destructor got the address of `value` that many times */
 
 static void destroy(void *pointer)
 {

@@ -18,21 +18,21 @@ run()
     fi
 }
 
-for program in family alignment realloc_grid calloc_zero figures no_overlap \
-    fork_threads address_limit operators thread_locals; do
+for program in family calloc_zero figures no_overlap \
+    fork_threads operators thread_locals; do
     run "$ACRE_LIBRARY" "plain_$program"
 done
 for program in family constructors thread_locals fork_threads; do
     run "$ACRE_LIBRARY:$early" "plain_$program"
     run "$early:$ACRE_LIBRARY" "plain_$program"
 done
-for program in interposed family constructors thread_locals fork_threads; do
+for program in family figures constructors thread_locals fork_threads; do
     run "$ACRE_LIBRARY:$interposer" "plain_$program"
     run "$interposer:$ACRE_LIBRARY" "plain_$program"
 done
 ACRE_OPTIONS=background_thread:1,decay:1,stats:exit
 export ACRE_OPTIONS
-run "$interposer:$ACRE_LIBRARY" plain_interposed 2>/dev/null
+run "$interposer:$ACRE_LIBRARY" plain_fork_threads 2>/dev/null
 unset ACRE_OPTIONS
 
 faketime=
@@ -42,7 +42,7 @@ done
 if [ -n "$faketime" ]; then
     FAKETIME='+1d'
     export FAKETIME
-    for program in interposed family constructors; do
+    for program in family constructors; do
         run "$ACRE_LIBRARY:$faketime" "plain_$program"
         run "$faketime:$ACRE_LIBRARY" "plain_$program"
     done

@@ -43,7 +43,7 @@ enum { REPLACED_LIST(REPLACED_NUMBER) REPLACED_COUNT };
 struct replaced {
     unsigned calls[REPLACED_COUNT];
     size_t header;      /* bytes in front of a block that is not aligned: 0 or REPLACED_HEADER */
-    int aligned_header; /* not 0: an aligned block has as many bytes in front as its alignment */
+    int aligned_header; /* not 0: an aligned block has its alignment in bytes in front */
 };
 
 enum {

@@ -14,7 +14,7 @@ enum {
     PAGES_ALLOWED = 32, /* by which the process may grow: libc's and the allocator's own */
 };
 
-/* What a thread leaves behind. */
+/* What a thread leaves to the next one. */
 static char *left[BLOCKS];
 
 static size_t size_of(size_t block)

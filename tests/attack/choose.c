@@ -11,7 +11,7 @@ enum {
     SIZES = 4,             /* that a sequence asks for, mostly */
     BYTES_MOST = 96 << 20, /* live bytes from which on blocks are freed rather than made */
     RECENT = 64,  /* dead blocks are chosen among the blocks made last, this many, mostly */
-    SWEEPS = 200, /* one misuse in that many is a sweep */
+    SWEEPS = 300, /* one misuse in that many is a sweep */
     PERCENT = 100,
 };
 

@@ -282,24 +282,41 @@ static void call_realloc(void *argument)
     }
 }
 
-/* Each 16th address of the unit that a block starts in, header and states of its heap if these are
- * there, and as many odd ones: all that are no block's. */
+/* Passes an address if no block starts there: to free, now and then to the others. */
+static void try_place(struct step *step, enum place_kind kind, size_t offset, size_t number)
+{
+    enum { SIZE_EVERY = 8, REALLOC_EVERY = 64 };
+    uintptr_t address;
+    step->place.kind = kind;
+    step->place.offset = (intptr_t)offset;
+    (void)play_address(&step->place, &address);
+    if (model_starting(address) != NULL || libc_blocks_starting(address))
+        return;
+    call_free(step);
+    if (number % SIZE_EVERY == 0)
+        call_usable_size(step);
+    if (number % REALLOC_EVERY == 0)
+        call_realloc(step);
+}
+
+/* Each 16th address of the unit that a block starts in and of the next one, and as many odd ones;
+ * and where blocks of its size would start from it on, beyond the end of its slab. */
 static void sweep(void *argument)
 {
-    const struct step *step = argument;
-    struct step one = *step;
-    for (uintptr_t offset = 0; offset < UNIT_SIZE; offset += BLOCK_ALIGNMENT / 2) {
-        uintptr_t address;
-        one.place.kind = PLACE_UNIT;
-        one.place.offset = (intptr_t)(offset % BLOCK_ALIGNMENT == 0 ? offset : offset | step->byte);
-        (void)play_address(&one.place, &address);
-        if (model_starting(address) != NULL || libc_blocks_starting(address))
-            continue;
-        call_usable_size(&one);
-        call_free(&one);
-        if (offset % (64 * BLOCK_ALIGNMENT) == 0)
-            call_realloc(&one);
-    }
+    enum { UNITS = 2, BLOCKS = 2048 };
+    struct step step = *(const struct step *)argument;
+    size_t size = model_named(step.place.step, step.place.number)->usable;
+    for (size_t i = 0; i < UNITS * 2 * UNIT_SIZE / BLOCK_ALIGNMENT; i++)
+        try_place(&step, PLACE_UNIT, i / 2 * BLOCK_ALIGNMENT + i % 2 * step.byte, i);
+    for (size_t i = 1; i < BLOCKS && i * size < HEAP_SIZE / 8; i++)
+        try_place(&step, PLACE_BLOCK, i * size, i);
+}
+
+/* By each thread, since a thread finds its own blocks by another way than those of others. */
+static void sweep_by_all(struct step *step)
+{
+    for (unsigned i = 0; i < attempt->threads; i++)
+        threads_call(i, sweep, step);
 }
 
 /* ---- many at once ---- */
@@ -429,7 +446,7 @@ void play_step(struct step *step)
         threads_call(step->thread, call_usable_size, step);
         break;
     case CALL_SWEEP:
-        threads_call(step->thread, sweep, step);
+        sweep_by_all(step);
         break;
     case CALL_FREE_MANY:
         threads_call(step->thread, free_many, step);

@@ -299,7 +299,7 @@ void let_time_pass(void)
 
 /* ---- the system's limits ---- */
 
-static bool pressed; /* there is a limit of ours */
+static bool pressed; /* a limit was set here */
 
 /* Bytes that count against RLIMIT_DATA. */
 static size_t data_bytes(void)

@@ -84,7 +84,7 @@ void set_option(const char *key, const char *value);
 void let_time_pass(void);
 
 /* From now on the process gets `more` bytes of address space, or of memory that it may write to,
- * besides what it has. */
+ * beyond what it has. */
 void pressure_on_address_space(size_t more);
 void pressure_on_data(size_t more);
 

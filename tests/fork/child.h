@@ -1,17 +1,16 @@
 /*
- * What a child does to see whether the allocator came through the fork whole:
+ * What a child does to see whether the allocator came through the fork whole. The known blocks are
+ * live, unharmed, and can be freed. Its threads adopt all arenas of the threads that are gone, each
+ * a different one, and repair them.
  *
- * - The known blocks are live, unharmed, and can be freed.
- * - Its threads adopt every arena of those that are gone, each a different one, and repair it. From
- *   the arena under test they are given every block of the scenario's sizes that is not live,
- * before a slab is made, and in scenarios of whole units every free unit, before a heap is made;
- * none twice, none that overlaps a known one, all accessible.
- * - When all that is known is freed, nothing is live but what was before the stepped call, no slab
- * or extent is left without a live block, and the process has no address space mapped but what the
- *   allocator knows of: apart from one live block and one mapped range if the stepped thread is
- * lost.
+ * From the arena under test they are given every block of the scenario's sizes that is not live
+ * before a slab is made, and in scenarios of whole units every free unit before a heap is made; no
+ * two of them overlap, nor one of them a known block.
  *
- * In a debug build the allocator's own checks of all its structures run, too.
+ * When all that is known is freed, nothing is live but what was before the stepped call, no slab or
+ * extent is without a live block, and all address space of the process is in the allocator's
+ * figures. If the stepped thread is lost, one block may be live and one range be mapped. In a debug
+ * build the allocator's own checks of its structures run, too.
  */
 #ifndef ACRE_TESTS_FORK_CHILD_H
 #define ACRE_TESTS_FORK_CHILD_H

@@ -1,6 +1,6 @@
 /*
  * The ledger: which blocks the program knows to be live, at each instant at which a fork may
- * happen, and what the allocator held besides when the stepped call began (blocks of libc's). The
+ * happen, and what else the allocator held when the stepped call began (blocks of libc's). The
  * blocks are filled, the large ones at both ends. Nothing here is allocated, and one thread at a
  * time calls.
  */
