@@ -590,7 +590,7 @@ inline collect()
     fence()
 }
 
-/* lib/arena/remote.c: slabs_of_class. */
+/* lib/arena/remote.c: collect_heap, of one class. */
 inline collect_slab_of(s, c)
 {
     if
