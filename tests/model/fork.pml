@@ -990,7 +990,7 @@ end_outside:
 #endif
 
 #ifdef PURGE
-        /* lib/arena/idle.c: idle_trim and idle_tick, without the locks and pooled arenas of TRIM */
+        /* lib/arena/idle.c: idle_trim and idle_tick, without what TRIM adds */
         :: d_step { BEGINS(t) -> busy[t] = 1 }
             if
             :: own[t] == 0 -> arena_flush(0); purge_slabs(0)

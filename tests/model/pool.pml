@@ -235,7 +235,7 @@ inline arena_borrow(a)
 {
     if
 #ifndef BUG_BORROW_UNCHECKED
-    :: READ_STATUS(t, a) != POOLED -> got = 0 /* relaxed load: true or not by now */
+    :: READ_STATUS(t, a) != POOLED -> got = 0 /* a relaxed load: it may be out of date */
 #endif
     :: READ_STATUS(t, a) == POOLED ->
         pool_lock();
@@ -275,7 +275,8 @@ inline drain(a)
     got = 0
 }
 
-/* lib/paths/free.c: free_other; lib/arena/remote.c: remote_free; lib/arena/idle.c: idle_count_freed. */
+/* lib/paths/free.c: free_other; lib/arena/remote.c: remote_free; lib/arena/idle.c:
+ * idle_count_freed. */
 inline free_other(a)
 {
     atomic { ARRIVED(t) -> assert(state[a] == LIVE); state[a] = REMOTE } /* S */
@@ -351,7 +352,7 @@ end:
         a = 0;
         busy[t] = 0
 
-    /* lib/arena/idle.c: idle_trim, of the others' arenas */
+    /* lib/arena/idle.c: idle_trim, for other threads' arenas */
     :: busy[t] = 1; drain(0); busy[t] = 0
 #if ARENAS == 2
     :: busy[t] = 1; drain(1); busy[t] = 0

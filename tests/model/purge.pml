@@ -54,7 +54,7 @@ bit pending;          /* the bits of all levels */
 bit purged_for_owner; /* of struct slab */
 bit collecting;       /* remote->collections is odd */
 bit purging;          /* of struct remote */
-bit locked;           /* the heap lock; the owner has it for a moment only */
+bit locked;           /* the heap lock; the owner takes and gives it in one step */
 #ifdef RELEASE
 bit made = 1;         /* geometry is not 0; changed and read under the lock */
 #else
@@ -116,7 +116,7 @@ bit shared_is_live;   /* neither of the two frees has begun */
 #define CELLS(n) (((1 << size[n]) - 1) << (n))
 #define LIVE_CELLS UNION(CELLS)
 
-/* lib/slab/slab.h: slab_wide_places. In one step, where nobody changes any of them. */
+/* lib/slab/slab.h: slab_wide_places. One step, used while no thread changes these states. */
 #if PLACES == 4
 #define BEHIND_2(reads, n) ((n) < PLACES - 1 && reads((n) + 1) == REST -> 2 : 1)
 #define BEHIND_1(reads, n)                                                                  \
@@ -572,8 +572,8 @@ inline fence()
     OWNER_ARRIVED /* lib/base/base.h: fence_full */
 }
 
-/* lib/slab/slab.c: free_places for each place in `from`, lowest first. What it would read
- * after a place comes next here as well. */
+/* lib/slab/slab.c: free_places, for each place whose state is `from`, lowest first, and the REST
+ * that follows it. */
 #ifdef BUG_REST_STAYS
 #define IS_BEHIND(i) false
 #else
@@ -609,7 +609,7 @@ inline take_back_purged()
     free_all(PURGED)
 }
 
-/* lib/heap/heap_set.c: heap_set_lock. Nobody else has the lock, but a lost thread. */
+/* lib/heap/heap_set.c: heap_set_lock. The lock is free or a lost thread's. */
 #ifdef FORK
 #define MAY_LOCK (!locked || forked)
 #else

@@ -376,8 +376,8 @@ inline collect_all()
     fi
 }
 
-/* lib/arena/idle.c: idle_trim; lib/heap/heap_set.c: heap_set_purge; lib/heap/heap.c: heap_purge. Of an arena that
- * another thread has. */
+/* lib/arena/idle.c: idle_trim; lib/heap/heap_set.c: heap_set_purge; lib/heap/heap.c: heap_purge.
+ * For another thread's arena. */
 inline purge()
 {
     heap_lock();
