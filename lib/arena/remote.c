@@ -34,18 +34,29 @@ bool remote_free(struct remote *remote, struct slab *slab, unsigned class, uint8
 
 enum { ALL_CLASSES = SIZE_CLASS_COUNT };
 
+/* The pending slabs of a class, or of all, in one word of a heap. A slab that was released keeps
+ * its class until it is another one. */
+static uint64_t pending_slabs(struct heap *heap, size_t word, unsigned class)
+{
+    uint64_t slabs = __atomic_load_n(&heap->pending[word], __ATOMIC_RELAXED), others = 0;
+    if (class != ALL_CLASSES)
+        for (uint64_t left = slabs; left != 0; left &= left - 1)
+            if (heap->slabs[word * 64 + lowest_bit(left)].class != class)
+                others |= left & -left;
+    return slabs & ~others;
+}
+
 /* Collects in the pending slabs of a class, or all. */
 static void collect_heap(struct heap *heap, unsigned class)
 {
-    for (size_t w = 0; w < HEAP_WORDS; w++) {
-        uint64_t slabs = __atomic_load_n(&heap->pending[w], __ATOMIC_RELAXED);
+    for (size_t word = 0; word < HEAP_WORDS; word++) {
+        uint64_t slabs = pending_slabs(heap, word, class);
+        if (slabs == 0)
+            continue;
+        __atomic_fetch_and(&heap->pending[word], ~slabs, __ATOMIC_SEQ_CST); /* X1 */
+        fence_full();
         for (; slabs != 0; slabs &= slabs - 1) {
-            struct slab *slab = &heap->slabs[w * 64 + lowest_bit(slabs)];
-            /* a slab that was released keeps its class until it is another one */
-            if (class != ALL_CLASSES && slab->class != class)
-                continue;
-            __atomic_fetch_and(&heap->pending[w], ~(slabs & -slabs), __ATOMIC_SEQ_CST); /* X1 */
-            fence_full();
+            struct slab *slab = &heap->slabs[word * 64 + lowest_bit(slabs)];
             /* 0: a late bit of a slab that was released */
             if (__atomic_load_n(&slab->geometry, __ATOMIC_RELAXED) != 0)
                 slab_collect(slab);

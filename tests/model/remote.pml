@@ -590,7 +590,7 @@ inline collect()
     fence()
 }
 
-/* lib/arena/remote.c: collect_heap, of one class. */
+/* lib/arena/remote.c: pending_slabs of one class, and collect_heap. */
 inline collect_slab_of(s, c)
 {
     if
