@@ -35,15 +35,15 @@ enum {
 };
 
 struct arena arena_none;
+struct arena *arena_newest;
 
 __thread struct thread_state thread_state = {.arena = &arena_none, .until_tick = THREAD_UNTIL_TICK};
 
 static struct {
     struct lock lock;
-    struct arena *all; /* atomic, release: the newest arena; append-only */
-    struct list list;  /* pooled arenas, the one that came last first: its memory is the warmest */
-    bool ready;        /* list is initialised */
-    bool complete;     /* it was known whose arenas are whose when list was last made */
+    struct list list; /* pooled arenas, the one that came last first: its memory is the warmest */
+    bool ready;       /* list is initialised */
+    bool complete;    /* it was known whose arenas are whose when list was last made */
     uint32_t generation; /* fork generation in which that was */
     uint32_t made;       /* arenas made */
     size_t idle, slabs;  /* bytes: pooled_idle and pooled_slabs of all that are pooled */
@@ -72,6 +72,12 @@ static void set_status(struct arena *arena, enum arena_status status)
     set_status_in(arena, status, fork_generation());
 }
 
+/* Notes that the calling thread has adopted the arena. */
+static void note_thread(struct arena *arena)
+{
+    __atomic_store_n(&arena->thread, os_thread_id(), __ATOMIC_RELAXED);
+}
+
 /* Takes an arena that is in nobody's hands for the calling thread. Needs the pool's lock. */
 static void hold(struct arena *arena, enum arena_status status)
 {
@@ -80,12 +86,18 @@ static void hold(struct arena *arena, enum arena_status status)
     __atomic_store_n(&arena->pooled_bytes, 0, __ATOMIC_RELAXED);
     arena->held_before = thread_state.held;
     thread_state.held = arena;
+    if (status == ARENA_OWNED) {
+        note_thread(arena);
+        counter_add(&arena->adoptions, 1);
+    }
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     set_status(arena, status);
 }
 
 void arena_forked(void)
 {
+    for (struct arena *arena = thread_state.held; arena != NULL; arena = arena->held_before)
+        note_thread(arena);
     fork_keep_held(thread_state.held);
 }
 
@@ -118,7 +130,7 @@ static void pool_rebuild(void)
     list_init(&pool.list);
     pool.made = 0;
     pool.idle = pool.slabs = 0;
-    for (struct arena *arena = pool.all; arena != NULL; arena = arena->next) {
+    for (struct arena *arena = arena_newest; arena != NULL; arena = arena->next) {
         pool.made = (uint32_t)max_size(pool.made, arena->number);
         arena->pooled.next = NULL;
         if (arena_status(arena) != ARENA_POOLED && is_older_than(arena, generation) &&
@@ -165,10 +177,10 @@ static struct arena *arena_make(void)
     heap_set_init(&arena->heaps, arena);
     arena->number = ++pool.made;
     arena->drain_at = DRAIN_FIRST;
-    arena->next = pool.all;
+    arena->next = arena_newest;
     hold(arena, ARENA_OWNED);
     /* release: who finds the arena finds it made */
-    __atomic_store_n(&pool.all, arena, __ATOMIC_RELEASE);
+    __atomic_store_n(&arena_newest, arena, __ATOMIC_RELEASE);
     return arena;
 }
 
@@ -563,7 +575,7 @@ bool arena_tick_patiently(uint64_t now)
 
 struct arena *arena_first(void)
 {
-    return __atomic_load_n(&pool.all, __ATOMIC_ACQUIRE);
+    return __atomic_load_n(&arena_newest, __ATOMIC_ACQUIRE);
 }
 
 /* ---- validity ---- */

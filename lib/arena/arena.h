@@ -45,6 +45,8 @@ struct arena {
     bool orphan;               /* pool lock until adopted: its thread was lost in a fork */
     struct arena *next;        /* constant once published: in the list of all arenas */
     uint32_t number;           /* constant: from 1, in the order of making */
+    int32_t thread;            /* [holder, any reads] id of the thread that adopted it last */
+    uint64_t adoptions;        /* [pool lock, any reads] times that a thread adopted it */
     size_t grown_to;           /* owner: bytes in slabs at which idle pages are looked for next */
     int64_t growth_left;       /* owner: bytes that slabs may grow by until arena_grow looks */
     int64_t look_left;         /* owner: bytes that slabs may grow by until `look` changes */
@@ -87,6 +89,9 @@ struct thread_state {
 
 extern __thread struct thread_state thread_state __attribute__((tls_model("initial-exec")));
 extern struct arena arena_none;
+
+/* [pool lock, release] The newest arena; the list of all, through `next`, is append-only. */
+extern struct arena *arena_newest;
 
 /* Takes an arena from the pool or makes one; it is the caller's. NULL if there is no memory. */
 struct arena *arena_adopt(void);

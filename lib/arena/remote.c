@@ -92,6 +92,7 @@ size_t remote_collect(struct heap_set *set)
         heap_set_for_each_slab(set, collect_slab, &blocks);
     }
     blocks += collect_heaps(set, heaps, ALL_CLASSES);
+    counter_add(&set->collected_blocks, blocks);
     remote_end(set);
     return blocks;
 }
@@ -106,6 +107,7 @@ size_t remote_collect_class(struct heap_set *set, unsigned class)
      */
     uint64_t heaps = __atomic_load_n(&set->pending, __ATOMIC_SEQ_CST);
     size_t blocks = collect_heaps(set, heaps, class);
+    counter_add(&set->collected_blocks, blocks);
     remote_end(set);
     return blocks;
 }

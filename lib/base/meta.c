@@ -34,15 +34,16 @@ static_assert(META_PIECE_LIMIT + META_ALIGNMENT_LIMIT + sizeof(struct meta_chunk
 static struct {
     struct lock lock;
     struct meta_chunk *current; /* the chunk that pieces are cut from; lock */
-    size_t mapped;              /* bytes; atomic, relaxed */
 } meta = {.lock = {.rank = LOCK_RANK_META}};
+
+size_t meta_bytes;
 
 /* Maps `size` bytes between guards, counted. */
 static void *map_counted(size_t size)
 {
     void *pages = os_map_guarded(size);
     if (pages != NULL)
-        __atomic_fetch_add(&meta.mapped, size, __ATOMIC_RELAXED);
+        __atomic_fetch_add(&meta_bytes, size, __ATOMIC_RELAXED);
     return pages;
 }
 
@@ -103,5 +104,5 @@ void *meta_alloc(size_t size, size_t alignment)
 
 size_t meta_mapped(void)
 {
-    return __atomic_load_n(&meta.mapped, __ATOMIC_RELAXED);
+    return __atomic_load_n(&meta_bytes, __ATOMIC_RELAXED);
 }

@@ -13,7 +13,10 @@
 /* `size` zero bytes at a multiple of `alignment` (a power of two up to 64 KiB), or NULL. */
 void *meta_alloc(size_t size, size_t alignment);
 
-/* Bytes mapped so far, without the guards. */
+/* [any] Bytes mapped so far, without the guards. */
+extern size_t meta_bytes;
+
+/* meta_bytes, read. */
 size_t meta_mapped(void);
 
 #endif

@@ -12,12 +12,6 @@
 #include "base/os.h"
 #include "base/report.h"
 
-enum option_type {
-    TYPE_NAME,         /* one of names[]; the value is its index */
-    TYPE_MILLISECONDS, /* a plain number */
-    TYPE_BYTES,        /* a number, then K, M or G for powers of 1024 */
-};
-
 enum {
     SHOWN_TEXT = 48,   /* characters of the user's text that a warning repeats, at most */
     ALLOWED_TEXT = 64, /* characters; the longest range in the table is far shorter */
@@ -43,15 +37,7 @@ static const char *const huge_pages_names[] = {[HUGE_PAGES_NEVER] = "never",
                                                NULL};
 static const char *const stats_names[] = {[STATS_OFF] = "off", [STATS_AT_EXIT] = "exit", NULL};
 
-static struct option {
-    const char *name;
-    enum option_type type;
-    const char *const *names; /* of TYPE_NAME: NULL-terminated, else NULL */
-    uint64_t most;            /* of the numbers: the range is 0..most */
-    uint64_t standard;        /* the default */
-    uint64_t value;           /* relaxed atomic */
-    const char *help;
-} options[OPTION_COUNT] = {
+struct option option_table[OPTION_COUNT] = {
     [OPTION_ABORT] = {"abort", TYPE_NAME, switch_names, DEFAULT(1),
                       .help = "end the process at a misuse (0: report, go on)"},
     [OPTION_DECAY] = {"decay", TYPE_MILLISECONDS, NULL, LONGEST_DECAY, DEFAULT(1000),
@@ -70,15 +56,16 @@ static struct option {
 
 uint64_t option_value(enum option_id id)
 {
-    return __atomic_load_n(&options[id].value, __ATOMIC_RELAXED);
+    return __atomic_load_n(&option_table[id].value, __ATOMIC_RELAXED);
 }
 
 /* The option whose name is name[0..length-1], or NULL. */
 static struct option *find(const char *name, size_t length)
 {
     for (int i = 0; i < OPTION_COUNT; i++)
-        if (strlen(options[i].name) == length && memcmp(options[i].name, name, length) == 0)
-            return &options[i];
+        if (strlen(option_table[i].name) == length &&
+            memcmp(option_table[i].name, name, length) == 0)
+            return &option_table[i];
     return NULL;
 }
 
@@ -199,7 +186,7 @@ static void warn_unknown(const char *source, struct text key)
     struct out out;
     out_to_memory(&out, known, sizeof known);
     for (int i = 0; i < OPTION_COUNT; i++)
-        out_format(&out, "%s%s", i == 0 ? "" : ", ", options[i].name);
+        out_format(&out, "%s%s", i == 0 ? "" : ", ", option_table[i].name);
     out_end(&out);
     report_warning("%s: unknown option \"%.*s\"; there are: %s", source, SHOWN(key), known);
 }
@@ -301,7 +288,7 @@ void option_print_help(struct out *out)
     out_format(out, "%-*s%-*s%-*s%s\n", NAME_COLUMN, "option", ALLOWED_COLUMN, "values",
                DEFAULT_COLUMN, "default", "meaning");
     for (int i = 0; i < OPTION_COUNT; i++) {
-        const struct option *option = &options[i];
+        const struct option *option = &option_table[i];
         char allowed[ALLOWED_TEXT];
         char standard[VALUE_TEXT];
         struct out cell;

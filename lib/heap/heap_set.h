@@ -36,6 +36,7 @@ struct heap_set {
     CACHE_ALIGNED struct lock lock;
     uint32_t generation; /* owner: fork generation in which remote frees were last collected */
     uint64_t collected;  /* owner: ms, when those of all classes last were */
+    uint64_t collected_blocks; /* [owner, any reads] blocks collected */
 
     /* What remote_begin and remote_purge tell each other; see remote.h. */
     uint32_t collections;      /* owner, atomic: odd while it collects remote frees */

@@ -16,6 +16,8 @@ void large_list_release(void)
     uint64_t stamp = extents_oldest_stamp(&large_list.table);
     if (stamp != __atomic_load_n(&large_list.oldest, __ATOMIC_RELAXED))
         __atomic_store_n(&large_list.oldest, stamp, __ATOMIC_RELAXED);
+    if (large_list.table.live_bytes > large_list.peak)
+        __atomic_store_n(&large_list.peak, large_list.table.live_bytes, __ATOMIC_RELAXED);
     lock_release(&large_list.lock);
 }
 

@@ -16,6 +16,7 @@ extern struct large_list {
     uint64_t oldest;      /* stamp, ms: of the extent in the stock that falls due first, EXTENT_KEPT
                              if none does. Written at each release of the lock; read by any thread,
                              relaxed: who sees it late purges late */
+    size_t peak;          /* [lock, any reads] the most bytes that were LIVE */
 } large_list;
 
 /* Takes the lock, and rebuilds the index if its holder was lost in a fork. */

@@ -201,6 +201,7 @@ bool bin_open_window(struct bin *bin)
         uint64_t window = states_match(states, BLOCK_FREE);
         if (window == 0)
             continue;
+        counter_add(&bin->windows, 1);
         bin->window = window;
         bin->window_states = states;
         bin->window_base = slab->base + (size_t)group * STATES_GROUP * slab->block_size;
@@ -243,6 +244,7 @@ bool bin_make_slab(struct bin *bin, struct heap_set *set)
     leave_exhausted(bin);
     make_current(bin, slab);
     bin->units += geometry.units;
+    counter_add(&bin->slabs_made, 1);
     heap_show_slab(slab);
     return true;
 }
@@ -291,6 +293,7 @@ static void release(struct slab *slab, struct heap_set *set)
         leave(slab->bin);
     slab->listed = false;
     slab->bin->units -= geometry_unpack(slab->geometry).units;
+    counter_add(&slab->bin->slabs_released, 1);
     heap_set_give(set, slab);
 }
 
