@@ -69,13 +69,22 @@ size_t acre_good_size(size_t size);
 
 /*
  * Fills *stats. size is sizeof(struct acre_stats) as the caller was compiled; no more than that is
- * written, so a program built against an older header keeps working. Takes the LARGE lock and each
- * arena's heap lock for a moment. Returns 0, or EINVAL if stats is NULL.
+ * written, so a program built against an older header keeps working. Takes no lock. Returns 0, or
+ * EINVAL if stats is NULL.
  */
 int acre_stats(struct acre_stats *stats, size_t size);
 
-/* Writes the table that `acre-run --stats` prints to file descriptor fd. Allocates nothing. */
-void acre_stats_print(int fd);
+enum acre_stats_format {
+    ACRE_STATS_TEXT,       /* the table that `acre-run --stats` prints */
+    ACRE_STATS_JSON,       /* one object; its members are in libacre(3) */
+    ACRE_STATS_PROMETHEUS, /* text format 0.0.4, labelled with the process's name and id */
+};
+
+/*
+ * Writes the statistics to file descriptor fd. Allocates nothing and takes no lock: it may be
+ * called in a signal handler, and in a child of fork.
+ */
+void acre_stats_print(int fd, enum acre_stats_format format);
 
 /*
  * Reads option `key` (see acre-run --help-options) as text into value[0..size-1], NUL-terminated.

@@ -32,11 +32,11 @@ EXPORT int acre_stats(struct acre_stats *stats, size_t size)
     return 0;
 }
 
-EXPORT void acre_stats_print(int fd)
+EXPORT void acre_stats_print(int fd, enum acre_stats_format format)
 {
     struct out out;
     out_to_fd(&out, fd);
-    stats_print(&out);
+    stats_print(&out, format);
     out_end(&out);
 }
 

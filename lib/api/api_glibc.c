@@ -57,7 +57,7 @@ EXPORT void malloc_stats(void)
 {
     struct out out;
     out_to_fd(&out, STDERR_FILENO);
-    stats_print(&out);
+    stats_print(&out, ACRE_STATS_TEXT);
     out_end(&out);
 }
 

@@ -8,6 +8,7 @@
 #include "base/os.h"
 #include "base/out.h"
 #include "base/report.h"
+#include "inspect/root.h"
 #include "process/stats.h"
 #include "arena/thread.h"
 
@@ -26,6 +27,7 @@ static struct os_file stats_file;
 void init_start(char *const *environment)
 {
     fork_begin(arena_forked);
+    root_start();
     report_start();
     if (environment != NULL)
         option_parse_environment(environment);
@@ -54,6 +56,6 @@ void init_end(void)
         return;
     struct out out;
     out_to_fd(&out, fd);
-    stats_print(&out);
+    stats_print(&out, ACRE_STATS_TEXT);
     out_end(&out);
 }

@@ -1,21 +1,22 @@
 /*
- * Statistics: counted from the block states when asked for, so that no path pays for them.
+ * Statistics: counted from the block states when asked for, so that no path pays for them. The
+ * counting is inspect/count.h's, over the process's own memory.
  */
 #ifndef ACRE_LIB_STATS_H
 #define ACRE_LIB_STATS_H
 
-#include "base/base.h"
 #include "base/out.h"
+#include "inspect/count.h"
 
-struct acre_stats;
+#include <acre/acre.h>
 
-/*
- * Counts everything. Takes each arena's heap lock and the LARGE lock for a moment; what other
- * threads do meanwhile may be seen in part.
- */
+/* Counts everything; `resident`: what of the heaps has memory, too. No lock. */
+void stats_count(struct figures *figures, bool resident);
+
+/* Fills in the public structure. */
 void stats_collect(struct acre_stats *stats);
 
-/* Adds the table of acre_stats_print to `out`. */
-void stats_print(struct out *out);
+/* Adds what acre_stats_print writes to `out`. */
+void stats_print(struct out *out, enum acre_stats_format format);
 
 #endif

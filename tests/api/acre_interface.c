@@ -246,7 +246,7 @@ static void test_print(void)
     char text[16384];
     int ends[2];
     CHECK(pipe(ends) == 0);
-    acre_stats_print(ends[1]);
+    acre_stats_print(ends[1], ACRE_STATS_TEXT);
     close(ends[1]);
     ssize_t size = read(ends[0], text, sizeof(text) - 1);
     close(ends[0]);

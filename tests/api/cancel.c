@@ -113,7 +113,7 @@ static void *allocate_with_request_pending(void *argument)
     struct acre_stats stats;
     CHECK(acre_stats(&stats, sizeof(stats)) == 0);
     CHECK(stats.resident > 0); /* read from a file, by system calls that are cancellation points */
-    acre_stats_print(null);    /* writes, likewise */
+    acre_stats_print(null, ACRE_STATS_TEXT); /* writes, likewise */
     holding->begun = true;
     pthread_testcancel();
     pthread_cleanup_pop(1);

@@ -57,7 +57,7 @@ static void misuse(void)
 static void report(void)
 {
     struct acre_stats stats;
-    acre_stats_print(STDERR_FILENO);
+    acre_stats_print(STDERR_FILENO, ACRE_STATS_TEXT);
     acre_options_print(STDERR_FILENO);
     CHECK(acre_stats(&stats, sizeof(stats)) == 0 && stats.arenas >= 1);
     acre_thread_flush();

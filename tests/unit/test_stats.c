@@ -172,7 +172,7 @@ static void print(void *unused)
 
     (void)unused;
     out_to_fd(&out, STDERR_FILENO);
-    stats_print(&out);
+    stats_print(&out, ACRE_STATS_TEXT);
     out_end(&out);
 }
 
