@@ -229,7 +229,7 @@ void print_json(struct out *out, const struct print_process *process, const stru
     }
     out_format(out, "]");
     if (arenas != NULL)
-        out_format(out, ",\n \"arenas\": [");
+        out_format(out, ",\n \"by_arena\": [");
     for (size_t i = 0; arenas != NULL && i < count; i++) {
         out_format(out, "%s\n  ", i == 0 ? "" : ",");
         print_arena(out, &arenas[i]);
