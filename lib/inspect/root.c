@@ -47,31 +47,31 @@ EXPORT struct acre_root acre_root = {
         },
 };
 
-/* The note's `distance` is between two places of this object, which the linker may move; a name
- * that no other module can take over has a distance that it knows. */
+/* The library's own root: a program that names acre_root may have a copy (R_X86_64_COPY), and a
+ * name that other modules can take over has no distance that the linker knows. */
 extern __attribute__((alias("acre_root"), visibility("hidden"), used)) struct acre_root root_here;
 
 #define TEXT_OF(number) #number
 #define NUMBER_TEXT(number) TEXT_OF(number)
 
 /* struct acre_note, after the header that ELF prescribes: sizes of name and descriptor, type. */
+#define NOTE_TYPE ".long " NUMBER_TEXT(ACRE_NOTE_ROOT) "\n"
+#define NOTE_LAYOUT ".long " NUMBER_TEXT(ACRE_LAYOUT) ", 0\n"
+
 __asm__(".pushsection .note.acre, \"a\", %note\n"
         ".balign 4\n"
-        ".long 5, 16, " NUMBER_TEXT(ACRE_NOTE_ROOT) "\n"
-                                                    ".asciz \"" ACRE_NOTE_NAME "\"\n"
-                                                    ".balign 4\n"
-                                                    "1: .long " NUMBER_TEXT(
-                                                        ACRE_LAYOUT) ", 0\n"
-                                                                     ".quad root_here - 1b\n"
-                                                                     ".popsection");
+        ".long 5, 16\n" NOTE_TYPE ".asciz \"acre\"\n"
+        ".balign 4\n"
+        "1:\n" NOTE_LAYOUT ".quad root_here - 1b\n"
+        ".popsection");
 
 static_assert(sizeof(ACRE_NOTE_NAME) == 5 && sizeof(struct acre_note) == 16,
               "as the note's header says");
 
 void root_start(void)
 {
-    acre_root.page_size = os_page_size();
-    __atomic_store_n(&acre_root.started, os_now_ms(), __ATOMIC_RELAXED);
+    root_here.page_size = os_page_size();
+    __atomic_store_n(&root_here.started, os_now_ms(), __ATOMIC_RELAXED);
 }
 
 /* ---- this process's own memory ---- */
@@ -102,5 +102,5 @@ static size_t own_resident(struct view *view, uint64_t address, size_t size)
 void root_view_own(struct view *view)
 {
     *view = (struct view){.read = read_own, .read_now = read_own, .resident = own_resident};
-    (void)view_open(view, (uintptr_t)&acre_root);
+    (void)view_open(view, (uintptr_t)&root_here);
 }
