@@ -10,10 +10,13 @@
 #include <string.h>
 
 enum {
-    TRIES = 4,           /* how often an extent that changes is read */
-    MOST_SIZE = 1 << 20, /* bytes of a structure, and of a field's offset, at most */
-    ADDRESS_BITS = 57,   /* of user space, at most */
-    EXTENT_SPAN = 256,   /* bytes of an extent that are read, at most */
+    TRIES = 4,             /* how often an extent that changes is read */
+    MOST_SIZE = 1 << 20,   /* bytes of a structure, and of a field's offset, at most */
+    ADDRESS_BITS = 57,     /* of user space, at most */
+    MOST_HEAPS = 1 << 16,  /* places of the unit map; a process has mappings for no more */
+    MOST_CHUNKS = 1 << 16, /* of extents: 16 TiB of LARGE blocks at least */
+    MOST_ARENAS = 1 << 20,
+    EXTENT_SPAN = 256, /* bytes of an extent that are read, at most */
 };
 
 static_assert(HEAP_WORDS == 8, "as view.h says");
@@ -129,7 +132,7 @@ static bool read_map(struct view *view)
         return false;
     return view->map_covered == 0 ||
            (view->map_base % HEAP_SIZE == 0 && view->map_base >> ADDRESS_BITS == 0 &&
-            view->map_covered <= (UINT64_C(1) << ADDRESS_BITS) / UNIT_SIZE);
+            view->map_covered <= (uint64_t)MOST_HEAPS * HEAP_UNITS);
 }
 
 enum view_opened view_open(struct view *view, uint64_t address)
@@ -195,7 +198,8 @@ bool view_next_arena(struct view *view, struct view_arena *arena)
         return false;
     if (!read_arena(view, arena->next, arena))
         return false;
-    return arena->number < number || damaged(view, "arenas out of order", arena->address);
+    return (arena->number < number && number <= MOST_ARENAS) ||
+           damaged(view, "arenas out of order", arena->address);
 }
 
 bool view_bin(struct view *view, const struct view_arena *arena, unsigned cls, struct view_bin *bin)
@@ -427,6 +431,8 @@ static bool next_chunk(struct view *view, struct view_extents *at)
         return false;
     if (view->prefetch != NULL)
         view->prefetch(view, next, size_of(view, ACRE_FIELD_EXTENT_CHUNK_SIZE));
+    if (at->steps == MOST_CHUNKS)
+        return damaged(view, "there are too many chunks of extents", next);
     if (next == at->marked)
         return damaged(view, "the chunks of extents go round in a circle", next);
     if (++at->steps >= at->limit) {
