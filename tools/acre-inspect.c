@@ -224,7 +224,9 @@ static bool show_figures(struct memory *memory, const struct request *request)
 {
     struct arenas arenas = {0};
     static struct figures figures;
+    static struct figures_events events[SIZE_CLASS_COUNT];
     const struct figures_wanted wanted = {
+        .class_events = events,
         .arena = request->arena,
         .resident = true,
         .each = add_arena,
@@ -312,7 +314,8 @@ static bool show_class(struct memory *memory, const struct request *request)
             add_heap(view, &heap, cls, &fill);
     }
     static struct figures figures;
-    const struct figures_wanted wanted = {.arena = request->arena};
+    static struct figures_events events[SIZE_CLASS_COUNT];
+    const struct figures_wanted wanted = {.arena = request->arena, .class_events = events};
     figures_count(view, &wanted, &figures);
     const struct figures_class *sums = &figures.classes[cls];
     struct out out;
@@ -320,14 +323,15 @@ static bool show_class(struct memory *memory, const struct request *request)
     out_format(&out, "class of %zu bytes, for %zu to %zu\n", size,
                cls == 0 ? (size_t)0 : (size_t)size_class_sizes[cls - 1] + 1, size);
     out_format(&out, "  %zu slabs of ", (size_t)sums->slabs);
-    out_size(&out, sums->in_slabs, 0);
+    out_size(&out, (size_t)sums->units * FIGURES_UNIT, 0);
     out_format(&out, ": %zu live blocks, %zu cached, %zu freed by other threads, ",
                (size_t)sums->live, (size_t)sums->cached, (size_t)sums->remote);
     out_format(&out, "%zu without pages\n  pages of which less than a quarter is live: ",
                (size_t)sums->purged);
     out_size(&out, sums->pinned, 0);
     out_format(&out, "\n  %zu windows opened, %zu slabs made, %zu released\n",
-               (size_t)sums->windows, (size_t)sums->slabs_made, (size_t)sums->slabs_released);
+               (size_t)events[cls].windows, (size_t)events[cls].slabs_made,
+               (size_t)events[cls].slabs_released);
     out_format(&out, "  %12s %12s %12s\n", "live", "slabs", "blocks");
     for (size_t i = 0; i < FILL_STEPS; i++)
         out_format(&out, "  %4zu - %3zu %% %12zu %12zu\n", i * 100 / FILL_STEPS,

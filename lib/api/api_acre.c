@@ -10,7 +10,6 @@
 
 #include <acre/acre.h>
 #include <errno.h>
-#include <string.h>
 
 EXPORT const char *acre_version(void)
 {
@@ -26,9 +25,7 @@ EXPORT int acre_stats(struct acre_stats *stats, size_t size)
 {
     if (stats == NULL)
         return EINVAL;
-    struct acre_stats all;
-    stats_collect(&all);
-    memcpy(stats, &all, min_size(size, sizeof(all)));
+    stats_collect(stats, size);
     return 0;
 }
 

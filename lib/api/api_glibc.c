@@ -26,7 +26,7 @@ static size_t count_free(const struct acre_stats *stats)
 EXPORT struct mallinfo2 mallinfo2(void)
 {
     struct acre_stats stats;
-    stats_collect(&stats);
+    stats_collect(&stats, sizeof(stats));
     size_t heap_bytes = stats.heap_in_slabs + stats.heap_free_dirty;
     return (struct mallinfo2){
         .arena = heap_bytes,
@@ -106,7 +106,7 @@ EXPORT int malloc_info(int options, FILE *stream)
         return -1;
     }
     struct acre_stats stats;
-    stats_collect(&stats);
+    stats_collect(&stats, sizeof(stats));
     put_line(stream, "<malloc version=\"acre-1\">\n<sizes>\n");
     size_t smallest = 1;
     for (size_t class = 0; class < stats.class_count; class ++) {

@@ -5,14 +5,17 @@
 #include "heap/heap.h"
 #include "large/extents_index.h"
 
+#include <assert.h>
 #include <string.h>
 
 enum {
-    STATES_AT_ONCE = 512, /* a slab's states are read in pieces: threads may have little stack */
+    STATES_AT_ONCE = 256, /* a slab's states are read in pieces: threads may have little stack */
     TRIES = 4,            /* how often a slab that changes is counted */
     SPARSE_SHARE = 4,     /* a page is sparse if less than 1/4 of it is live */
     POOLED = 1,           /* arena_status; part of the layout */
 };
+
+static_assert((int)FIGURES_UNIT == (int)UNIT_SIZE, "as count.h says");
 
 /* What the states of one slab tell. */
 struct slab_figures {
@@ -91,7 +94,7 @@ static void add_slab(const struct view_slab *slab, const struct slab_figures *su
     struct figures_class *cls = &figures->classes[slab->cls];
     uint64_t live = sums->states[BLOCK_LIVE] + sums->states[BLOCK_WIDE];
     cls->slabs++;
-    cls->in_slabs += (uint64_t)slab->units * UNIT_SIZE;
+    cls->units += slab->units;
     cls->blocks += slab->count;
     cls->live += live;
     cls->places += sums->places;
@@ -152,18 +155,26 @@ static void count_heap(struct view *view, const struct figures_wanted *wanted,
             view->resident(view, heap->address, (uint64_t)heap->unit_limit * UNIT_SIZE);
 }
 
+static void add_events(struct figures_events *events, const struct view_bin *bin)
+{
+    events->windows += bin->windows;
+    events->slabs_made += bin->slabs_made;
+    events->slabs_released += bin->slabs_released;
+}
+
 static void count_arena(struct view *view, const struct figures_wanted *wanted,
                         const struct view_arena *arena, struct figures *figures)
 {
     struct figures_arena sums = {.arena = *arena, .pooled = (arena->status & 3) == POOLED};
     struct view_heap heap;
+    /* before the heaps: a view may have prefetched the arena */
     for (unsigned cls = 0; cls < SIZE_CLASS_COUNT; cls++) {
         struct view_bin bin;
         if (!view_bin(view, arena, cls, &bin))
             break;
-        figures->classes[cls].windows += bin.windows;
-        figures->classes[cls].slabs_made += bin.slabs_made;
-        figures->classes[cls].slabs_released += bin.slabs_released;
+        add_events(&figures->events, &bin);
+        if (wanted->class_events != NULL)
+            add_events(&wanted->class_events[cls], &bin);
     }
     for (bool more = view_first_heap(view, arena, &heap); more;
          more = view_next_heap(view, arena, &heap))
@@ -221,6 +232,9 @@ void figures_count(struct view *view, const struct figures_wanted *wanted, struc
 {
     struct view_arena arena;
     memset(figures, 0, sizeof(*figures));
+    figures->class_events = wanted->class_events;
+    if (wanted->class_events != NULL)
+        memset(wanted->class_events, 0, SIZE_CLASS_COUNT * sizeof(wanted->class_events[0]));
     for (bool more = view_first_arena(view, &arena); more; more = view_next_arena(view, &arena))
         if (wanted->arena == 0 || wanted->arena == arena.number)
             count_arena(view, wanted, &arena, figures);

@@ -11,18 +11,23 @@
 #include "base/size_class.h"
 #include "inspect/view.h"
 
+enum { FIGURES_UNIT = 64 << 10 }; /* bytes of a unit */
+
 /* What there is of one size class. Places are what a slab was made of: a wide block has several. */
 struct figures_class {
-    uint64_t slabs;
-    uint64_t in_slabs; /* bytes */
-    uint64_t blocks;   /* places in those slabs; the next ones are of them */
-    uint64_t live;     /* blocks that the program holds ... */
-    uint64_t places;   /* ... and the places that they have */
-    uint64_t cached;   /* in magazines */
-    uint64_t remote;   /* freed by other threads, not yet collected */
-    uint64_t purged;   /* free, without their pages */
-    uint64_t pinned;  /* bytes of pages that hold live blocks, in less than a quarter of the page */
-    uint64_t windows; /* opened since the arenas were made; the next ones likewise */
+    uint32_t slabs, units; /* and the units in them */
+    uint64_t blocks;       /* places in those slabs; the next ones are of them */
+    uint64_t live;         /* blocks that the program holds ... */
+    uint64_t places;       /* ... and the places that they have */
+    uint64_t cached;       /* in magazines */
+    uint64_t remote;       /* freed by other threads, not yet collected */
+    uint64_t purged;       /* free, without their pages */
+    uint64_t pinned; /* bytes of pages that hold live blocks, in less than a quarter of the page */
+};
+
+/* What happened in a size class, or in all, since the arenas were made. */
+struct figures_events {
+    uint64_t windows; /* opened */
     uint64_t slabs_made, slabs_released;
 };
 
@@ -46,8 +51,10 @@ struct figures {
     uint64_t slabs_peak, large_peak;
     uint64_t adoptions, collected; /* of arenas by threads; remote frees, in blocks */
     uint64_t mmap, munmap, mremap, mprotect, madvise, purged_bytes;
+    struct figures_events events;
     struct figures_class classes[SIZE_CLASS_COUNT];
     struct figures_large large[FIGURES_LARGE_SIZES];
+    const struct figures_events *class_events; /* of each class; NULL: not asked for */
 };
 
 /* What one arena has. */
@@ -60,8 +67,9 @@ struct figures_arena {
 
 /* What is wanted beyond the sums. */
 struct figures_wanted {
-    uint32_t arena; /* only that of this number, and no LARGE; 0: all */
-    bool resident;  /* heap_resident, which costs a system call for each MiB or more */
+    uint32_t arena;                      /* only that of this number, and no LARGE; 0: all */
+    struct figures_events *class_events; /* room for those of SIZE_CLASS_COUNT, or NULL */
+    bool resident; /* heap_resident, which costs a system call for each MiB or more */
     void (*each)(void *context, const struct figures_arena *arena); /* NULL: none */
     void *context;
 };

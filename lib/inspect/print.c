@@ -14,56 +14,62 @@ struct row {
     const char *help;
 };
 
-#define ROW(member, suffix, help)                                                                  \
-    {                                                                                              \
-#member, offsetof(struct figures, member), suffix, help                                    \
-    }
+#define OF_ALL(member) offsetof(struct figures, member)
+#define OF_CLASS(member) offsetof(struct figures_class, member)
+#define OF_EVENTS(member) offsetof(struct figures_events, member)
 
 static const struct row rows[] = {
-    ROW(arenas, "", "Arenas made."),
-    ROW(arenas_pooled, "", "Arenas without a thread."),
-    ROW(heaps, "", "Heaps made."),
-    ROW(heap_mapped, "_bytes", "Address space of heaps."),
-    ROW(in_slabs, "_bytes", "Heap memory in slabs."),
-    ROW(free_dirty, "_bytes", "Heap memory in no slab, not yet given back."),
-    ROW(small_blocks, "", "Live blocks of up to 1 MiB."),
-    ROW(small_live, "_bytes", "Bytes of live blocks of up to 1 MiB, as sized by their classes."),
-    ROW(large_blocks, "", "Live blocks above 1 MiB."),
-    ROW(large_live, "_bytes", "Bytes of live blocks above 1 MiB."),
-    ROW(stock, "_bytes", "Free extents kept mapped."),
-    ROW(stock_zero, "_bytes", "Free extents without contents."),
-    ROW(metadata, "_bytes", "The allocator's own memory."),
-    ROW(slabs_peak, "_bytes", "The most heap memory that was in slabs."),
-    ROW(large_peak, "_bytes", "The most bytes that were in live blocks above 1 MiB."),
-    ROW(adoptions, "_total", "Arenas adopted by threads."),
-    ROW(collected, "_total", "Blocks collected that other threads had freed."),
-    ROW(mmap, "_total", "Calls of mmap."),
-    ROW(munmap, "_total", "Calls of munmap."),
-    ROW(mremap, "_total", "Calls of mremap."),
-    ROW(mprotect, "_total", "Calls of mprotect."),
-    ROW(madvise, "_total", "Calls of madvise."),
-    ROW(purged_bytes, "_total", "Bytes given back that stayed mapped."),
+    {"arenas", OF_ALL(arenas), "", "Arenas made."},
+    {"arenas_pooled", OF_ALL(arenas_pooled), "", "Arenas without a thread."},
+    {"heaps", OF_ALL(heaps), "", "Heaps made."},
+    {"heap_mapped", OF_ALL(heap_mapped), "_bytes", "Address space of heaps."},
+    {"in_slabs", OF_ALL(in_slabs), "_bytes", "Heap memory in slabs."},
+    {"free_dirty", OF_ALL(free_dirty), "_bytes", "Heap memory in no slab, not yet given back."},
+    {"heap_resident", OF_ALL(heap_resident), "_bytes", "Heap memory that is resident."},
+    {"small_blocks", OF_ALL(small_blocks), "", "Live blocks of up to 1 MiB."},
+    {"small_live", OF_ALL(small_live), "_bytes",
+     "Bytes of live blocks of up to 1 MiB, as sized by their classes."},
+    {"large_blocks", OF_ALL(large_blocks), "", "Live blocks above 1 MiB."},
+    {"large_live", OF_ALL(large_live), "_bytes", "Bytes of live blocks above 1 MiB."},
+    {"stock", OF_ALL(stock), "_bytes", "Free extents kept mapped."},
+    {"stock_zero", OF_ALL(stock_zero), "_bytes", "Free extents without contents."},
+    {"metadata", OF_ALL(metadata), "_bytes", "The allocator's own memory."},
+    {"slabs_peak", OF_ALL(slabs_peak), "_bytes", "The most heap memory that was in slabs."},
+    {"large_peak", OF_ALL(large_peak), "_bytes",
+     "The most bytes that were in live blocks above 1 MiB."},
+    {"adoptions", OF_ALL(adoptions), "_total", "Arenas adopted by threads."},
+    {"collected", OF_ALL(collected), "_total", "Blocks collected that other threads had freed."},
+    {"windows", OF_ALL(events.windows), "_total", "Windows opened."},
+    {"slabs_made", OF_ALL(events.slabs_made), "_total", "Slabs made."},
+    {"slabs_released", OF_ALL(events.slabs_released), "_total", "Slabs released."},
+    {"mmap", OF_ALL(mmap), "_total", "Calls of mmap."},
+    {"munmap", OF_ALL(munmap), "_total", "Calls of munmap."},
+    {"mremap", OF_ALL(mremap), "_total", "Calls of mremap."},
+    {"mprotect", OF_ALL(mprotect), "_total", "Calls of mprotect."},
+    {"madvise", OF_ALL(madvise), "_total", "Calls of madvise."},
+    {"purged_bytes", OF_ALL(purged_bytes), "_total", "Bytes given back that stayed mapped."},
 };
 
 /* A figure of one class. */
 static const struct row class_rows[] = {
-#define CLASS_ROW(member, suffix, help)                                                            \
-    {                                                                                              \
-#member, offsetof(struct figures_class, member), suffix, help                              \
-    }
-    CLASS_ROW(blocks, "", "Places for blocks in slabs."),
-    CLASS_ROW(live, "", "Live blocks."),
-    CLASS_ROW(places, "", "Places of live blocks."),
-    CLASS_ROW(cached, "", "Blocks in magazines."),
-    CLASS_ROW(remote, "", "Blocks freed by other threads and not yet collected."),
-    CLASS_ROW(purged, "", "Free blocks whose pages went back."),
-    CLASS_ROW(pinned, "_bytes", "Pages of which less than a quarter is live."),
-    CLASS_ROW(windows, "_total", "Windows opened."),
-    CLASS_ROW(slabs_made, "_total", "Slabs made."),
-    CLASS_ROW(slabs_released, "_total", "Slabs released."),
+    {"blocks", OF_CLASS(blocks), "", "Places for blocks in slabs."},
+    {"live", OF_CLASS(live), "", "Live blocks."},
+    {"places", OF_CLASS(places), "", "Places of live blocks."},
+    {"cached", OF_CLASS(cached), "", "Blocks in magazines."},
+    {"remote", OF_CLASS(remote), "", "Blocks freed by other threads and not yet collected."},
+    {"purged", OF_CLASS(purged), "", "Free blocks whose pages went back."},
+    {"pinned", OF_CLASS(pinned), "_bytes", "Pages of which less than a quarter is live."},
+};
+
+/* What happened in one class. */
+static const struct row event_rows[] = {
+    {"windows", OF_EVENTS(windows), "_total", "Windows opened."},
+    {"slabs_made", OF_EVENTS(slabs_made), "_total", "Slabs made."},
+    {"slabs_released", OF_EVENTS(slabs_released), "_total", "Slabs released."},
 };
 
 enum {
+    EVENT_ROWS = sizeof(event_rows) / sizeof(event_rows[0]),
     ROWS = sizeof(rows) / sizeof(rows[0]),
     CLASS_ROWS = sizeof(class_rows) / sizeof(class_rows[0]),
 };
@@ -76,9 +82,10 @@ static uint64_t value_of(const struct row *row, const void *figures)
 }
 
 /* True if there is, or was, anything of the class. */
-static bool is_used(const struct figures_class *cls)
+static bool is_used(const struct figures *figures, unsigned cls)
 {
-    return cls->slabs != 0 || cls->windows != 0;
+    return figures->classes[cls].slabs != 0 ||
+           (figures->class_events != NULL && figures->class_events[cls].windows != 0);
 }
 
 /* ---- text ---- */
@@ -112,14 +119,9 @@ static void print_class(struct out *out, const struct figures_class *cls, uint64
 /* What happened, in lines of a few words. */
 static void print_events(struct out *out, const struct figures *figures)
 {
-    struct figures_class sums = {0};
-    for (unsigned cls = 0; cls < SIZE_CLASS_COUNT; cls++) {
-        sums.windows += figures->classes[cls].windows;
-        sums.slabs_made += figures->classes[cls].slabs_made;
-        sums.slabs_released += figures->classes[cls].slabs_released;
-    }
     out_format(out, "  since the start: %zu windows opened, %zu slabs made, %zu released,\n",
-               (size_t)sums.windows, (size_t)sums.slabs_made, (size_t)sums.slabs_released);
+               (size_t)figures->events.windows, (size_t)figures->events.slabs_made,
+               (size_t)figures->events.slabs_released);
     out_format(out, "    %zu arenas adopted, %zu blocks collected from other threads,\n",
                (size_t)figures->adoptions, (size_t)figures->collected);
     out_format(out,
@@ -203,17 +205,21 @@ void print_json(struct out *out, const struct print_process *process, const stru
     out_format(out, ", \"pid\": %d, \"resident\": %zu, \"live\": %zu, \"mapped\": %zu,\n",
                process->id, (size_t)process->resident, (size_t)figures_live(figures),
                (size_t)figures_mapped(figures));
-    out_format(out, " \"pinned\": %zu, \"heap_resident\": %zu, ", (size_t)figures_pinned(figures),
-               (size_t)figures->heap_resident);
+    out_format(out, " \"pinned\": %zu, ", (size_t)figures_pinned(figures));
     print_members(out, rows, ROWS, figures);
     out_format(out, ",\n \"classes\": [");
     for (unsigned cls = 0; cls < SIZE_CLASS_COUNT; cls++) {
         const struct figures_class *each = &figures->classes[cls];
-        if (!is_used(each))
+        if (!is_used(figures, cls))
             continue;
         out_format(out, "%s\n  {\"size\": %zu, \"slabs\": %zu, \"in_slabs\": %zu, ", separator,
-                   (size_t)size_class_sizes[cls], (size_t)each->slabs, (size_t)each->in_slabs);
+                   (size_t)size_class_sizes[cls], (size_t)each->slabs,
+                   (size_t)each->units * FIGURES_UNIT);
         print_members(out, class_rows, CLASS_ROWS, each);
+        if (figures->class_events != NULL) {
+            out_format(out, ", ");
+            print_members(out, event_rows, EVENT_ROWS, &figures->class_events[cls]);
+        }
         out_format(out, "}");
         separator = ",";
     }
@@ -254,6 +260,22 @@ static void print_metric(struct out *out, const char *prefix, const struct row *
                row->help, prefix, row->key, row->suffix, counts ? "counter" : "gauge");
 }
 
+/* One metric of the classes, which stand in an array of elements of that size. */
+static void print_of_classes(struct out *out, const struct print_process *process,
+                             const struct figures *figures, const struct row *row,
+                             const void *classes, size_t size)
+{
+    print_metric(out, "class_", row);
+    for (unsigned cls = 0; cls < SIZE_CLASS_COUNT; cls++) {
+        if (!is_used(figures, cls))
+            continue;
+        out_format(out, "acre_class_%s%s", row->key, row->suffix);
+        print_labels(out, process);
+        out_format(out, ",size=\"%zu\"} %zu\n", (size_t)size_class_sizes[cls],
+                   (size_t)value_of(row, (const char *)classes + cls * size));
+    }
+}
+
 void print_prometheus(struct out *out, const struct print_process *process,
                       const struct figures *figures)
 {
@@ -263,15 +285,10 @@ void print_prometheus(struct out *out, const struct print_process *process,
         print_labels(out, process);
         out_format(out, "} %zu\n", (size_t)value_of(&rows[i], figures));
     }
-    for (size_t i = 0; i < CLASS_ROWS; i++) {
-        print_metric(out, "class_", &class_rows[i]);
-        for (unsigned cls = 0; cls < SIZE_CLASS_COUNT; cls++) {
-            if (!is_used(&figures->classes[cls]))
-                continue;
-            out_format(out, "acre_class_%s%s", class_rows[i].key, class_rows[i].suffix);
-            print_labels(out, process);
-            out_format(out, ",size=\"%zu\"} %zu\n", (size_t)size_class_sizes[cls],
-                       (size_t)value_of(&class_rows[i], &figures->classes[cls]));
-        }
-    }
+    for (size_t i = 0; i < CLASS_ROWS; i++)
+        print_of_classes(out, process, figures, &class_rows[i], figures->classes,
+                         sizeof(figures->classes[0]));
+    for (size_t i = 0; figures->class_events != NULL && i < EVENT_ROWS; i++)
+        print_of_classes(out, process, figures, &event_rows[i], figures->class_events,
+                         sizeof(figures->class_events[0]));
 }

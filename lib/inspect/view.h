@@ -69,7 +69,7 @@ struct view_bin {
 bool view_bin(struct view *view, const struct view_arena *arena, unsigned cls,
               struct view_bin *bin);
 
-enum { VIEW_ENTRIES = 64 };
+enum { VIEW_ENTRIES = 16 };
 
 /* A heap, as copied. */
 struct view_heap {

@@ -8,47 +8,59 @@
 
 #include <acre/acre.h>
 #include <assert.h>
+#include <string.h>
 
 static_assert(ACRE_STATS_CLASSES >= SIZE_CLASS_COUNT,
               "the public structure has room for all classes");
 
-void stats_count(struct figures *figures, bool resident)
+void stats_count(const struct figures_wanted *wanted, struct figures *figures)
 {
     struct view own;
-    const struct figures_wanted wanted = {.resident = resident};
     root_view_own(&own);
-    figures_count(&own, &wanted, figures);
+    figures_count(&own, wanted, figures);
 }
 
-void stats_collect(struct acre_stats *stats)
+/* Copies a part of struct acre_stats to stats[0..size-1], as far as it has room. */
+static void put(void *stats, size_t size, size_t offset, const void *part, size_t length)
+{
+    if (offset < size)
+        memcpy((char *)stats + offset, part, min_size(length, size - offset));
+}
+
+void stats_collect(struct acre_stats *stats, size_t size)
 {
     struct figures figures;
-    stats_count(&figures, false);
-    *stats = (struct acre_stats){
-        .arenas = figures.arenas,
-        .arenas_pooled = figures.arenas_pooled,
-        .heaps = figures.heaps,
-        .heap_mapped = figures.heap_mapped,
-        .heap_in_slabs = figures.in_slabs,
-        .heap_free_dirty = figures.free_dirty,
-        .small_live = figures.small_live,
-        .small_blocks = figures.small_blocks,
-        .large_live = figures.large_live,
-        .large_blocks = figures.large_blocks,
-        .large_stock = figures.stock,
-        .metadata = figures.metadata,
-        .live = figures_live(&figures),
-        .mapped = figures_mapped(&figures),
-        .resident = os_resident(),
-        .class_count = SIZE_CLASS_COUNT,
-    };
-    for (unsigned cls = 0; cls < SIZE_CLASS_COUNT; cls++)
-        stats->classes[cls] = (struct acre_class_stats){
+    stats_count(&(struct figures_wanted){.arena = 0}, &figures);
+    memset(stats, 0, min_size(size, sizeof(*stats)));
+#define PUT(member, value)                                                                         \
+    put(stats, size, offsetof(struct acre_stats, member), &(size_t){value}, sizeof(size_t))
+    PUT(arenas, figures.arenas);
+    PUT(arenas_pooled, figures.arenas_pooled);
+    PUT(heaps, figures.heaps);
+    PUT(heap_mapped, figures.heap_mapped);
+    PUT(heap_in_slabs, figures.in_slabs);
+    PUT(heap_free_dirty, figures.free_dirty);
+    PUT(small_live, figures.small_live);
+    PUT(small_blocks, figures.small_blocks);
+    PUT(large_live, figures.large_live);
+    PUT(large_blocks, figures.large_blocks);
+    PUT(large_stock, figures.stock);
+    PUT(metadata, figures.metadata);
+    PUT(live, figures_live(&figures));
+    PUT(mapped, figures_mapped(&figures));
+    PUT(resident, os_resident());
+    PUT(class_count, SIZE_CLASS_COUNT);
+#undef PUT
+    for (unsigned cls = 0; cls < SIZE_CLASS_COUNT; cls++) {
+        const struct acre_class_stats each = {
             .block_size = size_class_sizes[cls],
             .slabs = figures.classes[cls].slabs,
             .blocks = figures.classes[cls].blocks,
             .live_blocks = figures.classes[cls].places,
         };
+        put(stats, size, offsetof(struct acre_stats, classes) + cls * sizeof(each), &each,
+            sizeof(each));
+    }
 }
 
 void stats_print(struct out *out, enum acre_stats_format format)
@@ -62,7 +74,7 @@ void stats_print(struct out *out, enum acre_stats_format format)
         .resident = os_resident(),
     };
     report_process_name(name);
-    stats_count(&figures, true);
+    stats_count(&(struct figures_wanted){.resident = true}, &figures);
     if (format == ACRE_STATS_JSON)
         print_json(out, &process, &figures, NULL, 0);
     else if (format == ACRE_STATS_PROMETHEUS)

@@ -10,11 +10,11 @@
 
 #include <acre/acre.h>
 
-/* Counts everything; `resident`: what of the heaps has memory, too. No lock. */
-void stats_count(struct figures *figures, bool resident);
+/* Counts everything in this process. No lock. */
+void stats_count(const struct figures_wanted *wanted, struct figures *figures);
 
-/* Fills in the public structure. */
-void stats_collect(struct acre_stats *stats);
+/* Fills in the public structure, of which the caller knows `size` bytes. */
+void stats_collect(struct acre_stats *stats, size_t size);
 
 /* Adds what acre_stats_print writes to `out`. */
 void stats_print(struct out *out, enum acre_stats_format format);
