@@ -242,7 +242,8 @@ static bool show_figures(struct memory *memory, const struct request *request)
     figures_count(&memory->view, &wanted, &figures);
     if (request->arena != 0 && figures.arenas == 0 && memory->view.damage == NULL)
         errx(EXIT_FAILURE, "%s has no arena %" PRIu32, memory->name, request->arena);
-    qsort(arenas.all, arenas.count, sizeof(arenas.all[0]), compare_arenas);
+    if (arenas.count != 0)
+        qsort(arenas.all, arenas.count, sizeof(arenas.all[0]), compare_arenas);
     out_to_fd(&out, STDOUT_FILENO);
     switch (request->format) {
     case JSON:

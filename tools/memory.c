@@ -495,7 +495,8 @@ static void open_core(struct memory *memory, const char *path)
     elf_end(elf);
     if (cut)
         warnx("%s is cut off: it lacks pages", path);
-    qsort(memory->ranges, memory->range_count, sizeof(memory->ranges[0]), compare_ranges);
+    if (memory->range_count != 0)
+        qsort(memory->ranges, memory->range_count, sizeof(memory->ranges[0]), compare_ranges);
     while (memory->segment_count < memory->range_count &&
            memory->ranges[memory->segment_count].path == NULL)
         memory->segment_count++;
