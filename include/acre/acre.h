@@ -86,6 +86,36 @@ enum acre_stats_format {
  */
 void acre_stats_print(int fd, enum acre_stats_format format);
 
+enum acre_block_state {
+    ACRE_BLOCK_LIVE,   /* the program holds it */
+    ACRE_BLOCK_FREE,   /* may be handed out */
+    ACRE_BLOCK_CACHED, /* free, in the magazine of its thread */
+    ACRE_BLOCK_REMOTE, /* freed by another thread than its own, which has not collected it yet */
+    ACRE_BLOCK_PURGED, /* free, and its pages went back to the system */
+    ACRE_BLOCK_STOCK,  /* a free extent, kept mapped for LARGE blocks */
+};
+
+/* A block, live or not. */
+struct acre_block {
+    void *address;
+    size_t size;        /* bytes */
+    size_t block_class; /* bytes of the size class of its slab, of which a block may take several
+                           places; 0: LARGE, with pages of its own */
+    uint32_t arena;     /* number of its arena, from 1; 0: LARGE */
+    enum acre_block_state state;
+};
+
+/* Called for a block with the context of acre_heap_walk; 0: go on. */
+typedef int acre_heap_callback(void *context, const struct acre_block *block);
+
+/*
+ * Calls `callback` for each block of the process, until it returns something other than 0, which is
+ * returned then; 0 at the end. No lock is held meanwhile: the callback may allocate and free. What
+ * it, or another thread, allocates and frees may be seen as it was before or after; blocks of a
+ * thread that is quiet are seen exactly once.
+ */
+int acre_heap_walk(acre_heap_callback *callback, void *context);
+
 /*
  * Reads option `key` (see acre-run --help-options) as text into value[0..size-1], NUL-terminated.
  * Returns 0, ENOENT if there is no such option, ERANGE if value is too short, or EINVAL if key is

@@ -5,6 +5,8 @@
 #include "large/large.h"
 #include "base/option.h"
 #include "base/out.h"
+#include "inspect/root.h"
+#include "inspect/walk.h"
 #include "process/stats.h"
 #include "arena/thread.h"
 
@@ -35,6 +37,13 @@ EXPORT void acre_stats_print(int fd, enum acre_stats_format format)
     out_to_fd(&out, fd);
     stats_print(&out, format);
     out_end(&out);
+}
+
+EXPORT int acre_heap_walk(acre_heap_callback *callback, void *context)
+{
+    struct view own;
+    root_view_own(&own);
+    return walk_blocks(&own, callback, context);
 }
 
 EXPORT void acre_options_print(int fd)
