@@ -137,12 +137,14 @@ rm "$directory/libacre.so"
 check_all "$subject_id"
 end_subject
 
-echo "a stripped static program"
-cp ./static "$directory/static"
-strip "$directory/static"
-start_subject "$directory/static" quiet
-check_all "$subject_id"
-end_subject
+if [ -x ./static ]; then
+    echo "a stripped static program"
+    cp ./static "$directory/static"
+    strip "$directory/static"
+    start_subject "$directory/static" quiet
+    check_all "$subject_id"
+    end_subject
+fi
 
 echo "a busy process"
 start_subject ./subject busy
@@ -158,6 +160,7 @@ end_subject
 pattern=$(cat /proc/sys/kernel/core_pattern)
 if [[ $pattern == core* ]] && ulimit -c unlimited; then
     for program in subject static; do
+        [ -x "./$program" ] || continue
         echo "a core of $program"
         mkdir "$directory/$program.cores"
         own=$PWD/$program
