@@ -76,20 +76,21 @@ void root_start(void)
 
 /* ---- this process's own memory ---- */
 
-/* Copies word by word, so that none is torn, and byte by byte where there is no whole word. */
+/* Copies word by word, so that none is torn, and byte by byte where there is no whole word.
+ * Acquire: what a pointer leads to is read as it was when the pointer was published. */
 static bool read_own(struct view *view, uint64_t address, void *into, size_t size)
 {
     const char *from = (const char *)(uintptr_t)address;
     char *to = into;
     (void)view;
     for (; size >= sizeof(uint64_t) && address % sizeof(uint64_t) == 0; size -= sizeof(uint64_t)) {
-        uint64_t word = __atomic_load_n((const uint64_t *)(const void *)from, __ATOMIC_RELAXED);
+        uint64_t word = __atomic_load_n((const uint64_t *)(const void *)from, __ATOMIC_ACQUIRE);
         memcpy(to, &word, sizeof(word));
         from += sizeof(word);
         to += sizeof(word);
     }
     while (size-- != 0)
-        *to++ = __atomic_load_n(from++, __ATOMIC_RELAXED);
+        *to++ = __atomic_load_n(from++, __ATOMIC_ACQUIRE);
     return true;
 }
 
