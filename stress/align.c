@@ -20,19 +20,6 @@ enum {
     RESIZED_SHARE = 8,     /* one in that many blocks is resized once */
 };
 
-struct table {
-    struct block block[SLOTS];
-    size_t taken[SLOTS]; /* bytes that each counts for: its size and its alignment */
-    size_t live;         /* the sum of them */
-};
-
-static struct table tables[STRESS_THREADS_MAX];
-
-static void start(struct worker *worker)
-{
-    worker->state = &tables[worker->number];
-}
-
 /* A block by one of the functions, chosen at random among those that take this alignment. */
 static void *allocate(struct random *random, size_t alignment, size_t size)
 {
@@ -52,71 +39,41 @@ static void *allocate(struct random *random, size_t alignment, size_t size)
     }
 }
 
-static void release(struct table *table, size_t slot)
-{
-    table->live -= table->taken[slot];
-    table->taken[slot] = 0;
-    block_release(&table->block[slot]);
-}
-
-static void replace(struct worker *worker, struct table *table, size_t slot)
+static void replace(struct worker *worker, size_t slot)
 {
     struct random *random = &worker->random;
     size_t bits = random_below(random, LARGE_ALIGNMENTS) == 0 ? ALIGNMENT_BITS : COMMON_BITS;
     size_t alignment = (size_t)1 << random_below(random, bits + 1);
-    size_t size = random_below(random, 2) == 0 ? random_size(random, SMALL_LIMIT)
+    size_t size = random_below(random, 2) == 0 ? random_small(random, SMALL_LIMIT)
                                                : random_below(random, 2 * alignment + 1);
-    release(table, slot);
-    if (table->live + size + alignment > worker->memory)
+    table_release(&worker->table, slot);
+    if (worker->table.live + size + alignment > worker->memory)
         return;
     void *address = allocate(random, alignment, size);
     if (address == NULL)
         stress_fail("%zu bytes aligned to %zu refused, errno %d", size, alignment, errno);
     if ((uintptr_t)address % alignment != 0)
         stress_fail("block %p of %zu bytes is not aligned to %zu", address, size, alignment);
-    table->block[slot] = block_adopt(address, size);
-    table->taken[slot] = table->block[slot].size + alignment;
-    table->live += table->taken[slot];
-}
-
-/* Resizes a block that an aligned function gave. */
-static void resize(struct worker *worker, struct table *table, size_t slot)
-{
-    struct block *block = &table->block[slot];
-    if (block->address == NULL)
-        return;
-    size_t size = 1 + random_below(&worker->random, block->size + 1);
-    unsigned char *address = realloc(block->address, size);
-    if (address == NULL)
-        stress_fail("realloc(%p, %zu) refused, errno %d", (void *)block->address, size, errno);
-    block_check_prefix(block, address, size < block->size ? size : block->size);
-    *block = block_adopt(address, size);
+    struct block block = block_adopt(address, size);
+    block.cost += alignment;
+    table_put(&worker->table, slot, block);
 }
 
 static void round_of(struct worker *worker, unsigned long round)
 {
-    struct table *table = worker->state;
     for (int i = 0; i < OPERATIONS; i++) {
         size_t slot = random_below(&worker->random, SLOTS);
-        replace(worker, table, slot);
-        if (random_below(&worker->random, RESIZED_SHARE) == 0)
-            resize(worker, table, slot);
+        const struct block *block = &worker->table.block[slot];
+        replace(worker, slot);
+        if (block->address != NULL && random_below(&worker->random, RESIZED_SHARE) == 0)
+            table_resize(&worker->table, slot, 1 + random_below(&worker->random, block->size + 1));
     }
     if (round % 4 == 3)
-        for (size_t slot = 0; slot < SLOTS; slot++)
-            release(table, slot);
-}
-
-static void finish(struct worker *worker)
-{
-    struct table *table = worker->state;
-    for (size_t slot = 0; slot < SLOTS; slot++)
-        release(table, slot);
+        table_release_from(&worker->table, 0);
 }
 
 int main(int argc, char **argv)
 {
-    static const struct program program = {
-        .name = "align", .start = start, .round = round_of, .finish = finish};
+    static const struct program program = {.name = "align", .slots = SLOTS, .round = round_of};
     return stress_main(&program, argc, argv);
 }

@@ -10,7 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -25,9 +27,6 @@ enum {
 /* Blocks above this many bytes are filled and checked only at every STRIDE-th word. */
 #define FULL_PATTERN_MAX ((size_t)1 << 20)
 #define STRIDE 64
-
-/* The weak bits of addresses and counters become strong by this multiplier, of splitmix64. */
-#define GOLDEN 0x9e3779b97f4a7c15u
 
 /* Set by stress_start, constant from then on. */
 static const char *program_name = "stress";
@@ -60,40 +59,20 @@ void stress_fail(const char *format, ...)
     _exit(written < 0 ? 2 : 1);
 }
 
-static uint64_t mix(uint64_t value)
+size_t random_size(struct random *random, size_t small_limit, size_t share, size_t limit)
 {
-    value = (value ^ (value >> 30)) * 0xbf58476d1ce4e5b9u;
-    value = (value ^ (value >> 27)) * 0x94d049bb133111ebu;
-    return value ^ (value >> 31);
-}
-
-uint64_t random_next(struct random *random)
-{
-    random->state += GOLDEN;
-    return mix(random->state);
-}
-
-size_t random_below(struct random *random, size_t limit)
-{
-    return random_next(random) % limit;
-}
-
-size_t random_size(struct random *random, size_t limit)
-{
-    unsigned bits = 64 - (unsigned)__builtin_clzll(limit | 1);
-    size_t size = random_next(random) & (((size_t)1 << random_below(random, bits + 1)) - 1);
-    return size < limit ? size : size % limit;
+    return random_small(random, random_below(random, share) != 0 ? small_limit : limit);
 }
 
 struct random stress_random(uint64_t number)
 {
-    return (struct random){mix(seed + number * GOLDEN)};
+    return (struct random){random_mix(seed + number * RANDOM_STEP)};
 }
 
 /* The word of the pattern at word `index`. */
 static uint64_t pattern(uint64_t key, size_t index)
 {
-    return (key + index) * GOLDEN;
+    return (key + index) * RANDOM_STEP;
 }
 
 /* The distance, in words, between those words of a block of `size` bytes that carry the pattern. */
@@ -146,9 +125,10 @@ struct block block_adopt(void *address, size_t size)
         stress_fail("block %p of %zu bytes: only %zu usable", address, size, usable);
     struct block block = {.address = address, .size = size};
     /* Every other address: what lies between the size asked for and the usable size is ours too. */
-    if (mix((uintptr_t)address) % 2 == 0 && usable <= FULL_PATTERN_MAX)
+    if (random_mix((uintptr_t)address) % 2 == 0 && usable <= FULL_PATTERN_MAX)
         block.size = usable;
-    block.key = mix((uintptr_t)address ^ mix(block.size ^ seed));
+    block.cost = block.size;
+    block.key = random_mix((uintptr_t)address ^ random_mix(block.size ^ seed));
     fill(&block);
     return block;
 }
@@ -210,19 +190,49 @@ void block_release(struct block *block)
     block->address = NULL;
 }
 
-void block_release_counted(struct block *block, size_t *live)
+struct block block_resize(const struct block *block, size_t size)
 {
+    unsigned char *address = realloc(block->address, size);
+    if (address == NULL)
+        stress_fail("realloc(%p, %zu) refused, errno %d", (void *)block->address, size, errno);
     if (block->address != NULL)
-        *live -= block->size;
-    block_release(block);
+        block_check_prefix(block, address, size < block->size ? size : block->size);
+    return block_adopt(address, size);
 }
 
-void blocks_release_all(struct block *block, size_t count, size_t *live)
+void table_release(struct table *table, size_t slot)
 {
-    for (size_t i = 0; i < count; i++)
-        block_release_counted(&block[i], live);
-    if (*live != 0)
-        stress_fail("%zu bytes live in an empty table", *live);
+    if (table->block[slot].address != NULL)
+        table->live -= table->block[slot].cost;
+    block_release(&table->block[slot]);
+}
+
+void table_release_from(struct table *table, size_t first)
+{
+    for (size_t slot = first; slot < table->count; slot++)
+        table_release(table, slot);
+    if (first == 0 && table->live != 0)
+        stress_fail("%zu bytes live in an empty table", table->live);
+}
+
+void table_put(struct table *table, size_t slot, struct block block)
+{
+    table->block[slot] = block;
+    table->live += block.cost;
+}
+
+void table_resize(struct table *table, size_t slot, size_t size)
+{
+    if (table->block[slot].address != NULL)
+        table->live -= table->block[slot].cost;
+    table_put(table, slot, block_resize(&table->block[slot], size));
+}
+
+void worker_replace(struct worker *worker, size_t slot, size_t size)
+{
+    table_release(&worker->table, slot);
+    if (worker->table.live + size <= worker->memory)
+        table_put(&worker->table, slot, block_allocate(&worker->random, size));
 }
 
 /* The number that the argument is; fails unless it is one of 0 .. max. */
@@ -283,6 +293,18 @@ void stress_validate(void)
         stress_fail("the library's structures are not valid");
 }
 
+void stress_wait_for(pid_t child)
+{
+    int status;
+    while (waitpid(child, &status, 0) < 0)
+        if (errno != EINTR)
+            stress_fail("waitpid(%d): errno %d", (int)child, errno);
+    if (WIFSIGNALED(status))
+        stress_fail("child %d ended by signal %d", (int)child, WTERMSIG(status));
+    if (WEXITSTATUS(status) != 0)
+        stress_fail("child %d ended with status %d", (int)child, WEXITSTATUS(status));
+}
+
 int stress_end(unsigned long rounds)
 {
     stress_validate();
@@ -314,25 +336,46 @@ static void *work(void *data)
     } while (!is_over);
     if (running->finish != NULL)
         running->finish(worker);
+    table_release_from(&worker->table, 0);
     return (void *)round;
+}
+
+static struct worker workers[STRESS_THREADS_MAX];
+
+struct table *stress_table(int number)
+{
+    return &workers[number].table;
+}
+
+/* A table that the library under test has no part in. */
+static struct table make_table(size_t slots)
+{
+    struct table table = {.count = slots};
+    if (slots != 0)
+        table.block = mmap(NULL, slots * sizeof(table.block[0]), PROT_READ | PROT_WRITE,
+                           MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (table.block == MAP_FAILED)
+        stress_fail("mmap: errno %d", errno);
+    return table;
 }
 
 int stress_main(const struct program *program, int argc, char **argv)
 {
-    static struct worker workers[STRESS_THREADS_MAX];
+    size_t memory = program->memory != 0 ? program->memory : STRESS_MEMORY;
     pthread_t thread[STRESS_THREADS_MAX];
     void *rounds = NULL;
 
     stress_start(program->name, argc, argv);
     running = program;
     pthread_barrier_init(&meeting, NULL, (unsigned)threads);
-    for (int i = 0; i < threads; i++) {
+    for (int i = 0; i < threads; i++)
         workers[i] = (struct worker){.number = i,
                                      .random = stress_random((uint64_t)i),
-                                     .memory = STRESS_MEMORY / (size_t)threads};
+                                     .memory = memory / (size_t)threads,
+                                     .table = make_table(program->slots)};
+    for (int i = 0; i < threads; i++)
         if (pthread_create(&thread[i], NULL, work, &workers[i]) != 0)
             stress_fail("pthread_create");
-    }
     for (int i = 0; i < threads; i++)
         pthread_join(thread[i], &rounds);
     return stress_end((unsigned long)rounds);

@@ -22,7 +22,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 enum {
@@ -123,8 +122,7 @@ static void empty(struct slot *slot)
 
 static size_t choose_size(struct random *random)
 {
-    bool is_small = random_below(random, LARGE_SHARE) != 0;
-    size_t size = random_size(random, is_small ? SMALL_LIMIT : SIZE_LIMIT);
+    size_t size = random_size(random, SMALL_LIMIT, LARGE_SHARE, SIZE_LIMIT);
     return __atomic_load_n(&live, __ATOMIC_RELAXED) + size <= FORK_MEMORY ? size : 0;
 }
 
@@ -160,13 +158,10 @@ static void resize(struct random *random, struct slot *slot)
     if (!claim(slot, RESIZING, &is_full))
         return;
     if (is_full && size != 0) {
-        struct block old = slot->block;
-        block_check_prefix(&old, old.address, old.size);
-        unsigned char *address = realloc(old.address, size);
-        if (address != NULL)
-            block_check_prefix(&old, address, old.size < size ? old.size : size);
-        slot->block = block_adopt(address, size);
-        __atomic_fetch_add(&live, slot->block.size - old.size, __ATOMIC_RELAXED);
+        size_t old_size = slot->block.size;
+        block_check_prefix(&slot->block, slot->block.address, old_size);
+        slot->block = block_resize(&slot->block, size);
+        __atomic_fetch_add(&live, slot->block.size - old_size, __ATOMIC_RELAXED);
     }
     leave(slot, is_full ? FULL : EMPTY);
 }
@@ -257,19 +252,6 @@ static void check_all_is_free(unsigned long expected)
 
 /* ---- processes ---- */
 
-/* Waits for the child and fails unless it exited with 0. */
-static void wait_for(pid_t child)
-{
-    int status;
-    while (waitpid(child, &status, 0) < 0)
-        if (errno != EINTR)
-            stress_fail("waitpid(%d): errno %d", (int)child, errno);
-    if (WIFSIGNALED(status))
-        stress_fail("child %d ended by signal %d", (int)child, WTERMSIG(status));
-    if (WEXITSTATUS(status) != 0)
-        stress_fail("child %d ended with status %d", (int)child, WEXITSTATUS(status));
-}
-
 static void run_threads(struct random *random, int threads, int forks);
 
 /* All that a child does. What was in the hands of the parent's other threads is lost. */
@@ -329,7 +311,7 @@ static void *work(void *data)
         child = make_child(&worker->random);
         operate(&worker->random, number);
         if (child != 0)
-            wait_for(child);
+            stress_wait_for(child);
     } while (child != 0);
     __atomic_fetch_sub(&process.working, 1, __ATOMIC_RELAXED);
     pthread_barrier_wait(&process.worked);

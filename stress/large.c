@@ -6,9 +6,7 @@
  */
 #include "common.h"
 
-#include <errno.h>
 #include <pthread.h>
-#include <stdlib.h>
 
 enum {
     SLOTS = 64,
@@ -104,12 +102,9 @@ static struct block resize(struct random *random, struct block block)
     size_t size = choose_size(random);
     if (block.address == NULL || !reserve(size))
         return block;
-    unsigned char *address = realloc(block.address, size);
-    if (address == NULL)
-        stress_fail("realloc(%p, %zu) refused, errno %d", (void *)block.address, size, errno);
-    block_check_prefix(&block, address, size < block.size ? size : block.size);
+    struct block resized = block_resize(&block, size);
     unreserve(block.size);
-    return settle(block_adopt(address, size), size);
+    return settle(resized, size);
 }
 
 static void round_of(struct worker *worker, unsigned long round)

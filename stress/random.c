@@ -5,8 +5,6 @@
  */
 #include "common.h"
 
-#include <stdlib.h>
-
 enum {
     SLOTS = 20000,
     OPERATIONS = 40000, /* of one round */
@@ -16,55 +14,18 @@ enum {
 
 #define SIZE_LIMIT ((size_t)3 << 20) /* bytes; sizes of all blocks are below */
 
-struct table {
-    struct block block[SLOTS];
-    size_t live; /* bytes of all of them */
-};
-
-static struct table tables[STRESS_THREADS_MAX];
-
-static void start(struct worker *worker)
-{
-    worker->state = &tables[worker->number];
-}
-
-static void release(struct table *table, size_t slot)
-{
-    block_release_counted(&table->block[slot], &table->live);
-}
-
-static void replace(struct worker *worker, struct table *table, size_t slot)
-{
-    bool is_small = random_below(&worker->random, LARGE_SHARE) != 0;
-    size_t size = random_size(&worker->random, is_small ? SMALL_LIMIT : SIZE_LIMIT);
-    release(table, slot);
-    if (table->live + size > worker->memory)
-        return;
-    table->block[slot] = block_allocate(&worker->random, size);
-    table->live += table->block[slot].size;
-}
-
 static void round_of(struct worker *worker, unsigned long round)
 {
-    struct table *table = worker->state;
-    size_t slots = 1 + random_size(&worker->random, SLOTS);
+    struct random *random = &worker->random;
+    size_t slots = 1 + random_small(random, SLOTS);
     for (int i = 0; i < OPERATIONS; i++)
-        replace(worker, table, random_below(&worker->random, slots));
-
-    size_t kept = round % 8 == 7 ? 0 : random_below(&worker->random, SLOTS);
-    for (size_t slot = kept; slot < SLOTS; slot++)
-        release(table, slot);
-}
-
-static void finish(struct worker *worker)
-{
-    struct table *table = worker->state;
-    blocks_release_all(table->block, SLOTS, &table->live);
+        worker_replace(worker, random_below(random, slots),
+                       random_size(random, SMALL_LIMIT, LARGE_SHARE, SIZE_LIMIT));
+    table_release_from(&worker->table, round % 8 == 7 ? 0 : random_below(random, SLOTS));
 }
 
 int main(int argc, char **argv)
 {
-    static const struct program program = {
-        .name = "random", .start = start, .round = round_of, .finish = finish};
+    static const struct program program = {.name = "random", .slots = SLOTS, .round = round_of};
     return stress_main(&program, argc, argv);
 }

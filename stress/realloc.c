@@ -20,31 +20,11 @@ enum {
 
 #define SIZE_LIMIT ((size_t)6 << 20) /* bytes; sizes of all blocks are below */
 
-struct table {
-    struct block block[SLOTS];
-    size_t live; /* bytes of all of them */
-};
-
-static struct table tables[STRESS_THREADS_MAX];
-
-static void start(struct worker *worker)
-{
-    worker->state = &tables[worker->number];
-}
-
-static void release(struct table *table, struct block *block)
-{
-    if (block->address != NULL)
-        table->live -= block->size;
-    block_release(block);
-}
-
 /* The size that the block gets next, at least 1. */
 static size_t choose_size(struct worker *worker, const struct block *block)
 {
-    bool may_be_large = random_below(&worker->random, LARGE_SHARE) == 0;
     if (block->address == NULL || block->size == 0)
-        return 1 + random_size(&worker->random, SMALL_LIMIT);
+        return 1 + random_small(&worker->random, SMALL_LIMIT);
     switch (random_below(&worker->random, 4)) {
     case 0:
         return block->size + random_below(&worker->random, GROWTH_MAX);
@@ -53,39 +33,28 @@ static size_t choose_size(struct worker *worker, const struct block *block)
     case 2:
         return block->size - block->size / 4;
     default:
-        return 1 + random_size(&worker->random, may_be_large ? SIZE_LIMIT : SMALL_LIMIT);
+        return 1 + random_size(&worker->random, SMALL_LIMIT, LARGE_SHARE, SIZE_LIMIT);
     }
 }
 
-static void resize(struct worker *worker, struct table *table, struct block *block)
+static void resize(struct worker *worker, size_t slot)
 {
-    size_t size = choose_size(worker, block);
-    if (size > SIZE_LIMIT || table->live + size > worker->memory) {
-        release(table, block);
-        return;
-    }
-    size_t old_size = block->address != NULL ? block->size : 0;
-    unsigned char *address = realloc(block->address, size);
-    if (address == NULL)
-        stress_fail("realloc(%p, %zu) of %zu bytes refused, errno %d", (void *)block->address, size,
-                    old_size, errno);
-    block_check_prefix(block, address, size < old_size ? size : old_size);
-    *block = block_adopt(address, size);
-    table->live = table->live - old_size + block->size;
+    size_t size = choose_size(worker, &worker->table.block[slot]);
+    if (size > SIZE_LIMIT || worker->table.live + size > worker->memory)
+        table_release(&worker->table, slot);
+    else
+        table_resize(&worker->table, slot, size);
 }
 
 /* Growing to what is usable keeps the block where it is, with its content. */
-static void grow_in_place(struct table *table, struct block *block)
+static void grow_in_place(struct table *table, size_t slot)
 {
-    size_t usable = malloc_usable_size(block->address);
-    unsigned char *address = realloc(block->address, usable);
-    if (address != block->address)
-        stress_fail("realloc(%p, %zu), its usable size, gave %p", (void *)block->address, usable,
-                    (void *)address);
-    block_check_prefix(block, address, block->size);
-    table->live -= block->size;
-    *block = block_adopt(address, usable);
-    table->live += block->size;
+    const struct block *block = &table->block[slot];
+    unsigned char *volatile before = block->address;
+    table_resize(table, slot, malloc_usable_size(block->address));
+    if (block->address != before)
+        stress_fail("realloc(%p) to its usable size gave %p", (void *)before,
+                    (void *)block->address);
 }
 
 /* A size that cannot be had is refused with ENOMEM. That the block is left alone shows when it is
@@ -100,49 +69,42 @@ static void grow_too_far(const struct block *block)
 }
 
 /* realloc(p, 0) frees the block and returns NULL. */
-static void resize_to_zero(struct table *table, struct block *block)
+static void resize_to_zero(struct table *table, size_t slot)
 {
+    struct block *block = &table->block[slot];
     block_check_prefix(block, block->address, block->size);
     void *address = realloc(block->address, 0);
     if (address != NULL)
         stress_fail("realloc(%p, 0) gave %p", (void *)block->address, address);
-    table->live -= block->size;
+    table->live -= block->cost;
     block->address = NULL;
 }
 
 static void round_of(struct worker *worker, unsigned long round)
 {
-    struct table *table = worker->state;
-    size_t slots = 1 + random_size(&worker->random, SLOTS);
+    struct table *table = &worker->table;
+    size_t slots = 1 + random_small(&worker->random, SLOTS);
     for (int i = 0; i < OPERATIONS; i++) {
-        struct block *block = &table->block[random_below(&worker->random, slots)];
+        size_t slot = random_below(&worker->random, slots);
+        const struct block *block = &table->block[slot];
         size_t choice = block->address == NULL ? 0 : random_below(&worker->random, 16);
         if (choice == 15)
-            release(table, block);
+            table_release(table, slot);
         else if (choice == 14)
-            resize_to_zero(table, block);
+            resize_to_zero(table, slot);
         else if (choice == 13)
             grow_too_far(block);
         else if (choice == 12)
-            grow_in_place(table, block);
+            grow_in_place(table, slot);
         else
-            resize(worker, table, block);
+            resize(worker, slot);
     }
     if (round % 8 == 7)
-        for (size_t slot = 0; slot < SLOTS; slot++)
-            release(table, &table->block[slot]);
-}
-
-static void finish(struct worker *worker)
-{
-    struct table *table = worker->state;
-    for (size_t slot = 0; slot < SLOTS; slot++)
-        release(table, &table->block[slot]);
+        table_release_from(table, 0);
 }
 
 int main(int argc, char **argv)
 {
-    static const struct program program = {
-        .name = "realloc", .start = start, .round = round_of, .finish = finish};
+    static const struct program program = {.name = "realloc", .slots = SLOTS, .round = round_of};
     return stress_main(&program, argc, argv);
 }

@@ -131,8 +131,7 @@ static bool receive(struct worker *worker, enum pattern pattern)
 static void produce(struct worker *worker, enum pattern pattern)
 {
     for (int i = 0; i < MESSAGES; i++) {
-        bool is_small = random_below(&worker->random, LARGE_SHARE) != 0;
-        size_t size = random_size(&worker->random, is_small ? SMALL_LIMIT : SIZE_LIMIT);
+        size_t size = random_size(&worker->random, SMALL_LIMIT, LARGE_SHARE, SIZE_LIMIT);
         struct message message = {block_allocate(&worker->random, size),
                                   (int)random_below(&worker->random, HOPS_MAX)};
         send(worker, pattern, &message);

@@ -8,8 +8,6 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <string.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -26,13 +24,7 @@ enum {
 #define SIZE_LIMIT ((size_t)2 << 20)    /* bytes; sizes of all blocks are below */
 #define FORK_MEMORY (STRESS_MEMORY / 8) /* bytes for all workers */
 
-struct table {
-    struct block block[SLOTS];
-    size_t live; /* bytes of all of them */
-    timer_t timer;
-};
-
-static struct table tables[STRESS_THREADS_MAX];
+static timer_t timers[STRESS_THREADS_MAX];
 
 /* Between a thread and its signal handler. */
 static _Thread_local volatile sig_atomic_t
@@ -52,96 +44,73 @@ static void fork_here(int signal_number)
     errno = saved;
 }
 
-static void release(struct table *table, size_t slot)
-{
-    block_release_counted(&table->block[slot], &table->live);
-}
-
-static void replace(struct worker *worker, struct table *table)
+static void replace(struct worker *worker)
 {
     size_t slot = random_below(&worker->random, SLOTS);
-    bool is_small = random_below(&worker->random, LARGE_SHARE) != 0;
-    size_t size = random_size(&worker->random, is_small ? SMALL_LIMIT : SIZE_LIMIT);
-    release(table, slot);
-    if (table->live + size > FORK_MEMORY / (size_t)stress_threads())
-        return;
-    table->block[slot] = block_allocate(&worker->random, size);
-    table->live += table->block[slot].size;
-}
-
-static void release_all(struct table *table)
-{
-    for (size_t slot = 0; slot < SLOTS; slot++)
-        release(table, slot);
+    worker_replace(worker, slot,
+                   random_size(&worker->random, SMALL_LIMIT, LARGE_SHARE, SIZE_LIMIT));
 }
 
 /* All that a child does once the interrupted call has returned. */
-static void live_as_child(struct worker *worker, struct table *table)
+static void live_as_child(struct worker *worker)
 {
     alarm(CHILD_SECONDS);
-    release_all(table);
+    table_release_from(&worker->table, 0);
     for (int i = 0; i < CHILD_OPERATIONS; i++)
-        replace(worker, table);
-    release_all(table);
+        replace(worker);
+    table_release_from(&worker->table, 0);
     _exit(0);
 }
 
 /* What the handler's fork left to do for parent and child. */
-static void settle(struct worker *worker, struct table *table)
+static void settle(struct worker *worker)
 {
-    int status;
     if (child == 0)
         return;
     if (child < 0)
-        live_as_child(worker, table);
-    while (waitpid(child, &status, 0) < 0)
-        if (errno != EINTR)
-            stress_fail("waitpid(%d): errno %d", (int)child, errno);
-    if (WIFSIGNALED(status))
-        stress_fail("child %d ended by signal %d", (int)child, WTERMSIG(status));
-    if (WEXITSTATUS(status) != 0)
-        stress_fail("child %d ended with status %d", (int)child, WEXITSTATUS(status));
+        live_as_child(worker);
+    stress_wait_for(child);
     child = 0;
 }
 
 /* Makes the timer that sends SIGUSR1 to this thread. */
 static void start(struct worker *worker)
 {
-    struct table *table = &tables[worker->number];
+    timer_t *timer = &timers[worker->number];
     struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGUSR1};
     struct itimerspec period = {.it_interval = {.tv_nsec = PERIOD_NANOSECONDS},
                                 .it_value = {.tv_nsec = PERIOD_NANOSECONDS}};
     event._sigev_un._tid = gettid(); /* glibc 2.36 has no other name for it */
-    if (timer_create(CLOCK_MONOTONIC, &event, &table->timer) != 0 ||
-        timer_settime(table->timer, 0, &period, NULL) != 0)
+    if (timer_create(CLOCK_MONOTONIC, &event, timer) != 0 ||
+        timer_settime(*timer, 0, &period, NULL) != 0)
         stress_fail("timer: errno %d", errno);
-    worker->state = table;
 }
 
 static void round_of(struct worker *worker, unsigned long round)
 {
-    struct table *table = worker->state;
     (void)round;
     may_fork = 1;
     for (int i = 0; i < OPERATIONS; i++) {
-        replace(worker, table);
-        settle(worker, table);
+        replace(worker);
+        settle(worker);
     }
     may_fork = 0;
-    settle(worker, table);
+    settle(worker);
 }
 
 static void finish(struct worker *worker)
 {
-    struct table *table = worker->state;
-    timer_delete(table->timer);
-    release_all(table);
+    timer_delete(timers[worker->number]);
 }
 
 int main(int argc, char **argv)
 {
-    static const struct program program = {
-        .name = "signal", .start = start, .round = round_of, .finish = finish};
+    static const struct program program = {.name = "signal",
+                                           .slots = SLOTS,
+                                           .memory = FORK_MEMORY,
+                                           .start = start,
+                                           .round = round_of,
+                                           .finish = finish};
     struct sigaction action = {.sa_handler = fork_here, .sa_flags = SA_RESTART};
     sigemptyset(&action.sa_mask);
     sigaction(SIGUSR1, &action, NULL);

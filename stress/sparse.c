@@ -10,7 +10,6 @@
 #include "common.h"
 
 #include <acre/acre.h>
-#include <stdlib.h>
 
 enum {
     SLOTS = 60000,
@@ -27,25 +26,17 @@ enum {
 
 enum phase { FILL, THIN_OUT, FILL_AGAIN, REPLACE, EMPTY, PHASES };
 
-struct table {
-    struct block block[SLOTS];
-    size_t live; /* bytes of all of them */
-};
-
-static struct table tables[STRESS_THREADS_MAX];
 static bool was_wide; /* between rounds: blocks were seen that have the place of several */
 
-static void release(struct table *table, size_t slot)
+static size_t choose_size(struct worker *worker, size_t least, size_t limit)
 {
-    block_release_counted(&table->block[slot], &table->live);
+    return least + random_below(&worker->random, limit - least);
 }
 
 static void fill(struct worker *worker, struct table *table, size_t slot, size_t least,
                  size_t limit)
 {
-    size_t size = least + random_below(&worker->random, limit - least);
-    table->block[slot] = block_allocate(&worker->random, size);
-    table->live += table->block[slot].size;
+    table_put(table, slot, block_allocate(&worker->random, choose_size(worker, least, limit)));
 }
 
 /* Fills empty slots with blocks of least .. limit - 1 bytes, up to that many bytes. */
@@ -60,21 +51,12 @@ static void fill_up_to(struct worker *worker, struct table *table, size_t memory
 /* Replaces a block by a larger one, or makes it larger. */
 static void replace(struct worker *worker, struct table *table, size_t slot)
 {
-    struct block *block = &table->block[slot];
-    if (block->address == NULL || random_below(&worker->random, RESIZED_PART) != 0) {
-        release(table, slot);
+    if (table->block[slot].address == NULL || random_below(&worker->random, RESIZED_PART) != 0) {
+        table_release(table, slot);
         fill(worker, table, slot, MEDIUM_LEAST, MEDIUM_LIMIT);
-        return;
+    } else {
+        table_resize(table, slot, choose_size(worker, MEDIUM_LEAST, MEDIUM_LIMIT));
     }
-    size_t size = MEDIUM_LEAST + random_below(&worker->random, MEDIUM_LIMIT - MEDIUM_LEAST);
-    struct block old = *block;
-    void *resized = realloc(old.address, size);
-    if (resized == NULL)
-        stress_fail("realloc to %zu bytes failed", size);
-    block_check_prefix(&old, resized, old.size < size ? old.size : size);
-    table->live -= old.size;
-    *block = block_adopt(resized, size);
-    table->live += block->size;
 }
 
 /* Frees all blocks but one in that many. */
@@ -82,14 +64,14 @@ static void thin_out(struct worker *worker, struct table *table, size_t share)
 {
     for (size_t slot = 0; slot < SLOTS; slot++)
         if (random_below(&worker->random, share) != 0)
-            release(table, slot);
+            table_release(table, slot);
 }
 
 static void round_of(struct worker *worker, unsigned long round)
 {
     enum phase phase = (enum phase)(round % PHASES);
     bool is_neighbours = round / PHASES % 2 == 1 && (phase == THIN_OUT || phase == REPLACE);
-    struct table *table = &tables[(worker->number + is_neighbours) % stress_threads()];
+    struct table *table = stress_table((worker->number + is_neighbours) % stress_threads());
     size_t memory = worker->memory < SMALL_MEMORY ? worker->memory : SMALL_MEMORY;
     switch (phase) {
     case FILL:
@@ -127,15 +109,9 @@ static void between_rounds(unsigned long round)
         stress_fail("no block has the place of several smaller ones");
 }
 
-static void finish(struct worker *worker)
-{
-    struct table *table = &tables[worker->number];
-    blocks_release_all(table->block, SLOTS, &table->live);
-}
-
 int main(int argc, char **argv)
 {
     static const struct program program = {
-        .name = "sparse", .round = round_of, .between_rounds = between_rounds, .finish = finish};
+        .name = "sparse", .slots = SLOTS, .round = round_of, .between_rounds = between_rounds};
     return stress_main(&program, argc, argv);
 }

@@ -59,8 +59,7 @@ static struct block collect(struct random *random)
 
 static struct block take(struct random *random)
 {
-    bool is_small = random_below(random, LARGE_SHARE) != 0;
-    return block_allocate(random, random_size(random, is_small ? SMALL_LIMIT : SIZE_LIMIT));
+    return block_allocate(random, random_size(random, SMALL_LIMIT, LARGE_SHARE, SIZE_LIMIT));
 }
 
 /* The destructor. Its argument is the number of the thread, not 0. */
@@ -82,7 +81,7 @@ static void *live(void *number)
 {
     struct random random = stress_random((uintptr_t)number);
     struct block block[BLOCKS_MAX];
-    size_t blocks = random_size(&random, BLOCKS_MAX);
+    size_t blocks = random_small(&random, BLOCKS_MAX);
 
     /* Some threads' first call is a free, some take nothing at all. */
     size_t collected = random_below(&random, BLOCKS_MAX);

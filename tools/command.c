@@ -86,7 +86,7 @@ char *command_find(const char *name)
                 return candidate;
             }
             if (errno == EACCES && access(candidate, F_OK) == 0)
-                reason = EACCES; /* as opposed to a directory that may not be searched */
+                reason = EACCES; /* not because a directory may not be searched */
             free(candidate);
             if (directory[length] == '\0')
                 break;

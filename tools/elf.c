@@ -1,10 +1,10 @@
 /*
- * Reads ELF files; elf.h is the contract. Layout: System V ABI, chapters 4 and 5, as <elf.h> has
- * it; the hash tables, of which only the number of symbols is wanted, as glibc's dl-lookup.c reads
- * them. The fields up to e_machine stand at the same places in files of either class.
+ * Reads ELF files; elf.h is the contract. The layout is that of the System V ABI, chapters 4 and 5,
+ * as in <elf.h>; the hash tables, which tell the number of symbols, are read as glibc's dl-lookup.c
+ * does. The fields up to e_machine stand at the same places in files of either class.
  *
- * A file is mapped and may have anything in it: each part is copied out of it, by functions that
- * fail where it does not lie inside.
+ * A file is mapped and may contain anything: each part is copied out of it by functions that fail
+ * if it does not lie inside.
  */
 #define _GNU_SOURCE 1
 #include "elf.h"
@@ -44,7 +44,7 @@ static const struct {
  * The sanitizers that replace malloc. A program needs the library libWORD.so (gcc) or
  * libclang_rt.WORD (clang -shared-libasan), or it has the runtime in it. That exports __WORD_init
  * (clang), or, since libc refers to it, malloc, and asks whether there is a symbolizer
- * (gcc -static-libasan): then which one it is remains unknown.
+ * (gcc -static-libasan): then it is not known which one it is.
  */
 static const struct {
     const char *word, *name;

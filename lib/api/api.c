@@ -6,11 +6,12 @@
 
 #include "api/api.h"
 
+#include "base/elf.h"
+
 #include <dlfcn.h>
 #include <link.h>
 #include <malloc.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/auxv.h>
 
 /* Weak: a program that is linked with the archive may define the whole family. */
@@ -55,52 +56,18 @@ static const struct link_map *fixed_program_before(void)
     return object != NULL && object->l_prev == NULL && object->l_addr == 0 ? object : NULL;
 }
 
-static const void *dynamic_table(const struct link_map *program, ElfW(Sxword) tag)
-{
-    for (const ElfW(Dyn) *entry = program->l_ld; entry->d_tag != DT_NULL; entry++)
-        if (entry->d_tag == tag)
-            return (const void *)entry->d_un.d_ptr;
-    return NULL;
-}
-
 /*
- * True if the program at a fixed address has a symbol `name` that it does not define. If it uses
- * the address of a library's function, it has a jump to that, and the dynamic linker gives all
- * libraries the address of the jump for that of the function. Looks the name up as the dynamic
- * linker does: dladdr looks at all symbols, which takes a millisecond in node.
+ * True if the address that was chosen for `name` is a jump that leads to this library: a program at
+ * a fixed address that uses the address of a library's function, a symbol that it does not define,
+ * has a jump to that, and the dynamic linker gives all libraries the address of the jump for that
+ * of the function. (dladdr would tell, too, but looks at all symbols: a millisecond in node.)
  */
-static bool is_jump(const struct link_map *program, const char *name)
-{
-    const uint32_t *table = dynamic_table(program, DT_GNU_HASH);
-    const ElfW(Sym) *symbols = dynamic_table(program, DT_SYMTAB);
-    const char *strings = dynamic_table(program, DT_STRTAB);
-    if (table == NULL || symbols == NULL || strings == NULL)
-        return false;
-    uint32_t hash = 5381;
-    for (const char *c = name; *c != '\0'; c++)
-        hash = hash * 33 + (unsigned char)*c;
-    uint32_t bucket_count = table[0], first_symbol = table[1], filter_words = table[2];
-    if (bucket_count == 0)
-        return false; /* no symbol can be found by its name */
-    const uint32_t *buckets = table + 4 + filter_words * (sizeof(ElfW(Addr)) / sizeof(*table));
-    const uint32_t *hashes = buckets + bucket_count; /* bit 0: the bucket's last one */
-    uint32_t symbol = buckets[hash % bucket_count];
-    if (symbol < first_symbol)
-        return false;
-    for (;; symbol++) {
-        uint32_t found = hashes[symbol - first_symbol];
-        if ((found | 1) == (hash | 1) && strcmp(strings + symbols[symbol].st_name, name) == 0)
-            return symbols[symbol].st_shndx == SHN_UNDEF;
-        if ((found & 1) != 0)
-            return false;
-    }
-}
-
-/* True if the address that was chosen for `name` is a jump that leads to this library. */
 static bool leads_here(const char *name)
 {
     const struct link_map *program = fixed_program_before();
-    return program != NULL && is_jump(program, name);
+    /* the dynamic linker has added the base to the section's addresses, and that is 0 */
+    const ElfW(Sym) *symbol = program != NULL ? elf_find_symbol(0, program->l_ld, name) : NULL;
+    return symbol != NULL && symbol->st_shndx == SHN_UNDEF;
 }
 #else
 static bool leads_here(const char *name)

@@ -15,8 +15,8 @@
  * forms of new: they would take the place of the runtime's. All forms are weak: in a static link a
  * definition of the program takes their place.
  *
- * new calls the program's new_handler until there is memory, and throws std::bad_alloc where there
- * is no handler. This file is compiled with unwind tables and -fexceptions, so the exception passes
+ * new calls the program's new_handler until there is memory, and throws std::bad_alloc if there is
+ * no handler. This file is compiled with unwind tables and -fexceptions, so the exception passes
  * through its frames.
  */
 #include "api/api.h"
@@ -29,7 +29,19 @@
 
 static_assert(sizeof(size_t) == sizeof(unsigned long), "size_t is mangled as m below");
 
-#define EXPORT_OPERATOR(own) __attribute__((visibility("default"), weak, alias(#own)))
+#define EXPORT_OPERATOR __attribute__((visibility("default"), weak))
+
+/* Declares a form in which others end, and a name for this library's definition of it. */
+#define DECLARE(result, symbol, own, ...)                                                          \
+    EXPORT_OPERATOR result symbol(__VA_ARGS__);                                                    \
+    OWN_ALIAS(symbol) result own(__VA_ARGS__)
+
+DECLARE(void *, _Znwm, own_new, size_t size);
+DECLARE(void *, _ZnwmSt11align_val_t, own_new_aligned, size_t size, size_t alignment);
+DECLARE(void, _ZdlPv, own_delete, void *p);
+DECLARE(void, _ZdaPv, own_delete_array, void *p);
+DECLARE(void, _ZdlPvSt11align_val_t, own_delete_aligned, void *p, size_t alignment);
+DECLARE(void, _ZdaPvSt11align_val_t, own_delete_array_aligned, void *p, size_t alignment);
 
 /* ---- what the C++ runtime has ---- */
 
@@ -76,16 +88,14 @@ enum {
     FIRST_VIRTUAL = 2, /* the element of _ZTVSt9bad_alloc that an object points to */
 };
 
-/* What the runtime has by that name: `linked`, or else that of a runtime that was loaded later. */
-static const void *find_runtime(const void *linked, const char *name)
-{
-    return linked != NULL ? linked : find_in_runtime(name);
-}
+/* What the runtime has by that name: the one linked in, or else one that was loaded later. */
+#define FIND(symbol)                                                                               \
+    ((const void *)(symbol) != NULL ? (const void *)(symbol) : find_in_runtime(#symbol))
 
 static new_handler current_new_handler(void)
 {
     new_handler (*get)(void);
-    *(const void **)&get = find_runtime(_ZSt15get_new_handlerv, "_ZSt15get_new_handlerv");
+    *(const void **)&get = FIND(_ZSt15get_new_handlerv);
     return get == NULL ? NULL : get();
 }
 
@@ -99,13 +109,13 @@ static _Noreturn void throw_bad_alloc(void)
 {
     void *(*allocate)(size_t);
     void (*throw)(void *, const void *, void (*)(void *));
-    *(const void **)&allocate = find_runtime(__cxa_allocate_exception, "__cxa_allocate_exception");
-    *(const void **)&throw = find_runtime(__cxa_throw, "__cxa_throw");
-    const void *type = find_runtime(_ZTISt9bad_alloc, "_ZTISt9bad_alloc");
-    const void *const *table = find_runtime(_ZTVSt9bad_alloc, "_ZTVSt9bad_alloc");
+    *(const void **)&allocate = FIND(__cxa_allocate_exception);
+    *(const void **)&throw = FIND(__cxa_throw);
+    const void *type = FIND(_ZTISt9bad_alloc);
+    const void *const *table = FIND(_ZTVSt9bad_alloc);
     if (type == NULL || table == NULL) {
-        type = find_runtime(_ZTISt9exception, "_ZTISt9exception");
-        table = find_runtime(_ZTVSt9exception, "_ZTVSt9exception");
+        type = FIND(_ZTISt9exception);
+        table = FIND(_ZTVSt9exception);
     }
     if (allocate != NULL && throw != NULL && type != NULL && table != NULL) {
         const void *const **exception = allocate(sizeof(*exception));
@@ -116,20 +126,15 @@ static _Noreturn void throw_bad_alloc(void)
     os_abort();
 }
 
-/* ---- new, new[]: plain and aligned ---- */
+/* ---- new, new[] ---- */
 
 enum { PLAIN = 0 }; /* in the place of an alignment: the form has none */
-
-static ALWAYS_INLINE void *alloc_to(size_t alignment, size_t size)
-{
-    return alignment <= BLOCK_ALIGNMENT ? alloc_block(size) : alloc_aligned(alignment, size);
-}
 
 /* Allocates by the chosen malloc or aligned_alloc. NULL if there is no memory. */
 static void *try_new(size_t size, size_t alignment)
 {
-    if (api_own.family)
-        return alloc_to(alignment, size);
+    if (LIKELY(api_own.family))
+        return alignment <= BLOCK_ALIGNMENT ? alloc_block(size) : alloc_aligned(alignment, size);
     /* the program's may refuse 0 bytes, and sizes that are no multiple of the alignment */
     size = max_size(size, 1);
     if (alignment == PLAIN)
@@ -137,182 +142,116 @@ static void *try_new(size_t size, size_t alignment)
     return size <= PTRDIFF_MAX ? CHOSEN(aligned_alloc)(alignment, align_up(size, alignment)) : NULL;
 }
 
-/* There was no memory: tries again after each call of the handler. */
-static COLD void *new_by_handler(size_t size, size_t alignment)
+/* Allocates, and calls the handler until there is memory. */
+static NOINLINE void *new_slow(size_t size, size_t alignment)
 {
     for (;;) {
+        void *block = try_new(size, alignment);
+        if (LIKELY(block != NULL))
+            return block;
         new_handler handler = current_new_handler();
         if (handler == NULL)
             throw_bad_alloc();
         handler();
-        void *block = try_new(size, alignment);
-        if (block != NULL)
-            return block;
     }
 }
 
-/* The plain and the aligned form, where the program replaces something. */
-static NOINLINE void *new_by_malloc(size_t size, size_t alignment)
-{
-    void *block = try_new(size, alignment);
-    return block != NULL ? block : new_by_handler(size, alignment);
-}
-
-/* The plain form, where the program replaces nothing and no block is at hand. */
-static NOINLINE void *new_slow(size_t size)
-{
-    void *block = alloc_slow(size);
-    return block != NULL ? block : new_by_handler(size, PLAIN);
-}
-
-static ALWAYS_INLINE void *new_block(size_t size)
+EXPORT_OPERATOR void *_Znwm(size_t size)
 {
     void *block;
-    return LIKELY(alloc_at_hand(size, &block)) ? block : new_slow(size);
+    return LIKELY(api_own.operators && alloc_at_hand(size, &block)) ? block : new_slow(size, PLAIN);
 }
 
-static ALWAYS_INLINE void *new_block_aligned(size_t size, size_t alignment)
+EXPORT_OPERATOR void *_Znam(size_t size)
 {
-    if (UNLIKELY(!is_power_of_two(alignment)))
-        throw_bad_alloc();
-    void *block = alloc_to(alignment, size);
-    return LIKELY(block != NULL) ? block : new_by_handler(size, alignment);
+    void *block;
+    return LIKELY(api_own.operators && alloc_at_hand(size, &block)) ? block : CHOSEN(_Znwm)(size);
 }
 
-static void *own_new(size_t size)
+EXPORT_OPERATOR void *_ZnwmSt11align_val_t(size_t size, size_t alignment)
 {
-    return LIKELY(api_own.operators) ? new_block(size) : new_by_malloc(size, PLAIN);
-}
-
-EXPORT_OPERATOR(own_new) void *_Znwm(size_t size);
-
-static void *own_new_array(size_t size)
-{
-    return LIKELY(api_own.operators) ? new_block(size) : CHOSEN(_Znwm)(size);
-}
-
-EXPORT_OPERATOR(own_new_array) void *_Znam(size_t size);
-
-static void *own_new_aligned(size_t size, size_t alignment)
-{
-    if (LIKELY(api_own.operators))
-        return new_block_aligned(size, alignment);
     if (!is_power_of_two(alignment))
         throw_bad_alloc();
-    return new_by_malloc(size, alignment);
+    return new_slow(size, alignment);
 }
 
-EXPORT_OPERATOR(own_new_aligned) void *_ZnwmSt11align_val_t(size_t size, size_t alignment);
-
-static void *own_new_array_aligned(size_t size, size_t alignment)
+EXPORT_OPERATOR void *_ZnamSt11align_val_t(size_t size, size_t alignment)
 {
-    return LIKELY(api_own.operators) ? new_block_aligned(size, alignment)
-                                     : CHOSEN(_ZnwmSt11align_val_t)(size, alignment);
+    return CHOSEN(_ZnwmSt11align_val_t)(size, alignment);
 }
-
-EXPORT_OPERATOR(own_new_array_aligned) void *_ZnamSt11align_val_t(size_t size, size_t alignment);
 
 /* ---- the same with std::nothrow ---- */
 
 struct nothrow; /* std::nothrow_t */
+#define TAG const struct nothrow *tag
 
 #ifdef PIC
 
-/* The C++ runtime's forms with std::nothrow: they call the form without it, and catch. */
-static struct runtime_form {
-    const char *name;
-    const void *function; /* NULL until it has been found [any, relaxed] */
-} forms[] = {
-    {.name = "_ZnwmRKSt9nothrow_t"},
-    {.name = "_ZnamRKSt9nothrow_t"},
-    {.name = "_ZnwmSt11align_val_tRKSt9nothrow_t"},
-    {.name = "_ZnamSt11align_val_tRKSt9nothrow_t"},
-};
+enum form { NEW, NEW_ARRAY, NEW_ALIGNED, NEW_ARRAY_ALIGNED, FORMS };
 
-enum { NEW, NEW_ARRAY, NEW_ALIGNED, NEW_ARRAY_ALIGNED, FORMS }; /* indices */
-
-static_assert(sizeof(forms) / sizeof(forms[0]) == FORMS, "each form has an index");
-
-static const void *runtime_function(struct runtime_form *form)
+static const void *runtime_form(enum form form)
 {
-    const void *function = __atomic_load_n(&form->function, __ATOMIC_RELAXED);
+    static const char *const names[FORMS] = {
+        "_ZnwmRKSt9nothrow_t",
+        "_ZnamRKSt9nothrow_t",
+        "_ZnwmSt11align_val_tRKSt9nothrow_t",
+        "_ZnamSt11align_val_tRKSt9nothrow_t",
+    };
+    static const void *functions[FORMS]; /* [any] NULL until it has been found */
+    const void *function = __atomic_load_n(&functions[form], __ATOMIC_RELAXED);
     if (function == NULL) {
-        function = find_in_runtime(form->name);
-        __atomic_store_n(&form->function, function, __ATOMIC_RELAXED);
+        function = find_in_runtime(names[form]);
+        __atomic_store_n(&functions[form], function, __ATOMIC_RELAXED);
     }
     return function;
 }
 
-/* No block is at hand, or the program replaces something. Without a runtime the form that throws is
- * called: nothing could catch. */
-static NOINLINE void *new_nothrow_slow(size_t size, const struct nothrow *tag,
-                                       struct runtime_form *form, void *(*throwing)(size_t))
-{
-    if (api_own.operators) {
-        void *block = alloc_slow(size);
-        if (block != NULL || current_new_handler() == NULL)
-            return block;
-    }
-    void *(*function)(size_t, const struct nothrow *);
-    *(const void **)&function = runtime_function(form);
-    return function != NULL ? function(size, tag) : throwing(size);
-}
-
-static void *new_aligned_nothrow(size_t size, size_t alignment, const struct nothrow *tag,
-                                 struct runtime_form *form, void *(*throwing)(size_t, size_t))
+/* If this library cannot, the runtime's form allocates; without a runtime the form that throws,
+ * since nothing could catch. */
+static void *new_nothrow(enum form form, size_t size, size_t alignment, TAG)
 {
     if (LIKELY(api_own.operators)) {
-        void *block = is_power_of_two(alignment) ? alloc_to(alignment, size) : NULL;
+        bool valid = form < NEW_ALIGNED || is_power_of_two(alignment);
+        void *block = valid ? try_new(size, alignment) : NULL;
         if (block != NULL || current_new_handler() == NULL)
             return block;
     }
-    void *(*function)(size_t, size_t, const struct nothrow *);
-    *(const void **)&function = runtime_function(form);
-    return function != NULL ? function(size, alignment, tag) : throwing(size, alignment);
+    void *(*plain)(size_t, TAG);
+    void *(*aligned)(size_t, size_t, TAG);
+    *(const void **)&plain = *(const void **)&aligned = runtime_form(form);
+    if (plain != NULL)
+        return form < NEW_ALIGNED ? plain(size, tag) : aligned(size, alignment, tag);
+    if (form < NEW_ALIGNED)
+        return (form == NEW ? CHOSEN(_Znwm) : CHOSEN(_Znam))(size);
+    return (form == NEW_ALIGNED ? CHOSEN(_ZnwmSt11align_val_t)
+                                : CHOSEN(_ZnamSt11align_val_t))(size, alignment);
 }
 
-static void *own_new_nothrow(size_t size, const struct nothrow *tag)
+EXPORT_OPERATOR void *_ZnwmRKSt9nothrow_t(size_t size, TAG)
 {
-    void *block;
-    if (LIKELY(api_own.operators && alloc_at_hand(size, &block)))
-        return block;
-    return new_nothrow_slow(size, tag, &forms[NEW], CHOSEN(_Znwm));
+    return new_nothrow(NEW, size, PLAIN, tag);
 }
 
-static void *own_new_array_nothrow(size_t size, const struct nothrow *tag)
+EXPORT_OPERATOR void *_ZnamRKSt9nothrow_t(size_t size, TAG)
 {
-    void *block;
-    if (LIKELY(api_own.operators && alloc_at_hand(size, &block)))
-        return block;
-    return new_nothrow_slow(size, tag, &forms[NEW_ARRAY], CHOSEN(_Znam));
+    return new_nothrow(NEW_ARRAY, size, PLAIN, tag);
 }
 
-static void *own_new_aligned_nothrow(size_t size, size_t alignment, const struct nothrow *tag)
+EXPORT_OPERATOR void *_ZnwmSt11align_val_tRKSt9nothrow_t(size_t size, size_t alignment, TAG)
 {
-    return new_aligned_nothrow(size, alignment, tag, &forms[NEW_ALIGNED],
-                               CHOSEN(_ZnwmSt11align_val_t));
+    return new_nothrow(NEW_ALIGNED, size, alignment, tag);
 }
 
-static void *own_new_array_aligned_nothrow(size_t size, size_t alignment, const struct nothrow *tag)
+EXPORT_OPERATOR void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t size, size_t alignment, TAG)
 {
-    return new_aligned_nothrow(size, alignment, tag, &forms[NEW_ARRAY_ALIGNED],
-                               CHOSEN(_ZnamSt11align_val_t));
+    return new_nothrow(NEW_ARRAY_ALIGNED, size, alignment, tag);
 }
 
-EXPORT_OPERATOR(own_new_nothrow)
-void *_ZnwmRKSt9nothrow_t(size_t size, const struct nothrow *tag);
-EXPORT_OPERATOR(own_new_array_nothrow)
-void *_ZnamRKSt9nothrow_t(size_t size, const struct nothrow *tag);
-EXPORT_OPERATOR(own_new_aligned_nothrow)
-void *_ZnwmSt11align_val_tRKSt9nothrow_t(size_t size, size_t alignment, const struct nothrow *tag);
-EXPORT_OPERATOR(own_new_array_aligned_nothrow)
-void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t size, size_t alignment, const struct nothrow *tag);
-
-/* Finds all forms[], so that no dlopen is needed while the program allocates. */
+/* Finds all forms, so that no dlopen is needed while the program allocates. */
 static void find_forms(void)
 {
-    for (int i = 0; i < FORMS; i++)
-        (void)runtime_function(&forms[i]);
+    for (enum form form = NEW; form < FORMS; form++)
+        (void)runtime_form(form);
 }
 
 #else
@@ -323,100 +262,60 @@ static void find_forms(void)
 
 #endif
 
-/* ---- delete, delete[]: plain, sized, aligned, nothrow ---- */
+/* ---- delete, delete[] ---- */
 
-static void own_delete(void *p);
-static void own_delete_array(void *p);
-static void own_delete_aligned(void *p, size_t alignment);
-static void own_delete_array_aligned(void *p, size_t alignment);
+/* The first form in which another one may end. */
+enum end { END_FREE, END_DELETE, END_DELETE_ARRAY };
 
-EXPORT_OPERATOR(own_delete) void _ZdlPv(void *p);
-EXPORT_OPERATOR(own_delete_array) void _ZdaPv(void *p);
-EXPORT_OPERATOR(own_delete_aligned) void _ZdlPvSt11align_val_t(void *p, size_t alignment);
-EXPORT_OPERATOR(own_delete_array_aligned) void _ZdaPvSt11align_val_t(void *p, size_t alignment);
-
-/* Free p by the chosen definition of a form; a report of this library names `form`, the form that
- * the program called. */
-static COLD void end_in_delete(void *p, const char *form)
+/* Frees p by the first definition, from `end` on, that is the program's; a report of this library
+ * names `form`. */
+static COLD void end_in(enum end end, void *p, const char *form)
 {
-    if (CHOSEN(_ZdlPv) != own_delete)
+    if (end == END_DELETE_ARRAY && CHOSEN(_ZdaPv) != own_delete_array)
+        CHOSEN(_ZdaPv)(p);
+    else if (end != END_FREE && CHOSEN(_ZdlPv) != own_delete)
         CHOSEN(_ZdlPv)(p);
     else
         api_free(p, form);
 }
 
-static COLD void end_in_delete_array(void *p, const char *form)
+static COLD void end_in_aligned(enum end end, void *p, size_t alignment, const char *form)
 {
-    if (CHOSEN(_ZdaPv) != own_delete_array)
-        CHOSEN(_ZdaPv)(p);
-    else
-        end_in_delete(p, form);
-}
-
-static COLD void end_in_delete_aligned(void *p, size_t alignment, const char *form)
-{
-    if (CHOSEN(_ZdlPvSt11align_val_t) != own_delete_aligned)
+    if (end == END_DELETE_ARRAY && CHOSEN(_ZdaPvSt11align_val_t) != own_delete_array_aligned)
+        CHOSEN(_ZdaPvSt11align_val_t)(p, alignment);
+    else if (end != END_FREE && CHOSEN(_ZdlPvSt11align_val_t) != own_delete_aligned)
         CHOSEN(_ZdlPvSt11align_val_t)(p, alignment);
     else
         api_free(p, form);
 }
 
-static COLD void end_in_delete_array_aligned(void *p, size_t alignment, const char *form)
-{
-    if (CHOSEN(_ZdaPvSt11align_val_t) != own_delete_array_aligned)
-        CHOSEN(_ZdaPvSt11align_val_t)(p, alignment);
-    else
-        end_in_delete_aligned(p, alignment, form);
-}
-
 #define UNUSED __attribute__((unused))
-#define TAG const struct nothrow *tag
 
-/* Defines a form of delete, which needs no size or alignment. */
-#define DEFINE_DELETE(own, name, end, ...)                                                         \
-    static void own(void *p, ##__VA_ARGS__)                                                        \
+/* Defines a form of delete, which needs no size or alignment if the program replaces nothing. */
+#define DEFINE_DELETE(symbol, form, end, ...)                                                      \
+    EXPORT_OPERATOR void symbol(void *p, ##__VA_ARGS__)                                            \
     {                                                                                              \
-        const char *form = name;                                                                   \
         if (LIKELY(api_own.operators))                                                             \
             free_block_named(p, form);                                                             \
         else                                                                                       \
             end;                                                                                   \
     }
 
-DEFINE_DELETE(own_delete, "operator delete", api_free(p, form))
-DEFINE_DELETE(own_delete_sized, "operator delete", end_in_delete(p, form), UNUSED size_t size)
-DEFINE_DELETE(own_delete_nothrow, "operator delete", end_in_delete(p, form), UNUSED TAG)
-DEFINE_DELETE(own_delete_aligned, "operator delete", api_free(p, form), UNUSED size_t alignment)
-DEFINE_DELETE(own_delete_sized_aligned, "operator delete",
-              end_in_delete_aligned(p, alignment, form), UNUSED size_t size, size_t alignment)
-DEFINE_DELETE(own_delete_aligned_nothrow, "operator delete",
-              end_in_delete_aligned(p, alignment, form), size_t alignment, UNUSED TAG)
+/* The forms of delete or delete[]; those with a size or a tag end in the one
+ * without. */
+#define DEFINE_FORMS(symbol, form, first, others)                                                  \
+    DEFINE_DELETE(symbol, form, end_in(first, p, form))                                            \
+    DEFINE_DELETE(symbol##m, form, end_in(others, p, form), UNUSED size_t size)                    \
+    DEFINE_DELETE(symbol##RKSt9nothrow_t, form, end_in(others, p, form), UNUSED TAG)               \
+    DEFINE_DELETE(symbol##St11align_val_t, form, end_in_aligned(first, p, alignment, form),        \
+                  size_t alignment)                                                                \
+    DEFINE_DELETE(symbol##mSt11align_val_t, form, end_in_aligned(others, p, alignment, form),      \
+                  UNUSED size_t size, size_t alignment)                                            \
+    DEFINE_DELETE(symbol##St11align_val_tRKSt9nothrow_t, form,                                     \
+                  end_in_aligned(others, p, alignment, form), size_t alignment, UNUSED TAG)
 
-DEFINE_DELETE(own_delete_array, "operator delete[]", end_in_delete(p, form))
-DEFINE_DELETE(own_delete_array_sized, "operator delete[]", end_in_delete_array(p, form),
-              UNUSED size_t size)
-DEFINE_DELETE(own_delete_array_nothrow, "operator delete[]", end_in_delete_array(p, form),
-              UNUSED TAG)
-DEFINE_DELETE(own_delete_array_aligned, "operator delete[]",
-              end_in_delete_aligned(p, alignment, form), size_t alignment)
-DEFINE_DELETE(own_delete_array_sized_aligned, "operator delete[]",
-              end_in_delete_array_aligned(p, alignment, form), UNUSED size_t size, size_t alignment)
-DEFINE_DELETE(own_delete_array_aligned_nothrow, "operator delete[]",
-              end_in_delete_array_aligned(p, alignment, form), size_t alignment, UNUSED TAG)
-
-EXPORT_OPERATOR(own_delete_sized) void _ZdlPvm(void *p, size_t size);
-EXPORT_OPERATOR(own_delete_nothrow) void _ZdlPvRKSt9nothrow_t(void *p, TAG);
-EXPORT_OPERATOR(own_delete_sized_aligned)
-void _ZdlPvmSt11align_val_t(void *p, size_t size, size_t alignment);
-EXPORT_OPERATOR(own_delete_aligned_nothrow)
-void _ZdlPvSt11align_val_tRKSt9nothrow_t(void *p, size_t alignment, TAG);
-
-EXPORT_OPERATOR(own_delete_array_sized) void _ZdaPvm(void *p, size_t size);
-EXPORT_OPERATOR(own_delete_array_nothrow) void _ZdaPvRKSt9nothrow_t(void *p, TAG);
-EXPORT_OPERATOR(own_delete_array_sized_aligned)
-void _ZdaPvmSt11align_val_t(void *p, size_t size, size_t alignment);
-EXPORT_OPERATOR(own_delete_array_aligned_nothrow)
-void _ZdaPvSt11align_val_tRKSt9nothrow_t(void *p, size_t alignment, TAG);
+DEFINE_FORMS(_ZdlPv, "operator delete", END_FREE, END_DELETE)
+DEFINE_FORMS(_ZdaPv, "operator delete[]", END_DELETE, END_DELETE_ARRAY)
 
 /* ---- which of them the program replaces ---- */
 

@@ -4,6 +4,7 @@
  */
 #include "api/api.h"
 
+#include "arena/idle.h"
 #include "base/option.h"
 #include "base/out.h"
 #include "process/stats.h"
@@ -61,42 +62,11 @@ EXPORT void malloc_stats(void)
     out_end(&out);
 }
 
-/* One line of malloc_info, formatted without allocating. */
-static void put_line(FILE *stream, const char *text)
+static void print_class(FILE *stream, const struct acre_class_stats *cls, size_t smallest)
 {
-    fputs(text, stream);
-}
-
-static void put_class(FILE *stream, const struct acre_class_stats *class, size_t smallest)
-{
-    char line[160];
-    struct out out;
-    size_t free_blocks = class->blocks - class->live_blocks;
-    out_to_memory(&out, line, sizeof(line));
-    out_format(&out, "<size from=\"%zu\" to=\"%zu\" total=\"%zu\" count=\"%zu\"/>\n", smallest,
-               class->block_size, free_blocks * class->block_size, free_blocks);
-    out_end(&out);
-    put_line(stream, line);
-}
-
-static void put_totals(FILE *stream, const struct acre_stats *stats)
-{
-    char text[1024];
-    struct out out;
-    size_t heap_bytes = stats->heap_in_slabs + stats->heap_free_dirty;
-    out_to_memory(&out, text, sizeof(text));
-    out_format(&out, "<total type=\"rest\" count=\"%zu\" size=\"%zu\"/>\n", count_free(stats),
-               heap_bytes - stats->small_live);
-    out_format(&out, "<total type=\"mmap\" count=\"%zu\" size=\"%zu\"/>\n", stats->large_blocks,
-               stats->large_live);
-    out_format(&out, "<system type=\"current\" size=\"%zu\"/>\n", heap_bytes);
-    out_format(&out, "<aspace type=\"total\" size=\"%zu\"/>\n", stats->heap_mapped);
-    out_format(&out, "<live type=\"small\" count=\"%zu\" size=\"%zu\"/>\n", stats->small_blocks,
-               stats->small_live);
-    out_format(&out, "<live type=\"large\" count=\"%zu\" size=\"%zu\"/>\n", stats->large_blocks,
-               stats->large_live);
-    out_end(&out);
-    put_line(stream, text);
+    size_t free_blocks = cls->blocks - cls->live_blocks;
+    fprintf(stream, "<size from=\"%zu\" to=\"%zu\" total=\"%zu\" count=\"%zu\"/>\n", smallest,
+            cls->block_size, free_blocks * cls->block_size, free_blocks);
 }
 
 EXPORT int malloc_info(int options, FILE *stream)
@@ -107,16 +77,26 @@ EXPORT int malloc_info(int options, FILE *stream)
     }
     struct acre_stats stats;
     stats_collect(&stats, sizeof(stats));
-    put_line(stream, "<malloc version=\"acre-1\">\n<sizes>\n");
+    size_t heap_bytes = stats.heap_in_slabs + stats.heap_free_dirty;
+    fputs("<malloc version=\"acre-1\">\n<sizes>\n", stream);
     size_t smallest = 1;
-    for (size_t class = 0; class < stats.class_count; class ++) {
-        if (stats.classes[class].blocks != stats.classes[class].live_blocks)
-            put_class(stream, &stats.classes[class], smallest);
-        smallest = stats.classes[class].block_size + 1;
+    for (size_t cls = 0; cls < stats.class_count; cls++) {
+        if (stats.classes[cls].blocks != stats.classes[cls].live_blocks)
+            print_class(stream, &stats.classes[cls], smallest);
+        smallest = stats.classes[cls].block_size + 1;
     }
-    put_line(stream, "</sizes>\n");
-    put_totals(stream, &stats);
-    put_line(stream, "</malloc>\n");
+    fprintf(stream,
+            "</sizes>\n"
+            "<total type=\"rest\" count=\"%zu\" size=\"%zu\"/>\n"
+            "<total type=\"mmap\" count=\"%zu\" size=\"%zu\"/>\n"
+            "<system type=\"current\" size=\"%zu\"/>\n"
+            "<aspace type=\"total\" size=\"%zu\"/>\n"
+            "<live type=\"small\" count=\"%zu\" size=\"%zu\"/>\n"
+            "<live type=\"large\" count=\"%zu\" size=\"%zu\"/>\n"
+            "</malloc>\n",
+            count_free(&stats), heap_bytes - stats.small_live, stats.large_blocks, stats.large_live,
+            heap_bytes, stats.heap_mapped, stats.small_blocks, stats.small_live, stats.large_blocks,
+            stats.large_live);
     return 0;
 }
 
@@ -126,7 +106,7 @@ EXPORT int malloc_trim(size_t pad)
 {
     (void)pad; /* glibc: bytes to leave at the top of the heap; there is no such top here */
     int saved = errno;
-    size_t bytes = alloc_trim();
+    size_t bytes = idle_trim();
     errno = saved;
     return bytes != 0;
 }
@@ -135,10 +115,7 @@ EXPORT int malloc_trim(size_t pad)
 static void set_number(const char *key, int value)
 {
     char text[24];
-    struct out out;
-    out_to_memory(&out, text, sizeof(text));
-    out_format(&out, "%d", value);
-    out_end(&out);
+    snprintf(text, sizeof(text), "%d", value);
     (void)option_set_text(key, text);
 }
 

@@ -93,10 +93,7 @@ static void *aligned_or_errno(size_t alignment, size_t size)
         errno = EINVAL;
         return NULL;
     }
-    int saved = errno;
-    void *block = alloc_aligned(alignment, size);
-    errno = block == NULL ? ENOMEM : saved;
-    return block;
+    return alloc_aligned(alignment, size);
 }
 
 /* POSIX does not specify errno. As in glibc it is set to ENOMEM if there is no memory, since
@@ -139,8 +136,7 @@ EXPORT void *pvalloc(size_t size)
 
 EXPORT size_t malloc_usable_size(void *p)
 {
-    struct own_block own;
-    return p == NULL ? 0 : free_find_usable_size(p, &own, "malloc_usable_size");
+    return p == NULL ? 0 : free_usable_size(p, "malloc_usable_size");
 }
 
 /* ---- this library's definitions, for api.c ---- */

@@ -2,16 +2,16 @@
  * Arenas: all that one thread allocates from, and the pool of those whose thread has ended.
  *
  * An arena is made once, out of metadata, and never given back: its address names it for the life
- * of the process. A thread adopts one from the pool, or makes one, at its first allocation; at its
- * exit the arena goes into the pool whole, magazines and all. Frees into a pooled arena are remote
+ * of the process. A thread adopts one from the pool, or makes one, at its first allocation; when it
+ * ends the arena goes into the pool whole, magazines and all. Frees into a pooled arena are remote
  * ones.
  *
- * The list of all arenas is append-only and is the truth about which there are; the status word of
- * each is the truth about whose it is. The pool's list follows from the two, and is rebuilt from
- * them in a forked child, where an arena whose thread does not exist any more is an orphan: it goes
- * into the pool, and the thread that adopts it rebuilds it from its block states first.
+ * The list of all arenas is append-only and the truth about which exist. The status word of each is
+ * the truth about which thread it belongs to. The pool's list follows from the two, and is rebuilt
+ * from them in a forked child. There an arena of a lost thread is an orphan: it goes into the pool,
+ * and the thread that adopts it rebuilds it from its block states first.
  *
- * Lock: LOCK_RANK_POOL for the pool's list and changes of status. What is in an arena belongs to
+ * Lock: LOCK_RANK_POOL for the pool's list and changes of status. The rest of an arena belongs to
  * its thread.
  */
 #ifndef ACRE_LIB_ARENA_H
@@ -23,58 +23,63 @@
 #include "base/list.h"
 #include "base/lock.h"
 #include "base/size_class.h"
+#include "arena/remote.h"
 #include "slab/slab.h"
 
 struct arena {
-    struct heap_set heaps; /* see heap_set.h: partly the owner's, partly its lock's */
+    struct remote remote;  /* see remote.h */
+    struct heap_set heaps; /* see heap_set.h */
 
-    /* Any thread, relaxed: bytes freed to the arena since it was last drained, roughly; and those
-     * at which it is again. */
-    CACHE_ALIGNED size_t pooled_bytes;
-    size_t drain_at; /* never 0 */
+    /* While it is in the pool; see idle.c. */
+    CACHE_ALIGNED size_t freed; /* [any] bytes that other threads have freed to it since it was last
+                                   taken from the pool, roughly */
+    size_t in_use;      /* [lock pool, any reads] bytes that may have been LIVE when it came */
+    uint64_t pooled_at; /* [lock pool, any reads] ms, when it came */
+    size_t idle;        /* [lock pool] bytes that it came with that may be idle */
+    uint8_t warmth;     /* [lock pool, any reads] enum arena_warmth */
+    uint64_t looked_at; /* [any] ms, when idle memory was last looked for */
 
-    /* Pool lock, release; read by any thread, relaxed: enum arena_status, and in the upper half the
-     * fork generation in which it became so. */
+    /* [lock pool, release; any reads] enum arena_status and, in the upper half, the fork generation
+     * in which it became so */
     CACHE_ALIGNED uint64_t status;
-    struct list_node pooled;   /* pool lock: on the pool's list */
-    struct arena *held_before; /* its holder: what that thread held before, see arena.c */
-    size_t pooled_idle;        /* pool lock: idle bytes that it came into the pool with, ... */
-    size_t pooled_slabs;       /* ... and bytes in slabs */
-    uint64_t pooled_at;        /* pool lock; read by who ticks, relaxed: ms, when it came */
-    bool rested;               /* likewise: it holds nothing idle, see arena_tick */
-    bool orphan;               /* pool lock until adopted: its thread was lost in a fork */
-    struct arena *next;        /* constant once published: in the list of all arenas */
-    uint32_t number;           /* constant: from 1, in the order of making */
+    struct list_node pooled;   /* [lock pool] on the pool's list */
+    struct arena *held_before; /* [owner] what the thread held before, see struct thread_state */
+    bool orphan;               /* [lock pool, then owner] its thread was lost in a fork */
+    struct arena *next;        /* [constant] in the list of all arenas */
+    uint32_t number;           /* [constant] from 1, in the order of making */
     int32_t thread;            /* [holder, any reads] id of the thread that adopted it last */
-    uint64_t adoptions;        /* [pool lock, any reads] times that a thread adopted it */
-    size_t grown_to;           /* owner: bytes in slabs at which idle pages are looked for next */
-    int64_t growth_left;       /* owner: bytes that slabs may grow by until arena_grow looks */
-    int64_t look_left;         /* owner: bytes that slabs may grow by until `look` changes */
-    uint32_t look;             /* owner: for bin_take_wide: look at all slabs again */
-    bool wide;                 /* owner: wide blocks are taken, until the next look */
-    uint32_t entries_used;     /* owner: entries that bins have taken */
+    uint64_t adoptions;        /* [lock pool, any reads] times that a thread adopted it */
 
-    /* Owner. Behind the rest, since the bins of small classes are all that many a thread uses. */
+    /* [owner] See idle_before_growth. */
+    int64_t growth_left; /* bytes that slabs may grow by until it looks */
+    size_t grown_to;     /* bytes in slabs from which on the pages of FREE blocks go back */
+    uint32_t look;       /* its looks, for bin_take_wide: it looks at all slabs again */
+    bool wide;           /* wide blocks are taken, until the next look */
+
+    uint32_t entries_used; /* [owner] entries that bins have taken */
+
+    /* [owner] Near the end, since many threads use nothing but the bins of small classes. */
     struct bin bins[SIZE_CLASS_COUNT];
 
-    /* Owner: the magazines of all bins, in the order of their first use. */
+    /* [owner] the magazines of all bins, in the order of their first use */
     struct magazine_entry entries[MAGAZINE_ENTRIES];
 };
 
 enum { STATUS_GENERATION_SHIFT = 32 };
 
 enum arena_status {
-    ARENA_POOLED = 1,   /* nobody's */
+    ARENA_POOLED = 1,   /* in the pool */
     ARENA_OWNED = 2,    /* a thread's */
     ARENA_BORROWED = 3, /* taken from the pool for a moment */
 };
 
-enum {
-    /* bytes that a thread frees to others between two looks at idle memory */
-    THREAD_UNTIL_TICK = SIZE_CLASS_LIMIT,
+enum arena_warmth {
+    ARENA_WARM,    /* as its thread left it */
+    ARENA_DRAINED, /* what was freed to it has been collected */
+    ARENA_COLD,    /* it holds nothing idle */
 };
 
-/* What a thread has of its own: no other thread reads it. */
+/* [owner] What a thread has of its own. */
 struct thread_state {
     /* What it allocates from, never NULL. A thread without an arena has &arena_none, whose bins are
      * always empty and which owns no slab, so that the fast paths need no test for it. */
@@ -83,14 +88,14 @@ struct thread_state {
      * is here from before its status says so until it is in the pool again: a signal handler may
      * fork in between. */
     struct arena *held;
-    int32_t until_tick; /* bytes that it may free to others until it looks at idle memory */
+    int32_t until_tick; /* bytes that it may free to others until it ticks */
     bool ended;         /* its exit hook has run */
 };
 
 extern __thread struct thread_state thread_state __attribute__((tls_model("initial-exec")));
 extern struct arena arena_none;
 
-/* [pool lock, release] The newest arena; the list of all, through `next`, is append-only. */
+/* [lock pool, release] The newest arena; the list of all, through `next`, is append-only. */
 extern struct arena *arena_newest;
 
 /* Takes an arena from the pool or makes one; it is the caller's. NULL if there is no memory. */
@@ -99,9 +104,16 @@ struct arena *arena_adopt(void);
 /* Puts the arena that the caller adopted or borrowed last into the pool, whole. */
 void arena_retire(struct arena *arena);
 
+/* The same for a borrowed arena of which more is known: bytes that are LIVE and bytes that are
+ * idle. */
+void arena_retire_as(struct arena *arena, enum arena_warmth warmth, size_t live, size_t idle);
+
 /* Takes this arena out of the pool for a moment; false if it is not in it. It is given back by
  * arena_retire. */
 bool arena_borrow(struct arena *arena);
+
+/* Bytes that pooled arenas came with that may be idle. */
+size_t arena_pool_idle(void);
 
 /* Prepares the bin of a class that the arena has not used yet. */
 void arena_init_bin(struct arena *arena, unsigned class);
@@ -111,50 +123,6 @@ void arena_init_bin(struct arena *arena, unsigned class);
  * owns or has borrowed the arena.
  */
 void arena_flush(struct arena *arena);
-
-/*
- * To be called before a slab of `bytes` bytes is made, or one grows by that many: where many have
- * been made since the last time, the pages of partly used slabs that hold no live block go back to
- * the system first, so that what one class has left idle pays for what another one needs.
- */
-void arena_grow(struct arena *arena, size_t bytes);
-
-/*
- * Counts bytes freed to an arena that may have no thread; over a bound the caller takes it from the
- * pool for a moment and collects what was freed. The pages stay for the next thread as long as
- * pooled arenas have less idle than arenas with a thread have in slabs, and a MiB.
- */
-void arena_count_pooled(struct arena *arena, size_t bytes);
-
-/*
- * Gives all idle memory back to the system: flushes the caller's own arena (NULL: it has none) and
- * every pooled one, and purges the free units of all. Returns bytes given back.
- */
-size_t arena_trim(struct arena *own);
-
-/*
- * Where memory is short: flushes the caller's own arena (NULL: it has none) and every pooled one.
- * Returns the bytes of address space that heaps without slabs have then, in all arenas.
- */
-size_t arena_gather_empty(struct arena *own);
-
-/* Gives that address space back. Returns bytes unmapped. */
-size_t arena_unmap_empty(void);
-
-/*
- * Once in OPTION_DECAY, for the whole process, by the first thread that calls it: gives back the
- * free units of all arenas and the LARGE extents that have been idle for that time, all that arenas
- * hold idle which have been in the pool for that time, and the pages of what was freed remotely to
- * threads that have not collected since the last time. Of pooled arenas a call takes on some, and
- * more often than once in a decay as long as there are others. `now` is os_now_ms(). Returns false
- * if all was looked at and nothing is left that a later call would give back. The caller holds no
- * lock; cheap while it is not yet time and no pooled arena waits to rest.
- */
-bool arena_tick(uint64_t now);
-
-/* The same for a thread that no other waits for, but the one that ends the process: takes on all
- * pooled arenas that are due. */
-bool arena_tick_patiently(uint64_t now);
 
 /* The newest arena and the one made before `arena`, for walking all of them; no lock. */
 struct arena *arena_first(void);
@@ -175,14 +143,14 @@ static inline uint64_t arena_status_word(enum arena_status status, uint32_t gene
     return (uint64_t)generation << STATUS_GENERATION_SHIFT | (uint64_t)status;
 }
 
-/* True if the arena certainly has a thread; false in a child where nobody has looked yet. */
+/* True if the arena certainly has a thread; in a child false until the pool's lock was taken. */
 static inline bool arena_is_owned(const struct arena *arena)
 {
     return __atomic_load_n(&arena->status, __ATOMIC_RELAXED) ==
            arena_status_word(ARENA_OWNED, fork_generation());
 }
 
-/* To be called in the child of a fork, by the thread that forked: its arena stays its own. */
+/* To be called in the child of a fork, by the thread that forked: it keeps its arena. */
 void arena_forked(void);
 
 /* Checks every bin and heap of one arena. Its owner must be quiet or the caller. */

@@ -1,6 +1,5 @@
 /*
- * The background thread: see background.h. Between two looks it sleeps on one of two futexes: on
- * `ended` with a time limit while something is idle, else on `bell` without one.
+ * The background thread: see background.h. Between two looks it sleeps on the bell.
  *
  * No ring is lost: the thread sets the bell QUIET before it looks at what is idle, and sleeps
  * without a limit only if it is still QUIET then. A thread that makes memory idle rings after it.
@@ -8,35 +7,37 @@
 #define _GNU_SOURCE 1
 #include "arena/background.h"
 
+#include "arena/idle.h"
 #include "base/fork.h"
-#include "base/lock.h"
 #include "base/os.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 
 enum {
-    STACK_SIZE = 256 << 10, /* bytes; where it is the last thread, exit handlers run on it */
-    SHORTEST_SLEEP = 10,    /* ms */
-    LAST_SLEEPS = 200,      /* ms, at most, when the process may end */
+    STACK_LEAST = 256 << 10, /* bytes; if it is the last thread, exit handlers run on it */
+    STACK_MOST = 1 << 30,
+    SHORTEST_SLEEP = 10, /* ms */
+    LAST_SLEEPS = 200,   /* ms, at most, when the process may end */
     SLEEPS_PER_DECAY = 2,
     ALONE = 2, /* threads: this one and a main thread that has ended */
 };
 
-enum bell { BELL_QUIET, BELL_ASLEEP, BELL_RUNG };
+enum bell {
+    BELL_RUNG,   /* the thread looks again, now or when it has slept for a while */
+    BELL_ASLEEP, /* it sleeps until a thread rings */
+    BELL_QUIET,  /* it looks; a thread that makes memory idle now is to ring */
+};
 
 static struct {
-    struct lock lock; /* held while the thread works */
-    uint32_t started; /* fork generation, plus 1, in which it was started last, 0: it is not there;
-                         any thread, atomic */
-    uint32_t bell;    /* enum bell; any thread, atomic: see above */
-    uint32_t ended;   /* 1: background_stop was called; futex; any thread, relaxed */
-    uint32_t main_ended; /* fork generation, plus 1, in which the main thread ended, 0: it has not;
-                            any thread, relaxed */
-    sigset_t mask;       /* signals that were blocked in the thread that started it */
-} background = {.lock = {.rank = LOCK_RANK_BACKGROUND}};
+    uint32_t started;    /* [any, acquire and release] fork generation, plus 1, in which the thread
+                            was started last; 0: it is not there */
+    uint32_t bell;       /* [any, seq_cst] enum bell; futex */
+    uint32_t main_ended; /* [any] fork generation, plus 1, in which the main thread ended; 0: it has
+                            not */
+    sigset_t mask;       /* [constant] signals that were blocked in the thread that started it */
+} background;
 
 static uint32_t flag_load(const uint32_t *flag)
 {
@@ -50,18 +51,6 @@ static void flag_store(uint32_t *flag, uint32_t value)
 
 /* ---- the thread ---- */
 
-/* Gives back what is due. False if nothing is idle. */
-static bool work(void)
-{
-    bool idle = false;
-    /* nothing is derived from anything under this lock: nothing to rebuild */
-    lock_acquire(&background.lock);
-    if (!flag_load(&background.ended))
-        idle = arena_tick_patiently(os_now_ms());
-    lock_release(&background.lock);
-    return idle;
-}
-
 static bool main_has_ended(void)
 {
     return flag_load(&background.main_ended) == fork_generation() + 1;
@@ -73,18 +62,12 @@ static bool is_alone(void)
     return main_has_ended() && os_threads() <= ALONE;
 }
 
-static bool goes_on(void)
-{
-    return option_value(OPTION_BACKGROUND_THREAD) != 0 && !flag_load(&background.ended);
-}
-
 static void sleep_until_rung(void)
 {
     uint32_t quiet = BELL_QUIET;
-    if (!__atomic_compare_exchange_n(&background.bell, &quiet, BELL_ASLEEP, false, __ATOMIC_SEQ_CST,
-                                     __ATOMIC_RELAXED))
-        return;
-    while (__atomic_load_n(&background.bell, __ATOMIC_RELAXED) == BELL_ASLEEP)
+    __atomic_compare_exchange_n(&background.bell, &quiet, BELL_ASLEEP, false, __ATOMIC_SEQ_CST,
+                                __ATOMIC_RELAXED);
+    while (flag_load(&background.bell) == BELL_ASLEEP)
         os_wait(&background.bell, BELL_ASLEEP, 0);
 }
 
@@ -93,18 +76,19 @@ static void sleep_a_while(void)
     uint64_t ms = max_size(option_value(OPTION_DECAY) / SLEEPS_PER_DECAY, SHORTEST_SLEEP);
     if (main_has_ended())
         ms = min_size(ms, LAST_SLEEPS);
-    os_wait(&background.ended, 0, (unsigned)ms);
+    flag_store(&background.bell, BELL_RUNG);
+    os_wait(&background.bell, BELL_RUNG, (unsigned)ms);
 }
 
 static void *run(void *unused)
 {
     os_name_thread("acre");
-    while (goes_on()) {
-        /* seq_cst and fence: who finds the bell QUIET after it rings it again, and what others did
-         * before they rang it is seen */
-        __atomic_exchange_n(&background.bell, BELL_QUIET, __ATOMIC_SEQ_CST);
+    while (option_value(OPTION_BACKGROUND_THREAD) != 0) {
+        flag_store(&background.bell, BELL_QUIET);
+        /* a thread that finds the bell QUIET after this rings again; what others made idle before
+         * they found it RUNG is seen */
         fence_full();
-        bool idle = work();
+        bool idle = idle_tick_all(os_now_ms());
         if (is_alone()) {
             /* the C library calls exit in this thread then; none is started again, since the main
              * thread may still be on its way out */
@@ -131,21 +115,17 @@ static void create(void)
     if (pthread_attr_init(&attributes) != 0)
         return;
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    pthread_attr_setstacksize(&attributes, STACK_SIZE);
-    int error = pthread_create(&thread, &attributes, run, NULL);
-    if (error == EINVAL) {
-        /* the program's thread-local data alone are larger */
-        pthread_attr_destroy(&attributes);
-        pthread_attr_init(&attributes);
-        pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-        (void)pthread_create(&thread, &attributes, run, NULL);
+    int error = EINVAL; /* also if the program's thread-local data alone are larger */
+    for (size_t size = STACK_LEAST; error == EINVAL && size <= STACK_MOST; size *= 8) {
+        pthread_attr_setstacksize(&attributes, size);
+        error = pthread_create(&thread, &attributes, run, NULL);
     }
     pthread_attr_destroy(&attributes);
 }
 
 /*
- * What is lost in a fork while it starts is started again in the child, whose generation is
- * another. Signals are blocked meanwhile: a handler that forks would find it half started. Where
+ * A thread that is lost in a fork while it starts is started again in the child, whose generation
+ * is another. Signals are blocked meanwhile: a handler that forks would find it half started. Where
  * the system refuses a thread, none is tried again in this process.
  */
 static void start(void)
@@ -154,11 +134,10 @@ static void start(void)
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &mask);
     uint32_t started = __atomic_load_n(&background.started, __ATOMIC_ACQUIRE);
-    if (started != fork_generation() + 1 && !flag_load(&background.ended) &&
+    if (started != fork_generation() + 1 &&
         __atomic_compare_exchange_n(&background.started, &started, fork_generation() + 1, false,
                                     __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
         background.mask = mask;
-        flag_store(&background.bell, BELL_QUIET);
         create();
     }
     pthread_sigmask(SIG_SETMASK, &mask, NULL);
@@ -189,16 +168,5 @@ void background_thread_ends(void)
         return;
     flag_store(&background.main_ended, fork_generation() + 1);
     background_ring_now();
-    os_wake(&background.ended, 1);
-}
-
-void background_stop(void)
-{
-    flag_store(&background.ended, 1);
-    if (flag_load(&background.started) != fork_generation() + 1)
-        return;
-    lock_acquire(&background.lock);
-    lock_release(&background.lock);
-    background_ring_now();
-    os_wake(&background.ended, 1);
+    os_wake(&background.bell, 1); /* where it sleeps for a while */
 }

@@ -1,17 +1,14 @@
 /*
- * The background thread, if the option asks for it: calls arena_tick_patiently about twice in a
- * decay as long as memory is idle that falls due, so that it goes back to the system also when all
- * other threads sleep. It has no arena, and allocates nothing.
+ * The background thread, if the option asks for it: ticks (idle.h) about twice in a decay as long
+ * as memory is idle, so that it goes back to the system also when all other threads sleep. While
+ * nothing is idle it sleeps until a thread rings. It has no arena and allocates nothing.
  *
- * It is started by the constructor. It does not exist in a child of fork, and is started again
- * there as soon as something is idle, by the thread that made it so, at the end of a slow path:
- * where no operation of acre is half done, since pthread_create may allocate. While nothing is idle
- * it sleeps until a thread rings.
+ * The constructor starts it. In a child of fork it does not exist. There it is started by the
+ * first thread that makes memory idle, at the end of a slow path: no operation of acre may be half
+ * done, since pthread_create may allocate.
  *
- * It keeps no process alive: exit does not wait for it, and it ends when all that is left besides
- * it is a main thread that has called pthread_exit.
- *
- * Lock: LOCK_RANK_BACKGROUND, held while the thread works, so that background_stop can wait for it.
+ * It keeps no process alive: exit does not wait for it, and it ends when no other thread is left
+ * but a main thread that has called pthread_exit.
  */
 #ifndef ACRE_LIB_BACKGROUND_H
 #define ACRE_LIB_BACKGROUND_H
@@ -21,12 +18,9 @@
 #include "large/large.h"
 #include "base/option.h"
 
-/* Starts the thread if the option asks for it and this process has not started it. Needs to hold
- * no lock. */
+/* Starts the thread if the option asks for it and this process has not started it. The caller
+ * holds no lock. */
 void background_start(void);
-
-/* Ends it for good, having waited until it does nothing any more. */
-void background_stop(void);
 
 /* To be called by a thread that ends, when it has no arena and holds no lock. */
 void background_thread_ends(void);

@@ -1,23 +1,13 @@
 /*
- * Frees by a thread that does not own the block's arena.
+ * Remote frees: by threads that do not own the block's arena. The freeing thread turns the block's
+ * state from LIVE to REMOTE and sets three pending bits; the owner clears the bits and makes REMOTE
+ * blocks FREE: it collects them. For an owner that sleeps, another thread purges the pages that
+ * REMOTE blocks fill alone, which become PURGED.
  *
- * The freeing thread turns the state LIVE to REMOTE by one compare-and-swap, then makes sure that
- * three pending bits are set: the slab's in its heap's header, the heap's and the class's in its
- * set. The owner clears them in the reverse order before it looks for REMOTE states; where it wants
- * those of one class only, it leaves the heaps' bits. No queue: bits survive the reuse of a slab
- * and a fork, and one that is late or too many is harmless.
+ * doc/remote.md has the protocol, why no free is lost, and why owner and purging thread never work
+ * on the same block; the names S, L1 to L3 and X1 to X3 in the code are those of that file.
  *
- * Why none is lost: freeing thread: S (state), then L (loads a bit), then sets the bit if it was
- * clear. Owner: X (clears it), full fence, then scans. S, L and X are seq_cst. If L saw the bit
- * set, then L came before the X that clears it, so S came before X too and the scan after the fence
- * sees REMOTE. If L saw it clear, the thread sets it, after S, and a later X finds it. The
- * levels work alike. (The states that threads go through are listed in doc/remote.md.)
- *
- * An owner that sleeps collects nothing. At a tick (arena_tick), or in malloc_trim, another thread
- * then purges the REMOTE blocks that fill pages alone (REMOTE -> PURGED), slab by slab under the
- * heap lock, as long as the owner does not collect: the owner announces that it does by
- * `collections`, the other one by `purging`, each looks for the other behind a full fence, the
- * other one gives way and the owner waits for the lock.
+ * Lock: none; purging takes the heap lock, and the owner while it waits for that.
  */
 #ifndef ACRE_LIB_REMOTE_H
 #define ACRE_LIB_REMOTE_H
@@ -26,60 +16,77 @@
 #include "base/fork.h"
 #include "heap/heap.h"
 
-/*
- * Frees a block of another thread's slab of this class; `state` is its state. False if that is not
- * `held`, LIVE or WIDE: nothing has been written then. No lock; touches nothing of the slab after
- * the compare-and-swap, since its owner may release it from then on.
- */
-bool remote_free(struct slab *slab, unsigned class, uint8_t *state, uint8_t held);
+/* What remote frees need of an arena, beside the pending words of its heaps. */
+struct remote {
+    /* [any, seq_cst] */
+    CACHE_ALIGNED uint64_t pending; /* bit i: slabs of heaps i, i + 64 ... have pending bits */
+    uint64_t pending_classes;       /* bit c: slabs of class c among them */
+
+    CACHE_ALIGNED struct heap_set *set; /* [constant] the arena's heaps */
+    uint64_t collected;                 /* [owner] ms, when all classes were collected last */
+    uint32_t generation;                /* [owner] fork generation in which it collected last */
+    uint32_t collections;      /* [owner, release; any reads, acquire] odd while it collects */
+    uint32_t collections_seen; /* [any] `collections` at the last tick */
+    uint8_t purging;           /* [heap lock, release; owner reads, acquire] 1 while a thread purges
+                                  REMOTE blocks; also if it was lost in a fork */
+};
+
+/* Prepares a zeroed structure. */
+void remote_init(struct remote *remote, struct heap_set *set);
 
 /*
- * True if something may be pending for the set. In a forked child everything may: a thread that
- * does not exist there may have freed a block and not yet set the bits.
+ * Frees a block of another thread's slab of this class, `remote` being its arena's; `state` is its
+ * state. False if that is not `held`, LIVE or WIDE: nothing has been written then. Touches nothing
+ * of the slab after the compare-and-swap, since its owner may release it from then on.
  */
-static inline bool remote_pending(const struct heap_set *set)
+bool remote_free(struct remote *remote, struct slab *slab, unsigned class, uint8_t *state,
+                 uint8_t held);
+
+/*
+ * True if something may be pending. In a forked child everything may: a thread that does not exist
+ * there may have freed a block and not yet set the bits.
+ */
+static inline bool remote_pending(const struct remote *remote)
 {
-    return __atomic_load_n(&set->pending, __ATOMIC_RELAXED) != 0 ||
-           set->generation != fork_generation();
+    return __atomic_load_n(&remote->pending, __ATOMIC_RELAXED) != 0 ||
+           remote->generation != fork_generation();
 }
 
-/* The owner (or who has taken the arena from the pool) turns what others freed FREE; returns the
- * blocks, without those that were purged meanwhile. */
-size_t remote_collect(struct heap_set *set);
-
-/* True if something may be pending for slabs of a class; as remote_pending. */
-static inline bool remote_pending_class(const struct heap_set *set, unsigned class)
+/* The same for slabs of a class. */
+static inline bool remote_pending_class(const struct remote *remote, unsigned class)
 {
-    uint64_t classes = __atomic_load_n(&set->pending_classes, __ATOMIC_RELAXED);
-    return (classes >> class & 1) != 0 || set->generation != fork_generation();
+    uint64_t classes = __atomic_load_n(&remote->pending_classes, __ATOMIC_RELAXED);
+    return (classes >> class & 1) != 0 || remote->generation != fork_generation();
 }
 
-/* As remote_collect, for the slabs of one class; the others stay pending. In a forked child it is
- * for all the first time. */
-size_t remote_collect_class(struct heap_set *set, unsigned class);
+/* Collects: makes REMOTE blocks FREE. By the owner. */
+void remote_collect(struct remote *remote);
 
-/* As remote_collect, if `now` (os_now_ms) is OPTION_DECAY or more behind the last time: what was
- * freed of classes that the owner does not allocate from any more. */
-void remote_collect_due(struct heap_set *set, uint64_t now);
+/* The same for the slabs of one class; the others stay pending. In a forked child it collects all
+ * the first time. */
+void remote_collect_class(struct remote *remote, unsigned class);
+
+/* As remote_collect if OPTION_DECAY has passed since the last time by `now` (os_now_ms): frees of
+ * classes that the owner does not allocate from any more. */
+void remote_collect_due(struct remote *remote, uint64_t now);
 
 /*
- * Until remote_end nobody but the caller, who owns the arena, turns its REMOTE blocks into anything
- * else. Waits for the thread that is just purging some, for one slab at most.
+ * Until remote_end no thread but the caller, which owns the arena, changes the state of its REMOTE
+ * blocks. Waits for a thread that is purging, for one slab at most.
  */
-void remote_begin(struct heap_set *set);
-void remote_end(struct heap_set *set);
+void remote_begin(struct remote *remote);
+void remote_end(struct remote *remote);
 
 /*
- * For any thread: gives back the pages that are filled by blocks alone which were freed remotely
- * and not collected; ends early where the owner begins to collect. Returns bytes. The owner finds
- * these blocks when it collects next.
+ * Purges pages that REMOTE blocks fill alone; ends early where the owner begins to collect. Returns
+ * bytes. Any thread. The owner finds these blocks when it collects next.
  */
-size_t remote_purge(struct heap_set *set);
+size_t remote_purge(struct remote *remote);
 
 /*
- * The same if something is pending that the owner has not collected since the last call. True if it
+ * Purges if something is pending and the owner has not collected since the last call. True if it
  * has, so that there may be something to purge at the next call. Any thread.
  */
-bool remote_tick(struct heap_set *set);
+bool remote_tick(struct remote *remote);
 
 #endif

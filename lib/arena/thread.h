@@ -3,8 +3,8 @@
  *
  * A thread gets an arena at its first allocation and the destructor of a pthread key takes it away
  * again. What the thread allocates after that (in destructors of other keys, of C++ thread_local
- * objects, in glibc's own clean-up) is served by an arena borrowed for the one call, so nothing is
- * left behind.
+ * objects, in glibc's own clean-up) is served by an arena borrowed for the one call, so that no
+ * arena is lost.
  */
 #ifndef ACRE_LIB_THREAD_H
 #define ACRE_LIB_THREAD_H

@@ -73,9 +73,11 @@ static inline uint64_t run_starts(uint64_t word, uint64_t next, size_t run)
     return word;
 }
 
-/* bits_find_run for runs that a word can hold. */
-static long find_short_run(const uint64_t *words, size_t from, size_t limit, size_t run)
+long bits_find_run(const uint64_t *words, size_t from, size_t limit, size_t run)
 {
+    ASSERT(run <= WORD_BITS);
+    if (from >= limit)
+        return BITS_NONE;
     uint64_t word = words[from / WORD_BITS] & mask_within(from / WORD_BITS, from, limit);
     for (size_t i = from / WORD_BITS; i * WORD_BITS < limit; i++) {
         size_t end = (i + 1) * WORD_BITS;
@@ -84,23 +86,6 @@ static long find_short_run(const uint64_t *words, size_t from, size_t limit, siz
         if (starts != 0)
             return (long)(i * WORD_BITS + lowest_bit(starts));
         word = next;
-    }
-    return BITS_NONE;
-}
-
-long bits_find_run(const uint64_t *words, size_t from, size_t limit, size_t run)
-{
-    if (run <= WORD_BITS && from < limit)
-        return find_short_run(words, from, limit, run);
-    while (from < limit) {
-        size_t start = lowest_flipped(words, 0, from, limit);
-        /* no need to know how far a run goes beyond what is wanted */
-        size_t wanted = limit - start < run ? limit : start + run;
-        size_t end = bits_lowest_clear(words, start, wanted);
-
-        if (end - start == run)
-            return (long)start;
-        from = end;
     }
     return BITS_NONE;
 }

@@ -27,7 +27,8 @@ long bits_lowest(const uint64_t *words, size_t from, size_t limit);
 /* The lowest clear bit at or above `from` and below `limit`; limit if there is none. */
 size_t bits_lowest_clear(const uint64_t *words, size_t from, size_t limit);
 
-/* The lowest start of `run` set bits in a row within from .. limit-1; BITS_NONE if none. */
+/* The lowest start of `run` (1 .. 64) set bits in a row within from .. limit-1; BITS_NONE if none.
+ */
 long bits_find_run(const uint64_t *words, size_t from, size_t limit, size_t run);
 
 /* How many of bits first .. first+count-1 are set. */

@@ -8,29 +8,23 @@ struct fork_state fork_state CACHE_ALIGNED;
 /* The generation in which this thread was first seen, plus 1. Its address names the thread. */
 static __thread uint32_t thread_birth_plus_1 __attribute__((tls_model("initial-exec"), aligned(8)));
 
-/* The word of a new page, armed; NULL if the system has none. */
-static uint32_t *make_page(void)
-{
-    size_t size = os_page_size();
-    uint32_t *page = os_map_guarded(size);
-    if (page == NULL)
-        return NULL;
-    os_try_purge(page);
-    if (!os_wipe_on_fork(page, size)) {
-        os_unmap((char *)page - size, 3 * size); /* with its guards */
-        return NULL;
-    }
-    *page = FORK_ARMED;
-    return page;
-}
-
 void fork_begin(void (*on_fork)(void))
 {
     if (fork_state.begun)
         return;
     fork_state.begun = true;
     fork_state.on_fork = on_fork;
-    fork_state.page = make_page();
+    size_t size = os_page_size();
+    uint32_t *page = os_map_guarded(size);
+    if (page == NULL)
+        return;
+    os_try_purge(page);
+    if (!os_wipe_on_fork(page, size)) {
+        os_unmap_guarded(page, size);
+        return;
+    }
+    *page = FORK_ARMED;
+    fork_state.page = page;
 }
 
 uint64_t fork_thread_name(void)

@@ -1,17 +1,17 @@
 /*
- * The allocator's own memory: arenas, tables, LARGE entries. Pages are mapped in chunks and handed
- * out from the bottom up; nothing is ever given back, so an address stays what it is for the life
- * of the process. In front of each mapping and after it is a page without access, so that no block
- * of the program is next to one. Lock: LOCK_RANK_META, inside. A fork in the middle loses at most
- * the piece that was being handed out.
+ * The allocator's own memory: arenas and LARGE entries. It is mapped in chunks and handed out from
+ * the bottom up; nothing is ever given back, so an address stays what it is for the life of the
+ * process. In front of each chunk and after it is a page without access, so that no block of the
+ * program is next to one. Lock: LOCK_RANK_META, inside. A fork in the middle loses at most the
+ * piece that was being handed out.
  */
 #ifndef ACRE_LIB_META_H
 #define ACRE_LIB_META_H
 
 #include "base/base.h"
 
-/* `size` zero bytes at a multiple of `alignment` (a power of two up to 64 KiB), or NULL. */
-void *meta_alloc(size_t size, size_t alignment);
+/* `size` (at most 64 KiB) zero bytes in cache lines of their own, or NULL. */
+void *meta_alloc(size_t size);
 
 /* [any] Bytes mapped so far, without the guards. */
 extern size_t meta_bytes;

@@ -34,19 +34,19 @@ enum huge_pages { HUGE_PAGES_NEVER, HUGE_PAGES_LARGE, HUGE_PAGES_SYSTEM, HUGE_PA
 enum stats_when { STATS_OFF, STATS_AT_EXIT };
 
 enum option_type {
-    TYPE_NAME,         /* one of names[]; the value is its index */
-    TYPE_MILLISECONDS, /* a plain number */
-    TYPE_BYTES,        /* a number, then K, M or G for powers of 1024 */
+    TYPE_NAME,   /* one of the names in `allowed`; the value is its index */
+    TYPE_NUMBER, /* a plain number */
+    TYPE_BYTES,  /* a number, then K, M or G for powers of 1024 */
 };
 
 /* A row of the table. */
 struct option {
     const char *name;
     enum option_type type;
-    const char *const *names; /* of TYPE_NAME: NULL-terminated, else NULL */
-    uint64_t most;            /* of the numbers: the range is 0..most */
-    uint64_t standard;        /* the default */
-    uint64_t value;           /* [any] */
+    const char *allowed; /* for the user; of TYPE_NAME: the names, between `|` */
+    uint64_t most;       /* of the numbers: the range is 0..most */
+    uint64_t standard;   /* the default */
+    uint64_t value;      /* [any] */
     const char *help;
 };
 

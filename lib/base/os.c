@@ -8,8 +8,8 @@
 #define _GNU_SOURCE 1
 #include "base/os.h"
 
+#include "base/elf.h"
 #include "base/system_call.h"
-#include "base/vdso.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -163,6 +163,12 @@ void *os_map_guarded(size_t size)
     return NULL;
 }
 
+void os_unmap_guarded(void *pages, size_t size)
+{
+    size_t page = os_page_size();
+    os_unmap((char *)pages - page, page + size + page);
+}
+
 bool os_open(void *address, size_t size)
 {
     if (!allow_access(address, size))
@@ -243,7 +249,7 @@ static void read_clock_now(clockid_t clock, struct timespec *now)
     static read_clock *cached;
     read_clock *function = __atomic_load_n(&cached, __ATOMIC_RELAXED);
     if (UNLIKELY(function == NULL)) {
-        function = (read_clock *)(uintptr_t)vdso_find((void *)auxiliary(AT_SYSINFO_EHDR), name);
+        function = (read_clock *)(uintptr_t)elf_find_vdso((void *)auxiliary(AT_SYSINFO_EHDR), name);
         if (function == NULL)
             function = read_clock_by_call;
         __atomic_store_n(&cached, function, __ATOMIC_RELAXED);
@@ -464,9 +470,7 @@ uint64_t os_random(void)
         struct timespec now = {0};
         read_clock_now(CLOCK_MONOTONIC, &now);
         random = (uint64_t)now.tv_nsec ^ (uint64_t)now.tv_sec << 32 ^ (uintptr_t)&now;
-        random = (random ^ random >> 30) * 0xbf58476d1ce4e5b9; /* the finisher of splitmix64 */
-        random = (random ^ random >> 27) * 0x94d049bb133111eb;
-        random ^= random >> 31;
+        random = __builtin_bswap64(random * 0x9e3779b97f4a7c15); /* 2^64 / golden ratio */
     }
     return random;
 }

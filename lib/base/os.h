@@ -41,6 +41,9 @@ void *os_map(size_t size);
 /* The same with a page without access in front of it and one that follows it, both mapped. */
 void *os_map_guarded(size_t size);
 
+/* Unmaps what os_map_guarded has mapped, with its guards. */
+void os_unmap_guarded(void *pages, size_t size);
+
 /* True if os_map(size) would work now. */
 bool os_can_map(size_t size);
 

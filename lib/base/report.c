@@ -13,22 +13,18 @@
 
 #include "base/os.h"
 
-enum {
-    LINE_TEXT = 512, /* characters of a line with its newline; what does not fit is cut off */
-};
-
 /* The program's name; empty until report_start has written it, once. */
 static char program_name[REPORT_NAME];
 
 /* The words for each kind of misuse. */
 static const struct {
     const char *fault;
-    const char *unknown; /* what is said where no block is known; NULL: nothing */
+    const char *unknown; /* what is said if no block is known */
 } kinds[] = {
-    [MISUSE_DOUBLE_FREE] = {"double free", "the block was released"},
-    [MISUSE_INTERIOR] = {"interior pointer", NULL},
-    [MISUSE_MISALIGNED] = {"misaligned pointer", NULL},
-    [MISUSE_FOREIGN] = {"foreign pointer", "not a block of this allocator"},
+    [MISUSE_DOUBLE_FREE] = {"double free", ": the block was released"},
+    [MISUSE_INTERIOR] = {"interior pointer", ""},
+    [MISUSE_MISALIGNED] = {"misaligned pointer", ""},
+    [MISUSE_FOREIGN] = {"foreign pointer", ": not a block of this allocator"},
 };
 
 /* Replaces control characters, which a program's name or an option may contain, by `?`, so that a
@@ -67,9 +63,9 @@ void report_put_process(struct out *out)
     out_format(out, "%s[%d]", name, os_process_id());
 }
 
-static void line_begin(struct out *out, char line[LINE_TEXT])
+static void line_begin(struct out *out)
 {
-    out_to_memory(out, line, LINE_TEXT);
+    out_to_memory(out);
     out_format(out, "acre: ");
     report_put_process(out);
     out_format(out, ": ");
@@ -78,39 +74,27 @@ static void line_begin(struct out *out, char line[LINE_TEXT])
 /* Writes the line to standard error. The newline takes the place of the terminating NUL. */
 static void line_end(struct out *out)
 {
-    size_t length = min_size(out_end(out), LINE_TEXT - 1);
-    make_printable(out->buffer, length);
-    out->buffer[length] = '\n';
-    os_write(STDERR_FILENO, out->buffer, length + 1);
-}
-
-/* Adds ": block ..." with what is known of it. */
-static void describe_block(struct out *out, const struct misuse_report *report)
-{
-    out_format(out, ": block %p", report->block);
-    if (report->block_size != 0)
-        out_format(out, " of %zu bytes", report->block_size);
-    if (report->block_class != NULL)
-        out_format(out, ", %s", report->block_class);
-    if (report->arena != 0)
-        out_format(out, ", arena %d", report->arena);
+    make_printable(out->text, out->used);
+    out->text[out->used] = '\n';
+    os_write(STDERR_FILENO, out->text, out->used + 1);
 }
 
 void report_misuse(const struct misuse_report *report)
 {
-    char line[LINE_TEXT];
     struct out out;
-    line_begin(&out, line);
+    line_begin(&out);
     out_format(&out, "%s: %s(%p)", kinds[report->kind].fault, report->function, report->pointer);
-    if (report->block != NULL)
-        describe_block(&out, report);
-    else if (kinds[report->kind].unknown != NULL)
-        out_format(&out, ": %s", kinds[report->kind].unknown);
+    if (report->block == NULL)
+        out_format(&out, "%s", kinds[report->kind].unknown);
+    else
+        out_format(&out, ": block %p of %zu bytes, %s", report->block, report->block_size,
+                   report->block_class);
+    if (report->arena != 0)
+        out_format(&out, ", arena %d", report->arena);
     line_end(&out);
 }
 
-/* Any thread, relaxed: a deadlock was reported. */
-static bool deadlocked;
+static bool deadlocked; /* [any] a deadlock was reported */
 
 _Noreturn void report_deadlock(void)
 {
@@ -124,10 +108,9 @@ _Noreturn void report_deadlock(void)
 
 void report_warning(const char *format, ...)
 {
-    char line[LINE_TEXT];
     struct out out;
     va_list list;
-    line_begin(&out, line);
+    line_begin(&out);
     va_start(list, format);
     out_format_list(&out, format, list);
     va_end(list);

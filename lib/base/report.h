@@ -14,8 +14,7 @@
 enum misuse {
     MISUSE_DOUBLE_FREE, /* the block is known and not live */
     MISUSE_INTERIOR,    /* 16-byte aligned, inside a block but not at its start */
-    MISUSE_MISALIGNED,  /* inside a block, and no block starts at an address that is not 16-byte
-                           aligned */
+    MISUSE_MISALIGNED,  /* not 16-byte aligned, as no block is, and in a block or free memory */
     MISUSE_FOREIGN,     /* no block of this allocator: stack, code, unmapped, another allocator's,
                            metadata */
 };
@@ -26,9 +25,9 @@ struct misuse_report {
     const char *function; /* the exported function that was called, such as "free" or "realloc" */
     const void *pointer;  /* as passed */
     const void *block;    /* start of the block that the pointer lies in; NULL if unknown */
-    size_t block_size;    /* its size in bytes; 0 if unknown */
-    const char *block_class; /* "TINY", "SMALL" or "LARGE"; NULL if unknown */
-    int arena;               /* number of the arena, from 1; 0 if unknown or LARGE */
+    size_t block_size;    /* its size in bytes */
+    const char *block_class; /* "TINY", "SMALL" or "LARGE" */
+    int arena;               /* number of its arena, from 1; 0 if LARGE */
 };
 
 /*

@@ -18,11 +18,20 @@ enum {
 /* The number of the first class above 2^k bytes. */
 #define FIRST_CLASS(k) (LINEAR_CLASSES + 4 * ((k)-LINEAR_LOG2))
 
-/* Entries of size_class_sizes: the multiples of 16. */
-#define SIZES_LINEAR 16, 32, 48, 64, 80, 96, 112, 128
+/* f of the size of each class: the multiples of 16, then four above each 2^k bytes. */
+#define ABOVE(f, k)                                                                                \
+    [FIRST_CLASS(k)] = f(5u << ((k)-2)), f(6u << ((k)-2)), f(7u << ((k)-2)), f(8u << ((k)-2))
+#define ALL_SIZES(f)                                                                               \
+    f(16), f(32), f(48), f(64), f(80), f(96), f(112), f(128), ABOVE(f, 7), ABOVE(f, 8),            \
+        ABOVE(f, 9), ABOVE(f, 10), ABOVE(f, 11), ABOVE(f, 12), ABOVE(f, 13), ABOVE(f, 14),         \
+        ABOVE(f, 15), ABOVE(f, 16), ABOVE(f, 17), ABOVE(f, 18), ABOVE(f, 19)
 
-/* Entries of size_class_sizes: the four classes above 2^k bytes. */
-#define SIZES_ABOVE(k) [FIRST_CLASS(k)] = 5u << ((k)-2), 6u << ((k)-2), 7u << ((k)-2), 8u << ((k)-2)
+#define SIZE(size) (size)
+const uint32_t size_class_sizes[SIZE_CLASS_COUNT] = {ALL_SIZES(SIZE)};
+
+/* 2^64 / size rounded up. 2^64 itself is one more than a word holds. */
+#define RECIPROCAL(size) (UINT64_MAX / (size) + 1)
+const uint64_t size_class_reciprocals[SIZE_CLASS_COUNT] = {ALL_SIZES(RECIPROCAL)};
 
 /* An entry of size_class_table. */
 #define TABLE_ENTRY(class) ((class) * SIZE_CLASS_STRIDE)
@@ -49,29 +58,6 @@ static_assert(TABLE_INDEX(14, 8) == SIZE_CLASS_TABLE_LIMIT / 16,
 static_assert(TABLE_ENTRY(SIZE_CLASS_COUNT) <= UINT16_MAX, "an entry holds every class");
 static_assert(LINEAR_CLASSES * BLOCK_ALIGNMENT == 1 << LINEAR_LOG2,
               "the doublings begin where the multiples of 16 end");
-
-const uint32_t size_class_sizes[SIZE_CLASS_COUNT] = {
-    SIZES_LINEAR,    SIZES_ABOVE(7),  SIZES_ABOVE(8),  SIZES_ABOVE(9),  SIZES_ABOVE(10),
-    SIZES_ABOVE(11), SIZES_ABOVE(12), SIZES_ABOVE(13), SIZES_ABOVE(14), SIZES_ABOVE(15),
-    SIZES_ABOVE(16), SIZES_ABOVE(17), SIZES_ABOVE(18), SIZES_ABOVE(19),
-};
-
-/* 2^64 / size rounded up. 2^64 itself is one more than a word holds. */
-#define RECIPROCAL(size) (UINT64_MAX / (size) + 1)
-
-/* Entries of size_class_reciprocals: the four classes above 2^k bytes. */
-#define RECIPROCALS_ABOVE(k)                                                                       \
-    [FIRST_CLASS(k)] = RECIPROCAL(5u << ((k)-2)), RECIPROCAL(6u << ((k)-2)),                       \
-    RECIPROCAL(7u << ((k)-2)), RECIPROCAL(8u << ((k)-2))
-
-const uint64_t size_class_reciprocals[SIZE_CLASS_COUNT] = {
-    RECIPROCAL(16),        RECIPROCAL(32),        RECIPROCAL(48),        RECIPROCAL(64),
-    RECIPROCAL(80),        RECIPROCAL(96),        RECIPROCAL(112),       RECIPROCAL(128),
-    RECIPROCALS_ABOVE(7),  RECIPROCALS_ABOVE(8),  RECIPROCALS_ABOVE(9),  RECIPROCALS_ABOVE(10),
-    RECIPROCALS_ABOVE(11), RECIPROCALS_ABOVE(12), RECIPROCALS_ABOVE(13), RECIPROCALS_ABOVE(14),
-    RECIPROCALS_ABOVE(15), RECIPROCALS_ABOVE(16), RECIPROCALS_ABOVE(17), RECIPROCALS_ABOVE(18),
-    RECIPROCALS_ABOVE(19),
-};
 
 const uint16_t size_class_table[SIZE_CLASS_TABLE_LIMIT / 16 + 1] = {
     TABLE_LINEAR,    TABLE_ABOVE(7),  TABLE_ABOVE(8),  TABLE_ABOVE(9),  TABLE_ABOVE(10),

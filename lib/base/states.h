@@ -18,7 +18,7 @@ enum block_state {
     BLOCK_REMOTE = 3, /* freed by a thread that is not the owner; the owner collects it */
     BLOCK_PURGED = 4, /* as FREE, but its pages were given back: taken when there is no FREE one */
     BLOCK_WIDE = 5,   /* as LIVE: the program holds it and the REST blocks that follow it, as one */
-    BLOCK_REST = 6,   /* a place that a block before it has taken; see slab_wide.h */
+    BLOCK_REST = 6,   /* a place that a block before it has taken; see slab_wide.c */
     BLOCK_END = 7,    /* no block: the sentinel after a slab's last one, and what follows it */
 };
 

@@ -1,6 +1,4 @@
-/*
- * Heaps: see heap.h. Runs are first fit over a bitmap of units; lines of states likewise.
- */
+/* Heaps: see heap.h. Runs are first fit over a bitmap of units; lines of states likewise. */
 #include "heap/heap.h"
 
 #include "base/bits.h"
@@ -9,17 +7,13 @@
 
 enum {
     HEAP_MIN_SIZE = 256 << 10, /* bytes: below it a heap would be little but its header */
-    GUARDED_HEAPS = 256,       /* later ones have no guard in front of their units: a heap takes two
-                                  mappings then, not four, which fork copies, and a process has 65530 */
+    GUARDED_HEAPS = 256,       /* later ones have no guard below their units: heap_pages.h */
 };
 
 struct slab heap_header, heap_nobody;
 
-/* Heaps made by all sets. Any thread, relaxed: a mere count. */
+/* [any] Of all sets: mere counts. */
 static uint32_t heaps_made;
-
-/* Units in slabs, of all sets. Any thread, relaxed: nobody relies on more than its order of
- * magnitude. */
 static size_t units_in_slabs;
 
 size_t heap_units_peak;
@@ -45,15 +39,6 @@ static void count_used(struct heap *heap, long units)
 }
 
 /* ---- making ---- */
-
-/* The heap may have a free run from now on. */
-static void make_roomy(struct heap *heap)
-{
-    heap->longest = HEAP_UNITS;
-    heap->longest_lines = HEAP_LINES;
-    if (!list_contains(&heap->roomy))
-        list_push_back(&heap->set->roomy, &heap->roomy);
-}
 
 /* All units, lines and descriptors free, as bitmaps. */
 static void free_everything(struct heap *heap)
@@ -119,21 +104,12 @@ struct heap *heap_create(struct heap_set *set, size_t units)
 
 /* ---- taking runs ---- */
 
-/* No run of units, or of lines, is longer than the two say; where one is 0 the heap has no room. */
-static void note_longest(struct heap *heap, size_t units, size_t lines)
-{
-    heap->longest = (uint16_t)units;
-    heap->longest_lines = (uint16_t)lines;
-    if ((units == 0 || lines == 0) && list_contains(&heap->roomy))
-        list_remove(&heap->roomy);
-}
-
 /* Takes `lines` lines; BITS_NONE if there is no such run or it cannot be opened. */
 static long take_lines(struct heap *heap, size_t lines)
 {
     long first = bits_find_run(heap->free_lines, 0, heap_line_count(heap), lines);
     if (first == BITS_NONE)
-        note_longest(heap, heap->longest, lines - 1);
+        heap->longest_lines = (uint16_t)(lines - 1);
     if (first == BITS_NONE || !heap_pages_open_lines(heap, (size_t)first + lines))
         return BITS_NONE;
     bits_clear(heap->free_lines, (size_t)first, lines);
@@ -147,7 +123,7 @@ static size_t take_units(struct heap *heap, size_t first, size_t units)
     bits_clear(heap->free_units, first, units);
     bits_clear(heap->aging_units, first, units);
     bits_set(heap->dirty_units, first, units);
-    heap->set->dirty -= dirty;
+    heap->idle_units -= (uint32_t)dirty;
     heap->fresh_from = (uint16_t)max_size(heap->fresh_from, first + units);
     count_used(heap, (long)units);
     return dirty;
@@ -161,7 +137,7 @@ struct slab *heap_take(struct heap *heap, struct slab_geometry *geometry)
         return NULL;
     long unit = bits_find_run(heap->free_units, heap->first_unit, heap->unit_limit, units);
     if (unit == BITS_NONE) {
-        note_longest(heap, units - 1, heap->longest_lines);
+        heap->longest = (uint16_t)(units - 1);
         return NULL;
     }
     long index = bits_lowest(heap->free_slabs, 0, HEAP_SLABS);
@@ -174,15 +150,15 @@ struct slab *heap_take(struct heap *heap, struct slab_geometry *geometry)
     bits_clear(heap->free_slabs, (size_t)index, 1);
 
     struct slab *slab = &heap->slabs[index];
-    slab->base = heap_unit_address(heap, (size_t)unit);
-    slab->states = heap->states + (size_t)line * STATES_GROUP;
+    geometry->first_unit = (unsigned)unit;
+    geometry->first_line = (unsigned)line;
+    slab->base = geometry_base(heap, *geometry);
+    slab->states = geometry_states(heap, *geometry);
     bool fresh = unit >= heap->fresh_from;
     slab->untouched = take_units(heap, (size_t)unit, units) == 0;
     slab->zero = slab->untouched || fresh;
     states_reset(slab->states, geometry->count, lines);
-    geometry->first_unit = (unsigned)unit;
-    geometry->first_line = (unsigned)line;
-    /* release: who reads the geometry reads the states as they were written before it */
+    /* release: a thread that reads the geometry reads the states as they are now, or later */
     __atomic_store_n(&slab->geometry, geometry_pack(*geometry), __ATOMIC_RELEASE);
     return slab;
 }
@@ -190,7 +166,7 @@ struct slab *heap_take(struct heap *heap, struct slab_geometry *geometry)
 /* Lets units lead to a descriptor. */
 static void point_units(struct heap *heap, size_t first, size_t units, struct slab *slab)
 {
-    /* release: who comes by slab_of reads the descriptor as it was filled in before */
+    /* release: a thread that finds the descriptor here finds it filled in */
     for (size_t unit = first; unit < first + units; unit++)
         __atomic_store_n(&heap->slab_of[unit], slab, __ATOMIC_RELEASE);
 }
@@ -203,14 +179,15 @@ void heap_show_slab(struct slab *slab)
 
 /* ---- giving back ---- */
 
-/* Gives units back, none of which any geometry claims any more. */
+/* Gives units back, which no geometry claims any more. */
 static void give_units(struct heap *heap, size_t first, size_t units)
 {
     point_units(heap, first, units, &heap_nobody);
     bits_set(heap->free_units, first, units);
-    heap->set->dirty += units;
+    heap->idle_units += (uint32_t)units;
     count_used(heap, -(long)units);
-    make_roomy(heap);
+    heap->longest = HEAP_UNITS;
+    heap->longest_lines = HEAP_LINES;
 }
 
 void heap_give(struct heap *heap, struct slab *slab)
@@ -245,7 +222,8 @@ bool heap_resize(struct heap *heap, struct slab *slab, struct slab_geometry to)
     if (to_limit > from_limit &&
         !take_units_at(heap, from_limit, to_limit - from_limit, size_class_sizes[to.class]))
         return false;
-    /* release: claimed before units lead to it, and units that go are withdrawn before they do */
+    /* release: units are claimed before they lead to the slab, withdrawn before they lead nowhere
+     */
     __atomic_store_n(&slab->geometry, geometry_pack(to), __ATOMIC_RELEASE);
     if (to_limit > from_limit)
         point_units(heap, from_limit, to_limit - from_limit, slab);
@@ -269,7 +247,7 @@ size_t heap_purge(struct heap *heap, const uint64_t *mask)
         if (os_purge(heap_unit_address(heap, (size_t)first), units * UNIT_SIZE)) {
             bits_clear(heap->dirty_units, (size_t)first, units);
             bits_clear(heap->aging_units, (size_t)first, units);
-            heap->set->dirty -= units;
+            heap->idle_units -= (uint32_t)units;
             purged += units;
         }
         first = end < HEAP_UNITS ? bits_lowest(due, end, HEAP_UNITS) : BITS_NONE;
@@ -277,11 +255,12 @@ size_t heap_purge(struct heap *heap, const uint64_t *mask)
     return purged;
 }
 
-void heap_age(struct heap *heap)
+size_t heap_age(struct heap *heap)
 {
-    heap_purge(heap, heap->aging_units);
+    size_t purged = heap_purge(heap, heap->aging_units);
     for (size_t w = 0; w < HEAP_WORDS; w++)
         heap->aging_units[w] = heap->free_units[w] & heap->dirty_units[w];
+    return purged;
 }
 
 /* Purges the lines and the descriptors, none of which is in use, as far as they fill pages. */
@@ -293,11 +272,9 @@ static void purge_header(struct heap *heap)
     os_purge(heap->states, heap->states_opened);
 }
 
-/*
- * opened_limit goes first: who rebuilds the heap in a child forked in between opens again what may
- * be closed.
- */
-void heap_retire(struct heap *heap)
+/* opened_limit goes first: in a child that is forked in between, the heap opens its units again,
+ * which may be closed. */
+void heap_close(struct heap *heap)
 {
     uint16_t opened_limit = heap->opened_limit;
     size_t opened = (size_t)(opened_limit - heap->first_unit);
@@ -308,23 +285,23 @@ void heap_retire(struct heap *heap)
         return;
     }
     heap_pages_begin(heap);
-    heap->set->dirty -= bits_count(heap->dirty_units, heap->first_unit, opened);
+    heap->idle_units -= (uint32_t)bits_count(heap->dirty_units, heap->first_unit, opened);
     bits_clear(heap->dirty_units, heap->first_unit, opened);
     bits_clear(heap->aging_units, heap->first_unit, opened);
     purge_header(heap);
 }
 
 /*
- * unit_limit goes first: the address space may be somebody else's at once, and a child forked in
+ * unit_limit goes first: another mapping may have the address space at once, and a child forked in
  * between must not take it for the heap's. If it still is the heap's there, it is lost, since
- * heap_remap_units finds it taken. A note that it is about to go would not help: behind the system
- * call somebody else may map it before the note is taken back.
+ * heap_remap_units finds it taken. A note that it is about to go would not help: after the system
+ * call it may be mapped again before the note is taken back.
  */
 size_t heap_unmap_units(struct heap *heap)
 {
     uint16_t unit_limit = heap->unit_limit;
     size_t units = heap_unit_count(heap);
-    heap_retire(heap);
+    heap_close(heap);
     if (heap->opened_limit != heap->first_unit)
         return 0;
     __atomic_store_n(&heap->unit_limit, heap->first_unit, __ATOMIC_RELAXED);
@@ -334,11 +311,9 @@ size_t heap_unmap_units(struct heap *heap)
         return 0;
     }
     bits_clear(heap->free_units, heap->first_unit, units);
-    heap->set->dirty -= bits_count(heap->dirty_units, heap->first_unit, units);
     bits_clear(heap->dirty_units, heap->first_unit, HEAP_UNITS - heap->first_unit);
+    heap->idle_units = 0;
     heap->longest = 0;
-    if (list_contains(&heap->roomy))
-        list_remove(&heap->roomy);
     return units * UNIT_SIZE;
 }
 
@@ -353,7 +328,8 @@ bool heap_remap_units(struct heap *heap, size_t units)
         /* relaxed: no block lies there yet */
         __atomic_store_n(&heap->unit_limit, (uint16_t)(first + more), __ATOMIC_RELAXED);
         bits_set(heap->free_units, first, more);
-        make_roomy(heap);
+        heap->longest = HEAP_UNITS;
+        heap->longest_lines = HEAP_LINES;
         return true;
     }
     return false;
@@ -361,15 +337,13 @@ bool heap_remap_units(struct heap *heap, size_t units)
 
 /* ---- looking at all of it ---- */
 
-void heap_for_each_slab(struct heap *heap, void (*visit)(void *, struct slab *), void *context)
+/* The units that are free and dirty. */
+static size_t count_idle(const struct heap *heap)
 {
-    /* units, not descriptors: a purged or never used part of the table is not touched */
-    for (size_t unit = heap->first_unit; unit < HEAP_UNITS; unit++) {
-        struct slab *slab = __atomic_load_n(&heap->slab_of[unit], __ATOMIC_RELAXED);
-        uint64_t word = __atomic_load_n(&slab->geometry, __ATOMIC_ACQUIRE);
-        if (word != 0 && geometry_unpack(word).first_unit == unit)
-            visit(context, slab);
-    }
+    size_t units = 0;
+    for (size_t w = 0; w < HEAP_WORDS; w++)
+        units += (size_t)__builtin_popcountll(heap->free_units[w] & heap->dirty_units[w]);
+    return units;
 }
 
 /* Takes what a published slab holds out of its heap's bitmaps. */
@@ -383,10 +357,8 @@ static void claim_slab(struct heap *heap, struct slab *slab)
     point_units(heap, g.first_unit, g.units, slab);
 }
 
-/*
- * Other threads go on freeing blocks of this heap meanwhile, so slab_of of a unit in a slab never
- * changes: slabs first claim their units, storing what stands there already, and only what is left
- * over is nobody's.
+/* Other threads free blocks of this heap meanwhile, so slab_of of a unit in a slab never changes:
+ * slabs claim their units, storing what stands there already, and only the others become nobody's.
  */
 void heap_rebuild(struct heap *heap)
 {
@@ -397,11 +369,12 @@ void heap_rebuild(struct heap *heap)
     for (size_t unit = heap->first_unit; unit < heap->unit_limit; unit++)
         if (bits_test(heap->free_units, unit))
             __atomic_store_n(&heap->slab_of[unit], &heap_nobody, __ATOMIC_RELAXED);
-    /* which units are dirty is not known any more: all that were ever accessible may be */
+    /* dirty_units may be half changed: all units that were ever accessible may be dirty */
     for (size_t w = 0; w < HEAP_WORDS; w++)
         heap->dirty_units[w] = heap->aging_units[w] = 0;
     bits_set(heap->dirty_units, heap->first_unit,
              min_size(heap->used_limit, heap->unit_limit) - heap->first_unit);
+    heap->idle_units = (uint32_t)count_idle(heap);
     heap->fresh_from = HEAP_UNITS;
 }
 
@@ -423,7 +396,7 @@ bool heap_is_valid(const struct heap *heap)
         lines += geometry_lines(g);
         slabs++;
     }
-    return used == heap->used_units &&
+    return used == heap->used_units && count_idle(heap) == heap->idle_units &&
            heap_unit_count(heap) - bits_count(heap->free_units, 0, HEAP_UNITS) == used &&
            heap_line_count(heap) - bits_count(heap->free_lines, 0, heap_line_count(heap)) ==
                lines &&

@@ -46,9 +46,9 @@ static uintptr_t system_place(size_t size)
 }
 
 /*
- * A place about half way down from an address to which the system's mappings are near, at random:
- * far from them, so that heaps lie side by side and seldom meet a mapping of somebody else. The
- * same in each run of a program that is started without random addresses.
+ * A random place about half way down from an address that the system's mappings are near: far from
+ * them, so that heaps lie side by side and seldom meet a foreign mapping. The same in each run of a
+ * program that is started without random addresses.
  */
 static uintptr_t place_below(uintptr_t address)
 {
@@ -63,10 +63,8 @@ static uintptr_t place_below(uintptr_t address)
     return align_down(max_size(place, LOWEST_PLACE), HEAP_SIZE);
 }
 
-/*
- * Places of the region. Under a limit of address space most heaps are smaller than their places,
- * the last ones by far, and the limit may be raised later: so there are more places than fit.
- */
+/* Places of the region. Under a limit of address space there are more than fit: heaps are smaller
+ * than their places then, and the limit may be raised. */
 static size_t region_heaps(void)
 {
     size_t limit = os_address_space_limit();
@@ -89,10 +87,8 @@ static bool begin_region(size_t size)
     return begin_at(place_below(place), size) || begin_at(place, size);
 }
 
-/*
- * Each place that is taken lets twice as many be skipped, so that a large foreign mapping is soon
- * passed. Places that are skipped cost the memory of their entries.
- */
+/* The number of places skipped doubles, so that a large foreign mapping is soon passed. A place
+ * that is skipped costs the memory of its entries. */
 char *heap_pages_reserve(size_t size)
 {
     if (!unit_map_has_region() && !begin_region(size))
@@ -117,8 +113,8 @@ void heap_pages_release(char *base, size_t size)
 
 /* ---- opening ---- */
 
-/* Says for a heap of `units` units what the option wants; for its guard, too, so that what is
- * without access is one mapping with that of the heap before. */
+/* Says for a heap of `units` units what the option wants; for its guard, too, so that it is one
+ * mapping with what is without access in the heap before. */
 static void ask_huge_pages(char *base, size_t units)
 {
     uint64_t wanted = option_value(OPTION_HUGE_PAGES);
@@ -174,7 +170,6 @@ bool heap_pages_open_units(struct heap *heap, size_t limit)
         ask_huge_pages((char *)heap, heap->unit_limit);
     }
     heap->opened_limit = (uint16_t)wanted;
-    /* relaxed: who reports a misuse looks at it, for one of a block that it got before */
     __atomic_store_n(&heap->used_limit, (uint16_t)max_size(heap->used_limit, wanted),
                      __ATOMIC_RELAXED);
     return true;
@@ -185,17 +180,15 @@ bool heap_pages_open_units(struct heap *heap, size_t limit)
 /* Bytes of a huge page. */
 #define HUGE_PAGE ((size_t)HEAP_HUGE_UNITS * UNIT_SIZE)
 
-/* True if huge pages are filled in, where so much may be idle for a while. */
+/* True if huge pages are filled in: the options allow a whole one to be idle for a while. */
 static bool fills_huge_pages(void)
 {
     return option_value(OPTION_HUGE_PAGES) == HUGE_PAGES_LARGE && option_value(OPTION_DECAY) != 0 &&
            option_value(OPTION_DIRTY_LIMIT) >= HUGE_PAGE;
 }
 
-/*
- * Has the system fill a huge page in at `unit`, if it has one; all of it is dirty then, since it is
- * to go back if nobody wants it. Memory that is locked has its pages already, and cannot go back.
- */
+/* Has the system fill a huge page in at `unit`, if it has one; all its units are dirty then. Memory
+ * that is locked has its pages already, and cannot go back. */
 static void fill_huge_page(struct heap *heap, size_t unit)
 {
     char *base = heap_unit_address(heap, unit);
@@ -210,7 +203,7 @@ static void fill_huge_page(struct heap *heap, size_t unit)
         size_t dirty = bits_count(heap->dirty_units, unit, HEAP_HUGE_UNITS);
         heap->huge_filled = (uint16_t)(heap->huge_filled | 1U << unit / HEAP_HUGE_UNITS);
         bits_set(heap->dirty_units, unit, HEAP_HUGE_UNITS);
-        heap->set->dirty += HEAP_HUGE_UNITS - dirty;
+        heap->idle_units += (uint32_t)(HEAP_HUGE_UNITS - dirty);
     }
 }
 
@@ -222,11 +215,8 @@ void heap_pages_begin(struct heap *heap)
     heap->filled_limit = HEAP_HUGE_UNITS; /* the first huge page has the header in it */
 }
 
-/*
- * True if three quarters of the last HUGE_LOOKS_BACK huge pages below one have memory, those left
- * out that were filled in: they tell nothing of their use, so that after so many of them in a row
- * one is left to page faults.
- */
+/* True if three quarters of the HUGE_LOOKS_BACK huge pages below one have memory. Those that were
+ * filled in are left out, since they tell nothing of their use; false if all were. */
 static bool is_resident_below(const struct heap *heap, size_t huge_page)
 {
     size_t size = 0, filled = 0;

@@ -1,15 +1,18 @@
 /*
  * A heap's pages: where its address space is reserved, in what steps it is opened, and huge pages.
- * For heap.c and the tests.
+ *
+ * A heap begins without access (PROT_NONE, no commit) and is opened in steps, so that what was
+ * never handed out is in no core. That takes four mappings. From the 257th heap on header, states
+ * and the guard that follows them are opened at once, which leaves two: fork copies mappings, and a
+ * process may have 65530.
  *
  * Huge pages. What a first touch costs is the page fault, and one huge page takes the place of 512.
- * It is worth its memory where an arena has so much in use that what is not yet wanted of one more
- * is little: from HEAP_HUGE_FROM units of its first heap on, and in all later heaps. There, by
- * default, units are opened a huge page at a time, and for blocks of less than a unit, most of
- * which are touched where they are used at all, it is asked for and touched at once; for larger
- * blocks, where three quarters of the units below have memory. It is declined again before anything
- * else happens: the system must not make huge pages of what was given back (khugepaged does where
- * they are asked for).
+ * It is worth its memory where an arena uses so much that one more huge page is little: from
+ * HEAP_HUGE_FROM units of its first heap on, and in all later heaps. There, by default, units are
+ * opened a huge page at a time. It is asked for and touched at once for blocks of less than a unit,
+ * most of which are touched soon, and for larger blocks where three quarters of the units below
+ * have memory. It is declined again at once: where huge pages are asked for, khugepaged makes them
+ * also of what was given back.
  *
  * Lock: the heap lock; for heap_pages_reserve and heap_pages_release the units lock.
  */
@@ -19,8 +22,7 @@
 #include "heap/heap.h"
 
 enum {
-    HEAP_GUARD_UNITS = 1, /* in front of a heap's header, without access; where heaps lie side by
-                             side, what would be the last unit of the one before */
+    HEAP_GUARD_UNITS = 1, /* below a heap's address, without access */
     HEAP_OPEN_FIRST = 2,  /* units made accessible at first: 128 KiB; a thread may use no more */
     HEAP_OPEN_STEP = 16,  /* and then: 1 MiB */
     HEAP_HUGE_UNITS = 32, /* units of a huge page: 2 MiB */
@@ -58,9 +60,9 @@ static inline size_t heap_unit_count(const struct heap *heap)
 }
 
 /*
- * Reserves `size` bytes for a heap, its guard included: from HEAP_GUARD_UNITS below a place of the
- * unit map on, which is returned: the first one that is free and not covered. The first call
- * chooses the region of the map. NULL if there is no address space, or no place.
+ * Reserves `size` bytes for a heap, its guard included, at the first place of the unit map that is
+ * free and not covered, which is returned. The first call chooses the map's region. NULL if there
+ * is no address space, or no place.
  */
 char *heap_pages_reserve(size_t size);
 
@@ -77,9 +79,9 @@ bool heap_pages_open_units(struct heap *heap, size_t limit);
 void heap_pages_begin(struct heap *heap);
 
 /*
- * Before units up to `limit` are taken for blocks of so many bytes: a run that is the lowest fit,
- * or what one grows by. They are open. If they are the first ones in a huge page that is worth it,
- * that is filled in: all its units are free and dirty then, and zero.
+ * To be called before open units up to `limit` are taken for blocks of `block_size` bytes, as the
+ * lowest fit or by a run that grows. If they are the first ones in a huge page that is worth it,
+ * the page is filled in: all its units are free and dirty then, and zero.
  */
 void heap_pages_fill_huge(struct heap *heap, size_t limit, size_t block_size);
 

@@ -1,16 +1,12 @@
-/*
- * Heap sets: see heap_set.h. Which heap serves, when free units go back to the system; what that
- * means for one heap is in heap.c.
- */
+/* Heap sets: see heap_set.h. What a change means for one heap is in heap.c. */
 #include "heap/heap_set.h"
 
-#include "base/fork.h"
 #include "heap/heap.h"
 #include "heap/heap_pages.h"
 #include "base/option.h"
 #include "base/os.h"
 
-enum { REFUSED_PART = 8 }; /* units that cannot be purged: tried again when there are 1/8 more */
+enum { REFUSED_PART = 8 }; /* see age_or_purge */
 
 /* ---- the set ---- */
 
@@ -18,7 +14,6 @@ void heap_set_init(struct heap_set *set, struct arena *arena)
 {
     set->lock.rank = LOCK_RANK_HEAP;
     set->arena = arena;
-    set->generation = fork_generation();
     list_init(&set->roomy);
 }
 
@@ -37,9 +32,8 @@ void heap_set_unlock(struct heap_set *set)
 static struct heap *first_of_chains(const struct heap_set *set, size_t chain)
 {
     struct heap *heap = NULL;
-    /* acquire: who sees a heap in its chain sees its header */
     for (; chain < HEAP_CHAINS && heap == NULL; chain++)
-        heap = __atomic_load_n(&set->chains[chain], __ATOMIC_ACQUIRE);
+        heap = heap_set_chain(set, chain);
     return heap;
 }
 
@@ -56,7 +50,73 @@ static struct heap *next_heap(const struct heap *heap)
     return first_of_chains(heap->set, heap->index % HEAP_CHAINS + 1);
 }
 
+/* After a change of a heap: brings the set's sum and the list of roomy heaps up to date. Needs the
+ * heap lock. */
+static void account(struct heap *heap)
+{
+    struct heap_set *set = heap->set;
+    set->dirty += heap->idle_units;
+    set->dirty -= heap->counted;
+    heap->counted = heap->idle_units;
+    bool listed = list_contains(&heap->roomy);
+    if (heap_is_roomy(heap) && !listed)
+        list_push_back(&set->roomy, &heap->roomy);
+    else if (!heap_is_roomy(heap) && listed)
+        list_remove(&heap->roomy);
+}
+
+/* ---- purging ---- */
+
+/* Purges every free unit of every heap; with `aged`, those that were free at the last heap_age.
+ * Returns bytes given back. Needs the heap lock. */
+static size_t purge_units(struct heap_set *set, bool aged)
+{
+    size_t units = 0;
+    for (struct heap *heap = first_heap(set); heap != NULL; heap = next_heap(heap)) {
+        units += aged ? heap_age(heap) : heap_purge(heap, heap->free_units);
+        account(heap);
+    }
+    if (!aged)
+        set->refused = set->dirty;
+    return units * UNIT_SIZE;
+}
+
+/*
+ * Units have become free and dirty: they wait for their time, or all are purged if there are too
+ * many. Units that the system refuses to purge (locked memory) are tried again when there are
+ * 1/REFUSED_PART more. Needs the heap lock.
+ */
+static void age_or_purge(struct heap_set *set)
+{
+    size_t limit = option_value(OPTION_DECAY) == 0 ? 0 : option_value(OPTION_DIRTY_LIMIT);
+    if (set->dirty * UNIT_SIZE > limit && set->dirty > set->refused + set->refused / REFUSED_PART)
+        purge_units(set, false);
+    else
+        __atomic_store_n(&set->freed_at, os_now_ms(), __ATOMIC_RELAXED);
+}
+
+size_t heap_set_purge(struct heap_set *set, uint64_t before)
+{
+    /* relaxed: a thread that sees it late purges late */
+    if (!heap_set_is_aging(set) && before != UINT64_MAX)
+        return 0;
+    heap_set_lock(set);
+    size_t bytes = purge_units(set, set->freed_at > before);
+    if (set->dirty == 0)
+        __atomic_store_n(&set->freed_at, 0, __ATOMIC_RELAXED);
+    heap_set_unlock(set);
+    return bytes;
+}
+
 /* ---- taking ---- */
+
+/* As heap_take, with the sums. */
+static struct slab *take_from(struct heap *heap, struct slab_geometry *geometry)
+{
+    struct slab *slab = heap_take(heap, geometry);
+    account(heap);
+    return slab;
+}
 
 /* Adds a new heap with `units` units; NULL if there is no memory. */
 static struct heap *add_heap(struct heap_set *set, size_t units)
@@ -66,33 +126,20 @@ static struct heap *add_heap(struct heap_set *set, size_t units)
         return NULL;
     struct heap **chain = &set->chains[heap->index % HEAP_CHAINS];
     heap->next = *chain;
-    list_push_back(&set->roomy, &heap->roomy);
     set->count++;
-    /* release: who sees the heap in its chain sees its header */
+    /* release: a thread that finds the heap in its chain finds its header filled in */
     __atomic_store_n(chain, heap, __ATOMIC_RELEASE);
     return heap;
 }
 
-/*
- * A heap whose units heap_set_unmap_empty unmapped, with at least `units` of them mapped again;
- * NULL if there is none. Without it every bout of memory pressure would leave another header
- * behind.
- */
+/* A heap whose units heap_set_unmap_empty unmapped, with at least `units` of them mapped again;
+ * NULL if there is none. So memory pressure does not add headers each time. */
 static struct heap *extend_heap(struct heap_set *set, size_t units)
 {
     for (struct heap *heap = first_heap(set); heap != NULL; heap = next_heap(heap))
         if (heap_remap_units(heap, units))
             return heap;
     return NULL;
-}
-
-/* Units have become free and dirty: they are to be aged in a decay. Needs the heap lock. */
-static void begin_decay(struct heap_set *set)
-{
-    set->idle_from = os_now_ms();
-    if (set->next_tick == 0)
-        __atomic_store_n(&set->next_tick, set->idle_from + option_value(OPTION_DECAY),
-                         __ATOMIC_RELAXED);
 }
 
 struct slab *heap_set_take(struct heap_set *set, struct slab_geometry *geometry)
@@ -103,7 +150,7 @@ struct slab *heap_set_take(struct heap_set *set, struct slab_geometry *geometry)
     struct list_node *node = list_first(&set->roomy);
     while (node != NULL && slab == NULL) {
         struct list_node *next = list_next(&set->roomy, node);
-        slab = heap_take(CONTAINER_OF(node, struct heap, roomy), geometry);
+        slab = take_from(CONTAINER_OF(node, struct heap, roomy), geometry);
         node = next;
     }
     if (slab == NULL) {
@@ -111,19 +158,19 @@ struct slab *heap_set_take(struct heap_set *set, struct slab_geometry *geometry)
         if (heap == NULL)
             heap = add_heap(set, geometry->units);
         if (heap != NULL)
-            slab = heap_take(heap, geometry);
+            slab = take_from(heap, geometry);
     }
-    if (set->dirty > dirty)
-        begin_decay(set); /* a huge page was filled in: only its first units may be wanted */
     __atomic_store_n(&set->took_pages, set->dirty + geometry->units > dirty, __ATOMIC_RELAXED);
+    if (set->dirty > dirty)
+        age_or_purge(set); /* a huge page was filled in: only its first units may be wanted */
     heap_set_unlock(set);
     return slab;
 }
 
 /* ---- giving back ---- */
 
-/* Retires empty heaps but the one that will be taken from first. Needs the heap lock. */
-static void retire_spares(struct heap_set *set)
+/* Closes empty heaps but the one that will be taken from first. Needs the heap lock. */
+static void close_spares(struct heap_set *set)
 {
     bool kept = false;
     for (struct list_node *node = list_first(&set->roomy); node != NULL;
@@ -131,87 +178,40 @@ static void retire_spares(struct heap_set *set)
         struct heap *heap = CONTAINER_OF(node, struct heap, roomy);
         if (heap->used_units != 0 || heap->opened_limit == heap->first_unit)
             continue;
-        if (kept)
-            heap_retire(heap);
+        if (kept) {
+            heap_close(heap);
+            account(heap);
+        }
         kept = true;
     }
 }
 
-/* Purges every free unit of every heap. Returns bytes given back. */
-static size_t purge_all(struct heap_set *set)
-{
-    size_t units = 0;
-    for (struct heap *heap = first_heap(set); heap != NULL; heap = next_heap(heap))
-        units += heap_purge(heap, heap->free_units);
-    set->refused = set->dirty;
-    return units * UNIT_SIZE;
-}
-
-/*
- * Units have become free and dirty: they are aged, or all purged if there are too many. Where the
- * system refuses that (memory that is locked) not again before there are so many more. Needs the
- * heap lock.
- */
-static void age_or_purge(struct heap_set *set)
-{
-    size_t limit = option_value(OPTION_DECAY) == 0 ? 0 : option_value(OPTION_DIRTY_LIMIT);
-    if (set->dirty * UNIT_SIZE > limit && set->dirty > set->refused + set->refused / REFUSED_PART)
-        purge_all(set);
-    else
-        begin_decay(set);
-}
-
-void heap_set_give(struct heap_set *set, struct slab *slab)
+void heap_set_give(struct slab *slab)
 {
     struct heap *heap = slab_heap(slab);
+    struct heap_set *set = heap->set;
     heap_set_lock(set);
     heap_give(heap, slab);
+    account(heap);
     if (heap->used_units == 0)
-        retire_spares(set);
+        close_spares(set);
     __atomic_store_n(&set->took_pages, false, __ATOMIC_RELAXED);
     age_or_purge(set);
     heap_set_unlock(set);
 }
 
-bool heap_set_resize(struct heap_set *set, struct slab *slab, struct slab_geometry to)
+bool heap_set_resize(struct slab *slab, struct slab_geometry to)
 {
+    struct heap *heap = slab_heap(slab);
+    struct heap_set *set = heap->set;
     heap_set_lock(set);
     size_t dirty = set->dirty;
-    bool grows = to.units > geometry_unpack(slab->geometry).units;
-    bool resized = heap_resize(slab_heap(slab), slab, to);
-    if (set->dirty > dirty) {
-        if (grows)
-            begin_decay(set); /* a huge page was filled in */
-        else
-            age_or_purge(set); /* units were given back */
-    }
+    bool resized = heap_resize(heap, slab, to);
+    account(heap);
+    if (set->dirty > dirty)
+        age_or_purge(set); /* units were given back, or a huge page was filled in */
     heap_set_unlock(set);
     return resized;
-}
-
-size_t heap_set_purge(struct heap_set *set)
-{
-    heap_set_lock(set);
-    size_t bytes = purge_all(set);
-    heap_set_unlock(set);
-    return bytes;
-}
-
-void heap_set_tick(struct heap_set *set, uint64_t now)
-{
-    uint64_t decay = max_size(option_value(OPTION_DECAY), 1);
-    /* relaxed: who sees it late ages units late */
-    uint64_t due = __atomic_load_n(&set->next_tick, __ATOMIC_RELAXED);
-    if (due == 0 || now < due)
-        return;
-    heap_set_lock(set);
-    if (now >= set->idle_from + decay)
-        purge_all(set);
-    else
-        for (struct heap *heap = first_heap(set); heap != NULL; heap = next_heap(heap))
-            heap_age(heap);
-    __atomic_store_n(&set->next_tick, set->dirty == 0 ? 0 : now + decay, __ATOMIC_RELAXED);
-    heap_set_unlock(set);
 }
 
 size_t heap_set_unmap_empty(struct heap_set *set)
@@ -219,8 +219,10 @@ size_t heap_set_unmap_empty(struct heap_set *set)
     size_t bytes = 0;
     heap_set_lock(set);
     for (struct heap *heap = first_heap(set); heap != NULL; heap = next_heap(heap))
-        if (heap->used_units == 0 && heap->unit_limit != heap->first_unit)
+        if (heap->used_units == 0 && heap->unit_limit != heap->first_unit) {
             bytes += heap_unmap_units(heap);
+            account(heap);
+        }
     heap_set_unlock(set);
     return bytes;
 }
@@ -230,18 +232,15 @@ size_t heap_set_unmap_empty(struct heap_set *set)
 void heap_set_for_each_slab(struct heap_set *set, void (*visit)(void *, struct slab *),
                             void *context)
 {
-    for (struct heap *heap = first_heap(set); heap != NULL; heap = next_heap(heap))
-        heap_for_each_slab(heap, visit, context);
-}
-
-/* The units that are free and dirty. Needs the heap lock. */
-static size_t free_dirty_units(struct heap_set *set)
-{
-    size_t units = 0;
-    for (struct heap *heap = first_heap(set); heap != NULL; heap = next_heap(heap))
-        for (size_t w = 0; w < HEAP_WORDS; w++)
-            units += (size_t)__builtin_popcountll(heap->free_units[w] & heap->dirty_units[w]);
-    return units;
+    for (struct heap *heap = first_heap(set); heap != NULL; heap = next_heap(heap)) {
+        /* units, not descriptors: a purged or never used part of the table is not touched */
+        for (size_t unit = heap->first_unit; unit < HEAP_UNITS; unit++) {
+            struct slab *slab = __atomic_load_n(&heap->slab_of[unit], __ATOMIC_RELAXED);
+            uint64_t word = __atomic_load_n(&slab->geometry, __ATOMIC_ACQUIRE);
+            if (word != 0 && geometry_unpack(word).first_unit == unit)
+                visit(context, slab);
+        }
+    }
 }
 
 void heap_set_rebuild_locked(struct heap_set *set)
@@ -249,17 +248,16 @@ void heap_set_rebuild_locked(struct heap_set *set)
     ASSERT(lock_is_held(&set->lock));
     list_init(&set->roomy);
     set->count = 0;
+    set->dirty = 0;
     for (struct heap *heap = first_heap(set); heap != NULL; heap = next_heap(heap)) {
         heap_rebuild(heap);
-        list_push_back(&set->roomy, &heap->roomy);
+        heap->counted = 0;
+        heap->roomy.next = NULL;
+        account(heap);
         set->count = (uint32_t)max_size(set->count, heap->index + 1);
     }
-    set->dirty = free_dirty_units(set);
     set->refused = 0;
-    set->idle_from = os_now_ms();
-    __atomic_store_n(&set->next_tick, set->idle_from, __ATOMIC_RELAXED);
-    /* whoever was purging held the lock, and is gone with the last holder */
-    __atomic_store_n(&set->purging, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&set->freed_at, os_now_ms(), __ATOMIC_RELAXED);
 }
 
 void heap_set_totals(struct heap_set *set, struct heap_totals *totals)
@@ -278,10 +276,15 @@ void heap_set_totals(struct heap_set *set, struct heap_totals *totals)
 bool heap_set_is_valid(struct heap_set *set)
 {
     bool valid = true;
+    size_t idle = 0;
     heap_set_lock(set);
-    for (struct heap *heap = first_heap(set); heap != NULL; heap = next_heap(heap))
-        valid = valid && heap->size != 0 && heap_is_valid(heap);
-    valid = valid && free_dirty_units(set) == set->dirty;
+    for (struct heap *heap = first_heap(set); heap != NULL; heap = next_heap(heap)) {
+        valid = valid && heap->size != 0 && heap_is_valid(heap) &&
+                heap->counted == heap->idle_units &&
+                heap_is_roomy(heap) == list_contains(&heap->roomy);
+        idle += heap->idle_units;
+    }
+    valid = valid && idle == set->dirty;
     heap_set_unlock(set);
     return valid;
 }

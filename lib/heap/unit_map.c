@@ -4,15 +4,15 @@
 #include "base/lock.h"
 #include "base/os.h"
 
-/* Where no address is near: below 2^56 are the program's, above 2^63 the kernel's, and the
- * difference to any of them is more than a map covers. */
+/* No address is near: the program's are below 2^56, the kernel's above 2^63, and a map covers less
+ * than lies between. */
 #define BASE_NONE ((uintptr_t)1 << 62)
 
 struct unit_map unit_map = {.base = BASE_NONE};
 
 static struct lock map_lock = {.rank = LOCK_RANK_UNITS};
 
-/* Units of the region. Units lock. */
+/* [units lock] Units of the region. */
 static size_t capacity;
 
 void unit_map_lock(void)
@@ -40,7 +40,7 @@ bool unit_map_begin(uintptr_t base, size_t heaps)
         return false;
     __atomic_store_n(&unit_map.slabs, (struct slab **)(void *)(range + guard), __ATOMIC_RELAXED);
     capacity = heaps * HEAP_UNITS;
-    /* release: a child that finds a region finds its map */
+    /* release: the child of a fork that finds a region finds its map */
     __atomic_store_n(&unit_map.base, base, __ATOMIC_RELEASE);
     return true;
 }

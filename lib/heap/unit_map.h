@@ -4,18 +4,15 @@
  * a load lead from any address at all to a descriptor, or to the answer that no heap is there.
  *
  * The region is divided into places of HEAP_SIZE, and a heap takes the first place that is not
- * covered. A place that somebody else has mapped is skipped: its entries are nobody's. Where the
- * region ends there are no more heaps. The map is reserved once, between two pages without access.
- * The entries of a place are opened and filled in when a heap is made there or at a higher
- * address, 4 KiB for each.
+ * covered. A place with a foreign mapping is skipped: its entries are nobody's. The map is reserved
+ * once, between two pages without access. The entries of a place, 4 KiB, are opened and filled in
+ * when a heap is made there or at a higher address.
  *
  * A unit that is in no slab has the entry `nobody`, and the first unit of a heap, its header, the
  * entry `header`: both are descriptors that live for ever. No entry that is covered is NULL.
  *
- * Lock: LOCK_RANK_UNITS, taken by unit_map_lock. What lies below `covered` stays for the life of
- * the process; entries are written under the heap lock, or by the owner for its own slabs. The
- * truth is `covered`: what a lost holder of the lock had opened or filled in above it is opened and
- * filled in again.
+ * Lock: LOCK_RANK_UNITS, taken by unit_map_lock. The truth is `covered`: what a lost holder of the
+ * lock had opened or filled in above it is opened and filled in again.
  */
 #ifndef ACRE_LIB_UNIT_MAP_H
 #define ACRE_LIB_UNIT_MAP_H
@@ -34,11 +31,11 @@ enum {
 struct slab;
 
 struct unit_map {
-    /* All three: units lock; read by any thread. Whoever got a block of a heap knows of its entry
-     * from before it was handed out; for other addresses `covered` is read before the entry. */
-    uintptr_t base;      /* address of unit 0; until there is one, far from all addresses */
-    size_t covered;      /* units; entries 0 .. covered-1 can be read. Written last, release */
-    struct slab **slabs; /* the entries */
+    uintptr_t base;      /* [units lock, any reads] address of unit 0; until there is one, far from
+                            all addresses */
+    size_t covered;      /* [units lock, release; any reads, acquire] entries 0 .. covered-1 can be
+                            read and stay for the life of the process */
+    struct slab **slabs; /* [units lock, any reads] the entries; of these see struct heap */
 };
 
 extern struct unit_map unit_map;
@@ -53,7 +50,6 @@ static ALWAYS_INLINE bool unit_map_find(const void *p, struct slab **slab)
     return true;
 }
 
-/* May be called under a heap lock. */
 void unit_map_lock(void);
 void unit_map_unlock(void);
 
@@ -74,9 +70,9 @@ char *unit_map_place(size_t skipped);
 struct slab **unit_map_entries(const void *heap);
 
 /*
- * Covers the heap there, and the places in front of it that are not covered: its first entry is
- * `header`, all others are `nobody`. Its header is complete: whoever finds the entry finds that.
- * False, with nothing covered, if there is no memory for the entries.
+ * Covers a heap whose header is filled in, and the places below it that are not covered: its first
+ * entry is `header`, all others are `nobody`. False, with nothing covered, if there is no memory
+ * for the entries.
  */
 bool unit_map_cover(const void *heap, struct slab *header, struct slab *nobody);
 

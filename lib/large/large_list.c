@@ -26,7 +26,7 @@ bool large_list_acquire_with(size_t spare)
     large_list_acquire();
     while (large_list.table.spare < spare) {
         large_list_release();
-        struct extent_chunk *chunk = meta_alloc(sizeof(*chunk), CACHE_LINE);
+        struct extent_chunk *chunk = meta_alloc(sizeof(*chunk));
         if (chunk == NULL)
             return false;
         large_list_acquire();

@@ -2,11 +2,10 @@
 #include "paths/alloc.h"
 
 #include "arena/background.h"
+#include "arena/idle.h"
 #include "paths/free.h"
 #include "large/large.h"
 #include "base/os.h"
-#include "arena/remote.h"
-#include "slab/slab_wide.h"
 #include "arena/thread.h"
 
 #include <errno.h>
@@ -25,35 +24,11 @@ enum {
     UNIT_ALIGNMENT = UNIT_SIZE, /* slabs start at a multiple of it */
 };
 
-/* Sets ENOMEM, for malloc, calloc and realloc; api_malloc.c does for other functions. */
-static void *no_memory(void)
+/* The result of malloc and others, with the errno of before: the only place that sets ENOMEM. */
+static void *with_errno(void *block, int saved)
 {
-    errno = ENOMEM;
-    return NULL;
-}
-
-/*
- * True if giving back `idle` bytes of address space may let a request of `size` bytes succeed: the
- * system would map the difference now. Exact where a limit counts bytes.
- */
-static bool could_help(size_t idle, size_t size)
-{
-    return idle != 0 && (size <= idle || os_can_map(align_up(size - idle, os_page_size())));
-}
-
-/*
- * The system has refused a request of about `size` bytes, at most PTRDIFF_MAX. Gives idle address
- * space back, and what is committed with it, if that could help; true if so. Contents alone stay:
- * no limit for which the system refuses a mapping counts them.
- */
-static bool give_up_idle(struct arena *arena, size_t size)
-{
-    struct large_totals large;
-    large_totals(&large);
-    size_t stock = large.stock_bytes;
-    return could_help(stock + heap_bytes_reserved(), size) && /* spares going over the arenas */
-           could_help(stock + arena_gather_empty(arena), size) &&
-           large_purge(true) + arena_unmap_empty() != 0;
+    errno = block == NULL ? ENOMEM : saved;
+    return block;
 }
 
 /* Opens a window in the bin's current slab, or else in the first partial one that has any. */
@@ -69,11 +44,11 @@ static bool open_some_window(struct bin *bin)
 /*
  * True if all that others freed is to be collected before the bin gets a new slab: what they freed
  * in its own slabs may serve it then. A slab of one block is made for each; there it is done as
- * often as arena_grow looks, so that what is freed does not add up.
+ * often as idle_before_growth looks, so that what is freed does not add up.
  */
 static bool collects_all(const struct arena *arena, const struct bin *bin)
 {
-    return remote_pending(&arena->heaps) &&
+    return remote_pending(&arena->remote) &&
            (bin->block_size <= SLAB_SHARED_LIMIT || arena->growth_left <= (int64_t)bin->block_size);
 }
 
@@ -85,18 +60,18 @@ static bool refill(struct arena *arena, struct bin *bin)
 {
     if (bin_open_window(bin))
         return true;
-    if (remote_pending_class(&arena->heaps, bin->class)) {
-        remote_collect_class(&arena->heaps, bin->class);
+    if (remote_pending_class(&arena->remote, bin->class)) {
+        remote_collect_class(&arena->remote, bin->class);
         if (bin_open_window(bin))
             return true;
     }
     uint64_t now = os_now_ms();
-    arena_tick(now);
-    remote_collect_due(&arena->heaps, now);
+    idle_tick(now);
+    remote_collect_due(&arena->remote, now);
     if (open_some_window(bin))
         return true;
     if (collects_all(arena, bin)) {
-        remote_collect(&arena->heaps);
+        remote_collect(&arena->remote);
         if (open_some_window(bin))
             return true;
     }
@@ -106,7 +81,7 @@ static bool refill(struct arena *arena, struct bin *bin)
 /* Fills the bin's window from a slab made for it: false only if there is no memory. */
 static bool refill_from_new(struct arena *arena, struct bin *bin)
 {
-    arena_grow(arena, bin_next_slab_bytes(bin));
+    idle_before_growth(arena, bin_next_slab_bytes(bin));
     if (bin_make_slab(bin, &arena->heaps))
         return bin_open_window(bin);
     /* memory is short: what the arena holds idle in other classes serves this one, ... */
@@ -114,7 +89,7 @@ static bool refill_from_new(struct arena *arena, struct bin *bin)
     if (open_some_window(bin) || (bin_make_slab(bin, &arena->heaps) && bin_open_window(bin)))
         return true;
     /* ... or else what is idle goes back to the system */
-    return give_up_idle(arena, bin_next_slab_bytes(bin)) && bin_make_slab(bin, &arena->heaps) &&
+    return idle_give_up(arena, bin_next_slab_bytes(bin)) && bin_make_slab(bin, &arena->heaps) &&
            bin_open_window(bin);
 }
 
@@ -152,7 +127,7 @@ static void *take_block(struct arena *arena, unsigned class, bool wide, bool *ze
     if (bin->top == bin->bottom) {
         if (bin->window == 0 && !refill(arena, bin)) {
             if (wide && arena->wide && heap_set_takes_pages(&arena->heaps)) {
-                block = bin_take_wide(bin, arena->bins, &arena->heaps, arena->look);
+                block = bin_take_wide(bin, arena->bins, arena->look);
                 if (block != NULL)
                     return block;
             }
@@ -170,7 +145,7 @@ static void *alloc_class(unsigned class, bool wide, bool *zero)
     bool borrowed;
     struct arena *arena = thread_get_arena(&borrowed);
     if (arena == NULL) {
-        if (give_up_idle(NULL, 1)) /* anything idle may help */
+        if (idle_give_up(NULL, 1)) /* anything idle may help */
             arena = thread_get_arena(&borrowed);
         if (arena == NULL)
             return NULL;
@@ -186,41 +161,33 @@ static void *alloc_class(unsigned class, bool wide, bool *zero)
 static void *alloc_large(size_t size, size_t alignment, bool *zero)
 {
     void *block = large_alloc(size, alignment, zero);
-    arena_tick(os_now_ms());
-    if (block == NULL && give_up_idle(thread_own_arena(), size))
+    idle_tick(os_now_ms());
+    if (block == NULL && idle_give_up(thread_own_arena(), size))
         block = large_alloc(size, alignment, zero);
     return block;
 }
 
-/* Any size up to PTRDIFF_MAX; NULL if there is no memory. */
+/* A block of any size, for any thread. */
 static void *alloc_any(size_t size, bool *zero)
 {
-    if (size > PTRDIFF_MAX)
-        return NULL;
-    if (size <= SIZE_CLASS_LIMIT) {
-        void *block = alloc_class(size_class_of(size), true, zero);
-        if (block != NULL || size < PAGES_FROM)
-            return block;
-    }
-    return alloc_large(size, 1, zero);
+    int saved = errno;
+    void *block = NULL;
+    if (size <= SIZE_CLASS_LIMIT)
+        block = alloc_class(size_class_of(size), true, zero);
+    if (block == NULL && size >= PAGES_FROM && size <= PTRDIFF_MAX)
+        block = alloc_large(size, 1, zero);
+    return with_errno(block, saved);
 }
 
 void *alloc_slow(size_t size)
 {
-    void *block;
-    if (size <= SIZE_CLASS_TABLE_LIMIT) {
-        /* what most slow calls are for: one in 64 of a program that grows */
-        struct bin *bin = alloc_bin_of(size);
-        if (LIKELY(bin_open_window(bin) && alloc_from_bin(bin, &block)))
-            return block;
-    }
-    int saved = errno;
     bool zero;
-    block = alloc_any(size, &zero);
-    if (block == NULL)
-        return no_memory();
-    errno = saved;
-    return block;
+    void *block;
+    /* what most slow calls are for: one in 64 of a program that grows */
+    if (size <= SIZE_CLASS_TABLE_LIMIT && bin_open_window(alloc_bin_of(size)) &&
+        alloc_at_hand(size, &block))
+        return block;
+    return alloc_any(size, &zero);
 }
 
 /* Zeroes a block of at least `bytes` bytes. */
@@ -236,18 +203,9 @@ void *alloc_zeroed(size_t count, size_t size)
 {
     size_t bytes;
     if (__builtin_mul_overflow(count, size, &bytes))
-        return no_memory();
+        return with_errno(NULL, 0);
     bool zero = false;
-    void *block;
-    if (bytes < ZERO_KNOWN_FROM) {
-        block = alloc_block(bytes);
-    } else {
-        int saved = errno;
-        block = alloc_any(bytes, &zero);
-        if (block == NULL)
-            return no_memory();
-        errno = saved;
-    }
+    void *block = bytes < ZERO_KNOWN_FROM ? alloc_block(bytes) : alloc_any(bytes, &zero);
     if (block != NULL && !zero)
         clear(block, bytes);
     return block;
@@ -255,35 +213,26 @@ void *alloc_zeroed(size_t count, size_t size)
 
 void *alloc_aligned(size_t alignment, size_t size)
 {
+    int saved = errno;
     bool zero;
-    if (size > PTRDIFF_MAX || alignment > PTRDIFF_MAX)
-        return NULL;
+    void *block = NULL;
     if (alignment <= BLOCK_ALIGNMENT)
         return alloc_block(size);
-    if (alignment <= UNIT_ALIGNMENT && size <= SIZE_CLASS_LIMIT) {
-        void *block;
-        unsigned class = size_class_of_aligned(size, alignment);
-        if (class < SIZE_CLASS_COUNT)
-            return alloc_from_bin(&thread_state.arena->bins[class], &block)
-                       ? block
-                       : alloc_class(class, false, &zero);
+    unsigned class =
+        alignment <= UNIT_ALIGNMENT ? size_class_of_aligned(size, alignment) : SIZE_CLASS_COUNT;
+    if (class < SIZE_CLASS_COUNT) {
+        if (!alloc_from_bin(&thread_state.arena->bins[class], &block))
+            block = alloc_class(class, false, &zero);
+    } else if (size <= PTRDIFF_MAX && alignment <= PTRDIFF_MAX) {
+        block = alloc_large(max_size(size, 1), alignment, &zero);
     }
-    return alloc_large(max_size(size, 1), alignment, &zero);
+    return with_errno(block, saved);
 }
 
 /* True if a block of `usable` bytes is kept for a request of `size`. */
 static bool stays(size_t usable, size_t size)
 {
     return size <= usable && (size >= usable / SHRINK_KEEPS || usable <= SHRINK_ALWAYS_KEPT);
-}
-
-/* As alloc_block, but leaves errno alone where it fails. */
-static void *alloc_quietly(size_t size)
-{
-    int saved = errno;
-    void *block = alloc_block(size);
-    errno = saved;
-    return block;
 }
 
 /*
@@ -296,11 +245,11 @@ static bool resize_slab_in_place(struct slab *slab, size_t usable, size_t size)
         return false;
     int saved = errno;
     struct arena *arena = slab->owner;
-    arena_tick(os_now_ms());
+    idle_tick(os_now_ms());
     struct bin *to = bin_for(arena, size_class_of(size));
     if (size > usable)
-        arena_grow(arena, to->block_size - usable);
-    bool resized = slab_resize(slab, to, &arena->heaps);
+        idle_before_growth(arena, to->block_size - usable);
+    bool resized = slab_resize(slab, to);
     background_ring_if_idle(arena);
     errno = saved;
     return resized;
@@ -315,7 +264,7 @@ static bool is_still_held(void *p, const struct own_block *own, const void *othe
 {
     struct own_block now;
     if (own->slab == NULL)
-        return p != other && !free_is_gone(p);
+        return p != other && free_is_held(p);
     return p != other && free_find_own(p, &now) && now.slab == own->slab;
 }
 
@@ -323,32 +272,33 @@ void *alloc_resize(void *p, size_t size, const char *function)
 {
     if (p == NULL)
         return alloc_block(size);
-    struct own_block own = {.slab = NULL};
-    size_t usable = free_find_usable_size(p, &own, function);
+    struct own_block own;
+    if (!free_find_own(p, &own))
+        own = (struct own_block){.slab = NULL};
+    size_t usable = own.slab != NULL ? own.slab->block_size : free_usable_size_slow(p, function);
     if (usable == 0)
-        return no_memory();
+        return with_errno(NULL, 0);
     if (size == 0) {
         free_block_named(p, function);
         return NULL;
     }
     if (stays(usable, size) || (own.slab != NULL && resize_slab_in_place(own.slab, usable, size)))
         return p;
-    if (size > PTRDIFF_MAX)
-        return no_memory();
-    if (size > SIZE_CLASS_LIMIT && usable > SIZE_CLASS_LIMIT) {
+    if (size > SIZE_CLASS_LIMIT && usable > SIZE_CLASS_LIMIT && size <= PTRDIFF_MAX) {
         void *resized = large_resize(p, size);
         background_ring_if_idle(thread_state.arena);
         if (resized != NULL)
             return resized;
     }
-    void *block = size > usable ? alloc_block(size) : alloc_quietly(size);
+    int saved = size <= usable ? errno : ENOMEM;
+    void *block = alloc_block(size);
     if (block == NULL)
         /* a block that shrinks has room enough where it is */
-        return size > usable ? NULL : p;
+        return with_errno(size <= usable ? p : NULL, saved);
     if (UNLIKELY(!is_still_held(p, &own, block))) {
         free_block(block);
         free_slow(p, function);
-        return no_memory();
+        return with_errno(NULL, 0);
     }
     memcpy(block, p, min_size(size, usable));
     if (own.slab != NULL)
@@ -365,9 +315,4 @@ size_t alloc_good_size(size_t size)
     if (size <= SIZE_CLASS_LIMIT)
         return size_class_sizes[size_class_of(size)];
     return align_up(size, os_page_size());
-}
-
-size_t alloc_trim(void)
-{
-    return large_purge(true) + arena_trim(thread_own_arena());
 }

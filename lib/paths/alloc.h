@@ -10,14 +10,13 @@
  *        v
  *   refill -------- window of the current slab
  *                -- collect remote frees
- *                -- arena_tick                   idle memory of all arenas, once in a decay
+ *                -- idle_tick                    idle memory of all arenas, once in a decay
  *                -- a partly free slab
  *        |  \------ bin_take_wide                   in the place of several smaller ones
  *        v
  *   refill_from_new a new slab; give idle memory back and try again
  *
- * alloc_block, alloc_zeroed and alloc_resize return NULL on failure and set errno to ENOMEM;
- * nothing else is changed. alloc_aligned leaves errno to api_malloc.c.
+ * All functions preserve errno, and set it to ENOMEM where they return NULL for want of memory.
  */
 #ifndef ACRE_LIB_ALLOC_H
 #define ACRE_LIB_ALLOC_H
@@ -85,8 +84,7 @@ static ALWAYS_INLINE void *alloc_block(size_t size)
 void *alloc_zeroed(size_t count, size_t size);
 
 /*
- * At least `size` bytes at a multiple of `alignment`, a power of two. NULL if there is no memory or
- * size + alignment cannot be had; errno may be changed then, to any value.
+ * At least `size` bytes at a multiple of `alignment`, a power of two.
  */
 void *alloc_aligned(size_t alignment, size_t size);
 
@@ -102,13 +100,5 @@ void *alloc_resize(void *p, size_t size, const char *function);
 /* Bytes of a block of the class for `size`; 0 above PTRDIFF_MAX. alloc_block(size) gives at least
  * that many. */
 size_t alloc_good_size(size_t size);
-
-/*
- * Gives back to the system: all free LARGE extents; the free units of all arenas; the pages without
- * live blocks in the calling thread's arena and in pooled ones; the pages of REMOTE blocks in the
- * other arenas, whose magazines and FREE blocks stay. Returns bytes given back. Takes the LARGE
- * lock, the pool's lock and each arena's heap lock.
- */
-size_t alloc_trim(void);
 
 #endif

@@ -2,29 +2,40 @@
 #include "paths/free.h"
 
 #include "arena/background.h"
+#include "arena/idle.h"
 #include "large/large.h"
 #include "base/option.h"
 #include "base/os.h"
-#include "arena/remote.h"
 #include "base/report.h"
-#include "slab/slab_wide.h"
 
 #include <errno.h>
 
-/* What the states say about an address in a heap. */
+/* What is known of an address: looked up once, and handed on. */
 struct place {
-    struct slab *slab; /* NULL: in no slab */
-    char *block;       /* the block that it lies in; NULL: behind the slab's last one */
-    uint8_t *state;    /* its state, if there is one */
-    size_t block_size; /* bytes of that block, or of each one of the slab's */
+    struct heap *heap; /* NULL: in none */
+    struct slab *slab; /* if `block` is not NULL */
+    char *block;       /* the block of a slab that it lies in; NULL: in none */
+    uint8_t *state;    /* of that block */
+    size_t size;       /* of that block, bytes */
 };
 
-/* The number of the block that has the place `number`: another one if that is REST. */
-static size_t first_place(const uint8_t *states, size_t number)
+/* Where an address lies in a slab. */
+struct spot {
+    struct slab_geometry geometry;
+    size_t number; /* of the block in whose place it lies */
+    bool starts;   /* a block of the slab's class starts there */
+};
+
+/* False if p is in no slab, or above the slab's last block. For any thread: reads nothing that the
+ * owner may change but the published geometry. */
+static ALWAYS_INLINE bool find_spot(struct slab *slab, const void *p, struct spot *spot)
 {
-    while (number != 0 && state_get(&states[number]) == BLOCK_REST)
-        number--;
-    return number;
+    /* acquire: the states are read as they were before the slab was published, or later */
+    spot->geometry = geometry_unpack(__atomic_load_n(&slab->geometry, __ATOMIC_ACQUIRE));
+    char *base = geometry_base(heap_containing(p), spot->geometry);
+    spot->starts = slab_starts_block((size_t)((const char *)p - base),
+                                     size_class_reciprocals[spot->geometry.class], &spot->number);
+    return spot->number < spot->geometry.count; /* 0: no slab */
 }
 
 /*
@@ -41,163 +52,112 @@ static struct heap *heap_of(const void *p)
     return heap;
 }
 
-/* Finds the block that p, an address in `heap`, lies in; for any thread, by published geometry. */
-static struct place find_place(struct heap *heap, const void *p)
+static NOINLINE struct place find_in_heap(struct heap *heap, const void *p)
 {
-    struct place place = {.slab = heap_slab_of(heap, p)};
-    /* acquire: the states are read as they were before the slab was published, or later */
-    uint64_t word = __atomic_load_n(&place.slab->geometry, __ATOMIC_ACQUIRE);
-    if (word == 0)
-        return (struct place){.slab = NULL};
-    struct slab_geometry g = geometry_unpack(word);
-    char *base = geometry_base(heap, g);
-    size_t number;
-    (void)slab_starts_block((size_t)((const char *)p - base), size_class_reciprocals[g.class],
-                            &number);
-    place.block_size = size_class_sizes[g.class];
-    if (number >= g.count)
+    struct place place = {.heap = heap, .slab = heap_slab_of(heap, p)};
+    struct spot spot;
+    if (!find_spot(place.slab, p, &spot))
         return place;
-    const uint8_t *states = geometry_states(heap, g);
-    number = first_place(states, number);
-    place.block = base + number * place.block_size;
-    place.state = geometry_states(heap, g) + number;
-    place.block_size *= slab_wide_places(states, g.count, number);
+    uint8_t *states = geometry_states(heap, spot.geometry);
+    while (spot.number != 0 && state_get(&states[spot.number]) == BLOCK_REST)
+        spot.number--;
+    size_t place_size = size_class_sizes[spot.geometry.class];
+    place.block = geometry_base(heap, spot.geometry) + spot.number * place_size;
+    place.state = states + spot.number;
+    place.size = place_size * slab_wide_places(states, spot.geometry.count, spot.number);
     return place;
 }
 
-/* True if the unit at this address was accessible once: then a pointer to it was a block's. */
-static bool was_used(const struct heap *heap, const void *p)
+/* Finds out about p, any address at all. */
+static inline struct place find_place(const void *p)
+{
+    struct heap *heap = heap_of(p);
+    return heap != NULL ? find_in_heap(heap, p) : (struct place){.heap = NULL};
+}
+
+/* True if p, in a heap and in no block, was in a slab once: its unit is in none now, and was
+ * accessible. */
+static bool was_released(const struct heap *heap, const void *p)
 {
     size_t unit = ((uintptr_t)p >> UNIT_SHIFT) % HEAP_UNITS;
-    return unit >= heap->first_unit && unit < __atomic_load_n(&heap->used_limit, __ATOMIC_RELAXED);
+    return PLAIN_LOAD(heap->slab_of[unit]) == &heap_nobody && unit >= heap->first_unit &&
+           unit < __atomic_load_n(&heap->used_limit, __ATOMIC_RELAXED);
 }
 
-static bool is_aligned(const void *p)
+/* What is wrong with p, which does not start a block that is held. `block`: the one it lies in, or
+ * NULL; `released`: it is free memory, whose blocks are not known any more. */
+static enum misuse kind_of(const void *p, const void *block, bool released)
 {
-    return (uintptr_t)p % BLOCK_ALIGNMENT == 0;
-}
-
-/* What is wrong with a free of p, which lies in `block` and is not the start of a LIVE one. */
-static enum misuse kind_in_block(const void *p, const void *block)
-{
-    if (p == block)
-        return MISUSE_DOUBLE_FREE;
-    return is_aligned(p) ? MISUSE_INTERIOR : MISUSE_MISALIGNED;
-}
-
-static void describe_in_heap(struct misuse_report *report, struct heap *heap)
-{
-    struct place place = find_place(heap, report->pointer);
-    if (place.slab == NULL) {
-        bool released = is_aligned(report->pointer) && was_used(heap, report->pointer);
-        report->kind = released ? MISUSE_DOUBLE_FREE : MISUSE_FOREIGN;
-        return;
-    }
-    if (place.block == NULL) {
-        report->kind = MISUSE_FOREIGN;
-        return;
-    }
-    report->block = place.block;
-    report->block_size = place.block_size;
-    report->block_class = place.block_size <= SIZE_CLASS_TINY_LIMIT ? "TINY" : "SMALL";
-    report->arena = (int)heap->set->arena->number;
-    report->kind = kind_in_block(report->pointer, place.block);
-}
-
-static void describe_outside(struct misuse_report *report)
-{
-    struct large_info info;
-    large_find(report->pointer, &info);
-    report->kind = MISUSE_FOREIGN;
-    if (info.place == LARGE_UNKNOWN)
-        return;
-    if (info.place == LARGE_IN_STOCK) {
-        report->kind = is_aligned(report->pointer) ? MISUSE_DOUBLE_FREE : MISUSE_MISALIGNED;
-        return;
-    }
-    report->block = info.base;
-    report->block_size = info.size;
-    report->block_class = "LARGE";
-    report->kind = kind_in_block(report->pointer, info.base);
+    if (block == NULL && !released)
+        return MISUSE_FOREIGN;
+    if ((uintptr_t)p % BLOCK_ALIGNMENT != 0)
+        return MISUSE_MISALIGNED;
+    return block == NULL || block == p ? MISUSE_DOUBLE_FREE : MISUSE_INTERIOR;
 }
 
 /* Says what is wrong with p and, by default, ends the process. */
-static COLD void misuse(const void *p, const char *function)
+static COLD void misuse(const void *p, const struct place *place, const char *function)
 {
     struct misuse_report report = {.function = function, .pointer = p};
-    struct heap *heap = heap_of(p);
-    if (heap != NULL)
-        describe_in_heap(&report, heap);
-    else
-        describe_outside(&report);
+    bool released;
+    if (place->heap != NULL) {
+        report.block = place->block;
+        report.block_size = place->size;
+        report.block_class = place->size <= SIZE_CLASS_TINY_LIMIT ? "TINY" : "SMALL";
+        report.arena = place->block != NULL ? (int)place->heap->set->arena->number : 0;
+        released = was_released(place->heap, p);
+    } else {
+        struct large_info info;
+        large_find(p, &info);
+        report.block = info.base;
+        report.block_size = info.size;
+        report.block_class = "LARGE";
+        released = info.place != LARGE_UNKNOWN;
+    }
+    report.kind = kind_of(p, report.block, released);
     report_misuse(&report);
     if (option_value(OPTION_ABORT) != 0)
         os_abort();
 }
 
-/* For threads that do nothing but free what others allocate. Calls free_other again from its start,
- * so that free_other saves no values across the tick. */
-static COLD void tick_and_free_other(void *p, struct slab *slab, const char *function)
+/* For threads that do nothing but free what others allocate. */
+static COLD void tick(void)
 {
-    thread_state.until_tick = THREAD_UNTIL_TICK;
-    arena_tick(os_now_ms());
+    idle_tick(os_now_ms());
     background_ring();
-    free_other(p, slab, function);
-}
-
-/* Frees a block of another thread's slab if it is WIDE. Counts its REST places; free_other counts
- * the first one. */
-static bool free_other_wide(struct slab *slab, struct slab_geometry g, size_t number,
-                            uint8_t *state)
-{
-    struct arena *owner = slab_heap(slab)->set->arena;
-    /* counted while the block is held, before it may be anything else */
-    size_t places = slab_wide_places(state - number, g.count, number);
-    size_t rest = (places - 1) * size_class_sizes[g.class];
-    if (!remote_free(slab, g.class, state, BLOCK_WIDE))
-        return false;
-    thread_state.until_tick -= (int32_t)rest;
-    if (!arena_is_owned(owner))
-        arena_count_pooled(owner, rest);
-    return true;
 }
 
 void free_other(void *p, struct slab *slab, const char *function)
 {
-    /* acquire: as in find_place */
-    uint64_t word = __atomic_load_n(&slab->geometry, __ATOMIC_ACQUIRE);
-    struct slab_geometry g = geometry_unpack(word);
+    struct spot spot;
+    if (UNLIKELY(!find_spot(slab, p, &spot) || !spot.starts)) {
+        free_slow(p, function);
+        return;
+    }
     struct heap *heap = heap_containing(p);
-    char *base = geometry_base(heap, g);
-    size_t number;
-    bool starts =
-        slab_starts_block((size_t)((char *)p - base), size_class_reciprocals[g.class], &number);
-    if (UNLIKELY(word == 0 || !starts || number >= g.count)) {
-        free_slow(p, function);
-        return;
-    }
-    if (UNLIKELY((thread_state.until_tick -= (int32_t)size_class_sizes[g.class]) < 0)) {
-        tick_and_free_other(p, slab, function);
-        return;
-    }
-    uint8_t *state = geometry_states(heap, g) + number;
     struct arena *owner = heap->set->arena;
-    if (UNLIKELY(!remote_free(slab, g.class, state, BLOCK_LIVE) &&
-                 !free_other_wide(slab, g, number, state)))
-        free_slow(p, function);
-    else if (UNLIKELY(!arena_is_owned(owner)))
-        arena_count_pooled(owner, size_class_sizes[g.class]);
+    uint8_t *state = geometry_states(heap, spot.geometry) + spot.number;
+    unsigned class = spot.geometry.class;
+    size_t bytes = size_class_sizes[class];
+    if (UNLIKELY(!remote_free(&owner->remote, slab, class, state, BLOCK_LIVE))) {
+        /* counted while the block is held, before it may be anything else */
+        bytes *= slab_wide_places(state - spot.number, spot.geometry.count, spot.number);
+        if (!remote_free(&owner->remote, slab, class, state, BLOCK_WIDE)) {
+            free_slow(p, function);
+            return;
+        }
+    }
+    if (UNLIKELY(!arena_is_owned(owner)))
+        idle_count_freed(owner, bytes);
+    if (UNLIKELY((thread_state.until_tick -= (int32_t)bytes) < 0))
+        tick();
 }
 
-/* Frees p if it is a WIDE block of the calling thread's. */
-static bool free_own_wide(void *p, struct heap *heap)
+/* True if p is a WIDE block of the calling thread's. */
+static bool is_own_wide(const void *p, const struct place *place)
 {
-    struct place place = find_place(heap, p);
-    if (place.block != p || state_get(place.state) != BLOCK_WIDE ||
-        place.slab->owner != thread_state.arena)
-        return false;
-    slab_free_wide(place.slab, (size_t)(place.state - place.slab->states), heap->set);
-    return true;
+    return place->block == p && state_get(place->state) == BLOCK_WIDE &&
+           place->slab->owner == thread_state.arena;
 }
 
 void free_slow(void *p, const char *function)
@@ -205,50 +165,44 @@ void free_slow(void *p, const char *function)
     if (p == NULL)
         return;
     int saved = errno;
-    struct heap *heap = heap_of(p);
-    if (heap != NULL && free_own_wide(p, heap)) {
-        background_ring_if_idle(thread_state.arena);
-    } else if (heap != NULL || large_free(p) != 0) {
-        misuse(p, function);
-    } else {
-        arena_tick(os_now_ms());
-        background_ring_if_idle(thread_state.arena);
-    }
+    struct place place = find_place(p);
+    if (place.heap == NULL && large_free(p) == 0)
+        idle_tick(os_now_ms());
+    else if (is_own_wide(p, &place))
+        slab_give_back(place.slab, (size_t)(place.state - place.slab->states));
+    else
+        misuse(p, &place, function);
+    background_ring_if_idle(thread_state.arena);
     errno = saved;
 }
 
 void free_check_slab(struct slab *slab)
 {
     int saved = errno;
-    slab_check(slab, &slab->owner->heaps);
+    slab_check(slab);
     background_ring_if_idle(thread_state.arena);
     errno = saved;
 }
 
-/* The usable bytes of the block that starts at p, an address in `heap`; 0 if none is held there. */
-static size_t held_size(struct heap *heap, const void *p)
+/* The usable bytes of the block that starts at p; 0 if none is held there. */
+static size_t held_size(const void *p, const struct place *place)
 {
-    struct place place = find_place(heap, p);
-    bool held = place.slab != NULL && place.block == p && state_is_held(state_get(place.state));
-    return held ? place.block_size : 0;
+    if (place->heap == NULL)
+        return large_usable_size(p);
+    return place->block == p && state_is_held(state_get(place->state)) ? place->size : 0;
 }
 
-bool free_is_gone(const void *p)
+bool free_is_held(const void *p)
 {
-    struct heap *heap = heap_of(p);
-    return heap != NULL && held_size(heap, p) == 0;
+    struct place place = find_place(p);
+    return held_size(p, &place) != 0;
 }
 
-size_t free_usable_size(void *p, const char *function)
+size_t free_usable_size_slow(void *p, const char *function)
 {
-    size_t size = 0;
-    struct heap *heap = heap_of(p);
-    if (heap != NULL) {
-        size = held_size(heap, p);
-    } else if (p != NULL) {
-        size = large_usable_size(p);
-    }
+    struct place place = find_place(p);
+    size_t size = held_size(p, &place);
     if (size == 0)
-        misuse(p, function);
+        misuse(p, &place, function);
     return size;
 }

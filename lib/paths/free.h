@@ -11,7 +11,7 @@
  *               --- large_free                   not in a heap
  *               --- report_misuse                everything else
  *
- * The one test that a free makes of its block is "is it LIVE". A WIDE one (slab_wide.h) fails it
+ * The one test that a free makes of its block is "is it LIVE". A WIDE one (slab_wide.c) fails it
  * too, and is freed by free_slow and free_other. All functions preserve errno.
  */
 #ifndef ACRE_LIB_FREE_H
@@ -39,8 +39,11 @@ struct own_block {
     uint8_t *state;
 };
 
-/* True if p lies in a heap and no block that the program holds begins there. */
-bool free_is_gone(const void *p);
+/* True if a block that the program holds starts at p, any address at all. */
+bool free_is_held(const void *p);
+
+/* free_usable_size for what is not a LIVE block of the calling thread's own arena. */
+size_t free_usable_size_slow(void *p, const char *function);
 
 /* Gives a block of one's own back: into the magazine, or, where that is full or the class has none,
  * to its slab. */
@@ -109,21 +112,12 @@ static ALWAYS_INLINE void free_block(void *p)
 
 /*
  * The usable bytes of the LIVE block that starts at p. Anything else, NULL too, is a misuse and is
- * reported under `function`; where reporting returns, the result is 0.
+ * reported under `function`; if reporting returns, the result is 0.
  */
-size_t free_usable_size(void *p, const char *function);
-
-/*
- * The same. *own is the block if it is the calling thread's, so that it need not be found again;
- * else own->slab is NULL.
- */
-static ALWAYS_INLINE size_t free_find_usable_size(void *p, struct own_block *own,
-                                                  const char *function)
+static ALWAYS_INLINE size_t free_usable_size(void *p, const char *function)
 {
-    if (free_find_own(p, own))
-        return own->slab->block_size;
-    own->slab = NULL;
-    return free_usable_size(p, function);
+    struct own_block own;
+    return free_find_own(p, &own) ? own.slab->block_size : free_usable_size_slow(p, function);
 }
 
 #endif

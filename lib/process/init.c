@@ -38,8 +38,8 @@ void init_start(char *const *environment)
     /* it may fail (no memory): then the first lock notices a fork (fork.h) */
     (void)pthread_atfork(NULL, NULL, fork_child);
     if (!os_in_program_namespace()) {
-        /* our libc is not the program's, but the place where threads keep the values of keys is: a
-         * key of ours would stand in the place of one of the program's */
+        /* this libc is not the program's, but both keep the values of keys in the same place of a
+         * thread: a key made here would take the place of one of the program's */
         thread_avoid_keys();
         report_warning("loaded by dlmopen: the memory of threads that end is not used again");
     }
@@ -48,7 +48,6 @@ void init_start(char *const *environment)
 
 void init_end(void)
 {
-    background_stop();
     if (option_value(OPTION_STATS) == STATS_OFF)
         return;
     int fd = os_is_of(stats_fd, stats_file) ? stats_fd : STDERR_FILENO;

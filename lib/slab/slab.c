@@ -73,18 +73,21 @@ size_t bin_next_slab_bytes(const struct bin *bin)
     return (size_t)next_geometry(bin).units * UNIT_SIZE;
 }
 
-void slab_fill(struct slab *slab, struct bin *bin, struct slab_geometry geometry)
+/* The slab has blocks of the bin's class. */
+static void set_bin(struct slab *slab, struct bin *bin)
 {
-    struct heap *heap = slab_heap(slab);
-    size_t size = size_class_sizes[geometry.class];
-    slab->owner = heap->set->arena;
-    slab->base = geometry_base(heap, geometry);
-    slab->states = geometry_states(heap, geometry);
-    slab->reciprocal = size_class_reciprocals[geometry.class];
     slab->bin = bin;
-    slab->block_size = (uint32_t)size;
+    slab->class = bin->class;
+    slab->block_size = (uint32_t)bin->block_size;
+    slab->reciprocal = size_class_reciprocals[bin->class];
+}
+
+/* Fills in a descriptor, all but what heap_take has set and the states tell. */
+static void slab_fill(struct slab *slab, struct bin *bin, struct slab_geometry geometry)
+{
+    slab->owner = slab_heap(slab)->set->arena;
     slab->count = (uint16_t)geometry.count;
-    slab->class = (uint8_t)geometry.class;
+    set_bin(slab, bin);
     slab->live_hint = 0;
     slab->fresh_group = 0;
     slab->current = slab->listed = slab->purged = slab->purged_for_owner = slab->wide = false;
@@ -114,15 +117,6 @@ size_t slab_held_blocks(const struct slab *slab)
     if (UNLIKELY(slab->wide))
         return slab_count_held(slab->states, slab->count).blocks;
     return states_count(slab->states, slab->count, BLOCK_LIVE);
-}
-
-void slab_free_rest(struct slab *slab, size_t number)
-{
-    size_t end = number + slab_wide_places(slab->states, slab->count, number);
-    while (++number < end) {
-        state_set(&slab->states[number], BLOCK_FREE);
-        slab->summary |= UINT64_C(1) << (number / STATES_GROUP);
-    }
 }
 
 /* ---- current slab and window ---- */
@@ -167,12 +161,22 @@ static void make_current(struct bin *bin, struct slab *slab)
     slab->until_check = is_shared(slab) ? NEVER_CHECKED : 1;
 }
 
-/* Makes a block that was freed FREE, and the REST that may follow it. */
+/* Makes a place FREE. */
 static void free_place(struct slab *slab, size_t number)
 {
     state_set(&slab->states[number], BLOCK_FREE);
+    slab->summary |= UINT64_C(1) << (number / STATES_GROUP);
+}
+
+/* Makes a block that was freed FREE, and the REST that may follow it: in this order, so that the
+ * child of a fork never finds a WIDE block with fewer places. */
+static void free_places(struct slab *slab, size_t number)
+{
+    free_place(slab, number);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
     if (UNLIKELY(slab->wide))
-        slab_free_rest(slab, number);
+        for (size_t left = slab_wide_places(slab->states, slab->count, number); left > 1; left--)
+            free_place(slab, ++number);
 }
 
 /* Makes all PURGED blocks of a slab FREE. False if there is none. */
@@ -184,8 +188,7 @@ static bool take_back_purged(struct slab *slab)
     for (size_t i = 0; i < slab->count; i++)
         /* acquire: the pages went back, by any thread, before the block is used again */
         if (__atomic_load_n(&slab->states[i], __ATOMIC_ACQUIRE) == BLOCK_PURGED)
-            free_place(slab, i);
-    slab->summary = states_summary(slab->states, slab->count, BLOCK_FREE);
+            free_places(slab, i);
     return slab->summary != 0;
 }
 
@@ -263,7 +266,7 @@ static void uncache(struct bin *bin, const struct slab *slab)
     bin->top = kept;
 }
 
-/* Turns all REMOTE blocks of a slab FREE and marks their groups; returns their number. */
+/* Turns all REMOTE blocks of a slab FREE; returns their number. */
 static size_t take_remote(struct slab *slab)
 {
     size_t taken = 0;
@@ -272,18 +275,17 @@ static size_t take_remote(struct slab *slab)
         if (remote == 0)
             continue;
         taken += (size_t)__builtin_popcountll(remote);
-        slab->summary |= UINT64_C(1) << (first / STATES_GROUP);
         for (; remote != 0; remote &= remote - 1) {
             size_t number = first + lowest_bit(remote);
             /* acquire: what the freeing thread did to the block happens before its next life */
             (void)__atomic_load_n(&slab->states[number], __ATOMIC_ACQUIRE);
-            free_place(slab, number);
+            free_places(slab, number);
         }
     }
     return taken;
 }
 
-static void release(struct slab *slab, struct heap_set *set)
+static void release(struct slab *slab)
 {
     uncache(slab->bin, slab);
     take_remote(slab);
@@ -294,7 +296,7 @@ static void release(struct slab *slab, struct heap_set *set)
     slab->listed = false;
     slab->bin->units -= geometry_unpack(slab->geometry).units;
     counter_add(&slab->bin->slabs_released, 1);
-    heap_set_give(set, slab);
+    heap_set_give(slab);
 }
 
 /* Looks whether a slab that is not current is empty; if it is not, when to look again. `hinted`: it
@@ -318,11 +320,11 @@ static bool is_empty(struct slab *slab, bool hinted)
     return true;
 }
 
-void slab_check(struct slab *slab, struct heap_set *set)
+void slab_check(struct slab *slab)
 {
     if (!is_shared(slab)) {
         ASSERT(state_get(&slab->states[0]) != BLOCK_LIVE);
-        release(slab, set);
+        release(slab);
         return;
     }
     if (slab->current) {
@@ -335,26 +337,27 @@ void slab_check(struct slab *slab, struct heap_set *set)
         list_push_back(&slab->bin->partial, &slab->node);
     }
     if (is_empty(slab, was_listed))
-        release(slab, set);
+        release(slab);
 }
 
-void slab_count_give_backs(struct slab *slab, size_t blocks, struct heap_set *set)
+/* Counts blocks that became FREE, and looks at the slab when it is due. */
+static void count_give_backs(struct slab *slab, size_t blocks)
 {
     slab->until_check = slab->until_check > blocks ? slab->until_check - (uint32_t)blocks : 0;
     if (slab->until_check == 0)
-        slab_check(slab, set);
+        slab_check(slab);
 }
 
-void slab_give_back(struct slab *slab, size_t number, struct heap_set *set)
+void slab_give_back(struct slab *slab, size_t number)
 {
-    state_set(&slab->states[number], BLOCK_FREE);
-    slab->summary |= UINT64_C(1) << (number / STATES_GROUP);
-    slab_count_give_backs(slab, 1, set);
+    free_places(slab, number);
+    count_give_backs(slab, 1);
 }
 
-size_t slab_collect(struct slab *slab, struct heap_set *set)
+void slab_collect(struct slab *slab)
 {
     size_t collected = take_remote(slab);
+    counter_add(&slab_heap(slab)->set->collected_blocks, collected);
     bool purged = __atomic_load_n(&slab->purged_for_owner, __ATOMIC_ACQUIRE);
     if (UNLIKELY(purged)) {
         __atomic_store_n(&slab->purged_for_owner, false, __ATOMIC_RELAXED);
@@ -362,44 +365,40 @@ size_t slab_collect(struct slab *slab, struct heap_set *set)
         slab->until_check = 0; /* how many there are is not known: it may be empty */
     }
     if (collected != 0 || purged)
-        slab_count_give_backs(slab, collected, set);
-    return collected;
+        count_give_backs(slab, collected);
 }
 
 /* ---- resizing ---- */
 
-bool slab_resize(struct slab *slab, struct bin *to, struct heap_set *set)
+bool slab_resize(struct slab *slab, struct bin *to)
 {
     struct slab_geometry geometry = geometry_unpack(slab->geometry);
     size_t units = geometry.units;
     ASSERT(!is_shared(slab) && to->block_size > SLAB_SHARED_LIMIT);
     geometry.class = to->class;
     geometry.units = (unsigned)units_for(to->block_size);
-    if (!heap_set_resize(set, slab, geometry))
+    if (!heap_set_resize(slab, geometry))
         return false;
     if (slab->current)
         leave_exhausted(slab->bin);
     slab->bin->units -= (uint32_t)units;
     to->units += geometry.units;
-    slab->bin = to;
-    slab->class = to->class;
-    slab->block_size = (uint32_t)to->block_size;
-    slab->reciprocal = size_class_reciprocals[to->class];
+    set_bin(slab, to);
     return true;
 }
 
 /* ---- magazines ---- */
 
-void bin_flush(struct bin *bin, struct heap_set *set)
+void bin_flush(struct bin *bin)
 {
     while (bin->top != bin->bottom) {
         struct magazine_entry *entry = --bin->top;
         struct slab *slab = heap_slab_of(heap_containing(entry->block), entry->block);
-        slab_give_back(slab, (size_t)(entry->state - slab->states), set);
+        slab_give_back(slab, (size_t)(entry->state - slab->states));
     }
 }
 
-void bin_leave_slab(struct bin *bin, struct heap_set *set)
+void bin_leave_slab(struct bin *bin)
 {
     struct slab *slab = bin->slab;
     if (slab == NULL)
@@ -411,7 +410,7 @@ void bin_leave_slab(struct bin *bin, struct heap_set *set)
     }
     leave(bin);
     if (slab->summary != 0 || slab->purged)
-        slab_check(slab, set);
+        slab_check(slab);
 }
 
 /* ---- rebuilding from the states ---- */

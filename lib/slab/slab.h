@@ -6,8 +6,11 @@
  * A slab is in one of three places: current (its bin allocates from it), listed (it has FREE or
  * PURGED blocks and waits on the bin's list), or neither (it has none; the first give-back lists
  * it). It is released when none of its blocks is LIVE or WIDE, unless it is current and of a class
- * whose blocks share slabs. All of it belongs to the arena's thread: no lock but the heap lock that
- * making, resizing and releasing take.
+ * whose blocks share slabs.
+ *
+ * slab.c has the life of a slab, slab_wide.c wide blocks, slab_purge.c the pages of free blocks.
+ * All of it belongs to the arena's thread. No lock but the heap lock, which making, resizing and
+ * releasing take.
  */
 #ifndef ACRE_LIB_SLAB_H
 #define ACRE_LIB_SLAB_H
@@ -36,7 +39,7 @@ struct magazine_entry {
     uint8_t *state; /* the block's state: CACHED */
 };
 
-/* One size class of one arena. The first line is what malloc and free touch. */
+/* One size class of one arena. [owner] The first line is what malloc and free touch. */
 struct bin {
     CACHE_ALIGNED struct magazine_entry *top; /* one past the entry freed last */
     struct magazine_entry *bottom;            /* the magazine's memory; top == bottom: empty */
@@ -47,13 +50,13 @@ struct bin {
     size_t block_size;      /* bytes; 0 until the class is first used */
     struct slab *slab;      /* the current slab, which the window is of; NULL if none */
 
-    struct list partial; /* [owner, no lock] listed slabs; the first one becomes current next */
+    struct list partial; /* listed slabs; the first one becomes current next */
     uint32_t units;      /* in its slabs: the next one is a share of them */
     uint8_t class;
     uint8_t few;      /* blocks that a wider class has served, until this one is first used */
     bool window_zero; /* no block of the window was ever handed out and its memory is zero */
 
-    /* Where the next wide block is looked for, see slab_wide.h. */
+    /* Where the next wide block is looked for, see slab_wide.c. */
     uint8_t wide_class;     /* among the slabs of this class; 0: nowhere */
     uint8_t wide_group;     /* from this group of states on */
     uint32_t wide_look;     /* the look that it is part of */
@@ -84,8 +87,9 @@ static ALWAYS_INLINE bool slab_starts_block(size_t offset, uint64_t reciprocal, 
     return (uint64_t)product < reciprocal;
 }
 
-/* How many places the block at `number`, below `count`, has: 1, or more if REST follows it. Any
- * thread. */
+/* ---- what the program holds: LIVE and WIDE blocks; any thread ---- */
+
+/* How many places the block at `number`, below `count`, has: 1, or more if REST follows it. */
 static inline size_t slab_wide_places(const uint8_t *states, size_t count, size_t number)
 {
     size_t end = number + 1;
@@ -94,19 +98,17 @@ static inline size_t slab_wide_places(const uint8_t *states, size_t count, size_
     return end - number;
 }
 
-/* Turns the REST that follows the block at `number`, which has been freed, FREE. */
-void slab_free_rest(struct slab *slab, size_t number);
-
-/* What the program holds of a slab: blocks, LIVE and WIDE ones, and the places that they have. */
 struct slab_held {
     size_t blocks, places;
 };
 
-/* Counts what the program holds in states[0..count-1]. Any thread. */
+/* Counts blocks that the program holds in states[0..count-1], and the places that they have. */
 struct slab_held slab_count_held(const uint8_t *states, size_t count);
 
-/* The number of blocks that the program holds. For the owner. */
+/* Their number in a slab. For the owner. */
 size_t slab_held_blocks(const struct slab *slab);
+
+/* ---- current slab and window ---- */
 
 /* Opens the next window of the current slab. False if it has no FREE block left. */
 bool bin_open_window(struct bin *bin);
@@ -120,26 +122,27 @@ size_t bin_next_slab_bytes(const struct bin *bin);
 /* Makes a new slab current, in place of an exhausted one. False if there is no memory. */
 bool bin_make_slab(struct bin *bin, struct heap_set *set);
 
-/* Fills in a descriptor from its geometry: all but what the states tell. */
-void slab_fill(struct slab *slab, struct bin *bin, struct slab_geometry geometry);
+/* Gives the window and the current slab up: it is listed, or released if it is empty. */
+void bin_leave_slab(struct bin *bin);
+
+/* ---- giving back ---- */
 
 /*
  * Looks at a slab after give-backs: lists it, or releases it if none of its blocks is LIVE or WIDE,
  * and sets until_check anew. Called when until_check is 0, when a bin leaves the slab, and after
  * slab_rebuild. A current slab of a class that shares is left as it is.
  */
-void slab_check(struct slab *slab, struct heap_set *set);
+void slab_check(struct slab *slab);
 
-/* Counts blocks that became FREE, whose groups are marked in `summary`, and looks at the slab when
- * it is due. */
-void slab_count_give_backs(struct slab *slab, size_t blocks, struct heap_set *set);
+/* Turns a block that the owner holds (CACHED), or frees (WIDE), FREE. */
+void slab_give_back(struct slab *slab, size_t number);
 
-/* Turns a block that the owner holds (CACHED) or collects (REMOTE) FREE. */
-void slab_give_back(struct slab *slab, size_t number, struct heap_set *set);
+/* Turns all REMOTE blocks of a slab FREE. Those that another thread purged are found from now on.
+ * Between remote_begin and remote_end only. */
+void slab_collect(struct slab *slab);
 
-/* Turns all REMOTE blocks of a slab FREE; returns their number. Those that another thread purged
- * are not counted, but found from now on. Between remote_begin and remote_end only. */
-size_t slab_collect(struct slab *slab, struct heap_set *set);
+/* Gives all blocks of the magazine back. */
+void bin_flush(struct bin *bin);
 
 /*
  * Moves a slab that is one LIVE block to the bin `to`, both of classes above SLAB_SHARED_LIMIT: the
@@ -147,13 +150,7 @@ size_t slab_collect(struct slab *slab, struct heap_set *set);
  * gives its last ones back. False, with nothing changed, if those are taken or the system refuses
  * to open them.
  */
-bool slab_resize(struct slab *slab, struct bin *to, struct heap_set *set);
-
-/* Gives all blocks of the magazine back. */
-void bin_flush(struct bin *bin, struct heap_set *set);
-
-/* Gives the window and the current slab up: it is listed, or released if it is empty. */
-void bin_leave_slab(struct bin *bin, struct heap_set *set);
+bool slab_resize(struct slab *slab, struct bin *to);
 
 /*
  * For an arena whose thread is gone: makes a bin (initialised, its lists empty) know a slab of its
@@ -162,7 +159,37 @@ void bin_leave_slab(struct bin *bin, struct heap_set *set);
  */
 void slab_rebuild(struct slab *slab, struct bin *bin);
 
-/* Checks descriptor, states and place of a slab against each other. The owner must be quiet. */
+/* ---- wide blocks: slab_wide.c ---- */
+
+/*
+ * A wide block for the bin's class, from the partly free slabs of smaller classes, `bins` being all
+ * of the arena in the order of their classes. NULL if there is none, or none was found yet: a call
+ * looks at a bounded number of states, the next one goes on there, and when all was looked at
+ * nothing is until `look`, a number, is another one.
+ */
+void *bin_take_wide(struct bin *bin, struct bin *bins, uint32_t look);
+
+/* Bytes that wide blocks of other classes could take from a bin's slabs. */
+size_t bin_sparse_bytes(const struct bin *bin);
+
+/* ---- purging: slab_purge.c ---- */
+
+/*
+ * Purges pages that FREE blocks fill alone, in all slabs of a bin but the current one; these blocks
+ * become PURGED. Slabs without a FREE block left go to the list's end, so that allocation comes to
+ * them last. Returns bytes.
+ */
+size_t bin_purge(struct bin *bin);
+
+/*
+ * Purges pages that REMOTE blocks fill alone, in a slab of another thread with this geometry:
+ * doc/remote.md says when that may be. Needs the heap lock. Returns bytes.
+ */
+size_t slab_purge_for_owner(struct slab *slab, struct slab_geometry geometry);
+
+/* ---- validity; the owner must be quiet ---- */
+
+/* Checks descriptor, states and place of a slab against each other. */
 bool slab_is_valid(const struct slab *slab);
 
 /* Checks a bin: magazine entries are CACHED, window blocks FREE, listed slabs valid and its own. */

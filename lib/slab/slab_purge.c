@@ -1,5 +1,9 @@
-/* Purging inside slabs: see slab_purge.h. */
-#include "slab/slab_purge.h"
+/*
+ * The pages of partly used slabs: those that free blocks fill alone go back to the system, and the
+ * blocks become PURGED. For the owner, or, under the heap lock, for another thread: then of REMOTE
+ * blocks (doc/remote.md).
+ */
+#include "slab/slab.h"
 
 #include "base/os.h"
 
@@ -72,7 +76,8 @@ static size_t purge_runs(const struct purge *purge, size_t count)
     return bytes;
 }
 
-size_t slab_purge(struct slab *slab)
+/* Purges pages that FREE blocks fill alone. Returns bytes. */
+static size_t slab_purge(struct slab *slab)
 {
     struct purge purge = {slab->base, slab->states, slab->block_size, BLOCK_FREE, &slab->purged};
     size_t touched = slab->count;

@@ -1,5 +1,17 @@
-/* Wide blocks: see slab_wide.h. */
-#include "slab/slab_wide.h"
+/*
+ * Wide blocks: a SMALL block that takes the place of several neighbouring FREE blocks of a slab of
+ * a smaller class. What one class has left in pieces so serves another one, before an arena takes
+ * new memory for it.
+ *
+ * The first of the blocks is WIDE, those after it are REST. A free finds that the state is not
+ * LIVE, and looks for WIDE only then. A wide block is in no magazine and no window; when it is
+ * freed its places are those of the slab's class again. If another thread frees it (WIDE to REMOTE)
+ * its REST stays until the owner makes the block FREE.
+ *
+ * REST is stored before WIDE, and becomes FREE after it. So the child of a fork may find REST that
+ * follows no WIDE block; slab_rebuild makes it FREE.
+ */
+#include "slab/slab.h"
 
 #include "base/size_class.h"
 
@@ -80,7 +92,7 @@ static void next_slab(struct bin *bin, const struct bin *host)
 
 /* Goes to the first slab of the largest class below `bin->wide_class` that serves the bin's, if
  * there is one. The current slab of that class is left, since it is looked at as well. */
-static void next_class(struct bin *bin, struct bin *bins, struct heap_set *set)
+static void next_class(struct bin *bin, struct bin *bins)
 {
     bin->wide_slab = NULL;
     bin->wide_group = GROUP_UNSEEN;
@@ -89,7 +101,7 @@ static void next_class(struct bin *bin, struct bin *bins, struct heap_set *set)
         if (bins[class].block_size == 0 || places_for(bin->block_size, class) == 0)
             continue;
         if (bins[class].slab != NULL && slab_sparse_bytes(bins[class].slab) != 0)
-            bin_leave_slab(&bins[class], set);
+            bin_leave_slab(&bins[class]);
         struct list_node *node = list_first(&bins[class].partial);
         if (node != NULL)
             bin->wide_slab = CONTAINER_OF(node, struct slab, node);
@@ -121,18 +133,18 @@ static void *take_in_slab(struct bin *bin, size_t *groups)
     return NULL;
 }
 
-void *bin_take_wide(struct bin *bin, struct bin *bins, struct heap_set *set, uint32_t look)
+void *bin_take_wide(struct bin *bin, struct bin *bins, uint32_t look)
 {
     if (bin->block_size <= SIZE_CLASS_TINY_LIMIT || bin->block_size > SLAB_SHARED_LIMIT)
         return NULL;
     if (bin->wide_class == 0 && bin->wide_look != look) {
         bin->wide_look = look;
         bin->wide_class = bin->class;
-        next_class(bin, bins, set);
+        next_class(bin, bins);
     } else if (bin->wide_slab != NULL &&
                (!bin->wide_slab->listed || bin->wide_slab->class != bin->wide_class)) {
         /* it was taken or released since the last call; those before it were looked at */
-        next_class(bin, bins, set);
+        next_class(bin, bins);
     }
     for (size_t groups = GROUPS_AT_ONCE; bin->wide_slab != NULL && groups != 0;) {
         void *block = take_in_slab(bin, &groups);
@@ -141,16 +153,7 @@ void *bin_take_wide(struct bin *bin, struct bin *bins, struct heap_set *set, uin
         if (groups != 0)
             next_slab(bin, &bins[bin->wide_class]);
         if (bin->wide_slab == NULL)
-            next_class(bin, bins, set);
+            next_class(bin, bins);
     }
     return NULL;
-}
-
-void slab_free_wide(struct slab *slab, size_t number, struct heap_set *set)
-{
-    state_set(&slab->states[number], BLOCK_FREE);
-    slab->summary |= UINT64_C(1) << (number / STATES_GROUP);
-    __atomic_signal_fence(__ATOMIC_SEQ_CST);
-    slab_free_rest(slab, number);
-    slab_count_give_backs(slab, 1, set);
 }

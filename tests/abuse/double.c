@@ -11,8 +11,6 @@
 
 #include <acre/acre.h>
 #include <malloc.h>
-#include <stdlib.h>
-#include <string.h>
 
 enum {
     NEIGHBOURS = 1000,          /* other blocks of the same size, at most */

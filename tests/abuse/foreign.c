@@ -2,21 +2,11 @@
  * An address that never was a block is passed: foreign FUNCTION CALLER ADDRESS. The addresses that
  * are known by name stand in the table below; others are given as numbers.
  */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
 #include "misuse.h"
 
-#include <dlfcn.h>
-#include <errno.h>
 #include <link.h>
-#include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 enum {
     MAPPED = 96 << 20, /* bytes: so much that whole heap-sized pieces lie inside */
@@ -30,7 +20,7 @@ static char *of_stack(void)
 {
     static char *address;
     char local[64];
-    address = misuse_hide(local + 16);
+    address = hide(local + 16);
     return address;
 }
 
@@ -38,18 +28,14 @@ static void *wait_for_ever(void *published)
 {
     char local[256];
     __atomic_store_n((char **)published, local, __ATOMIC_RELEASE);
-    while (pause() < 0)
-        continue;
-    return NULL;
+    sleep_for_ever();
 }
 
 /* On the stack of another thread, which is alive. */
 static char *of_thread_stack(void)
 {
     static char *address;
-    pthread_t thread;
-    if (pthread_create(&thread, NULL, wait_for_ever, &address) != 0)
-        _exit(STATUS_USAGE);
+    start_thread(wait_for_ever, &address);
     while (__atomic_load_n(&address, __ATOMIC_ACQUIRE) == NULL)
         usleep(100);
     return address;
@@ -119,7 +105,7 @@ static char *of_vdso(void)
 /* The start of the heap that a block lies in: acre's own header. */
 static char *of_heap(void)
 {
-    return (char *)((uintptr_t)misuse_hide(malloc(48)) / HEAP * HEAP);
+    return (char *)((uintptr_t)hide(malloc(48)) / HEAP * HEAP);
 }
 
 static char *of_header(void)
@@ -179,7 +165,7 @@ static const struct {
 
 static char *address_of(const char *name)
 {
-    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
+    for (size_t i = 0; i < COUNT_OF(places); i++)
         if (strcmp(places[i].name, name) == 0)
             return places[i].address();
     return (char *)(uintptr_t)strtoull(name, NULL, 0);

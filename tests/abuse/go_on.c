@@ -4,10 +4,6 @@
  */
 #include "misuse.h"
 
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-
 enum {
     BLOCKS = 500,
     MARKED = 48, /* bytes */

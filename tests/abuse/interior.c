@@ -5,8 +5,6 @@
  */
 #include "misuse.h"
 
-#include <string.h>
-
 enum { GRAIN = 16 }; /* bytes: what every block's address is a multiple of */
 
 static size_t offset_of(const char *place, size_t size)

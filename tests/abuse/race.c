@@ -6,10 +6,7 @@
  */
 #include "misuse.h"
 
-#include <pthread.h>
 #include <sched.h>
-#include <stdlib.h>
-#include <string.h>
 
 enum {
     ROUNDS = 1000,
@@ -34,7 +31,7 @@ static void wait_until(const unsigned *counter, unsigned value)
 /* Waits for the other thread as shortly before the free as can be. */
 static void free_at_once(unsigned round)
 {
-    char *block = misuse_hide(victim);
+    char *block = hide(victim);
     __atomic_fetch_add(&arrived, 1, __ATOMIC_ACQ_REL);
     wait_until(&arrived, 2 * round);
     free(block);
@@ -78,8 +75,7 @@ int main(int count, char **words)
     unsigned helper_count = by_owner ? 1 : 2;
     size_t size = misuse_size(words[1]);
     for (unsigned i = 0; i < helper_count; i++)
-        if (pthread_create(&helpers[i], NULL, run_helper, NULL) != 0)
-            return STATUS_USAGE;
+        helpers[i] = start_thread(run_helper, NULL);
     for (unsigned round = 1; round <= ROUNDS; round++) {
         victim = malloc(size);
         __atomic_store_n(&round_begun, round, __ATOMIC_RELEASE);
@@ -88,7 +84,6 @@ int main(int count, char **words)
         wait_until(&rounds_ended, helper_count * round);
         check_no_overlap(size);
     }
-    for (unsigned i = 0; i < helper_count; i++)
-        pthread_join(helpers[i], NULL);
+    join_threads(helpers, helper_count);
     return 0;
 }

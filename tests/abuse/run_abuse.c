@@ -4,22 +4,13 @@
  * the block and its size) the programs print before the misuse; the words come from the tables
  * here.
  */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
+#include "misuse.h"
 
-#include <fcntl.h>
 #include <inttypes.h>
 #include <libgen.h>
 #include <regex.h>
 #include <signal.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 enum {
     MOST_WORDS = 8,
@@ -42,27 +33,11 @@ struct outcome {
 static char *programs; /* the directory of the misuse programs */
 static unsigned runs, failures;
 
-/* The functions as the command line and as the report name them. */
+#define NAME(word, call, reported) {#word, reported},
 static const struct {
     const char *word, *reported;
-} functions[] = {
-    {"free", "free"},
-    {"cfree", "cfree"},
-    {"free_sized", "free_sized"},
-    {"free_aligned_sized", "free_aligned_sized"},
-    {"realloc", "realloc"},
-    {"realloc_larger", "realloc"},
-    {"realloc_zero", "realloc"},
-    {"reallocarray", "reallocarray"},
-    {"malloc_usable_size", "malloc_usable_size"},
-    {"delete", "operator delete"},
-    {"delete_array", "operator delete\\[\\]"},
-    {"delete_sized", "operator delete"},
-    {"delete_array_sized", "operator delete\\[\\]"},
-    {"delete_aligned", "operator delete"},
-    {"delete_array_sized_aligned", "operator delete\\[\\]"},
-};
-enum { FUNCTIONS = sizeof(functions) / sizeof(functions[0]) };
+} functions[] = {MISUSE_FUNCTIONS(NAME)};
+enum { FUNCTIONS = COUNT_OF(functions) };
 
 /* The block sizes, and how a report ends that names the class. */
 static const struct {
@@ -73,27 +48,7 @@ static const struct {
     {"big", "SMALL, arena [1-9][0-9]*"},
     {"large", "LARGE"},
 };
-enum { SIZES = sizeof(sizes) / sizeof(sizes[0]) };
-
-static void fatal(const char *what)
-{
-    perror(what);
-    exit(2);
-}
-
-/* Reads a pipe to its end into text, as far as it fits; always NUL-terminated. */
-static void read_all(int from, char *text, size_t size)
-{
-    size_t used = 0;
-    ssize_t got;
-    char rest[4096];
-    while (used < size - 1 && (got = read(from, text + used, size - 1 - used)) > 0)
-        used += (size_t)got;
-    while (read(from, rest, sizeof(rest)) > 0)
-        continue;
-    text[used] = '\0';
-    close(from);
-}
+enum { SIZES = COUNT_OF(sizes) };
 
 static void run_child(const char *const *words, const char *options, int out, int err)
 {
@@ -117,19 +72,15 @@ static void run_child(const char *const *words, const char *options, int out, in
 static void run(const char *const *words, const char *options, struct outcome *outcome)
 {
     int out[2], err[2];
-    if (pipe2(out, O_CLOEXEC) != 0 || pipe2(err, O_CLOEXEC) != 0)
-        fatal("pipe2");
+    CHECK(pipe2(out, O_CLOEXEC) == 0 && pipe2(err, O_CLOEXEC) == 0);
     pid_t child = fork();
-    if (child < 0)
-        fatal("fork");
     if (child == 0)
         run_child(words, options, out[1], err[1]);
     close(out[1]);
     close(err[1]);
     read_all(err[0], outcome->lines, LINES);
     read_all(out[0], outcome->facts, FACTS);
-    if (waitpid(child, &outcome->status, 0) != child)
-        fatal("waitpid");
+    outcome->status = wait_for(child);
     outcome->process = child;
     runs++;
 }
@@ -151,8 +102,7 @@ static void fail(const char *const *words, const struct outcome *outcome, const 
 static bool matches(const char *text, const char *pattern)
 {
     regex_t expression;
-    if (regcomp(&expression, pattern, REG_EXTENDED | REG_NOSUB) != 0)
-        fatal("regcomp");
+    CHECK(regcomp(&expression, pattern, REG_EXTENDED | REG_NOSUB) == 0);
     bool found = regexec(&expression, text, 0, NULL, 0) == 0;
     regfree(&expression);
     return found;
@@ -208,14 +158,15 @@ static void double_tail(size_t size, const char *history, char *tail)
         snprintf(tail, PATTERN, "block %%b of %%s bytes, %s", sizes[size].class);
 }
 
+static const char *const callers[] = {"same", "other"};
+
 static void test_double(void)
 {
-    static const char *const callers[] = {"same", "other"};
     static const char *const histories[] = {"fresh", "full", "between", "released"};
     for (size_t f = 0; f < FUNCTIONS; f++)
         for (size_t s = 0; s < SIZES; s++)
             for (size_t c = 0; c < 4; c++)
-                for (size_t h = 0; h < sizeof(histories) / sizeof(histories[0]); h++) {
+                for (size_t h = 0; h < COUNT_OF(histories); h++) {
                     char tail[PATTERN];
                     const char *words[] = {
                         "double",       functions[f].word, sizes[s].word, callers[c / 2],
@@ -227,7 +178,6 @@ static void test_double(void)
 
 static void test_interior(void)
 {
-    static const char *const callers[] = {"same", "other"};
     static const struct {
         const char *word, *fault;
     } places[] = {
@@ -238,7 +188,7 @@ static void test_interior(void)
     for (size_t f = 0; f < FUNCTIONS; f++)
         for (size_t s = 0; s < SIZES; s++)
             for (size_t c = 0; c < 2; c++)
-                for (size_t p = 0; p < sizeof(places) / sizeof(places[0]); p++) {
+                for (size_t p = 0; p < COUNT_OF(places); p++) {
                     char tail[PATTERN];
                     const char *words[] = {"interior", functions[f].word, sizes[s].word,
                                            callers[c], places[p].word,    NULL};
@@ -249,7 +199,6 @@ static void test_interior(void)
 
 static void test_foreign(void)
 {
-    static const char *const callers[] = {"same", "other"};
     static const char *const addresses[] = {
         "stack",
         "thread_stack",
@@ -282,7 +231,7 @@ static void test_foreign(void)
     };
     for (size_t f = 0; f < FUNCTIONS; f++)
         for (size_t c = 0; c < 2; c++)
-            for (size_t a = 0; a < sizeof(addresses) / sizeof(addresses[0]); a++) {
+            for (size_t a = 0; a < COUNT_OF(addresses); a++) {
                 const char *words[] = {"foreign", functions[f].word, callers[c], addresses[a],
                                        NULL};
                 expect_abort(words, "foreign pointer", functions[f].reported,
@@ -358,10 +307,9 @@ int main(int count, char **words)
     int failed = 0, status;
     (void)count;
     programs = dirname(strdup(words[0]));
-    for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
+    for (size_t i = 0; i < COUNT_OF(tests); i++) {
         pid_t child = fork();
-        if (child < 0)
-            fatal("fork");
+        CHECK(child >= 0);
         if (child == 0) {
             tests[i]();
             if (failures != 0)

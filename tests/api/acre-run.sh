@@ -3,25 +3,12 @@
 # refuses and how, and that the command's result is its own.
 #
 # Each part that this machine cannot show is said to be skipped; the others still run.
-set -u
+. "$(dirname "$0")/shell.sh"
 
 top_builddir=$(cd "${top_builddir:-../..}" && pwd)
 acre_run=$top_builddir/tools/acre-run
 library=$(realpath "$top_builddir/lib/.libs/libacre.so")
-unset ACRE_LIBRARY ACRE_OPTIONS LD_PRELOAD
-
-directory=$(mktemp -d)
-trap 'rm -rf "$directory"' EXIT
-chmod 755 "$directory"
-faults=0
 checks=0
-
-skip() { echo "skipped: $*"; }
-
-fail() {
-    echo "FAILED: $*" >&2
-    faults=$((faults + 1))
-}
 
 # equal WHAT FOUND WANTED
 equal() {

@@ -38,7 +38,7 @@ static void test_aligned_functions(void)
     static const size_t sizes[] = {0,    1,     16,    17,     100,     1000,
                                    4096, 10000, 65536, 300000, 1 << 20, 3000000};
     for (size_t alignment = 1; alignment <= LARGEST_ALIGNMENT; alignment *= 2)
-        for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        for (size_t i = 0; i < COUNT_OF(sizes); i++) {
             size_t size = sizes[i];
             use_aligned(memalign(alignment, size), alignment, size);
             use_aligned(aligned_alloc(alignment, size), alignment, size);
@@ -71,7 +71,7 @@ static void test_page_functions(void)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     static const size_t sizes[] = {0, 1, 4095, 4096, 4097, 70000, 2000000};
-    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
         use_aligned(valloc(sizes[i]), page, sizes[i]);
         size_t rounded = (sizes[i] + page - 1) / page * page;
         use_aligned(pvalloc(sizes[i]), page, rounded);
@@ -83,9 +83,9 @@ static void test_many_aligned_blocks(void)
 {
     enum { COUNT = 3000 };
     static char *blocks[COUNT];
-    uint64_t random = 1;
+    struct random random = {1};
     for (unsigned i = 0; i < COUNT; i++) {
-        size_t alignment = (size_t)16 << next_random(&random) % 10;
+        size_t alignment = (size_t)16 << random_below(&random, 10);
         blocks[i] = memalign(alignment, 1 + i);
         CHECK(is_aligned(blocks[i], alignment));
         fill(blocks[i], 1 + i, i);

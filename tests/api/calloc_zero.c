@@ -31,13 +31,10 @@ static void check_reuse(size_t size, enum reuse how)
         memset(blocks[i], 0xA5, malloc_usable_size(blocks[i]));
     }
     blocks[count] = NULL;
-    if (how == REUSE_REMOTE) {
-        pthread_t thread;
-        CHECK(pthread_create(&thread, NULL, free_all, blocks) == 0);
-        CHECK(pthread_join(thread, NULL) == 0);
-    } else {
+    if (how == REUSE_REMOTE)
+        in_thread(free_all, blocks);
+    else
         free_all(blocks);
-    }
     if (how == REUSE_TRIMMED)
         malloc_trim(0);
     for (size_t i = 0; i < count; i++) {
@@ -76,31 +73,26 @@ static void test_after_growth(void)
 static void test_all(void)
 {
     for (enum reuse how = REUSE_OWN; how < REUSES; how++)
-        for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
+        for (size_t i = 0; i < COUNT_OF(sizes); i++)
             check_reuse(sizes[i], how);
     test_untouched_pages();
     test_after_growth();
 }
 
 /* The library tests at its start whether advice is ignored, so the program starts itself again. */
-static void start_where_advice_is_ignored(char *program)
+static void start_where_advice_is_ignored(void)
 {
-    char *words[] = {program, "again", NULL};
     if (fake_advice())
-        execv("/proc/self/exe", words);
+        start_again("again");
     printf("not tried: a system that ignores advice\n");
-    exit(0);
 }
 
 int main(int count, char **words)
 {
+    (void)words;
     check_begin();
-    if (count == 1) {
-        pid_t child = fork();
-        if (child == 0)
-            start_where_advice_is_ignored(words[0]);
-        check_child(child);
-    }
+    if (count == 1)
+        in_child(start_where_advice_is_ignored);
     test_all();
     return 0;
 }

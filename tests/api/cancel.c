@@ -5,8 +5,7 @@
  * lost than that block. Afterwards nothing is locked and all memory is usable.
  */
 #include "check.h"
-#include <acre/acre.h>
-#include <fcntl.h>
+#include "stats.h"
 #include <signal.h>
 #include <sys/mman.h>
 
@@ -16,27 +15,17 @@ enum {
     CLEARED = 900000 /* bytes: calloc clears that many itself, if they are not known to be zero */
 };
 
-static size_t live_blocks(void)
-{
-    struct acre_stats stats;
-    CHECK(acre_stats(&stats, sizeof(stats)) == 0);
-    return stats.small_blocks + stats.large_blocks;
-}
-
-/* In a thread of its own: needs every lock, and memory of all kinds. */
 static void *use_all(void *unused)
 {
-    for (size_t size = 1; size < 4000000; size += size / 3 + 1)
-        free(hide(malloc(size)));
+    use_all_sizes();
     return unused;
 }
 
+/* Nothing is locked: another thread and this one get memory of all kinds. */
 static void check_usable(void)
 {
-    pthread_t thread;
-    CHECK(pthread_create(&thread, NULL, use_all, NULL) == 0);
-    CHECK(pthread_join(thread, NULL) == 0);
-    use_all(NULL);
+    in_thread(use_all, NULL);
+    use_all_sizes();
 }
 
 /* ---- deferred ---- */
@@ -59,15 +48,15 @@ static void free_all(void *argument)
 static void *churn(void *argument)
 {
     struct holding *holding = argument;
-    static uint64_t random = 1; /* one such thread runs at a time */
+    static struct random random = {1}; /* one such thread runs at a time */
     pthread_cleanup_push(free_all, holding);
     for (unsigned i = 0;; i++) {
-        unsigned at = next_random(&random) % BLOCKS;
+        size_t at = random_below(&random, BLOCKS);
         char *old = holding->blocks[at];
         holding->blocks[at] = NULL;
         free(old);
-        holding->blocks[at] = malloc(1 + next_random(&random) % 3000);
-        holding->blocks[at] = realloc(holding->blocks[at], 1 + next_random(&random) % 200000);
+        holding->blocks[at] = malloc(1 + random_below(&random, 3000));
+        holding->blocks[at] = realloc(holding->blocks[at], 1 + random_below(&random, 200000));
         if (i == BLOCKS)
             __atomic_store_n(&holding->begun, true, __ATOMIC_RELEASE);
         pthread_testcancel();
@@ -79,13 +68,11 @@ static void *churn(void *argument)
 static void cancel_one(void)
 {
     struct holding holding = {.begun = false};
-    pthread_t thread;
-    void *result;
-    CHECK(pthread_create(&thread, NULL, churn, &holding) == 0);
+    pthread_t thread = start_thread(churn, &holding);
     while (!__atomic_load_n(&holding.begun, __ATOMIC_ACQUIRE))
         sched_yield();
     CHECK(pthread_cancel(thread) == 0);
-    CHECK(pthread_join(thread, &result) == 0 && result == PTHREAD_CANCELED);
+    CHECK(join(thread) == PTHREAD_CANCELED);
 }
 
 static void test_deferred(void)
@@ -110,9 +97,8 @@ static void *allocate_with_request_pending(void *argument)
         holding->blocks[i] = i % 2 == 0 ? malloc(i * i * 2000) : calloc(1, i * i * 2000);
     for (size_t i = 0; i < BLOCKS; i++)
         CHECK(holding->blocks[i] != NULL);
-    struct acre_stats stats;
-    CHECK(acre_stats(&stats, sizeof(stats)) == 0);
-    CHECK(stats.resident > 0); /* read from a file, by system calls that are cancellation points */
+    CHECK(stats_now().resident >
+          0);               /* read from a file, by system calls that are cancellation points */
     acre_stats_print(null, ACRE_STATS_TEXT); /* writes, likewise */
     holding->begun = true;
     pthread_testcancel();
@@ -124,10 +110,7 @@ static void test_pending(void)
 {
     struct holding holding = {.begun = false};
     size_t before = live_blocks();
-    pthread_t thread;
-    void *result;
-    CHECK(pthread_create(&thread, NULL, allocate_with_request_pending, &holding) == 0);
-    CHECK(pthread_join(thread, &result) == 0 && result == PTHREAD_CANCELED);
+    CHECK(in_thread(allocate_with_request_pending, &holding) == PTHREAD_CANCELED);
     CHECK(holding.begun);
     CHECK(live_blocks() == before);
     check_usable();
@@ -174,14 +157,11 @@ static void *calloc_and_stumble(void *unused)
 /* Cancels a thread in the middle of calloc; returns how many blocks are live for it afterwards. */
 static size_t lost_by_cancelling(int type)
 {
-    pthread_t thread;
-    void *result;
     size_t before = live_blocks();
     cancel_type = type;
     stumbled = 0;
     calloc_returned = false;
-    CHECK(pthread_create(&thread, NULL, calloc_and_stumble, NULL) == 0);
-    CHECK(pthread_join(thread, &result) == 0 && result == PTHREAD_CANCELED);
+    CHECK(in_thread(calloc_and_stumble, NULL) == PTHREAD_CANCELED);
     CHECK(stumbled == 1);
     check_usable();
     return live_blocks() - before;

@@ -4,11 +4,8 @@
 
 #include <sched.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #ifndef MADV_WIPEONFORK
 #define MADV_WIPEONFORK 18
@@ -24,11 +21,11 @@ static inline pid_t clone_child(void)
     return clone_with(0);
 }
 
-/* The child has the id 1, in a pid namespace of its own. */
+/* The child has the id 1, in a pid namespace of its own. A user that is not root needs a user
+ * namespace for that. */
 static inline pid_t clone_into_namespace(void)
 {
     pid_t child = clone_with(CLONE_NEWPID);
-    /* who is not root may do so in a user namespace of its own */
     return child >= 0 ? child : clone_with(CLONE_NEWPID | CLONE_NEWUSER);
 }
 
@@ -50,20 +47,16 @@ static inline pid_t clone_sharing_into_namespace(int (*run)(void *))
 static inline void clone_end_hanging(int signal_number)
 {
     (void)signal_number;
-    static const char text[] = "the test hangs\n";
-    if (write(STDERR_FILENO, text, sizeof(text) - 1) < 0)
-        _exit(2);
-    _exit(1);
+    check_failed("the test hangs", __func__, __FILE__, __LINE__);
 }
 
 /* True if pid namespaces may be made here. */
 static inline bool clone_may_make_namespaces(void)
 {
     pid_t child = clone_into_namespace();
-    int status = 1;
     if (child == 0)
         _exit(0);
-    return child > 0 && waitpid(child, &status, 0) == child && status == 0;
+    return child > 0 && wait_for(child) == 0;
 }
 
 /* True if the kernel tells of a child without handlers, by a page that it wipes: since Linux 4.14.

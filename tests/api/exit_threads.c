@@ -18,9 +18,9 @@ enum {
 
 static char *of_main[BLOCKS];
 
-static void replace(char **slot, uint64_t *random)
+static void replace(char **slot, struct random *random)
 {
-    unsigned kind = next_random(random) % 256;
+    size_t kind = random_below(random, 256);
     free(*slot);
     *slot = malloc(kind == 0 ? 1500000 : kind * 37 + 1);
     CHECK(*slot != NULL);
@@ -30,10 +30,10 @@ static void replace(char **slot, uint64_t *random)
 static void *churn_for_ever(void *argument)
 {
     static char *shared[BLOCKS]; /* atomic: blocks that threads exchange and free */
-    uint64_t random = (uint64_t)(uintptr_t)argument;
+    struct random random = {(uintptr_t)argument};
     char *blocks[BLOCKS] = {NULL};
     for (;;) {
-        unsigned at = next_random(&random) % BLOCKS;
+        size_t at = random_below(&random, BLOCKS);
         replace(&blocks[at], &random);
         blocks[at] = __atomic_exchange_n(&shared[at], blocks[at], __ATOMIC_ACQ_REL);
     }
@@ -42,17 +42,14 @@ static void *churn_for_ever(void *argument)
 
 static void start(unsigned count, void *(*run)(void *))
 {
-    for (unsigned i = 0; i < count; i++) {
-        pthread_t thread;
-        CHECK(pthread_create(&thread, NULL, run, (void *)(uintptr_t)(i + 1)) == 0);
-        CHECK(pthread_detach(thread) == 0);
-    }
+    for (unsigned i = 0; i < count; i++)
+        CHECK(pthread_detach(start_thread(run, (void *)(uintptr_t)(i + 1))) == 0);
 }
 
 /* An atexit handler, and a destructor of the program: what main has is freed, more is taken. */
 static void use_at_exit(void)
 {
-    uint64_t random = 5;
+    struct random random = {5};
     for (unsigned i = 0; i < BLOCKS; i++)
         replace(&of_main[i], &random);
     for (unsigned i = 0; i < BLOCKS; i++) {
@@ -82,17 +79,17 @@ static pthread_t main_thread;
 
 static void *churn_then_exit(void *argument)
 {
-    uint64_t random = (uint64_t)(uintptr_t)argument;
+    struct random random = {(uintptr_t)argument};
     char *blocks[BLOCKS] = {NULL};
     replace(&blocks[0], &random);
     pthread_barrier_wait(&started);
     for (unsigned i = 0; i < ROUNDS_ALONE; i++)
-        replace(&blocks[next_random(&random) % BLOCKS], &random);
+        replace(&blocks[random_below(&random, BLOCKS)], &random);
     for (unsigned i = 0; i < BLOCKS; i++)
         free(blocks[i]);
     if (__atomic_sub_fetch(&still_running, 1, __ATOMIC_ACQ_REL) == 0) {
         /* what main left, in the arena that its end gave back */
-        CHECK(pthread_join(main_thread, NULL) == 0);
+        join(main_thread);
         use_at_exit();
         exit(0);
     }
@@ -101,7 +98,7 @@ static void *churn_then_exit(void *argument)
 
 static void end_main_first(void)
 {
-    uint64_t random = 3;
+    struct random random = {3};
     alarm(CHILD_SECONDS);
     for (unsigned i = 0; i < BLOCKS; i++)
         replace(&of_main[i], &random);
@@ -122,11 +119,7 @@ int main(void)
             exit_meanwhile(i);
         check_child(child);
     }
-    for (unsigned i = 0; i < 10; i++) {
-        pid_t child = fork();
-        if (child == 0)
-            end_main_first();
-        check_child(child);
-    }
+    for (unsigned i = 0; i < 10; i++)
+        in_child(end_main_first);
     return 0;
 }

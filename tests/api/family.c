@@ -1,13 +1,13 @@
 /*
- * The malloc family: zero sizes, NULL, errno, sizes and alignments that cannot be had. Uses the
- * standard interface only, so it runs both linked with acre and with acre preloaded.
+ * The malloc family: zero sizes, NULL, errno, sizes and alignments that cannot be had, all
+ * functions that free. Runs both linked with acre and with acre preloaded.
  */
 #include "check.h"
 #include <malloc.h>
 
 /* Sizes of a TINY, a SMALL and two LARGE blocks; the last one is larger than the stock keeps. */
 static const size_t sample_sizes[] = {24, 5000, 300000, 2000001, (size_t)200 << 20};
-enum { SAMPLE_SIZES = sizeof(sample_sizes) / sizeof(sample_sizes[0]) };
+enum { SAMPLE_SIZES = COUNT_OF(sample_sizes) };
 
 /* Sizes that no allocator can serve: above PTRDIFF_MAX, or wrapping around when rounded up. */
 static const size_t impossible_sizes[] = {PTRDIFF_MAX,
@@ -22,7 +22,7 @@ static const size_t impossible_sizes[] = {PTRDIFF_MAX,
                                           SIZE_MAX - 14,
                                           SIZE_MAX - 1,
                                           SIZE_MAX};
-enum { IMPOSSIBLE_SIZES = sizeof(impossible_sizes) / sizeof(impossible_sizes[0]) };
+enum { IMPOSSIBLE_SIZES = COUNT_OF(impossible_sizes) };
 
 /* True if the call just made gave no block and said so; prepares errno for the next one. */
 static bool no_memory(const void *result)
@@ -41,15 +41,34 @@ static bool invalid(const void *result)
 
 static void test_names_are_bound(void)
 {
-    static const char *const names[] = {"malloc",         "calloc",         "realloc",
-                                        "reallocarray",   "free",           "posix_memalign",
-                                        "aligned_alloc",  "memalign",       "valloc",
-                                        "pvalloc",        "mallinfo",       "mallinfo2",
-                                        "mallopt",        "malloc_trim",    "malloc_stats",
-                                        "malloc_info",    "__libc_malloc",  "__libc_calloc",
-                                        "__libc_realloc", "__libc_free",    "__libc_memalign",
-                                        "__libc_valloc",  "__libc_pvalloc", "malloc_usable_size"};
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+    static const char *const names[] = {"malloc",
+                                        "calloc",
+                                        "realloc",
+                                        "reallocarray",
+                                        "free",
+                                        "posix_memalign",
+                                        "aligned_alloc",
+                                        "memalign",
+                                        "valloc",
+                                        "pvalloc",
+                                        "mallinfo",
+                                        "mallinfo2",
+                                        "mallopt",
+                                        "malloc_trim",
+                                        "malloc_stats",
+                                        "malloc_info",
+                                        "__libc_malloc",
+                                        "__libc_calloc",
+                                        "__libc_realloc",
+                                        "__libc_free",
+                                        "__libc_memalign",
+                                        "__libc_valloc",
+                                        "__libc_pvalloc",
+                                        "malloc_usable_size",
+                                        "free_sized",
+                                        "free_aligned_sized",
+                                        "cfree"};
+    for (size_t i = 0; i < COUNT_OF(names); i++)
         check_is_acre(names[i]);
 }
 
@@ -64,7 +83,6 @@ static void test_zero_sizes(void)
     }
     for (size_t i = 0; i < 6; i++)
         free(blocks[i]);
-    free(NULL);
     CHECK(malloc_usable_size(NULL) == 0);
 }
 
@@ -129,7 +147,7 @@ static void test_impossible_products(void)
                                         {3, SIZE_MAX / 2},
                                         {SIZE_MAX / 4, 2}};
     errno = 0;
-    for (size_t i = 0; i < sizeof(factors) / sizeof(factors[0]); i++) {
+    for (size_t i = 0; i < COUNT_OF(factors); i++) {
         size_t count = hide_size(factors[i][0]), size = hide_size(factors[i][1]);
         CHECK(no_memory(calloc(count, size)));
         CHECK(no_memory(reallocarray(NULL, count, size)));
@@ -162,7 +180,7 @@ static void test_invalid_alignments(void)
 {
     static const size_t alignments[] = {3, 24, 65, 4095, 4097, SIZE_MAX, ((size_t)1 << 63) + 1};
     errno = 0;
-    for (size_t i = 0; i < sizeof(alignments) / sizeof(alignments[0]); i++) {
+    for (size_t i = 0; i < COUNT_OF(alignments); i++) {
         size_t alignment = hide_size(alignments[i]);
         CHECK(invalid(memalign(alignment, 100)));
         CHECK(invalid(aligned_alloc(alignment, 100)));
@@ -172,7 +190,7 @@ static void test_invalid_alignments(void)
     }
     CHECK(invalid(aligned_alloc(hide_size(0), 100)));
     static const size_t too_small[] = {0, 1, 2, 4};
-    for (size_t i = 0; i < sizeof(too_small) / sizeof(too_small[0]); i++) {
+    for (size_t i = 0; i < COUNT_OF(too_small); i++) {
         void *pointer = &errno;
         CHECK(posix_memalign(&pointer, hide_size(too_small[i]), 100) == EINVAL);
         CHECK(pointer == &errno && errno == 0);
@@ -210,25 +228,56 @@ static void test_errno_of_posix_memalign(void)
     CHECK(errno == ENOMEM && untouched == &pointer);
 }
 
-static void *free_in_thread(void *block)
+/* Not declared by older C libraries, nor known to a program that is not linked with acre. */
+static void (*sized_free)(void *, size_t), (*aligned_sized_free)(void *, size_t, size_t);
+static void (*other_free)(void *);
+
+/* Every function that frees; the sizes that some take are those that were asked for. */
+struct freeing {
+    enum { FREE, FREE_SIZED, FREE_ALIGNED_SIZED, CFREE, REALLOC, FREEING } function;
+    void *block;
+    size_t size;
+};
+
+static void *free_by(void *argument)
 {
+    const struct freeing *freeing = argument;
     errno = ERANGE;
-    free(block);
+    if (freeing->function == FREE)
+        free(freeing->block);
+    else if (freeing->function == FREE_SIZED)
+        sized_free(freeing->block, freeing->size);
+    else if (freeing->function == FREE_ALIGNED_SIZED)
+        aligned_sized_free(freeing->block, 64, freeing->size);
+    else if (freeing->function == CFREE)
+        other_free(freeing->block);
+    else
+        free(hide(realloc(freeing->block, 100)));
     CHECK(errno == ERANGE);
     return NULL;
 }
 
-static void test_free_preserves_errno(void)
+/* The block is freed, and errno stays; also where it is the first call that a thread makes. */
+static void test_free(void)
 {
-    for (size_t i = 0; i < SAMPLE_SIZES; i++) {
-        void *mine = malloc(sample_sizes[i]), *remote = malloc(sample_sizes[i]);
-        CHECK(mine != NULL && remote != NULL);
-        free_in_thread(mine);
-        pthread_t thread;
-        CHECK(pthread_create(&thread, NULL, free_in_thread, remote) == 0);
-        CHECK(pthread_join(thread, NULL) == 0);
+    *(void **)&sized_free = dlsym(RTLD_DEFAULT, "free_sized");
+    *(void **)&aligned_sized_free = dlsym(RTLD_DEFAULT, "free_aligned_sized");
+    *(void **)&other_free = dlsym(RTLD_DEFAULT, "cfree");
+    for (int function = FREE; function < FREEING; function++) {
+        struct freeing freeing = {.function = function};
+        free_by(&freeing);
+        in_thread(free_by, &freeing);
+        for (size_t i = 0; i < SAMPLE_SIZES; i++) {
+            struct mallinfo2 before = mallinfo2();
+            freeing.size = sample_sizes[i];
+            freeing.block = aligned_alloc(64, freeing.size);
+            free_by(&freeing);
+            freeing.block = aligned_alloc(64, freeing.size);
+            in_thread(free_by, &freeing);
+            struct mallinfo2 after = mallinfo2();
+            CHECK(after.uordblks + after.hblkhd <= before.uordblks + before.hblkhd);
+        }
     }
-    free_in_thread(NULL);
 }
 
 /* The names that older programs and glibc's own parts use are the same functions. */
@@ -266,7 +315,7 @@ int main(void)
     test_invalid_alignments();
     test_alignments_beyond_memory();
     test_errno_of_posix_memalign();
-    test_free_preserves_errno();
+    test_free();
     test_libc_names();
     return 0;
 }

@@ -1,9 +1,10 @@
 /*
- * mallinfo, mallinfo2, malloc_stats, mallopt and malloc_trim: known amounts are allocated and
- * freed, the figures change by these amounts, and each figure is that of acre_stats.
+ * mallinfo, mallinfo2, malloc_stats, malloc_info, mallopt and malloc_trim: known amounts are
+ * allocated and freed, the figures change by these amounts, and each figure is that of acre_stats.
+ * Also run preloaded: acre's own functions are looked up.
  */
 #include "check.h"
-#include "acre_calls.h"
+#include <acre/acre.h>
 #include <limits.h>
 #include <malloc.h>
 
@@ -11,9 +12,53 @@ enum {
     COUNT = 2000,
     BLOCK = 1000,  /* bytes; a TINY block */
     SLACK = 65536, /* bytes that the C library itself may hold meanwhile */
+    TEXT = 65536,  /* characters of a table */
 };
 
 static void *blocks[COUNT];
+
+/* ---- acre's functions ---- */
+
+static void *find_function(const char *name)
+{
+    void *function = dlsym(RTLD_DEFAULT, name);
+    CHECK(function != NULL);
+    return function;
+}
+
+static struct acre_stats stats_now(void)
+{
+    int (*call)(struct acre_stats *, size_t);
+    struct acre_stats stats;
+    *(void **)&call = find_function("acre_stats");
+    CHECK(call(&stats, sizeof(stats)) == 0);
+    return stats;
+}
+
+static void set_option(const char *key, const char *value)
+{
+    int (*call)(const char *, const char *);
+    *(void **)&call = find_function("acre_option_set");
+    CHECK(call(key, value) == 0);
+}
+
+static void check_option(const char *key, const char *value)
+{
+    int (*call)(const char *, char *, size_t);
+    char now[64];
+    *(void **)&call = find_function("acre_option_get");
+    CHECK(call(key, now, sizeof(now)) == 0);
+    CHECK(strcmp(now, value) == 0);
+}
+
+/* The blocks in all slabs that the program does not hold. */
+static size_t free_blocks_of(const struct acre_stats *stats)
+{
+    size_t blocks_free = 0;
+    for (size_t i = 0; i < stats->class_count; i++)
+        blocks_free += stats->classes[i].blocks - stats->classes[i].live_blocks;
+    return blocks_free;
+}
 
 static void allocate_all(size_t size)
 {
@@ -111,10 +156,7 @@ static void *allocate_in_thread(void *size)
 static void test_other_threads_show(void)
 {
     size_t before = in_use();
-    void *block = NULL;
-    pthread_t thread;
-    CHECK(pthread_create(&thread, NULL, allocate_in_thread, (void *)(uintptr_t)900000) == 0);
-    CHECK(pthread_join(thread, &block) == 0);
+    void *block = in_thread(allocate_in_thread, (void *)(uintptr_t)900000);
     CHECK(in_use() - before >= 900000);
     free(block);
     CHECK(in_use() <= before + SLACK);
@@ -137,97 +179,76 @@ static void test_mallinfo_agrees(void)
 }
 #pragma GCC diagnostic pop
 
-/* What malloc_stats prints to standard error, in a buffer that the next call overwrites. */
-static const char *captured_stats(void)
+/* malloc_stats prints the table of acre_stats_print to standard error; tests/unit has its rows. */
+static void test_malloc_stats(void)
 {
-    static char text[65536];
-    int ends[2];
+    static char text[TEXT];
+    int ends[2], saved = dup(STDERR_FILENO);
+    struct acre_stats stats = stats_now();
     CHECK(pipe(ends) == 0);
-    int saved = dup(STDERR_FILENO);
     CHECK(saved >= 0 && dup2(ends[1], STDERR_FILENO) >= 0);
     close(ends[1]);
     malloc_stats();
-    fflush(stderr);
     CHECK(dup2(saved, STDERR_FILENO) >= 0);
     close(saved);
-    size_t used = 0;
-    ssize_t got;
-    while ((got = read(ends[0], text + used, sizeof(text) - 1 - used)) > 0)
-        used += (size_t)got;
-    close(ends[0]);
-    text[used] = '\0';
-    return text;
+    read_all(ends[0], text, TEXT);
+    const char *row = strstr(text, "\n  live TINY and SMALL ");
+    CHECK(row != NULL &&
+          strtoul(row + strlen("\n  live TINY and SMALL "), NULL, 10) == stats.small_blocks);
 }
 
-/* Bytes as the table of malloc_stats shows them: to a tenth of the largest unit that they fill. */
-static void print_bytes(char *text, size_t size, size_t bytes)
+/* ---- malloc_info ---- */
+
+/* Writes the document that malloc_info must give: XML with glibc's names, and an element for each
+ * class that has free blocks. */
+static void write_document(FILE *stream, const struct acre_stats *stats)
 {
-    static const char *const units[] = {"B", "KiB", "MiB", "GiB"};
-    size_t unit = 0, grain = 1;
-    for (; bytes / grain >= 1024; grain *= 1024)
-        unit++;
-    size_t tenths = (bytes * 10 + grain / 2) / grain;
-    CHECK(tenths < 10240 && unit < sizeof(units) / sizeof(units[0]));
-    if (tenths % 10 == 0)
-        snprintf(text, size, "%zu %s", tenths / 10, units[unit]);
-    else
-        snprintf(text, size, "%zu.%zu %s", tenths / 10, tenths % 10, units[unit]);
+    size_t heap_bytes = stats->heap_in_slabs + stats->heap_free_dirty, smallest = 1;
+    fprintf(stream, "<malloc version=\"acre-1\">\n<sizes>\n");
+    for (size_t i = 0; i < stats->class_count; i++) {
+        const struct acre_class_stats *class = &stats->classes[i];
+        size_t unused = class->blocks - class->live_blocks;
+        if (unused != 0)
+            fprintf(stream, "<size from=\"%zu\" to=\"%zu\" total=\"%zu\" count=\"%zu\"/>\n",
+                    smallest, class->block_size, unused * class->block_size, unused);
+        smallest = class->block_size + 1;
+    }
+    fprintf(stream, "</sizes>\n<total type=\"rest\" count=\"%zu\" size=\"%zu\"/>\n",
+            free_blocks_of(stats), heap_bytes - stats->small_live);
+    fprintf(stream, "<total type=\"mmap\" count=\"%zu\" size=\"%zu\"/>\n", stats->large_blocks,
+            stats->large_live);
+    fprintf(stream, "<system type=\"current\" size=\"%zu\"/>\n", heap_bytes);
+    fprintf(stream, "<aspace type=\"total\" size=\"%zu\"/>\n", stats->heap_mapped);
+    fprintf(stream, "<live type=\"small\" count=\"%zu\" size=\"%zu\"/>\n", stats->small_blocks,
+            stats->small_live);
+    fprintf(stream, "<live type=\"large\" count=\"%zu\" size=\"%zu\"/>\n</malloc>\n",
+            stats->large_blocks, stats->large_live);
 }
 
-/* Finds a line of the table: a name, a count if there is one (NONE), bytes if there are any (NONE).
- */
-#define NONE SIZE_MAX
-
-static void check_row(const char *table, const char *name, size_t count, size_t bytes)
+static void test_malloc_info(void)
 {
-    char number[32] = "", size[32] = "", line[128];
-    if (count != NONE)
-        snprintf(number, sizeof(number), "%zu", count);
-    if (bytes != NONE)
-        print_bytes(size, sizeof(size), bytes);
-    if (bytes == NONE)
-        snprintf(line, sizeof(line), "\n  %-22s %12s\n", name, number);
-    else
-        snprintf(line, sizeof(line), "\n  %-22s %12s %12s\n", name, number, size);
-    if (strstr(table, line) == NULL)
-        fprintf(stderr, "not in the table: %s%s", line, table);
-    CHECK(strstr(table, line) != NULL);
-}
-
-static void check_class_row(const char *table, const struct acre_class_stats *class)
-{
-    char size[32], live[32], line[128];
-    print_bytes(size, sizeof(size), class->block_size);
-    print_bytes(live, sizeof(live), class->live_blocks * class->block_size);
-    snprintf(line, sizeof(line), "\n  %10s %9zu %12zu %12zu %12s ", size, class->slabs,
-             class->blocks, class->live_blocks, live);
-    CHECK((strstr(table, line) != NULL) == (class->slabs != 0));
-}
-
-static void test_malloc_stats_shows_all(void)
-{
+    static char expected[TEXT], text[TEXT];
     allocate_all(BLOCK);
-    void *large = malloc(300 * CHECK_MIB), *units = malloc(CHECK_MIB);
-    CHECK(large != NULL && units != NULL);
-    free(units);
-    free(hide(malloc(3 * CHECK_MIB)));
-    struct acre_stats stats = stats_now();
-    const char *table = captured_stats();
-    CHECK(stats.small_blocks >= COUNT && stats.large_blocks >= 1 && stats.large_stock != 0);
-    check_row(table, "live TINY and SMALL", stats.small_blocks, stats.small_live);
-    check_row(table, "live LARGE", stats.large_blocks, stats.large_live);
-    check_row(table, "arenas, metadata", stats.arenas, stats.metadata);
-    check_row(table, "heaps, mapped", stats.heaps, stats.heap_mapped);
-    check_row(table, "arenas without thread", stats.arenas_pooled, NONE);
-    check_row(table, "in slabs", NONE, stats.heap_in_slabs);
-    check_row(table, "free units, dirty", NONE, stats.heap_free_dirty);
-    check_row(table, "LARGE stock", NONE, stats.large_stock);
-    CHECK(strstr(table, "\n  resident (process) ") != NULL);
-    for (size_t class = 0; class < stats.class_count; class ++)
-        check_class_row(table, &stats.classes[class]);
-    free(large);
+    void *large = malloc(700 * CHECK_MIB), *kept = blocks[0];
+    blocks[0] = NULL;
     free_all();
+    FILE *wanted = fmemopen(expected, sizeof(expected), "w");
+    FILE *stream = fmemopen(text, sizeof(text), "w");
+    CHECK(large != NULL && wanted != NULL && stream != NULL);
+    struct acre_stats stats = stats_now();
+    CHECK(malloc_info(0, stream) == 0);
+    CHECK(fclose(stream) == 0);
+    write_document(wanted, &stats);
+    CHECK(fclose(wanted) == 0);
+    CHECK(strcmp(text, expected) == 0);
+    CHECK(stats.small_blocks != 0 && stats.large_live == 700 * CHECK_MIB);
+    free(large);
+    free(kept);
+    errno = 0;
+    CHECK(malloc_info(1, stderr) == -1 && errno == EINVAL);
 }
+
+/* ---- mallopt, malloc_trim ---- */
 
 /* The parameters that have a meaning here change options; the others change nothing. */
 static void test_mallopt_sets_options(void)
@@ -238,7 +259,7 @@ static void test_mallopt_sets_options(void)
         int value;
         const char *abort;
     } actions[] = {{0, "0"}, {1, "0"}, {2, "1"}, {3, "1"}, {4, "0"}, {7, "1"}};
-    for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++) {
+    for (size_t i = 0; i < COUNT_OF(actions); i++) {
         CHECK(mallopt(M_CHECK_ACTION, actions[i].value) == 1);
         check_option("abort", actions[i].abort);
     }
@@ -252,7 +273,7 @@ static void test_mallopt_sets_options(void)
     CHECK(mallopt(M_TRIM_THRESHOLD, INT_MAX) == 1);
     check_option("dirty_limit", "2147483647");
     set_option("dirty_limit", "64M");
-    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+    for (size_t i = 0; i < COUNT_OF(others); i++)
         CHECK(mallopt(others[i], 64) == 1);
     check_option("dirty_limit", "64M");
     check_option("abort", "1");
@@ -288,7 +309,8 @@ int main(void)
     test_idle_memory_shows();
     test_other_threads_show();
     test_mallinfo_agrees();
-    test_malloc_stats_shows_all();
+    test_malloc_stats();
+    test_malloc_info();
     test_mallopt_sets_options();
     test_trim_returns_memory();
     return 0;

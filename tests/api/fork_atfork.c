@@ -1,11 +1,11 @@
 /*
- * Forks from atfork handlers, each of the three kinds, some registered before acre can have
- * registered its own (from the executable's preinit function), some after it, while other threads
- * allocate. The child of such a fork goes on with the fork that it interrupted, and all processes
- * use what they have inherited.
+ * atfork handlers that allocate, free and fork, each of the three kinds, some registered before
+ * acre can have registered its own (from the executable's preinit function), some after it, while
+ * other threads allocate. The child of a handler's fork goes on with the fork that it interrupted,
+ * and all processes use what they have inherited.
  */
 #include "check.h"
-#include <acre/acre.h>
+#include "stats.h"
 #include <gnu/libc-version.h>
 #include <malloc.h>
 
@@ -13,7 +13,6 @@ enum kind { PREPARE, PARENT, CHILD, KINDS };
 
 enum {
     HANDLERS = 2 * KINDS, /* the early ones, then the late ones */
-    NOT_FORKED = -1,
     BLOCKS = 60,
     FORKS = 40,
     CHILD_SECONDS = 60, /* a child that lives longer hangs */
@@ -22,7 +21,7 @@ enum {
 static char *blocks[BLOCKS];
 static int chosen = -1; /* the handler that forks; -1: none */
 static bool in_handler; /* handlers of the inner fork do nothing */
-static pid_t inner;     /* what the inner fork returned, or NOT_FORKED */
+static pid_t inner;     /* what the inner fork returned; -1: there was none */
 static unsigned runs;   /* of the chosen handler */
 static bool use_before; /* the handlers allocate before they fork */
 
@@ -33,14 +32,10 @@ static size_t size_of(size_t block)
 
 static void replace_blocks(void)
 {
-    for (size_t i = 0; i < BLOCKS; i++) {
-        size_t filled = size_of(i) < 4096 ? size_of(i) : 4096;
+    for (unsigned i = 0; i < BLOCKS; i++) {
         if (blocks[i] != NULL)
-            CHECK(is_filled(blocks[i], filled, (unsigned)i));
-        free(blocks[i]);
-        blocks[i] = malloc(size_of(i));
-        CHECK(blocks[i] != NULL);
-        fill(blocks[i], filled, (unsigned)i);
+            give(blocks[i], size_of(i), i);
+        blocks[i] = take(size_of(i), i);
     }
 }
 
@@ -51,29 +46,29 @@ static void *sleep_with_arena(void *unused)
 {
     free(hide(malloc(100)));
     pthread_barrier_wait(&asleep);
-    for (;;)
-        pause();
-    return unused;
+    (void)unused;
+    sleep_for_ever();
 }
 
 /* In the child of a handler: a thread that is lost in the fork which goes on there. */
 static void start_sleeper(void)
 {
-    pthread_t thread;
     has_sleeper = getpid();
     CHECK(pthread_barrier_init(&asleep, NULL, 2) == 0);
-    CHECK(pthread_create(&thread, NULL, sleep_with_arena, NULL) == 0);
+    start_thread(sleep_with_arena, NULL);
     pthread_barrier_wait(&asleep);
 }
 
 static void run_handler(int handler)
 {
-    if (handler != chosen || in_handler)
+    if (in_handler)
+        return;
+    if (use_before)
+        replace_blocks();
+    if (handler != chosen)
         return;
     in_handler = true;
     runs++;
-    if (use_before)
-        replace_blocks();
     inner = fork();
     CHECK(inner >= 0);
     if (inner == 0) {
@@ -85,35 +80,18 @@ static void run_handler(int handler)
     chosen = -1;
 }
 
-static void early_prepare(void)
-{
-    run_handler(PREPARE);
-}
+#define HANDLER(name, number)                                                                      \
+    static void name(void)                                                                         \
+    {                                                                                              \
+        run_handler(number);                                                                       \
+    }
 
-static void early_parent(void)
-{
-    run_handler(PARENT);
-}
-
-static void early_child(void)
-{
-    run_handler(CHILD);
-}
-
-static void late_prepare(void)
-{
-    run_handler(KINDS + PREPARE);
-}
-
-static void late_parent(void)
-{
-    run_handler(KINDS + PARENT);
-}
-
-static void late_child(void)
-{
-    run_handler(KINDS + CHILD);
-}
+HANDLER(early_prepare, PREPARE)
+HANDLER(early_parent, PARENT)
+HANDLER(early_child, CHILD)
+HANDLER(late_prepare, KINDS + PREPARE)
+HANDLER(late_parent, KINDS + PARENT)
+HANDLER(late_child, KINDS + CHILD)
 
 static void register_early(int count, char **arguments, char **environment)
 {
@@ -140,16 +118,13 @@ static void *allocate_meanwhile(void *unused)
 
 static void use_all(void)
 {
-    pthread_t thread;
-    struct acre_stats stats;
     size_t threads = has_sleeper == getpid() ? 2 : 1;
     replace_blocks();
     malloc_trim(0); /* looks into the pool, where the arenas of lost threads are then */
-    CHECK(acre_stats(&stats, sizeof(stats)) == 0);
+    struct acre_stats stats = stats_now();
     CHECK(stats.arenas_pooled == stats.arenas - threads);
     __atomic_store_n(&stop, true, __ATOMIC_RELAXED);
-    CHECK(pthread_create(&thread, NULL, allocate_meanwhile, NULL) == 0);
-    CHECK(pthread_join(thread, NULL) == 0);
+    in_thread(allocate_meanwhile, NULL);
     replace_blocks();
 }
 
@@ -163,11 +138,11 @@ static void fork_with(int handler)
     enum kind kind = (enum kind)(handler % KINDS);
     pid_t self = getpid();
     chosen = handler;
-    inner = NOT_FORKED;
+    inner = -1;
     runs = 0;
     pid_t outer = fork();
     CHECK(outer >= 0);
-    CHECK(runs == (kind == PREPARE || (kind == CHILD) == (outer == 0)));
+    CHECK(handler < 0 || runs == (kind == PREPARE || (kind == CHILD) == (outer == 0)));
     if (outer > 0 && !(kind == PARENT && inner == 0))
         check_child(outer);
     if (inner > 0 && !(kind == PREPARE && outer == 0))
@@ -188,19 +163,19 @@ static bool libc_lets_handlers_fork(void)
 
 int main(void)
 {
-    pthread_t thread;
     check_begin();
-    if (!libc_lets_handlers_fork())
-        check_skip("this libc does not let atfork handlers fork");
+    bool may_fork = libc_lets_handlers_fork();
+    if (!may_fork)
+        printf("this libc does not let atfork handlers fork: they only allocate\n");
     CHECK(pthread_atfork(late_prepare, late_parent, late_child) == 0);
-    CHECK(pthread_create(&thread, NULL, allocate_meanwhile, NULL) == 0);
+    pthread_t thread = start_thread(allocate_meanwhile, NULL);
     for (int i = 0; i < FORKS; i++) {
         use_before = i % 2 == 0;
-        for (int handler = 0; handler < HANDLERS; handler++)
+        for (int handler = -1; handler < (may_fork ? HANDLERS : 0); handler++)
             fork_with(handler);
         replace_blocks();
     }
     __atomic_store_n(&stop, true, __ATOMIC_RELAXED);
-    CHECK(pthread_join(thread, NULL) == 0);
+    join(thread);
     return 0;
 }

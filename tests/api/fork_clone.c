@@ -1,15 +1,14 @@
 /*
  * New processes by other ways than fork, while threads allocate: vfork, posix_spawn, system and
  * popen, whose child uses the parent's memory for a moment; _Fork and a bare clone, in whose child
- * no atfork handler runs, and which may begin a pid namespace, so that parent and child have the
- * same id. Such a child allocates and frees, also what other threads had, takes the memory of
- * these, and forks again.
+ * no atfork handler runs. Such a child allocates and frees, also what other threads had, takes the
+ * memory of these, and forks again. Process ids say little: a child may begin a pid namespace, so
+ * that it has the id 1, as its parent may, or its parent's id.
  */
 #include "check.h"
 #include "clone.h"
-#include <acre/acre.h>
+#include "stats.h"
 #include <malloc.h>
-#include <signal.h>
 #include <spawn.h>
 
 enum {
@@ -32,14 +31,10 @@ static size_t size_of(size_t thread, size_t block)
 
 static void *churn(void *argument)
 {
-    size_t self = (size_t)(uintptr_t)argument;
-    uint64_t random = self + 1;
+    struct random random = {(uintptr_t)argument};
     while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
-        size_t at = next_random(&random) % BLOCKS;
-        size_t whose = next_random(&random) % THREADS;
-        char *block = malloc(size_of(whose, at));
-        CHECK(block != NULL);
-        fill(block, size_of(whose, at) < 4096 ? size_of(whose, at) : 4096, (unsigned)at);
+        size_t at = random_below(&random, BLOCKS), whose = random_below(&random, THREADS);
+        char *block = take(size_of(whose, at), (unsigned)at);
         free(__atomic_exchange_n(&blocks[whose][at], block, __ATOMIC_ACQ_REL));
     }
     return NULL;
@@ -48,23 +43,16 @@ static void *churn(void *argument)
 /* What a child does that has memory of its own. */
 static void use_inherited(void)
 {
-    struct acre_stats stats;
     alarm(CHILD_SECONDS);
     for (size_t thread = 0; thread < THREADS; thread++)
-        for (size_t i = 0; i < BLOCKS; i++) {
-            char *block = blocks[thread][i];
-            size_t size = size_of(thread, i);
-            if (block != NULL)
-                CHECK(is_filled(block, size < 4096 ? size : 4096, (unsigned)i));
-            free(block);
+        for (unsigned i = 0; i < BLOCKS; i++) {
+            if (blocks[thread][i] != NULL)
+                give(blocks[thread][i], size_of(thread, i), i);
             blocks[thread][i] = NULL;
         }
-    for (size_t size = 1; size < 3000000; size += size / 4 + 1)
-        free(hide(malloc(size)));
-    free(hide(realloc(calloc(1, 50000), 2000000)));
-    /* looks into the pool, where the lost threads' arenas are then */
-    malloc_trim(0);
-    CHECK(acre_stats(&stats, sizeof(stats)) == 0);
+    use_all_sizes();
+    malloc_trim(0); /* looks into the pool, where the lost threads' arenas are then */
+    struct acre_stats stats = stats_now();
     CHECK(stats.arenas_pooled == stats.arenas - 1); /* but this thread's */
 }
 
@@ -73,19 +61,7 @@ static void use_inherited(void)
 static char true_name[] = "true";
 static char *const true_arguments[] = {true_name, NULL};
 
-static void test_vfork(void)
-{
-    for (int i = 0; i < CHILDREN; i++) {
-        pid_t child = vfork();
-        if (child == 0) {
-            execvp(true_name, true_arguments);
-            _exit(1);
-        }
-        check_child(child);
-    }
-}
-
-/* What a child of vfork leaves to its parent. */
+/* What such a child leaves to its parent. */
 enum { LEFT = 12 };
 static char *left[LEFT];
 
@@ -94,58 +70,42 @@ static size_t size_of_left(size_t block)
     return 1 + block * block * block * 1000; /* the last one is LARGE */
 }
 
-static void allocate_for_parent(void)
+static int allocate_for_parent(void *unused)
 {
+    (void)unused;
     for (size_t thread = 0; thread < THREADS; thread++)
         for (size_t i = 0; i < BLOCKS; i += 2)
             free(__atomic_exchange_n(&blocks[thread][i], NULL, __ATOMIC_ACQ_REL));
-    for (size_t i = 0; i < LEFT; i++) {
-        left[i] = realloc(malloc(1 + i), size_of_left(i));
-        CHECK(left[i] != NULL);
-        fill(left[i], size_of_left(i), (unsigned)i);
-    }
-}
-
-static void free_what_is_left(void)
-{
-    for (size_t i = 0; i < LEFT; i++) {
-        CHECK(is_filled(left[i], size_of_left(i), (unsigned)i));
-        free(left[i]);
-    }
-}
-
-static void test_vfork_allocates(void)
-{
-    for (int i = 0; i < CHILDREN; i++) {
-        pid_t child = vfork();
-        if (child == 0) {
-            allocate_for_parent();
-            _exit(0);
-        }
-        check_child(child);
-        free_what_is_left();
-    }
-}
-
-static int allocate_and_end(void *unused)
-{
-    (void)unused;
-    allocate_for_parent();
+    for (unsigned i = 0; i < LEFT; i++)
+        left[i] = take(size_of_left(i), i);
     return 0;
 }
 
-static void test_vfork_into_namespace(void)
+static void check_left_by(pid_t child)
 {
-    for (int i = 0; i < CHILDREN; i++) {
-        check_child(clone_sharing_into_namespace(allocate_and_end));
-        free_what_is_left();
-    }
+    check_child(child);
+    for (unsigned i = 0; i < LEFT; i++)
+        give(left[i], size_of_left(i), i);
 }
 
-static void test_spawn(void)
+static void test_sharing(void)
 {
+    bool namespaces = clone_may_make_namespaces();
     for (int i = 0; i < CHILDREN; i++) {
-        pid_t child = 0;
+        pid_t child = vfork();
+        if (child == 0) {
+            execvp(true_name, true_arguments);
+            _exit(1);
+        }
+        check_child(child);
+        child = vfork();
+        if (child == 0) {
+            allocate_for_parent(NULL);
+            _exit(0);
+        }
+        check_left_by(child);
+        if (namespaces)
+            check_left_by(clone_sharing_into_namespace(allocate_for_parent));
         CHECK(posix_spawnp(&child, true_name, NULL, NULL, true_arguments, environ) == 0);
         check_child(child);
     }
@@ -166,16 +126,15 @@ static void test_system(void)
 
 typedef pid_t make_child(void);
 
-/* Each child makes one of its own, up to `depth`. */
+/* Each child makes one of its own, up to `depth`, and has one that shares its memory. */
 static void live(make_child *make, int depth)
 {
-    pid_t child;
     use_inherited();
     while (depth-- > 0) {
-        blocks[0][1] = malloc(size_of(0, 1));
-        CHECK(blocks[0][1] != NULL);
-        fill(blocks[0][1], size_of(0, 1), 1);
-        child = make();
+        blocks[0][1] = take(size_of(0, 1), 1);
+        if (make == clone_into_namespace)
+            check_left_by(clone_sharing_into_namespace(allocate_for_parent));
+        pid_t child = make();
         if (child != 0) {
             check_child(child);
             break;
@@ -183,16 +142,6 @@ static void live(make_child *make, int depth)
         use_inherited();
     }
     _exit(0);
-}
-
-static void test_without_handlers(make_child *make)
-{
-    for (int i = 0; i < CHILDREN; i++) {
-        pid_t child = make();
-        if (child == 0)
-            live(make, i % 4);
-        check_child(child);
-    }
 }
 
 /* Takes and frees blocks that must be nobody else's. */
@@ -216,18 +165,61 @@ static void *insist(void *name)
 
 /* In such a child a thread may be the first one that needs a lock of the allocator's: what the
  * other one has, which forked, stays that one's. */
-static void test_thread_first(make_child *make)
+static void live_with_thread_first(void)
 {
+    alarm(CHILD_SECONDS);
+    pthread_t thread = start_thread(insist, blocks[1]);
+    insist(blocks[2]);
+    join(thread);
+    use_inherited();
+    _exit(0);
+}
+
+static void test_without_handlers(make_child *make)
+{
+    for (int i = 0; i < CHILDREN; i++) {
+        pid_t child = make();
+        if (child == 0)
+            live(make, i % 4);
+        check_child(child);
+    }
     for (size_t size = 1; size < 4000; size += 8)
         free(hide(malloc(size))); /* so that starting a thread needs no lock */
     pid_t child = make();
-    if (child == 0) {
-        pthread_t thread;
+    if (child == 0)
+        live_with_thread_first();
+    check_child(child);
+}
+
+/* ---- a child with its parent's id, which is not 1 ---- */
+
+/* Both are the second process of a namespace. */
+static pid_t make_namesake(void)
+{
+    CHECK(unshare(CLONE_NEWPID) == 0);
+    pid_t first = clone_child();
+    if (first == 0) {
         alarm(CHILD_SECONDS);
-        CHECK(pthread_create(&thread, NULL, insist, blocks[1]) == 0);
-        insist(blocks[2]);
-        CHECK(pthread_join(thread, NULL) == 0);
-        use_inherited();
+        sleep_for_ever();
+    }
+    CHECK(first > 0);
+    pid_t parent = getpid(), second = clone_child();
+    CHECK(second != 0 || getpid() == parent);
+    if (second != 0) {
+        check_child(second);
+        CHECK(kill(first, SIGKILL) == 0);
+        wait_for(first);
+    }
+    return second;
+}
+
+static void begin_namespace(void)
+{
+    pid_t child = fork();
+    if (child == 0) {
+        CHECK(getpid() == 2);
+        if (make_namesake() == 0)
+            use_inherited();
         _exit(0);
     }
     check_child(child);
@@ -238,34 +230,31 @@ int main(void)
     pthread_t threads[THREADS];
     check_begin();
     CHECK(signal(SIGALRM, clone_end_hanging) != SIG_ERR);
-    for (size_t i = 0; i < THREADS; i++)
-        CHECK(pthread_create(&threads[i], NULL, churn, (void *)(uintptr_t)i) == 0);
-    test_vfork();
-    test_vfork_allocates();
-    if (clone_may_make_namespaces())
-        test_vfork_into_namespace();
-    test_spawn();
+    start_threads(threads, THREADS, churn);
+    test_sharing();
     test_system();
-    if (clone_is_noticed()) {
-        test_without_handlers(clone_child);
-        test_thread_first(clone_child);
-        if (clone_may_make_namespaces()) {
-            test_without_handlers(clone_into_namespace);
-            test_thread_first(clone_into_namespace);
-        } else {
-            printf("pid namespaces may not be made here: left out\n");
-        }
+    if (!clone_is_noticed()) {
+        printf("this kernel has no MADV_WIPEONFORK: children without handlers left out\n");
+        return 0;
+    }
+    test_without_handlers(clone_child);
 #ifdef __GLIBC_PREREQ
 #if __GLIBC_PREREQ(2, 34)
-        test_without_handlers(_Fork);
-        test_thread_first(_Fork);
+    test_without_handlers(_Fork);
 #endif
 #endif
+    if (clone_may_make_namespaces()) {
+        test_without_handlers(clone_into_namespace);
+        pid_t child = clone_into_namespace();
+        if (child == 0) {
+            begin_namespace();
+            _exit(0);
+        }
+        check_child(child);
     } else {
-        printf("this kernel has no MADV_WIPEONFORK: children without handlers left out\n");
+        printf("pid namespaces may not be made here: left out\n");
     }
     __atomic_store_n(&stop, true, __ATOMIC_RELAXED);
-    for (size_t i = 0; i < THREADS; i++)
-        CHECK(pthread_join(threads[i], NULL) == 0);
+    join_threads(threads, THREADS);
     return 0;
 }

@@ -1,18 +1,18 @@
 /*
  * Forks where they are least expected: from constructors and from the executable's preinit
- * function, before acre's own constructor may have run; from several threads at the same time; and
- * down a line of children of children. Each child uses what it has inherited, takes more, and gives
- * all back.
+ * function, before acre's own constructor may have run, by a process that has a second thread; and
+ * down a line of children of children. Each child uses what
+ * it has inherited, takes more, and gives all back.
  */
 #include "check.h"
-#include <acre/acre.h>
+#include "stats.h"
+#include <malloc.h>
+#include <semaphore.h>
 
 enum {
     DEPTH = 20,
-    ROUNDS = 20,     /* of a thread */
-    BLOCKS = 60,     /* that each generation adds and each one inherits */
-    AT_ONCE = 6,     /* threads that fork at the same time */
-    FORKS_EACH = 25, /* of each of them */
+    ROUNDS = 20, /* of a thread */
+    BLOCKS = 60, /* that each generation adds and each one inherits */
     CHILD_SECONDS = 200
 };
 
@@ -26,74 +26,88 @@ static size_t size_of(size_t block)
     return block == 0 ? 1200000 : 1 + block * block * 5;
 }
 
-static size_t filled_of(size_t block)
-{
-    return size_of(block) < 4096 ? size_of(block) : 4096;
-}
-
-static void take(struct set *set, unsigned seed)
+static void take_set(struct set *set, unsigned seed)
 {
     set->seed = seed;
-    for (size_t i = 0; i < BLOCKS; i++) {
-        set->blocks[i] = malloc(size_of(i));
-        CHECK(set->blocks[i] != NULL);
-        fill(set->blocks[i], filled_of(i), seed + (unsigned)i);
-    }
+    for (unsigned i = 0; i < BLOCKS; i++)
+        set->blocks[i] = take(size_of(i), seed + i);
 }
 
-static void give_back(struct set *set)
+static void give_set(struct set *set)
 {
-    for (size_t i = 0; i < BLOCKS; i++) {
-        CHECK(is_filled(set->blocks[i], filled_of(i), set->seed + (unsigned)i));
-        free(set->blocks[i]);
-    }
+    for (unsigned i = 0; i < BLOCKS; i++)
+        give(set->blocks[i], size_of(i), set->seed + i);
 }
 
-static void *take_and_give_back(void *seed)
+static void *take_and_give(void *seed)
 {
     struct set set;
     for (unsigned i = 0; i < ROUNDS; i++) {
-        take(&set, (unsigned)(uintptr_t)seed + i);
-        give_back(&set);
+        take_set(&set, (unsigned)(uintptr_t)seed + i);
+        give_set(&set);
     }
     return NULL;
 }
 
 /* A new thread and this one at the same time. */
-static void run_thread(unsigned seed)
+static void use_two_threads(unsigned seed)
 {
-    pthread_t thread;
-    CHECK(pthread_create(&thread, NULL, take_and_give_back, (void *)(uintptr_t)seed) == 0);
-    take_and_give_back((void *)(uintptr_t)(seed + 1));
-    CHECK(pthread_join(thread, NULL) == 0);
+    pthread_t thread = start_thread(take_and_give, (void *)(uintptr_t)seed);
+    take_and_give((void *)(uintptr_t)(seed + 1));
+    join(thread);
+}
+
+/* In each generation a thread is lost, with its arena; the child frees its blocks. */
+static sem_t held;
+
+static void *hold(void *set)
+{
+    take_set(set, 77);
+    sem_post(&held);
+    sleep_for_ever();
+}
+
+static void start_holder(struct set *set)
+{
+    CHECK(sem_init(&held, 0, 0) == 0);
+    start_thread(hold, set);
+    while (sem_wait(&held) != 0)
+        continue;
 }
 
 /* ---- before main ---- */
 
-static struct set early;
+static struct set early, of_holder;
 static unsigned early_forks;
 
-/* A child that allocates, starts a thread and forks, at whatever stage the process is. */
+/* The lost thread's arena is noticed, and its blocks can be freed, at whatever stage the process
+ * is. */
+static void live_early(unsigned seed)
+{
+    alarm(CHILD_SECONDS);
+    malloc_trim(0); /* looks into the pool */
+    struct acre_stats stats = stats_now();
+    CHECK(stats.arenas_pooled == stats.arenas - 1);
+    give_set(&of_holder);
+    take_and_give((void *)(uintptr_t)seed);
+    use_two_threads(seed + 1);
+    pid_t grandchild = fork();
+    give_set(&early);
+    use_two_threads(seed + 2);
+    if (grandchild != 0)
+        check_child(grandchild);
+    _exit(0);
+}
+
 static void fork_early(unsigned seed)
 {
-    pid_t child;
-    if (early_forks++ == 0)
-        take(&early, 1);
-    child = fork();
-    if (child == 0) {
-        alarm(CHILD_SECONDS);
-        take_and_give_back((void *)(uintptr_t)seed);
-        run_thread(seed + 1);
-        pid_t grandchild = fork();
-        if (grandchild == 0) {
-            give_back(&early);
-            run_thread(seed + 2);
-            _exit(0);
-        }
-        check_child(grandchild);
-        give_back(&early);
-        _exit(0);
+    if (early_forks++ == 0) {
+        start_holder(&of_holder);
+        take_set(&early, 1);
     }
+    pid_t child = fork();
+    if (child == 0)
+        live_early(seed);
     check_child(child);
 }
 
@@ -113,85 +127,28 @@ __attribute__((constructor(101))) static void fork_in_constructor(void)
 
 __attribute__((destructor)) static void fork_in_destructor(void)
 {
-    take(&early, 7);
+    start_holder(&of_holder);
+    take_set(&early, 7);
     fork_early(300);
-    give_back(&early);
-}
-
-/* ---- at the same time ---- */
-
-static pthread_barrier_t together;
-
-static void *fork_together(void *argument)
-{
-    unsigned self = (unsigned)(uintptr_t)argument;
-    struct set mine;
-    for (unsigned i = 0; i < FORKS_EACH; i++) {
-        take(&mine, self * 1000 + i);
-        pthread_barrier_wait(&together);
-        pid_t child = fork();
-        if (child == 0) {
-            alarm(CHILD_SECONDS);
-            give_back(&mine);
-            take_and_give_back(argument);
-            if (i % 8 == 0)
-                run_thread(i);
-            _exit(0);
-        }
-        give_back(&mine);
-        check_child(child);
-    }
-    return NULL;
-}
-
-static void test_together(void)
-{
-    pthread_t threads[AT_ONCE];
-    CHECK(pthread_barrier_init(&together, NULL, AT_ONCE) == 0);
-    for (size_t i = 0; i < AT_ONCE; i++)
-        CHECK(pthread_create(&threads[i], NULL, fork_together, (void *)(uintptr_t)i) == 0);
-    for (size_t i = 0; i < AT_ONCE; i++)
-        CHECK(pthread_join(threads[i], NULL) == 0);
+    give_set(&early);
 }
 
 /* ---- one below the other ---- */
 
-static size_t live_blocks(void)
-{
-    struct acre_stats stats;
-    CHECK(acre_stats(&stats, sizeof(stats)) == 0);
-    return stats.small_blocks + stats.large_blocks;
-}
-
-static pthread_barrier_t ready;
-
-/* In each generation a thread is lost, with its arena, and its blocks are freed by the child. */
-static void *hold_and_wait(void *set)
-{
-    take(set, 77);
-    pthread_barrier_wait(&ready);
-    for (;;)
-        pause();
-    return NULL;
-}
-
 /* The sets stand on the stacks of all generations; the last one frees them all. */
 static void descend(struct set *sets, int depth, size_t live)
 {
-    pthread_t thread;
     alarm(CHILD_SECONDS);
     CHECK(live_blocks() == live);
     if (depth == DEPTH) {
         for (int i = 0; i < 2 * DEPTH; i++)
-            give_back(&sets[i]);
-        run_thread(5);
+            give_set(&sets[i]);
+        use_two_threads(5);
         CHECK(live_blocks() <= live - (size_t)2 * DEPTH * BLOCKS + 1); /* 1: libc's, of a thread */
         return;
     }
-    take(&sets[2 * depth], (unsigned)depth);
-    CHECK(pthread_barrier_init(&ready, NULL, 2) == 0);
-    CHECK(pthread_create(&thread, NULL, hold_and_wait, &sets[2 * depth + 1]) == 0);
-    pthread_barrier_wait(&ready);
+    take_set(&sets[2 * depth], (unsigned)depth);
+    start_holder(&sets[2 * depth + 1]);
     live = live_blocks();
     pid_t child = fork();
     if (child == 0) {
@@ -201,7 +158,7 @@ static void descend(struct set *sets, int depth, size_t live)
     check_child(child);
     /* the one thread is still there here: its blocks are freed remotely */
     for (int i = 0; i < 2 * depth + 2; i++)
-        give_back(&sets[i]);
+        give_set(&sets[i]);
     if (depth > 0)
         _exit(0);
 }
@@ -211,8 +168,8 @@ int main(void)
     static struct set sets[2 * DEPTH];
     check_begin();
     CHECK(early_forks == 2);
-    give_back(&early);
-    test_together();
+    give_set(&early);
+    give_set(&of_holder);
     descend(sets, 0, live_blocks());
     return 0;
 }

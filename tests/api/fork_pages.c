@@ -7,7 +7,6 @@
 #include "check.h"
 #include "clone.h"
 #include "smaps.h"
-#include <sys/syscall.h>
 
 enum {
     THREADS = 40,
@@ -16,7 +15,7 @@ enum {
     PAGES_ALLOWED = 2, /* that a child may write to; see doc/fork.md */
 };
 
-static pthread_barrier_t allocated, finished;
+static pthread_barrier_t allocated;
 
 /* Of the program's own, so that they are not among the anonymous mappings: libc writes to them in
  * the child. */
@@ -28,23 +27,17 @@ static size_t size_of(size_t number)
 }
 
 /* Leaves arenas, slabs and lists as a program does that has been running for a while. */
-static void *allocate_and_wait(void *unused)
+static void *allocate_and_sleep(void *unused)
 {
     char *blocks[BLOCKS];
-    for (size_t i = 0; i < BLOCKS; i++) {
-        blocks[i] = malloc(size_of(i));
-        CHECK(blocks[i] != NULL);
-        fill(blocks[i], size_of(i) < 5000 ? size_of(i) : 5000, (unsigned)i);
-    }
+    for (unsigned i = 0; i < BLOCKS; i++)
+        blocks[i] = take(size_of(i), i);
     for (size_t i = 0; i < BLOCKS; i += 3)
         free(blocks[i]);
     free(hide(malloc(3000000)));
     pthread_barrier_wait(&allocated);
-    pthread_barrier_wait(&finished);
-    for (size_t i = 0; i < BLOCKS; i++)
-        if (i % 3 != 0)
-            free(blocks[i]);
-    return unused;
+    (void)unused;
+    sleep_for_ever();
 }
 
 /* What is summed up over the mappings of a child. */
@@ -112,16 +105,14 @@ static size_t pages_written(make_child *make)
 
 int main(void)
 {
-    pthread_t threads[THREADS];
     check_begin();
     CHECK(pthread_barrier_init(&allocated, NULL, THREADS + 1) == 0);
-    CHECK(pthread_barrier_init(&finished, NULL, THREADS + 1) == 0);
     for (size_t i = 0; i < THREADS; i++) {
+        pthread_t thread;
         pthread_attr_t attributes;
         CHECK(pthread_attr_init(&attributes) == 0);
         CHECK(pthread_attr_setstack(&attributes, stacks[i], STACK) == 0);
-        CHECK(pthread_create(&threads[i], &attributes, allocate_and_wait, NULL) == 0);
-        CHECK(pthread_attr_destroy(&attributes) == 0);
+        CHECK(pthread_create(&thread, &attributes, allocate_and_sleep, NULL) == 0);
     }
     pthread_barrier_wait(&allocated);
     size_t without = pages_written(clone_child);
@@ -130,8 +121,5 @@ int main(void)
     CHECK(without == 0);
     CHECK(pages_written(clone_child_that_allocates) > 5);
     CHECK(with <= PAGES_ALLOWED);
-    pthread_barrier_wait(&finished);
-    for (size_t i = 0; i < THREADS; i++)
-        CHECK(pthread_join(threads[i], NULL) == 0);
     return 0;
 }

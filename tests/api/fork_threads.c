@@ -16,10 +16,10 @@ static bool is_stopped(void)
 static void *allocate_and_free(void *argument)
 {
     void *blocks[BLOCKS] = {NULL};
-    uint64_t random = (uint64_t)(uintptr_t)argument;
+    struct random random = {(uintptr_t)argument};
     while (!is_stopped()) {
-        unsigned i = next_random(&random) % BLOCKS;
-        unsigned kind = next_random(&random) % 100;
+        size_t i = random_below(&random, BLOCKS);
+        size_t kind = random_below(&random, 100);
         free(blocks[i]);
         blocks[i] = malloc(kind < 90 ? 16 + kind * 20 : kind < 98 ? 50000 : 2000000);
         CHECK(blocks[i] != NULL);
@@ -66,29 +66,20 @@ static void *send_blocks(void *unused)
 static void *use_memory(void *unused)
 {
     char *blocks[BLOCKS];
-    for (unsigned i = 0; i < BLOCKS; i++) {
-        size_t size = i % 50 == 0 ? 1500000 : 1 + i * 41;
-        blocks[i] = malloc(size);
-        CHECK(blocks[i] != NULL);
-        fill(blocks[i], i % 50 == 0 ? 4096 : size, i);
-    }
-    for (unsigned i = 0; i < BLOCKS; i++) {
-        CHECK(is_filled(blocks[i], i % 50 == 0 ? 4096 : 1 + i * 41, i));
-        free(blocks[i]);
-    }
+    for (unsigned i = 0; i < BLOCKS; i++)
+        blocks[i] = take(i % 50 == 0 ? 1500000 : 1 + i * 41, i);
+    for (unsigned i = 0; i < BLOCKS; i++)
+        give(blocks[i], i % 50 == 0 ? 1500000 : 1 + i * 41, i);
     return unused;
 }
 
 /* What the child does with the memory it inherited. */
 static void run_child(char *inherited, unsigned round)
 {
-    CHECK(is_filled(inherited, 5000, round));
-    free(inherited);
+    give(inherited, 5000, round);
     use_memory(NULL);
     if (round % 10 == 0) {
-        pthread_t thread;
-        CHECK(pthread_create(&thread, NULL, use_memory, NULL) == 0);
-        CHECK(pthread_join(thread, NULL) == 0);
+        in_thread(use_memory, NULL);
         pid_t grandchild = fork();
         if (grandchild == 0) {
             use_memory(NULL);
@@ -103,25 +94,21 @@ int main(void)
 {
     static void *(*const starts[])(void *) = {allocate_and_free, allocate_and_free, read_lines,
                                               flush_all, send_blocks};
-    enum { THREADS = sizeof(starts) / sizeof(starts[0]) };
+    enum { THREADS = COUNT_OF(starts) };
     pthread_t threads[THREADS];
     check_begin();
     for (size_t i = 0; i < THREADS; i++)
-        CHECK(pthread_create(&threads[i], NULL, starts[i], (void *)(uintptr_t)i) == 0);
+        threads[i] = start_thread(starts[i], (void *)(uintptr_t)i);
     for (unsigned round = 0; round < FORKS; round++) {
-        char *inherited = malloc(5000);
-        CHECK(inherited != NULL);
-        fill(inherited, 5000, round);
+        char *inherited = take(5000, round);
         free(__atomic_exchange_n(&mailbox, NULL, __ATOMIC_ACQ_REL));
         pid_t child = fork();
         if (child == 0)
             run_child(inherited, round);
         check_child(child);
-        CHECK(is_filled(inherited, 5000, round));
-        free(inherited);
+        give(inherited, 5000, round);
     }
     __atomic_store_n(&stop, true, __ATOMIC_RELAXED);
-    for (size_t i = 0; i < THREADS; i++)
-        CHECK(pthread_join(threads[i], NULL) == 0);
+    join_threads(threads, THREADS);
     return 0;
 }

@@ -2,11 +2,11 @@
  * A linear overflow out of a block of each kind reaches blocks, and then a page without access,
  * never acre's metadata. Each case is this program started again: it writes byte by byte from an
  * end of a block until a fault stops it. Then the figures are what they were, every block can be
- * freed, and blocks can be allocated as before. See doc/design.md, "What a linear overflow
+ * freed, and blocks can be allocated as before. See doc/guarantees.md, "What a linear overflow
  * reaches".
  */
 #include "check.h"
-#include <acre/acre.h>
+#include "stats.h"
 #include <malloc.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -68,32 +68,20 @@ static char *write_until_fault(char *p, ptrdiff_t step)
 
 /* ---- what must be as it was ---- */
 
-static struct acre_stats stats_now(void)
-{
-    struct acre_stats stats;
-    CHECK(acre_stats(&stats, sizeof(stats)) == 0);
-    stats.resident = 0; /* of the process */
-    return stats;
-}
-
 static void check_all_works(const struct acre_stats *before)
 {
     static char *again[AFTER];
     struct acre_stats after = stats_now();
+    after.resident = before->resident; /* of the process */
     CHECK(memcmp(before, &after, sizeof(after)) == 0);
     for (size_t i = 0; i < count; i++) {
         CHECK(malloc_usable_size(blocks[i]) != 0);
         free(blocks[i]);
     }
-    for (size_t i = 0; i < AFTER; i++) {
-        again[i] = malloc(16 + i % 3000);
-        CHECK(again[i] != NULL);
-        fill(again[i], 16 + i % 3000, (unsigned)i);
-    }
-    for (size_t i = 0; i < AFTER; i++) {
-        CHECK(is_filled(again[i], 16 + i % 3000, (unsigned)i));
-        free(again[i]);
-    }
+    for (unsigned i = 0; i < AFTER; i++)
+        again[i] = take(16 + i % 3000, i);
+    for (unsigned i = 0; i < AFTER; i++)
+        give(again[i], 16 + i % 3000, i);
     free(hide(malloc(LARGE)));
     malloc_trim(0);
     CHECK(stats_now().small_blocks <= before->small_blocks - count + 1);
@@ -101,7 +89,7 @@ static void check_all_works(const struct acre_stats *before)
 
 /* ---- the cases ---- */
 
-static void take(size_t size)
+static void add(size_t size)
 {
     CHECK(count < MOST);
     blocks[count] = malloc(size);
@@ -109,18 +97,18 @@ static void take(size_t size)
     blocks[count++][0] = 1;
 }
 
-static void take_until_the_next_heap(size_t size)
+static void add_until_the_next_heap(size_t size)
 {
     do
-        take(size);
+        add(size);
     while ((uintptr_t)blocks[count - 1] / HEAP == (uintptr_t)blocks[0] / HEAP);
 }
 
 /* Takes blocks until the heap of the first one is full. */
 static void fill_a_heap(size_t size)
 {
-    take_until_the_next_heap(size);
-    take_until_the_next_heap(UNIT - 1000); /* in units that were too few for a slab of those */
+    add_until_the_next_heap(size);
+    add_until_the_next_heap(UNIT - 1000); /* in units that were too few for a slab of those */
 }
 
 /* The lowest or highest block in the heap of blocks[0]. */
@@ -163,7 +151,7 @@ static void from_the_highest(size_t size)
 static void underflow(size_t size)
 {
     for (size_t i = 0; i < 100; i++)
-        take(size);
+        add(size);
     struct acre_stats before = stats_now();
     char *p = outermost(false);
     char *below = write_until_fault(p - 1, -1);
@@ -172,39 +160,15 @@ static void underflow(size_t size)
     check_all_works(&before);
 }
 
-/* The number of places that wide blocks have, beyond their first. */
-static size_t wide_places(void)
-{
-    struct acre_stats stats = stats_now();
-    size_t places = 0;
-    for (size_t i = 0; i < stats.class_count; i++)
-        places += stats.classes[i].live_blocks;
-    return places - stats.small_blocks;
-}
-
 /* From the lowest wide block. */
 static void from_a_wide_one(size_t size)
 {
-    static char *pieces[PIECES];
-    uint64_t random = 3;
-    for (size_t i = 0; i < PIECES; i++)
-        CHECK((pieces[i] = malloc(PIECE - 100 + next_random(&random) % 300)) != NULL);
-    for (size_t i = PIECES; i-- > 1;) {
-        size_t other = next_random(&random) % (i + 1);
-        char *piece = pieces[i];
-        pieces[i] = pieces[other];
-        pieces[other] = piece;
-    }
-    for (size_t i = 0; i < PIECES; i++) {
-        if (i % 10 != 0)
-            free(pieces[i]);
-        else
-            blocks[count++] = pieces[i];
-    }
+    leave_pieces(blocks, PIECES, 10, PIECE - 100, PIECE + 200);
+    count = PIECES / 10;
     size_t places = wide_places();
     char *lowest = NULL;
     for (size_t i = 0; i < WIDES; i++) {
-        take(size);
+        add(size);
         if (wide_places() > places && (lowest == NULL || blocks[count - 1] < lowest))
             lowest = blocks[count - 1];
         places = wide_places();
@@ -219,7 +183,7 @@ static void from_a_wide_one(size_t size)
 /* From the process's first LARGE block: only metadata was mapped by acre before it. */
 static void from_the_first_large_one(size_t size)
 {
-    take(size);
+    add(size);
     struct acre_stats before = stats_now();
     char *end = blocks[0] + malloc_usable_size(blocks[0]);
     CHECK(write_until_fault(end, 1) == end);
@@ -230,7 +194,7 @@ static void from_the_first_large_one(size_t size)
 static void from_one_of_many_large_ones(size_t size)
 {
     for (size_t i = 0; i < 20; i++)
-        take(size);
+        add(size);
     struct acre_stats before = stats_now();
     char *lowest = blocks[0], *end;
     for (size_t i = 1; i < count; i++)
@@ -266,8 +230,6 @@ static const struct {
     {"LARGE, one of many", from_one_of_many_large_ones, LARGE},
 };
 
-enum { CASES = sizeof(cases) / sizeof(cases[0]) };
-
 int main(int argument_count, char **arguments)
 {
     if (argument_count > 1) {
@@ -278,17 +240,14 @@ int main(int argument_count, char **arguments)
         return 0;
     }
     check_begin();
-    for (size_t i = 0; i < CASES; i++) {
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
         char number[8];
-        char *next[] = {arguments[0], number, NULL};
         snprintf(number, sizeof(number), "%zu", i);
         printf("%s\n", cases[i].name);
         fflush(stdout);
         pid_t child = fork();
-        if (child == 0) {
-            execv("/proc/self/exe", next);
-            _exit(1);
-        }
+        if (child == 0)
+            start_again(number);
         check_child(child);
     }
     return 0;

@@ -61,10 +61,9 @@ static void *use_everything(void *unused)
 
 static void use_in_thread(void)
 {
-    pthread_t thread;
-    CHECK(pthread_create(&thread, NULL, use_everything, NULL) == 0);
+    pthread_t thread = start_thread(use_everything, NULL);
     use_everything(NULL);
-    CHECK(pthread_join(thread, NULL) == 0);
+    join(thread);
 }
 
 static void test_use(void)

@@ -18,7 +18,7 @@ unsigned long interposer_calls;
 static void allocate_and_free(void)
 {
     static const size_t sizes[] = {40, 3000, 60000, 1500000};
-    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
         char *block = malloc(sizes[i]);
         CHECK(block != NULL);
         block[0] = block[sizes[i] - 1] = 1;
@@ -61,13 +61,10 @@ int pthread_key_create(pthread_key_t *a, void (*b)(void *))
     static bool called;
     int (*next)(pthread_key_t *, void (*)(void *)) =
         (int (*)(pthread_key_t *, void (*)(void *)))dlsym(RTLD_NEXT, "pthread_key_create");
-    pthread_t thread;
     alarm(CHECK_HANG_SECONDS); /* this may be before main */
     allocate_and_free();
-    if (!__atomic_exchange_n(&called, true, __ATOMIC_RELAXED)) {
-        CHECK(pthread_create(&thread, NULL, allocate_there, NULL) == 0);
-        CHECK(pthread_join(thread, NULL) == 0);
-    }
+    if (!__atomic_exchange_n(&called, true, __ATOMIC_RELAXED))
+        in_thread(allocate_there, NULL);
     return next(a, b);
 }
 

@@ -1,12 +1,12 @@
 /*
  * Ways of loading acre beside preloading and linking, each in a process of its own that is not
- * linked with it: dlopen with every flag, closing and opening again, two copies of the library,
- * acre preloaded and a library opened with RTLD_DEEPBIND, dlmopen. doc/loading.md says what is
- * supported; what is not must be noticed. ACRE_LIBRARY names the library.
+ * linked with it: dlopen with every flag, also while threads run, closing and opening again, two
+ * copies of the library, acre preloaded and a library opened with RTLD_DEEPBIND, dlmopen.
+ * doc/loading.md says what is supported; what is not must be noticed. ACRE_LIBRARY names the
+ * library.
  */
 #include "check.h"
 #include "early.h"
-#include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
@@ -57,15 +57,14 @@ static void *use(void *argument)
     char *theirs[BLOCKS], *own[BLOCKS];
     for (unsigned i = 0; i < BLOCKS; i++) {
         theirs[i] = copy->realloc(copy->malloc(size_of(i) / 2), size_of(i));
-        own[i] = malloc(size_of(i));
-        CHECK(theirs[i] != NULL && own[i] != NULL);
+        CHECK(theirs[i] != NULL);
         fill(theirs[i], size_of(i), i);
-        fill(own[i], size_of(i), i + 1);
+        own[i] = take(size_of(i), i + 1);
     }
     for (unsigned i = 0; i < BLOCKS; i++) {
-        CHECK(is_filled(theirs[i], size_of(i), i) && is_filled(own[i], size_of(i), i + 1));
+        CHECK(is_filled(theirs[i], size_of(i), i));
         copy->free(theirs[i]);
-        free(own[i]);
+        give(own[i], size_of(i), i + 1);
     }
     return NULL;
 }
@@ -73,16 +72,14 @@ static void *use(void *argument)
 /* The same in this thread, in another one, and in a child and its thread. */
 static void use_everywhere(struct copy *copy)
 {
-    pthread_t thread;
     use(copy);
-    CHECK(pthread_create(&thread, NULL, use, copy) == 0);
-    CHECK(pthread_join(thread, NULL) == 0);
+    in_thread(use, copy);
     pid_t child = fork();
     if (child == 0) {
         use(copy);
-        CHECK(pthread_create(&thread, NULL, use, copy) == 0);
+        pthread_t thread = start_thread(use, copy);
         use(copy);
-        CHECK(pthread_join(thread, NULL) == 0);
+        join(thread);
         _exit(0);
     }
     check_child(child);
@@ -95,7 +92,7 @@ static void test_flags(void)
     static const int flags[] = {RTLD_LAZY, RTLD_NOW, RTLD_NOW | RTLD_GLOBAL,
                                 RTLD_NOW | RTLD_DEEPBIND, RTLD_NOW | RTLD_GLOBAL | RTLD_NODELETE};
     void *own = dlsym(RTLD_DEFAULT, "malloc");
-    for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
+    for (size_t i = 0; i < COUNT_OF(flags); i++) {
         pid_t child = fork();
         if (child == 0) {
             char *before = malloc(100);
@@ -109,6 +106,41 @@ static void test_flags(void)
         }
         check_child(child);
     }
+}
+
+static pthread_barrier_t loaded;
+
+static void *use_when_loaded(void *copy)
+{
+    free(hide(malloc(100)));
+    pthread_barrier_wait(&loaded);
+    return use(copy);
+}
+
+/* A thread that was there before, and the functions that end in another one, which a program may
+ * define: here each gives and takes acre's own blocks. */
+static void test_thread_and_derived(void)
+{
+    struct copy copy;
+    CHECK(pthread_barrier_init(&loaded, NULL, 2) == 0);
+    pthread_t thread = start_thread(use_when_loaded, &copy);
+    copy = functions_of(dlopen(path, RTLD_NOW | RTLD_LOCAL));
+    pthread_barrier_wait(&loaded);
+    const char *(*version)(void) = (const char *(*)(void))find(copy.library, "acre_version");
+    void *(*make)(size_t) = (void *(*)(size_t))find(copy.library, "_Znwm");
+    void (*give_sized)(void *, size_t) = (void (*)(void *, size_t))find(copy.library, "free_sized");
+    void (*delete_sized)(void *, size_t) = (void (*)(void *, size_t))find(copy.library, "_ZdlPvm");
+    void *(*resize)(void *, size_t, size_t) =
+        (void *(*)(void *, size_t, size_t))find(copy.library, "reallocarray");
+    CHECK(strchr(version(), '.') != NULL);
+    char *block = make(100);
+    fill(block, 100, 1);
+    block = resize(block, 20, 100);
+    CHECK(block != NULL && is_filled(block, 100, 1));
+    give_sized(block, 2000);
+    copy.free(make(100));
+    delete_sized(copy.malloc(100), 100);
+    join(thread);
 }
 
 /* A closed library stays: its blocks are valid, and opening it again finds it as it was. */
@@ -161,10 +193,8 @@ static void test_two_copies(void)
  */
 static void check_aborts(void (*work)(void), const char *expected)
 {
-    int ends[2], status = 0;
+    int ends[2];
     char text[1024];
-    size_t used = 0;
-    ssize_t got;
     CHECK(pipe(ends) == 0);
     pid_t child = fork();
     if (child == 0) {
@@ -174,11 +204,8 @@ static void check_aborts(void (*work)(void), const char *expected)
         _exit(0);
     }
     close(ends[1]);
-    while ((got = read(ends[0], text + used, sizeof(text) - 1 - used)) > 0)
-        used += (size_t)got;
-    text[used] = '\0';
-    close(ends[0]);
-    CHECK(waitpid(child, &status, 0) == child);
+    read_all(ends[0], text, sizeof(text));
+    int status = wait_for(child);
     CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
     if (strstr(text, expected) == NULL)
         fprintf(stderr, "written: \"%s\"\n", text);
@@ -209,10 +236,8 @@ static void free_own_block_there(void)
 
 /* ---- preloaded, and a library that looks for its own libc first ---- */
 
-/* The rest of this file's ways begin with an exec: this is what the new image does. */
-static char deepbind_mode[] = "deepbind", global_mode[] = "global";
-
-/* Frees what the constructors of libearly allocated. */
+/* What the program does when it was started again: frees what the constructors of libearly
+ * allocated. */
 static int free_early_blocks(int flags)
 {
     check_is_acre("malloc");
@@ -228,26 +253,16 @@ static int free_early_blocks(int flags)
     return 0;
 }
 
-static void exec_preloaded(char *mode)
-{
-    static char name[] = "loading";
-    char *arguments[] = {name, mode, NULL};
-    CHECK(setenv("LD_PRELOAD", path, 1) == 0);
-    execv("/proc/self/exe", arguments);
-    _exit(2);
-}
-
 static void exec_deepbind(void)
 {
-    exec_preloaded(deepbind_mode);
+    CHECK(setenv("LD_PRELOAD", path, 1) == 0);
+    start_again("deepbind");
 }
 
-static void test_global(void)
+static void exec_global(void)
 {
-    pid_t child = fork();
-    if (child == 0)
-        exec_preloaded(global_mode);
-    check_child(child);
+    CHECK(setenv("LD_PRELOAD", path, 1) == 0);
+    start_again("global");
 }
 
 /* ---- dlmopen ---- */
@@ -272,48 +287,37 @@ static void *use_with_value(void *copy)
 /* In a namespace of its own the library has another libc, whose keys are not the program's. */
 static void test_namespace(void)
 {
-    pthread_t thread;
     CHECK(pthread_key_create(&key, destroy) == 0);
     CHECK(pthread_setspecific(key, &value) == 0);
     struct copy copy = functions_of(dlmopen(LM_ID_NEWLM, path, RTLD_NOW));
     use_everywhere(&copy);
     CHECK(pthread_getspecific(key) == &value);
-    CHECK(pthread_create(&thread, NULL, use_with_value, &copy) == 0);
-    CHECK(pthread_join(thread, NULL) == 0);
+    in_thread(use_with_value, &copy);
     CHECK(destroyed == 1);
     CHECK(dlclose(copy.library) == 0);
 }
 
 /* ---- all of it ---- */
 
-/* In a process of its own: libraries are not unloaded. */
-static void run(void (*test)(void))
-{
-    pid_t child = fork();
-    if (child == 0) {
-        test();
-        exit(0);
-    }
-    check_child(child);
-}
-
+/* Each in a process of its own: libraries are not unloaded. */
 int main(int argument_count, char **arguments)
 {
     path = getenv("ACRE_LIBRARY");
     CHECK(path != NULL);
     alarm(CHECK_HANG_SECONDS);
     if (argument_count > 1)
-        return free_early_blocks(strcmp(arguments[1], deepbind_mode) == 0 ? RTLD_NOW | RTLD_DEEPBIND
-                                                                          : RTLD_NOW | RTLD_GLOBAL);
+        return free_early_blocks(strcmp(arguments[1], "global") == 0 ? RTLD_NOW | RTLD_GLOBAL
+                                                                     : RTLD_NOW | RTLD_DEEPBIND);
     make_second_copy();
     test_flags();
-    run(test_closing);
-    run(test_two_copies);
+    in_child(test_thread_and_derived);
+    in_child(test_closing);
+    in_child(test_two_copies);
     check_aborts(free_tiny_elsewhere, "foreign pointer: free(");
     check_aborts(free_large_elsewhere, "foreign pointer: free(");
     check_aborts(free_own_block_there, "foreign pointer: free(");
-    test_global();
+    in_child(exec_global);
     check_aborts(exec_deepbind, "foreign pointer: free(");
-    run(test_namespace);
+    in_child(test_namespace);
     return 0;
 }

@@ -4,7 +4,7 @@
  * alive at once, and all of these arenas are in the pool: the second 2000 have adopted them.
  */
 #include "check.h"
-#include "acre_calls.h"
+#include "stats.h"
 #include <sys/mman.h>
 
 enum {
@@ -24,16 +24,11 @@ static size_t size_of(size_t thread, size_t block)
 static void *run_thread(void *argument)
 {
     size_t self = (size_t)(uintptr_t)argument, next = (self + 1) % THREADS;
-    for (size_t i = 0; i < BLOCKS; i++) {
-        blocks[self][i] = malloc(size_of(self, i));
-        CHECK(blocks[self][i] != NULL);
-        fill(blocks[self][i], size_of(self, i), (unsigned)(self + i));
-    }
+    for (size_t i = 0; i < BLOCKS; i++)
+        blocks[self][i] = take(size_of(self, i), (unsigned)(self + i));
     pthread_barrier_wait(&all_allocated);
-    for (size_t i = 0; i < BLOCKS; i++) {
-        CHECK(is_filled(blocks[next][i], size_of(next, i), (unsigned)(next + i)));
-        free(blocks[next][i]);
-    }
+    for (size_t i = 0; i < BLOCKS; i++)
+        give(blocks[next][i], size_of(next, i), (unsigned)(next + i));
     free(hide(malloc(100)));
     return NULL;
 }
@@ -53,8 +48,7 @@ static void run_threads(char *stacks)
             check_skip("the system does not allow this process 2000 threads");
         CHECK(error == 0);
     }
-    for (size_t i = 0; i < THREADS; i++)
-        CHECK(pthread_join(threads[i], NULL) == 0);
+    join_threads(threads, THREADS);
     CHECK(pthread_barrier_destroy(&all_allocated) == 0);
     CHECK(pthread_attr_destroy(&attributes) == 0);
 }

@@ -14,20 +14,20 @@ enum {
 
 static void *slots[SLOTS]; /* atomic, exchanged with acquire and release */
 
-static size_t random_size(uint64_t *random)
+static size_t random_size(struct random *random)
 {
-    unsigned kind = next_random(random) % 1000;
+    size_t kind = random_below(random, 1000);
     size_t limit = kind < 900 ? 512 : kind < 990 ? 16384 : kind < 999 ? 300000 : 2000000;
-    return HEADER + next_random(random) % limit;
+    return HEADER + random_below(random, limit);
 }
 
 /* A block whose header says how the rest is filled. */
-static void *make_block(uint64_t *random)
+static void *make_block(struct random *random)
 {
     size_t size = random_size(random);
-    char *block = next_random(random) % 4 ? malloc(size) : aligned_alloc(64, size);
+    char *block = random_below(random, 4) != 0 ? malloc(size) : aligned_alloc(64, size);
     CHECK(block != NULL);
-    unsigned seed = next_random(random);
+    unsigned seed = (unsigned)random_next(random);
     memcpy(block, &size, sizeof(size));
     memcpy(block + sizeof(size), &seed, sizeof(seed));
     fill(block + HEADER, size - HEADER, seed);
@@ -44,17 +44,17 @@ static void check_block(const char *block)
     CHECK(is_filled(block + HEADER, size - HEADER, seed));
 }
 
-/* Lets realloc move a block: half as large, or with room behind it; contents are checked after. */
-static void *resize_block(char *block, uint64_t *random)
+/* Lets realloc move a block: half as large, or with room after it; contents are checked after. */
+static void *resize_block(char *block, struct random *random)
 {
     size_t size;
     check_block(block);
     memcpy(&size, block, sizeof(size));
-    if (next_random(random) % 2) {
+    if (random_below(random, 2) == 0) {
         size = HEADER + (size - HEADER) / 2;
         memcpy(block, &size, sizeof(size));
     }
-    block = realloc(block, next_random(random) % 2 ? size : size * 2);
+    block = realloc(block, random_below(random, 2) == 0 ? size : size * 2);
     CHECK(block != NULL);
     check_block(block);
     return block;
@@ -62,12 +62,12 @@ static void *resize_block(char *block, uint64_t *random)
 
 static void *run_thread(void *argument)
 {
-    uint64_t random = (uint64_t)(uintptr_t)argument;
+    struct random random = {(uintptr_t)argument};
     for (int round = 0; round < ROUNDS; round++) {
         void *block = make_block(&random);
-        if (next_random(&random) % 16 == 0)
+        if (random_below(&random, 16) == 0)
             block = resize_block(block, &random);
-        void **slot = &slots[next_random(&random) % SLOTS];
+        void **slot = &slots[random_below(&random, SLOTS)];
         void *old = __atomic_exchange_n(slot, block, __ATOMIC_ACQ_REL);
         if (old != NULL) {
             check_block(old);
@@ -81,10 +81,8 @@ int main(void)
 {
     pthread_t threads[THREADS];
     check_begin();
-    for (size_t i = 0; i < THREADS; i++)
-        CHECK(pthread_create(&threads[i], NULL, run_thread, (void *)(uintptr_t)(i + 1)) == 0);
-    for (size_t i = 0; i < THREADS; i++)
-        CHECK(pthread_join(threads[i], NULL) == 0);
+    start_threads(threads, THREADS, run_thread);
+    join_threads(threads, THREADS);
     for (size_t i = 0; i < SLOTS; i++)
         if (slots[i] != NULL) {
             check_block(slots[i]);

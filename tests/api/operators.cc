@@ -23,86 +23,76 @@ static bool is_good(void *block, size_t alignment, size_t size)
 
 static void test_names_are_bound()
 {
-    static const char *const names[] = {
-        "_Znwm",                               /* operator new(size_t) */
-        "_Znam",                               /* operator new[](size_t) */
-        "_ZnwmRKSt9nothrow_t",                 /* operator new(size_t, nothrow) */
-        "_ZnamRKSt9nothrow_t",                 /* operator new[](size_t, nothrow) */
-        "_ZnwmSt11align_val_t",                /* operator new(size_t, align) */
-        "_ZnamSt11align_val_t",                /* operator new[](size_t, align) */
-        "_ZnwmSt11align_val_tRKSt9nothrow_t",  /* operator new(size_t, align, nothrow) */
-        "_ZnamSt11align_val_tRKSt9nothrow_t",  /* operator new[](size_t, align, nothrow) */
-        "_ZdlPv",                              /* operator delete(void *) */
-        "_ZdaPv",                              /* operator delete[](void *) */
-        "_ZdlPvRKSt9nothrow_t",                /* operator delete(void *, nothrow) */
-        "_ZdaPvRKSt9nothrow_t",                /* operator delete[](void *, nothrow) */
-        "_ZdlPvm",                             /* operator delete(void *, size_t) */
-        "_ZdaPvm",                             /* operator delete[](void *, size_t) */
-        "_ZdlPvSt11align_val_t",               /* operator delete(void *, align) */
-        "_ZdaPvSt11align_val_t",               /* operator delete[](void *, align) */
-        "_ZdlPvSt11align_val_tRKSt9nothrow_t", /* operator delete(void *, align, nothrow) */
-        "_ZdaPvSt11align_val_tRKSt9nothrow_t", /* operator delete[](void *, align, nothrow) */
-        "_ZdlPvmSt11align_val_t",              /* operator delete(void *, size_t, align) */
-        "_ZdaPvmSt11align_val_t",              /* operator delete[](void *, size_t, align) */
-    };
+    static const char *const names[] = {"_Znwm",
+                                        "_Znam",
+                                        "_ZnwmRKSt9nothrow_t",
+                                        "_ZnamRKSt9nothrow_t",
+                                        "_ZnwmSt11align_val_t",
+                                        "_ZnamSt11align_val_t",
+                                        "_ZnwmSt11align_val_tRKSt9nothrow_t",
+                                        "_ZnamSt11align_val_tRKSt9nothrow_t",
+                                        "_ZdlPv",
+                                        "_ZdaPv",
+                                        "_ZdlPvRKSt9nothrow_t",
+                                        "_ZdaPvRKSt9nothrow_t",
+                                        "_ZdlPvm",
+                                        "_ZdaPvm",
+                                        "_ZdlPvSt11align_val_t",
+                                        "_ZdaPvSt11align_val_t",
+                                        "_ZdlPvSt11align_val_tRKSt9nothrow_t",
+                                        "_ZdaPvSt11align_val_tRKSt9nothrow_t",
+                                        "_ZdlPvmSt11align_val_t",
+                                        "_ZdaPvmSt11align_val_t"};
     for (const char *name : names)
         check_is_acre(name);
 }
 
+/* A form of operator new, and the forms of delete that go with it. */
+struct Form {
+    void *(*make)(size_t);
+    void (*give)(void *);
+    void (*give_sized)(void *, size_t);
+    bool throws;
+    size_t alignment;
+};
+
+static const Form forms[] = {
+    {[](size_t n) { return operator new(n); }, [](void *p) { operator delete(p); },
+     [](void *p, size_t n) { operator delete(p, n); }, true, 16},
+    {[](size_t n) { return operator new[](n); }, [](void *p) { operator delete[](p); },
+     [](void *p, size_t n) { operator delete[](p, n); }, true, 16},
+    {[](size_t n) { return operator new(n, page); }, [](void *p) { operator delete(p, page); },
+     [](void *p, size_t n) { operator delete(p, n, page); }, true, 4096},
+    {[](size_t n) { return operator new[](n, page); }, [](void *p) { operator delete[](p, page); },
+     [](void *p, size_t n) { operator delete[](p, n, page); }, true, 4096},
+    {[](size_t n) { return operator new(n, std::nothrow); },
+     [](void *p) { operator delete(p, std::nothrow); },
+     [](void *p, size_t) { operator delete(p, std::nothrow); }, false, 16},
+    {[](size_t n) { return operator new[](n, std::nothrow); },
+     [](void *p) { operator delete[](p, std::nothrow); },
+     [](void *p, size_t) { operator delete[](p, std::nothrow); }, false, 16},
+    {[](size_t n) { return operator new(n, page, std::nothrow); },
+     [](void *p) { operator delete(p, page, std::nothrow); },
+     [](void *p, size_t) { operator delete(p, page, std::nothrow); }, false, 4096},
+    {[](size_t n) { return operator new[](n, page, std::nothrow); },
+     [](void *p) { operator delete[](p, page, std::nothrow); },
+     [](void *p, size_t) { operator delete[](p, page, std::nothrow); }, false, 4096},
+};
+
 static void test_all_forms()
 {
-    for (size_t size : {0, 1, 24, 1000, 30000, 700000, 3000000}) {
-        void *block = hide(operator new(size));
-        CHECK(is_good(block, 16, size));
-        operator delete(block);
-        block = hide(operator new[](size));
-        CHECK(is_good(block, 16, size));
-        operator delete[](block);
-        block = hide(operator new(size, std::nothrow));
-        CHECK(is_good(block, 16, size));
-        operator delete(block, std::nothrow);
-        block = hide(operator new[](size, std::nothrow));
-        CHECK(is_good(block, 16, size));
-        operator delete[](block, std::nothrow);
-        block = hide(operator new(size));
-        operator delete(block, size);
-        block = hide(operator new[](size));
-        operator delete[](block, size);
-        block = hide(operator new(size, page));
-        CHECK(is_good(block, 4096, size));
-        operator delete(block, page);
-        block = hide(operator new[](size, page));
-        CHECK(is_good(block, 4096, size));
-        operator delete[](block, page);
-        block = hide(operator new(size, page, std::nothrow));
-        CHECK(is_good(block, 4096, size));
-        operator delete(block, page, std::nothrow);
-        block = hide(operator new[](size, page, std::nothrow));
-        CHECK(is_good(block, 4096, size));
-        operator delete[](block, page, std::nothrow);
-        block = hide(operator new(size, page));
-        operator delete(block, size, page);
-        block = hide(operator new[](size, page));
-        operator delete[](block, size, page);
+    for (const Form &form : forms) {
+        for (size_t size : {0, 1, 24, 1000, 30000, 700000, 3000000}) {
+            void *block = hide(form.make(size));
+            CHECK(is_good(block, form.alignment, size));
+            form.give(block);
+            form.give_sized(hide(form.make(size)), size);
+        }
+        errno = ERANGE;
+        form.give(hide(nullptr));
+        form.give_sized(hide(nullptr), 8);
+        CHECK(errno == ERANGE);
     }
-}
-
-static void test_delete_of_null()
-{
-    errno = ERANGE;
-    operator delete(hide(nullptr));
-    operator delete[](hide(nullptr));
-    operator delete(hide(nullptr), std::nothrow);
-    operator delete[](hide(nullptr), std::nothrow);
-    operator delete(hide(nullptr), size_t(8));
-    operator delete[](hide(nullptr), size_t(8));
-    operator delete(hide(nullptr), page);
-    operator delete[](hide(nullptr), page);
-    operator delete(hide(nullptr), page, std::nothrow);
-    operator delete[](hide(nullptr), page, std::nothrow);
-    operator delete(hide(nullptr), size_t(8), page);
-    operator delete[](hide(nullptr), size_t(8), page);
-    CHECK(errno == ERANGE);
 }
 
 /* Counts its own destruction: shows that unwinding went through this frame. */
@@ -114,43 +104,29 @@ struct Witness {
     }
 };
 
-/* Calls one throwing form with a size that cannot be had. */
-static void call_throwing(int form, size_t size, int &destroyed)
-{
-    Witness witness{destroyed};
-    switch (form) {
-    case 0:
-        operator delete(hide(operator new(size)));
-        break;
-    case 1:
-        operator delete[](hide(operator new[](size)));
-        break;
-    case 2:
-        operator delete(hide(operator new(size, page)), page);
-        break;
-    default:
-        operator delete[](hide(operator new[](size, page)), page);
-        break;
-    }
-    CHECK(!"operator new should have thrown");
-}
+struct HandlerFault {
+};
 
-static void test_bad_alloc()
+enum class Outcome { block, null, bad_alloc, handler_fault };
+
+/* Asks a form for a block, which is freed. */
+static Outcome call(const Form &form, size_t size)
 {
-    int destroyed = 0, caught = 0;
-    for (size_t size : {SIZE_MAX, SIZE_MAX - 4095, size_t(PTRDIFF_MAX) + 1, size_t(1) << 62})
-        for (int form = 0; form < 4; form++)
-            try {
-                call_throwing(form, hide_size(size), destroyed);
-            } catch (const std::bad_alloc &) {
-                caught++;
-            }
-    CHECK(caught == 16 && destroyed == 16);
-    size_t impossible = hide_size(SIZE_MAX);
-    CHECK(hide(operator new(impossible, std::nothrow)) == nullptr);
-    CHECK(hide(operator new[](impossible, std::nothrow)) == nullptr);
-    CHECK(hide(operator new(impossible, page, std::nothrow)) == nullptr);
-    CHECK(hide(operator new[](impossible, page, std::nothrow)) == nullptr);
+    int destroyed = 0;
+    Outcome outcome = Outcome::null;
+    try {
+        Witness witness{destroyed};
+        void *block = hide(form.make(hide_size(size)));
+        if (block != nullptr)
+            outcome = Outcome::block;
+        form.give(block);
+    } catch (const std::bad_alloc &) {
+        outcome = Outcome::bad_alloc;
+    } catch (const HandlerFault &) {
+        outcome = Outcome::handler_fault;
+    }
+    CHECK(destroyed == 1);
+    return outcome;
 }
 
 static int handler_calls;
@@ -162,39 +138,32 @@ static void handle_three_times()
         std::set_new_handler(nullptr);
 }
 
-struct HandlerFault {
-};
-
 static void handle_by_throwing()
 {
     handler_calls++;
     throw HandlerFault();
 }
 
-static void test_new_handler()
+static void set_handler(std::new_handler handler)
 {
-    int destroyed = 0;
-    for (int form = 0; form < 4; form++) {
-        handler_calls = 0;
-        std::set_new_handler(handle_three_times);
-        try {
-            call_throwing(form, hide_size(SIZE_MAX), destroyed);
-        } catch (const std::bad_alloc &) {
-            CHECK(handler_calls == 3);
-        }
-        handler_calls = 0;
-        std::set_new_handler(handle_by_throwing);
-        try {
-            call_throwing(form, hide_size(SIZE_MAX), destroyed);
-        } catch (const HandlerFault &) {
-            CHECK(handler_calls == 1);
-        }
-    }
-    CHECK(destroyed == 8);
-    std::set_new_handler(handle_three_times);
     handler_calls = 0;
-    CHECK(hide(operator new(hide_size(SIZE_MAX), std::nothrow)) == nullptr && handler_calls == 3);
-    std::set_new_handler(nullptr);
+    std::set_new_handler(handler);
+}
+
+/* The nothrow forms swallow what the handler throws. */
+static void test_no_memory()
+{
+    for (const Form &form : forms) {
+        Outcome refused = form.throws ? Outcome::bad_alloc : Outcome::null;
+        for (size_t size : {SIZE_MAX, SIZE_MAX - 4095, size_t(PTRDIFF_MAX) + 1, size_t(1) << 62})
+            CHECK(call(form, size) == refused);
+        set_handler(handle_three_times);
+        CHECK(call(form, SIZE_MAX) == refused && handler_calls == 3);
+        set_handler(handle_by_throwing);
+        CHECK(call(form, SIZE_MAX) == (form.throws ? Outcome::handler_fault : Outcome::null));
+        CHECK(handler_calls == 1);
+        set_handler(nullptr);
+    }
 }
 
 /* An alignment that is none cannot be had. */
@@ -223,79 +192,23 @@ static void free_reserve()
     std::set_new_handler(nullptr);
 }
 
-/* Allocates by one of eight forms, and frees. */
-static bool can_allocate(int form, size_t size)
-{
-    void *block = nullptr;
-    switch (form) {
-    case 0:
-        operator delete(block = hide(operator new(size)));
-        break;
-    case 1:
-        operator delete[](block = hide(operator new[](size)));
-        break;
-    case 2:
-        operator delete(block = hide(operator new(size, page)), page);
-        break;
-    case 3:
-        operator delete[](block = hide(operator new[](size, page)), page);
-        break;
-    case 4:
-        operator delete(block = hide(operator new(size, std::nothrow)), std::nothrow);
-        break;
-    case 5:
-        operator delete[](block = hide(operator new[](size, std::nothrow)), std::nothrow);
-        break;
-    case 6:
-        operator delete(block = hide(operator new(size, page, std::nothrow)), page, std::nothrow);
-        break;
-    default:
-        operator delete[](block = hide(operator new[](size, page, std::nothrow)), page,
-                          std::nothrow);
-        break;
-    }
-    return block != nullptr;
-}
-
 /* A handler that frees memory: what failed is tried again, and succeeds. */
 static void test_handler_that_frees()
 {
     struct rlimit old_limit, limit;
     CHECK(getrlimit(RLIMIT_AS, &old_limit) == 0);
-    for (int form = 0; form < 8; form++) {
+    for (const Form &form : forms) {
         malloc_trim(0);
         reserve = malloc(reserve_size);
         CHECK(reserve != nullptr);
         limit = old_limit;
         limit.rlim_cur = mapped_bytes() + reserve_size / 8;
         CHECK(setrlimit(RLIMIT_AS, &limit) == 0);
-        handler_calls = 0;
-        std::set_new_handler(free_reserve);
-        bool allocated = false;
-        try {
-            allocated = can_allocate(form, reserve_size / 2);
-        } catch (const std::bad_alloc &) {
-        }
+        set_handler(free_reserve);
+        Outcome outcome = call(form, reserve_size / 2);
         CHECK(setrlimit(RLIMIT_AS, &old_limit) == 0);
-        CHECK(allocated && handler_calls == 1 && reserve == nullptr);
+        CHECK(outcome == Outcome::block && handler_calls == 1 && reserve == nullptr);
     }
-}
-
-/* The nothrow forms swallow what the handler throws. */
-static void test_nothrow_with_throwing_handler()
-{
-    std::set_new_handler(handle_by_throwing);
-    size_t impossible = hide_size(SIZE_MAX);
-    for (int form = 0; form < 4; form++) {
-        handler_calls = 0;
-        void *block = form == 0   ? operator new(impossible, std::nothrow)
-                      : form == 1 ? operator new[](impossible, std::nothrow)
-                      : form == 2 ? operator new(impossible, page, std::nothrow)
-                                  :
-                                  operator new[](impossible, page, std::nothrow);
-        CHECK(hide(block) == nullptr && handler_calls == 1);
-    }
-    std::set_new_handler(nullptr);
 }
 
 struct alignas(256) Wide {
@@ -322,12 +235,9 @@ int main()
     check_begin();
     test_names_are_bound();
     test_all_forms();
-    test_delete_of_null();
-    test_bad_alloc();
+    test_no_memory();
     test_bad_alignment();
-    test_new_handler();
     test_handler_that_frees();
-    test_nothrow_with_throwing_handler();
     test_expressions();
     return 0;
 }

@@ -18,11 +18,11 @@ run()
     fi
 }
 
-for program in family alignment realloc_grid calloc_zero figures malloc_info no_overlap \
-    fork_threads fork_signal atfork address_limit operators thread_locals; do
+for program in family alignment realloc_grid calloc_zero figures no_overlap \
+    fork_threads address_limit operators thread_locals; do
     run "$ACRE_LIBRARY" "plain_$program"
 done
-for program in family constructors thread_locals atfork; do
+for program in family constructors thread_locals fork_threads; do
     run "$ACRE_LIBRARY:$early" "plain_$program"
     run "$early:$ACRE_LIBRARY" "plain_$program"
 done

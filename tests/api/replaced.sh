@@ -4,35 +4,17 @@
 # must be what it calls in a run without acre: with acre preloaded, linked, and linked as an archive,
 # static too. Further: programs that have a malloc family of their own, or are at a fixed address,
 # and a library with operators of its own that is opened by dlopen.
-#
-# REPLACED_SETS=N: with each C++ standard each function alone, and N sets of operators with and without
-# some of the malloc family. From 64 on they have every set of each kind (new, delete, aligned new,
-# aligned delete, malloc). By default it is a sample. REPLACED_STANDARDS="17": with these standards
-# alone. CC, CXX and OBJCOPY are the tools.
-set -u
-
+# REPLACED_STANDARDS="17": with these C++ standards alone. CC, CXX and OBJCOPY are the tools.
 source_directory=$(cd "${srcdir:-$(dirname "$0")}" && pwd)
 : "${ACRE_LIBRARY:?is not set: run this by make check}"
 library=$(realpath "$ACRE_LIBRARY")
+. "$source_directory/shell.sh"
 archive=$(dirname "$library")/libacre.a
 read -ra cc <<<"${CC:-cc}"
 read -ra cxx <<<"${CXX:-c++}"
 objcopy=${OBJCOPY:-objcopy}
-unset LD_PRELOAD ACRE_OPTIONS
-
-directory=$(mktemp -d)
-trap 'rm -rf "$directory"' EXIT
 cd "$directory" || exit 1
-
-faults=0
 runs=0
-
-skip() { echo "skipped: $*"; }
-
-fail() {
-    echo "FAILED: $*" >&2
-    faults=$((faults + 1))
-}
 
 # Runs a command without which nothing here can be tested.
 must() {
@@ -153,26 +135,9 @@ echo 'int main() {}' >empty.cc
 
 # ---- sets of replaced functions, in each standard ----
 
-# Prints set number N: from each kind of operator a subset, from 64 numbers on each of them; and the
-# same with a subset of the malloc family.
-numbered_sets() {
-    local operators=$(($1 % 16 | $1 % 64 << 4 | ($1 * 5 + 3) % 16 << 10 | ($1 * 37 + 11) % 64 << 14))
-    printf '%#x\n' $operators $((operators | ($1 % 15 + 1) << family))
-}
-
-# Prints sets for a standard. In the sample are: each function in which others end, alone; all of
-# them (0x4411), all their array forms (0x8822), and what Firefox has (0x33f).
+# Prints sets for a standard: each function in which others end, alone; all of them (0x4411), all
+# their array forms (0x8822), what Firefox has (0x33f), and some of the malloc family.
 sets_of() { # STANDARD
-    local number
-    if [ -n "${REPLACED_SETS-}" ]; then
-        for number in "${!functions[@]}"; do
-            printf '%#x\n' $((1 << number))
-        done
-        for ((number = 0; number < REPLACED_SETS; number++)); do
-            numbered_sets "$number"
-        done
-        return
-    fi
     case $1 in
     11) echo 0x1 0x20 0x100000 ;;
     14) echo 0x4411 0x10 0x200000 ;;

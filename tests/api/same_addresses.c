@@ -28,13 +28,11 @@ static void *allocate(void *unused)
 /* What one run prints: blocks of each kind, in two threads, and in a third heap. */
 static int run(void)
 {
-    pthread_t thread;
     static char buffer[2 * TEXT];
     setvbuf(stdout, buffer, _IOFBF, sizeof(buffer));
     check_begin();
     allocate(NULL);
-    CHECK(pthread_create(&thread, NULL, allocate, NULL) == 0);
-    CHECK(pthread_join(thread, NULL) == 0);
+    in_thread(allocate, NULL);
     for (int i = 0; i < HEAP_FILLERS; i++)
         print("filler", hide(malloc(FILLER)));
     return 0;
@@ -43,30 +41,21 @@ static int run(void)
 /* Runs the program with the persona; text: what it prints. False if the system forbids that. */
 static bool run_with(unsigned long persona, char *text, size_t size)
 {
-    static char name[] = "same_addresses", argument[] = "run";
-    char *arguments[] = {name, argument, NULL};
     int output[2];
-    int status = 0;
-    size_t used = 0;
-    ssize_t got;
     CHECK(pipe(output) == 0);
     pid_t child = fork();
-    CHECK(child >= 0);
     if (child == 0) {
         if (personality(persona) < 0)
             _exit(CHECK_SKIPPED);
         dup2(output[1], STDOUT_FILENO);
         close(output[0]);
         close(output[1]);
-        execv("/proc/self/exe", arguments);
-        _exit(1);
+        start_again("run");
     }
     close(output[1]);
-    while ((got = read(output[0], text + used, size - 1 - used)) > 0)
-        used += (size_t)got;
-    close(output[0]);
-    text[used] = '\0';
-    CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status));
+    size_t used = read_all(output[0], text, size);
+    int status = wait_for(child);
+    CHECK(WIFEXITED(status));
     if (WEXITSTATUS(status) == CHECK_SKIPPED)
         return false;
     CHECK(WEXITSTATUS(status) == 0 && used > 0);
@@ -76,13 +65,9 @@ static bool run_with(unsigned long persona, char *text, size_t size)
 /* True if the system gives programs random addresses. */
 static bool system_randomises(void)
 {
-    char mode = '0';
-    FILE *file = fopen("/proc/sys/kernel/randomize_va_space", "re");
-    if (file != NULL) {
-        CHECK(fread(&mode, 1, 1, file) == 1);
-        fclose(file);
-    }
-    return mode != '0';
+    char mode[4];
+    read_file("/proc/sys/kernel/randomize_va_space", mode, sizeof(mode));
+    return mode[0] != '0';
 }
 
 int main(int argument_count, char **arguments)

@@ -4,7 +4,6 @@
  */
 #include "check.h"
 #include <acre/acre.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <sys/auxv.h>
 #include <sys/sendfile.h>
@@ -29,11 +28,10 @@ static int report(bool wants_secure)
 /* Runs a program with ACRE_OPTIONS set, as another user if asked; returns its exit status. */
 static int run_with_options(const char *program, bool as_other, bool *printed)
 {
-    int ends[2], status = 0;
+    int ends[2];
     char secure[] = "secure", output;
     CHECK(pipe(ends) == 0);
     pid_t child = fork();
-    CHECK(child >= 0);
     if (child == 0) {
         char name[] = "setuid_options";
         char options[] = "ACRE_OPTIONS=decay:77,no_such_option:1";
@@ -49,7 +47,8 @@ static int run_with_options(const char *program, bool as_other, bool *printed)
     close(ends[1]);
     *printed = read(ends[0], &output, 1) == 1;
     close(ends[0]);
-    CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status));
+    int status = wait_for(child);
+    CHECK(WIFEXITED(status));
     return WEXITSTATUS(status);
 }
 

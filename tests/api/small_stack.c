@@ -4,8 +4,7 @@
  * the calls went is printed.
  */
 #include "check.h"
-#include <acre/acre.h>
-#include <fcntl.h>
+#include "stats.h"
 #include <limits.h>
 #include <malloc.h>
 #include <sys/mman.h>
@@ -16,7 +15,7 @@ enum {
     BLOCKS = 100,
 };
 
-static void use_all_sizes(void)
+static void use_all(void)
 {
     static char *blocks[BLOCKS];
     for (size_t i = 0; i < BLOCKS; i++) {
@@ -56,24 +55,23 @@ static void misuse(void)
 
 static void report(void)
 {
-    struct acre_stats stats;
     acre_stats_print(STDERR_FILENO, ACRE_STATS_TEXT);
     acre_options_print(STDERR_FILENO);
-    CHECK(acre_stats(&stats, sizeof(stats)) == 0 && stats.arenas >= 1);
+    CHECK(stats_now().arenas >= 1);
     acre_thread_flush();
+    malloc_trim(0);
+}
+
+static void use_and_trim(void)
+{
+    use_all();
     malloc_trim(0);
 }
 
 /* A child forked from such a thread repairs what it inherits on it. */
 static void fork_there(void)
 {
-    pid_t child = fork();
-    if (child == 0) {
-        use_all_sizes();
-        malloc_trim(0);
-        _exit(0);
-    }
-    check_child(child);
+    in_child(use_and_trim);
 }
 
 static void *run(void *work)
@@ -106,7 +104,7 @@ static void run_on_smallest(const char *name, void (*work)(void))
     CHECK(pthread_attr_init(&attributes) == 0);
     CHECK(pthread_attr_setstack(&attributes, stack, size) == 0);
     CHECK(pthread_create(&thread, &attributes, run, &work) == 0);
-    CHECK(pthread_join(thread, NULL) == 0);
+    join(thread);
     size_t left = untouched(stack, size);
     printf("%s: %zu of %zu bytes of stack left\n", name, left, size);
     CHECK(left > 0);
@@ -124,7 +122,7 @@ int main(void)
     int null = open("/dev/null", O_WRONLY | O_CLOEXEC), saved = dup(STDERR_FILENO);
     CHECK(null >= 0 && saved >= 0);
     run_on_smallest("nothing", nothing);
-    run_on_smallest("allocation", use_all_sizes);
+    run_on_smallest("allocation", use_all);
     run_on_smallest("fork", fork_there);
     CHECK(acre_option_set("abort", "0") == 0);
     CHECK(dup2(null, STDERR_FILENO) >= 0);

@@ -3,7 +3,7 @@
  * has run and in every iteration that pthreads allows; no arena and no block is lost by it.
  */
 #include "check.h"
-#include <acre/acre.h>
+#include "stats.h"
 #include <limits.h>
 
 enum {
@@ -27,17 +27,14 @@ static struct value *make_value(unsigned key, unsigned iterations)
 {
     struct value *value = malloc(sizeof(*value));
     CHECK(value != NULL);
-    *value = (struct value){key, iterations, malloc(700)};
-    CHECK(value->block != NULL);
-    fill(value->block, 700, key);
+    *value = (struct value){key, iterations, take(700, key)};
     return value;
 }
 
 static void destroy_value(void *pointer)
 {
     struct value *value = pointer, old = *value;
-    CHECK(is_filled(old.block, 700, old.key));
-    free(old.block);
+    give(old.block, 700, old.key);
     free(value);
     free(hide(malloc(3000)));
     __atomic_fetch_add(&destructor_runs, 1, __ATOMIC_RELAXED);
@@ -65,18 +62,16 @@ static void run_threads(unsigned count)
     for (unsigned i = 0; i < count; i += AT_ONCE) {
         pthread_t threads[AT_ONCE];
         for (unsigned k = 0; k < AT_ONCE; k += 2) {
-            CHECK(pthread_create(&threads[k], NULL, run_thread, NULL) == 0);
-            struct value *value = make_value(KEYS - 1, PTHREAD_DESTRUCTOR_ITERATIONS - 1);
-            CHECK(pthread_create(&threads[k + 1], NULL, run_late_thread, value) == 0);
+            threads[k] = start_thread(run_thread, NULL);
+            threads[k + 1] = start_thread(run_late_thread,
+                                          make_value(KEYS - 1, PTHREAD_DESTRUCTOR_ITERATIONS - 1));
         }
-        for (unsigned k = 0; k < AT_ONCE; k++)
-            CHECK(pthread_join(threads[k], NULL) == 0);
+        join_threads(threads, AT_ONCE);
     }
 }
 
 int main(void)
 {
-    struct acre_stats before, after;
     check_begin();
     /* destructors run in the order of the keys: acre's is made at the first allocation, between */
     for (unsigned i = 0; i < KEYS; i++) {
@@ -85,9 +80,9 @@ int main(void)
         CHECK(pthread_key_create(&keys[i], destroy_value) == 0);
     }
     run_threads(WARM_THREADS);
-    CHECK(acre_stats(&before, sizeof(before)) == 0);
+    struct acre_stats before = stats_now();
     run_threads(THREADS);
-    CHECK(acre_stats(&after, sizeof(after)) == 0);
+    struct acre_stats after = stats_now();
     CHECK(destructor_runs >= THREADS * KEYS / 2);
     /* pthread_join returns before a thread is wholly gone: a batch may meet the one before it. */
     CHECK(after.arenas <= 1 + 2 * AT_ONCE);

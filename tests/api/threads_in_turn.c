@@ -5,7 +5,7 @@
  */
 #include "check.h"
 #include "smaps.h"
-#include <acre/acre.h>
+#include "stats.h"
 
 enum {
     WARM_THREADS = 100,
@@ -26,43 +26,34 @@ static void *run_thread(void *argument)
 {
     unsigned self = (unsigned)(uintptr_t)argument;
     char *mine[BLOCKS];
-    for (size_t i = 0; i < BLOCKS; i++) {
-        mine[i] = malloc(size_of(i));
-        CHECK(mine[i] != NULL);
-        fill(mine[i], size_of(i), self);
-    }
+    for (size_t i = 0; i < BLOCKS; i++)
+        mine[i] = take(size_of(i), self);
     for (size_t i = 0; i < BLOCKS; i++) {
         if (left[i] != NULL)
-            CHECK(is_filled(left[i], size_of(i), self - 1));
-        free(left[i]);
+            give(left[i], size_of(i), self - 1);
         left[i] = NULL;
-        CHECK(is_filled(mine[i], size_of(i), self));
         if (i % 2 == 0)
             left[i] = mine[i];
         else
-            free(mine[i]);
+            give(mine[i], size_of(i), self);
     }
     return NULL;
 }
 
 static void run_threads(unsigned from, unsigned to)
 {
-    for (unsigned i = from; i < to; i++) {
-        pthread_t thread;
-        CHECK(pthread_create(&thread, NULL, run_thread, (void *)(uintptr_t)i) == 0);
-        CHECK(pthread_join(thread, NULL) == 0);
-    }
+    for (unsigned i = from; i < to; i++)
+        in_thread(run_thread, (void *)(uintptr_t)i);
 }
 
 int main(void)
 {
-    struct acre_stats stats;
     check_begin();
     run_threads(0, WARM_THREADS);
     size_t warm = smaps_resident();
     run_threads(WARM_THREADS, THREADS);
     size_t end = smaps_resident();
-    CHECK(acre_stats(&stats, sizeof(stats)) == 0);
+    struct acre_stats stats = stats_now();
     printf("KiB resident: %zu after %d threads, %zu after %d; %zu arenas\n", warm / CHECK_KIB,
            WARM_THREADS, end / CHECK_KIB, THREADS, stats.arenas);
     CHECK(end <= warm + PAGES_ALLOWED * (size_t)sysconf(_SC_PAGESIZE));

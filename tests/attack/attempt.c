@@ -5,7 +5,6 @@
 #include "choose.h"
 #include "ground.h"
 #include "play.h"
-#include "program.h"
 #include "reports.h"
 #include "threads.h"
 
@@ -40,23 +39,11 @@ void attempt_failed(const char *what)
     _exit(STATUS_FAILED);
 }
 
-bool attempt_next_option(char **list, char **key, char **value)
-{
-    *value = strsep(list, ",");
-    if (*value == NULL || **value == '\0')
-        return false;
-    *key = strsep(value, ":");
-    return *value != NULL;
-}
-
 /* Sets the options of "key:value,key:value". */
 static void set_options(const char *list)
 {
-    char text[OPTIONS_TEXT], *rest = text, *key, *value;
-    snprintf(text, sizeof(text), "%s", list);
-    while (attempt_next_option(&rest, &key, &value))
-        if (acre_option_set(key, value) != 0)
-            attempt_failed("an option is not known");
+    if (acre_options_parse(list, "the option set") != 0)
+        attempt_failed("an option is not known");
 }
 
 /* Bytes of address space that the process has; read without allocating. */
@@ -88,7 +75,6 @@ static void play(struct step *step)
 {
     if (!play_is_possible(step))
         return;
-    program_step(step);
     play_step(step);
     check_between_steps();
 }
@@ -98,7 +84,6 @@ static void play_all(void)
     unsigned steps = attempt->mode == MODE_CHOOSE ? choose_temper() : attempt->count;
     threads_begin();
     attempt_limit_address_space(true);
-    program_begin();
     for (attempt->playing = 0; attempt->playing < steps; attempt->playing++) {
         unsigned number = attempt->playing;
         if (attempt->mode == MODE_CHOOSE) {

@@ -32,13 +32,10 @@ enum finding {
 enum mode {
     MODE_CHOOSE, /* steps are chosen, and noted in steps[] */
     MODE_REPLAY, /* steps[] is played */
-    MODE_WRITE,  /* likewise, and written as C */
 };
 
 enum {
     FINDING_TEXT = 512, /* characters */
-    OPTIONS_TEXT = 128,
-    PROGRAM_TEXT = 1 << 19,
     HANG_SECONDS = 120, /* a sequence that takes that long hangs */
 };
 
@@ -69,9 +66,6 @@ struct attempt {
     enum finding finding;
     char text[FINDING_TEXT];
     size_t calls, misuses, refusals, wide_blocks; /* what was tried, summed up */
-
-    size_t program_length;
-    char program[PROGRAM_TEXT]; /* the steps as C, in MODE_WRITE */
 };
 
 extern struct attempt *attempt;
@@ -83,19 +77,10 @@ __attribute__((noreturn, format(printf, 2, 3))) void attempt_found(enum finding 
 /* Ends the process: the test itself is at fault, or the system lacks what it needs. */
 __attribute__((noreturn)) void attempt_failed(const char *what);
 
-/* Takes the next "key:value" off the list, in place. False if there is none left. */
-bool attempt_next_option(char **list, char **key, char **value);
-
 /* Limits the address space as the option set says, or not. */
 void attempt_limit_address_space(bool limited);
 
 /* Plays the attempt from its start to its end. In a process of its own. */
 __attribute__((noreturn)) void attempt_play(void);
-
-/* A number from 0 to limit - 1; limit is not 0. From the attempt's seed. */
-size_t random_below(size_t limit);
-
-/* The same, small ones far more often. */
-size_t random_small(size_t limit);
 
 #endif

@@ -2,7 +2,6 @@
 #include "check.h"
 
 #include "attempt.h"
-#include "family.h"
 #include "ground.h"
 #include "libc_blocks.h"
 #include "reports.h"
@@ -24,7 +23,7 @@ int acre_debug_validate(void) __attribute__((weak));
 
 void check_block(const struct block *block)
 {
-    size_t usable = family_usable_size(block->start);
+    size_t usable = malloc_usable_size(block->start);
     if (usable != block->usable)
         attempt_found(FOUND_SIZE, "block %p of %zu usable bytes has %zu", (void *)block->start,
                       block->usable, usable);

@@ -3,7 +3,6 @@
 
 #include "attempt.h"
 
-#include <dlfcn.h>
 #include <malloc.h>
 #include <stdlib.h>
 
@@ -15,8 +14,6 @@ static struct {
 } blocks[MOST];
 
 static unsigned count; /* atomic */
-
-void *(*libc_blocks_calloc)(size_t count, size_t size);
 
 /* acre's other name for calloc, which is there before anything else is prepared. */
 void *__libc_calloc(size_t number, size_t size);
@@ -33,11 +30,9 @@ void *calloc(size_t number, size_t size)
     return block;
 }
 
-void libc_blocks_prepare(void)
+void *libc_blocks_calloc(size_t number, size_t size)
 {
-    libc_blocks_calloc = (void *(*)(size_t, size_t))dlsym(RTLD_NEXT, "calloc");
-    if (libc_blocks_calloc == NULL)
-        attempt_failed("dlsym");
+    return __libc_calloc(number, size);
 }
 
 /* How many were taken, freed ones too. */

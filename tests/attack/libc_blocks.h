@@ -8,11 +8,8 @@
 
 #include "model.h"
 
-/* acre's calloc, under the name that the program's own has hidden. */
-extern void *(*libc_blocks_calloc)(size_t count, size_t size);
-
-/* In the driver, once. */
-void libc_blocks_prepare(void);
+/* acre's calloc for the program itself, whose own hides it. */
+void *libc_blocks_calloc(size_t count, size_t size);
 
 /* Their number and their usable bytes. */
 struct model_totals libc_blocks_totals(void);

@@ -3,11 +3,9 @@
 
 #include "attempt.h"
 #include "check.h"
-#include "family.h"
 #include "ground.h"
 #include "libc_blocks.h"
 #include "model.h"
-#include "program.h"
 #include "reports.h"
 #include "threads.h"
 
@@ -56,6 +54,7 @@ bool play_is_possible(const struct step *step)
         if (model_room() == 0)
             return false;
         return play_address(&step->place, &address) && !libc_blocks_starting(address);
+    case CALL_SWEEP:
     case CALL_WRITE:
         return step->place.kind == PLACE_BLOCK && play_address(&step->place, &address);
     case CALL_FREE_MANY:
@@ -78,7 +77,7 @@ static void take(const struct step *step, char *start, size_t alignment)
     if (ground_is_own(address, address + (step->size != 0 ? step->size : 1)))
         attempt_found(FOUND_OUTSIDE, "block %p of %zu bytes is in the program's own memory",
                       (void *)start, step->size);
-    size_t usable = family_usable_size(start);
+    size_t usable = malloc_usable_size(start);
     if (usable < step->size || usable == 0)
         attempt_found(FOUND_SIZE, "block %p of %zu bytes has %zu usable ones", (void *)start,
                       step->size, usable);
@@ -132,18 +131,18 @@ static void *request(const struct step *step)
     void *block = NULL;
     switch (step->call) {
     case CALL_CALLOC:
-        return family_calloc(1, step->size);
+        return libc_blocks_calloc(1, step->size);
     case CALL_ALIGNED_ALLOC:
-        return family_aligned_alloc(step->alignment, step->size);
+        return aligned_alloc(step->alignment, step->size);
     case CALL_POSIX_MEMALIGN:
-        errno = family_posix_memalign(&block, step->alignment, step->size);
+        errno = posix_memalign(&block, step->alignment, step->size);
         if (block != NULL)
             errno = ERRNO_BEFORE;
         return block;
     case CALL_MEMALIGN:
-        return family_memalign(step->alignment, step->size);
+        return memalign(step->alignment, step->size);
     default:
-        return family_malloc(step->size);
+        return malloc(step->size);
     }
 }
 
@@ -215,7 +214,7 @@ static void expect_reports(const struct given *given, const char *function)
 static void free_live(struct block *block)
 {
     errno = ERRNO_BEFORE;
-    family_free(block->start);
+    free(block->start);
     if (errno != ERRNO_BEFORE)
         attempt_found(FOUND_ERRNO, "free(%p) has set errno to %d", (void *)block->start, errno);
     model_remove(block);
@@ -225,7 +224,7 @@ static void call_free(void *argument)
 {
     struct given given = given_to(argument);
     errno = ERRNO_BEFORE;
-    family_free(given.p);
+    free(given.p);
     if (errno != ERRNO_BEFORE)
         attempt_found(FOUND_ERRNO, "free(%#lx) has set errno to %d", given.address, errno);
     if (given.block != NULL)
@@ -236,7 +235,7 @@ static void call_free(void *argument)
 static void call_usable_size(void *argument)
 {
     struct given given = given_to(argument);
-    size_t usable = family_usable_size(given.p);
+    size_t usable = malloc_usable_size(given.p);
     size_t expected = given.block != NULL ? given.block->usable : 0;
     expect_reports(&given, "malloc_usable_size");
     if (usable != expected)
@@ -260,7 +259,7 @@ static void call_realloc(void *argument)
     const struct step *step = argument;
     struct given given = given_to(step);
     errno = ERRNO_BEFORE;
-    char *now = family_realloc(given.p, step->size);
+    char *now = realloc(given.p, step->size);
     int error = errno;
     expect_reports(&given, "realloc");
     if (given.misuse) {
@@ -280,6 +279,26 @@ static void call_realloc(void *argument)
             take_resized(step, given.block, now);
         else
             take(step, now, 1);
+    }
+}
+
+/* Each 16th address of the unit that a block starts in, header and states of its heap if these are
+ * there, and as many odd ones: all that are no block's. */
+static void sweep(void *argument)
+{
+    const struct step *step = argument;
+    struct step one = *step;
+    for (uintptr_t offset = 0; offset < UNIT_SIZE; offset += BLOCK_ALIGNMENT / 2) {
+        uintptr_t address;
+        one.place.kind = PLACE_UNIT;
+        one.place.offset = (intptr_t)(offset % BLOCK_ALIGNMENT == 0 ? offset : offset | step->byte);
+        (void)play_address(&one.place, &address);
+        if (model_starting(address) != NULL || libc_blocks_starting(address))
+            continue;
+        call_usable_size(&one);
+        call_free(&one);
+        if (offset % (64 * BLOCK_ALIGNMENT) == 0)
+            call_realloc(&one);
     }
 }
 
@@ -315,8 +334,8 @@ static void race(void *unused)
     (void)unused;
     for (unsigned i = 0; i < racing.count; i++) {
         if (racing.middles)
-            family_free(racing.blocks[i] + BLOCK_ALIGNMENT);
-        family_free(racing.blocks[i]);
+            free(racing.blocks[i] + BLOCK_ALIGNMENT);
+        free(racing.blocks[i]);
     }
 }
 
@@ -409,6 +428,9 @@ void play_step(struct step *step)
     case CALL_USABLE_SIZE:
         threads_call(step->thread, call_usable_size, step);
         break;
+    case CALL_SWEEP:
+        threads_call(step->thread, sweep, step);
+        break;
     case CALL_FREE_MANY:
         threads_call(step->thread, free_many, step);
         break;
@@ -446,7 +468,6 @@ static void free_rest_of(void *argument)
     for (size_t i = 0; i < model_block_count(); i++) {
         struct block *block = model_block(i);
         if (block->live && i % attempt->threads == thread) {
-            program_free_rest(block);
             free_live(block);
             reports_expect(0);
         }

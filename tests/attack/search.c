@@ -9,14 +9,12 @@
  *   search [--seconds N | --count N] [--seed N] [--first N] [--set NAME] [--brief]
  *
  * Each sequence runs in a process of its own, under each option set in turn or the one that is
- * named. A finding is printed with the seed and the sequence's number, made short, and written as a
- * C program; the same seed, --first and --set repeat it. --brief ends at the first finding and
+ * named. A finding is printed with the seed and the sequence's number, made short, and its steps
+ * are listed; the same seed, --first and --set repeat it. --brief ends at the first finding and
  * leaves it as it is. The exit status is 1 if there was any.
  */
 #include "attempt.h"
 #include "ground.h"
-#include "libc_blocks.h"
-#include "program.h"
 #include "shrink.h"
 
 #include <acre/acre.h>
@@ -73,6 +71,32 @@ static const char *const names[] = {
     [FOUND_SIGNAL] = "a signal",
 };
 
+static const char *const calls[] = {
+    [CALL_MALLOC] = "malloc",
+    [CALL_CALLOC] = "calloc",
+    [CALL_ALIGNED_ALLOC] = "aligned_alloc",
+    [CALL_POSIX_MEMALIGN] = "posix_memalign",
+    [CALL_MEMALIGN] = "memalign",
+    [CALL_REALLOC] = "realloc",
+    [CALL_FREE] = "free",
+    [CALL_USABLE_SIZE] = "malloc_usable_size",
+    [CALL_SWEEP] = "sweep",
+    [CALL_FREE_MANY] = "free many",
+    [CALL_RACE] = "race",
+    [CALL_FLUSH] = "flush",
+    [CALL_TRIM] = "trim",
+    [CALL_WRITE] = "write",
+    [CALL_THREAD_END] = "thread ends",
+    [CALL_FORK] = "fork",
+    [CALL_SLEEP] = "sleep",
+};
+
+static const char *const places[] = {
+    [PLACE_NUMBER] = "number", [PLACE_BLOCK] = "block",   [PLACE_UNIT] = "unit of",
+    [PLACE_HEAP] = "heap of",  [PLACE_STACK] = "stack",   [PLACE_DATA] = "data",
+    [PLACE_CODE] = "code",     [PLACE_MAPPED] = "mapped",
+};
+
 static struct {
     unsigned long seconds; /* 0: no limit */
     uint64_t count, first; /* sequences: how many, and the first one's number */
@@ -117,11 +141,16 @@ void search_play(void)
     }
 }
 
-/* Prints the program, which is longer than what say prints at a time. */
-static void say_program(void)
+static void say_steps(void)
 {
-    for (size_t at = 0; at < attempt->program_length; at += 1024)
-        say("%.1024s", attempt->program + at);
+    for (unsigned i = 0; i < attempt->count; i++) {
+        const struct step *step = &attempt->steps[i];
+        say("%u: thread %u: %s, place: %s %u.%u %+ld, size %zu, alignment %zu, count %u, keep %u, "
+            "byte %u\n",
+            step->number, step->thread, calls[step->call], places[step->place.kind],
+            step->place.step, step->place.number, (long)step->place.offset, step->size,
+            step->alignment, step->count, step->keep, step->byte);
+    }
 }
 
 static void say_finding(bool repeated)
@@ -143,15 +172,8 @@ static void report(void)
         return;
     attempt->mode = MODE_REPLAY;
     bool repeated = shrink();
-    attempt->mode = MODE_WRITE;
-    for (unsigned i = 0; i < FINDINGS_MOST; i++) {
-        search_play();
-        if (!repeated || attempt->finding != FOUND_NOTHING)
-            break;
-    }
     say_finding(repeated);
-    program_end();
-    say_program();
+    say_steps();
 }
 
 /* ---- all of them ---- */
@@ -206,7 +228,6 @@ static void prepare(void)
         mmap(NULL, sizeof(*attempt), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (attempt == MAP_FAILED)
         _exit(STATUS_FAILED);
-    libc_blocks_prepare();
     ground_prepare();
     check_unused();
 }

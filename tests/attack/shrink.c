@@ -123,17 +123,16 @@ bool shrink(void)
     end = time(NULL) + SECONDS_MOST;
     for (unsigned i = 0; i < TRIES && !found; i++)
         found = keep_if_found(first, count);
-    if (!found) {
-        memcpy(attempt->steps, first, sizeof(first));
-        attempt->count = count;
-        return false;
+    if (found) {
+        leave_out_all();
+        for (unsigned i = 0; i < kept_count; i++)
+            simplify(i);
+        leave_out_all();
+        use_fewer_threads();
+        count = kept_count;
     }
-    leave_out_all();
-    for (unsigned i = 0; i < kept_count; i++)
-        simplify(i);
-    leave_out_all();
-    use_fewer_threads();
-    memcpy(attempt->steps, kept, sizeof(kept));
-    attempt->count = kept_count;
-    return true;
+    memcpy(attempt->steps, found ? kept : first, sizeof(first));
+    attempt->count = count;
+    attempt->finding = wanted;
+    return found;
 }

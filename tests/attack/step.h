@@ -27,6 +27,8 @@ enum call {
     CALL_REALLOC,
     CALL_FREE,
     CALL_USABLE_SIZE,
+    CALL_SWEEP,     /* usable_size, free and realloc of each 16th address of a block's unit, and of
+                       odd ones between, where no block starts */
     CALL_FREE_MANY, /* of the step's blocks, by number, all but those that are 0 modulo `keep` */
     CALL_RACE,      /* the same by the step's thread, while the main thread makes count blocks */
     CALL_FLUSH,     /* acre_thread_flush */

@@ -9,6 +9,7 @@
 
 #include <malloc.h>
 #include <semaphore.h>
+#include <sys/resource.h>
 #include <time.h>
 
 char *blocks[ACTIONS_BLOCKS];
@@ -16,7 +17,7 @@ size_t block_count;
 
 /* ---- prepared calls ---- */
 
-void take(size_t count, size_t size)
+void hold(size_t count, size_t size)
 {
     for (size_t i = 0; i < count; i++) {
         CHECK(block_count < ACTIONS_BLOCKS);
@@ -125,13 +126,6 @@ void stepped_flush(void)
 
 /* ---- arrangements ---- */
 
-struct acre_stats stats_now(void)
-{
-    struct acre_stats stats;
-    CHECK(acre_stats(&stats, sizeof(stats)) == 0);
-    return stats;
-}
-
 size_t slabs_of(size_t size)
 {
     struct acre_stats stats = stats_now();
@@ -168,7 +162,7 @@ size_t take_slab(size_t size)
 {
     size_t before = block_count;
     do
-        take(1, size);
+        hold(1, size);
     while (free_blocks(size) != 0);
     return block_count - before;
 }
@@ -177,7 +171,7 @@ size_t take_slab_and_begin_next(size_t size)
 {
     CHECK(block_count == 0);
     size_t in_first = take_slab(size);
-    take(1, size);
+    hold(1, size);
     CHECK(slabs_of(size) == 2);
     return in_first;
 }
@@ -189,13 +183,13 @@ size_t magazine_size(size_t size)
 }
 
 /* What `try_it` returns, at most 255, called in a child: so nothing changes here. */
-static size_t in_child(size_t (*try_it)(void))
+static size_t count_in_child(size_t (*try_it)(void))
 {
-    int status;
     pid_t child = fork();
     if (child == 0)
         _exit((int)try_it());
-    CHECK(child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status));
+    int status = wait_for(child);
+    CHECK(WIFEXITED(status));
     return (size_t)WEXITSTATUS(status);
 }
 
@@ -207,7 +201,7 @@ static size_t take_until_heap_is_made(void)
     size_t heaps = stats_now().heaps;
     size_t before = block_count;
     do
-        take(1, tried_size);
+        hold(1, tried_size);
     while (stats_now().heaps == heaps);
     return block_count - 1 - before;
 }
@@ -215,7 +209,7 @@ static size_t take_until_heap_is_made(void)
 void take_heap(size_t size)
 {
     tried_size = size;
-    take(in_child(take_until_heap_is_made), size);
+    hold(count_in_child(take_until_heap_is_made), size);
 }
 
 static size_t drop_until_slab_is_released(void)
@@ -231,7 +225,7 @@ static size_t drop_until_slab_is_released(void)
 size_t drop_until_release(size_t size)
 {
     tried_size = size;
-    size_t count = in_child(drop_until_slab_is_released);
+    size_t count = count_in_child(drop_until_slab_is_released);
     drop(0, count);
     return count;
 }
@@ -254,13 +248,13 @@ static void *run_and_sleep(void *unused)
     helper.function();
     sem_post(&helper.done);
     (void)unused;
-    crew_sleep_for_ever();
+    sleep_for_ever();
 }
 
 void in_ended_thread(void (*function)(void))
 {
     helper.function = function;
-    CHECK(pthread_join(crew_start(run_and_end, NULL), NULL) == 0);
+    join(crew_start(run_and_end, NULL));
 }
 
 void in_sleeping_thread(void (*function)(void))
@@ -303,12 +297,56 @@ void let_time_pass(void)
         continue;
 }
 
+/* ---- the system's limits ---- */
+
+static bool pressed; /* there is a limit of ours */
+
+/* Bytes that count against RLIMIT_DATA. */
+static size_t data_bytes(void)
+{
+    static const char label[] = "VmData:";
+    char text[4096];
+    read_file("/proc/self/status", text, sizeof(text));
+    const char *line = strstr(text, label);
+    CHECK(line != NULL);
+    return strtoul(line + sizeof(label) - 1, NULL, 10) << 10;
+}
+
+/* Sets a soft limit, as far as the hard one lets it. */
+static void set_limit(int resource, rlim_t bytes)
+{
+    struct rlimit limit;
+    CHECK(getrlimit(resource, &limit) == 0);
+    limit.rlim_cur = bytes < limit.rlim_max ? bytes : limit.rlim_max;
+    CHECK(setrlimit(resource, &limit) == 0);
+    pressed = true;
+}
+
+void pressure_on_address_space(size_t more)
+{
+    set_limit(RLIMIT_AS, mapped_bytes() + more);
+}
+
+void pressure_on_data(size_t more)
+{
+    set_limit(RLIMIT_DATA, data_bytes() + more);
+}
+
+void pressure_end(void)
+{
+    if (!pressed)
+        return;
+    set_limit(RLIMIT_AS, RLIM_INFINITY);
+    set_limit(RLIMIT_DATA, RLIM_INFINITY);
+    pressed = false;
+}
+
 /* ---- in common ---- */
 
 void prepare_tiny(void)
 {
     anchor_here();
-    take(10, TINY);
+    hold(10, TINY);
 }
 
 void prepare_tiny_freed(void)
@@ -324,7 +362,7 @@ void drop_some(void)
 
 void use_other_size(void)
 {
-    take(10, OTHER);
+    hold(10, OTHER);
     drop(block_count - 7, 3);
 }
 
@@ -332,13 +370,13 @@ void prepare_much(void)
 {
     anchor_here();
     drop(1, take_slab_and_begin_next(TINY_SLAB) - 1);
-    take(10, SMALL);
+    hold(10, SMALL);
     drop(block_count - 6, 5);
 }
 
 void prepare_own_arena(void)
 {
-    take(1, BIG);
+    hold(1, BIG);
 }
 
 void malloc_other(void)

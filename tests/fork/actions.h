@@ -6,8 +6,7 @@
 #ifndef ACRE_TESTS_FORK_ACTIONS_H
 #define ACRE_TESTS_FORK_ACTIONS_H
 
-#include <acre/acre.h>
-#include <stddef.h>
+#include "stats.h"
 
 enum { ACTIONS_BLOCKS = 512 };
 
@@ -31,7 +30,7 @@ extern char *blocks[ACTIONS_BLOCKS];
 extern size_t block_count;
 
 /* Takes blocks of `size` bytes, not stepped. */
-void take(size_t count, size_t size);
+void hold(size_t count, size_t size);
 
 /* Frees blocks first .. first+count-1 of the array, not stepped. */
 void drop(size_t first, size_t count);
@@ -65,8 +64,7 @@ size_t drop_until_release(size_t size);
 /* How many blocks of a size are kept by the thread that freed them. */
 size_t magazine_size(size_t size);
 
-/* The allocator's figures, and what a scenario expects to have become of some of them. */
-struct acre_stats stats_now(void);
+/* The slabs of the class with blocks of that size. */
 size_t slabs_of(size_t size);
 
 /* Runs a function in a thread that ends, or in one that keeps its arena and sleeps. */
@@ -84,6 +82,14 @@ void set_option(const char *key, const char *value);
 
 /* Lets some milliseconds pass, more than the library's clock needs to tick. */
 void let_time_pass(void);
+
+/* From now on the process gets `more` bytes of address space, or of memory that it may write to,
+ * besides what it has. */
+void pressure_on_address_space(size_t more);
+void pressure_on_data(size_t more);
+
+/* Ends that. A child is under its parent's limits until it calls this. */
+void pressure_end(void);
 
 /* ---- preparations and calls that several scenarios have in common ---- */
 

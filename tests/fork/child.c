@@ -1,14 +1,14 @@
 /* What a child checks: see child.h. */
 #include "check.h"
 
+#include "actions.h"
 #include "child.h"
 #include "crew.h"
 #include "figures.h"
 #include "ledger.h"
-#include "pressure.h"
 #include "step.h"
 
-#include <acre/acre.h>
+#include "stats.h"
 #include <malloc.h>
 #include <semaphore.h>
 
@@ -64,26 +64,22 @@ static void take_one(size_t size)
 /* Takes blocks of UNIT_BLOCKS bytes until there is no room in the heaps that there are. */
 static void take_all_units(void)
 {
-    struct acre_stats stats;
-    CHECK(acre_stats(&stats, sizeof(stats)) == 0);
-    size_t heaps = stats.heaps;
-    do {
+    size_t heaps = stats_now().heaps;
+    do
         take_one(UNIT_BLOCKS);
-        CHECK(acre_stats(&stats, sizeof(stats)) == 0);
-    } while (stats.heaps == heaps);
+    while (stats_now().heaps == heaps);
 }
 
 /* Takes all blocks of a class that are not live, in the slabs that there are. */
 static void take_free_blocks(size_t size)
 {
-    struct acre_stats stats;
-    CHECK(acre_stats(&stats, sizeof(stats)) == 0);
+    struct acre_stats stats = stats_now();
     unsigned class = ledger_class(&stats, size);
     size_t slabs = stats.classes[class].slabs;
     size_t count = stats.classes[class].blocks - stats.classes[class].live_blocks;
     for (size_t i = 0; i < count; i++)
         take_one(size);
-    CHECK(acre_stats(&stats, sizeof(stats)) == 0);
+    stats = stats_now();
     CHECK(stats.classes[class].slabs == slabs);
     CHECK(stats.classes[class].blocks == stats.classes[class].live_blocks);
 }
@@ -121,7 +117,7 @@ static void use_an_arena(bool keeps_it)
 {
     /* no scenario's own */
     static const size_t sizes[] = {64, 1500, 5000, 40000, 1500000};
-    enum { SIZES = sizeof(sizes) / sizeof(sizes[0]) };
+    enum { SIZES = COUNT_OF(sizes) };
     char *blocks[SIZES];
     char *probe = malloc(CHILD_PROBE);
     CHECK(probe != NULL);
@@ -129,9 +125,9 @@ static void use_an_arena(bool keeps_it)
         check_arena_is_own(probe);
     if (!arena_found && child_task.anchor != NULL && heap_of(probe) == heap_of(child_task.anchor)) {
         arena_found = true;
-        for (size_t i = 0; i < CHILD_SIZES; i++)
-            if (child_task.sizes[i] != 0)
-                take_everything(child_task.sizes[i]);
+        for (size_t i = 0; i < COUNT_OF(child_task.scenario->sizes); i++)
+            if (child_task.scenario->sizes[i] != 0)
+                take_everything(child_task.scenario->sizes[i]);
     }
     for (size_t i = 0; i < SIZES; i++) {
         blocks[i] = malloc(sizes[i]);
@@ -162,15 +158,13 @@ static void *work(void *unused)
 /* Starts a thread, and others until no arena is left in the pool. */
 static size_t start_workers(pthread_t *workers)
 {
-    struct acre_stats stats;
     size_t count = 0;
     do {
         CHECK(count < WORKERS_MOST);
         workers[count++] = crew_start(work, NULL);
         while (sem_wait(&ready) != 0)
             continue;
-        CHECK(acre_stats(&stats, sizeof(stats)) == 0);
-    } while (stats.arenas_pooled != 0);
+    } while (stats_now().arenas_pooled != 0);
     return count;
 }
 
@@ -182,8 +176,7 @@ static void use_all_arenas(void)
     size_t count = start_workers(workers);
     for (size_t i = 0; i < count; i++)
         sem_post(&ended);
-    for (size_t i = 0; i < count; i++)
-        CHECK(pthread_join(workers[i], NULL) == 0);
+    join_threads(workers, count);
     CHECK(arena_found || child_task.anchor == NULL);
 }
 
@@ -193,10 +186,9 @@ static void use_all_arenas(void)
  * live blocks are. */
 static size_t count_lost(const struct ledger_rest *before, const struct ledger_rest *now)
 {
-    struct acre_stats stats;
+    struct acre_stats stats = stats_now();
     size_t lost = now->large_blocks - before->large_blocks;
     CHECK(now->large_blocks >= before->large_blocks);
-    CHECK(acre_stats(&stats, sizeof(stats)) == 0);
     CHECK(stats.large_stock == 0);
     for (unsigned class = 0; class < stats.class_count; class ++) {
         CHECK(now->blocks[class] >= before->blocks[class]);
@@ -225,7 +217,8 @@ static void check_rest(bool stepped_thread_lost)
     size_t lost = count_lost(before, &now);
     CHECK(now.address_space >= before->address_space);
     size_t range = now.address_space - before->address_space;
-    CHECK(range <= child_task.range && (range == 0 || range >= child_task.range_least));
+    CHECK(range <= child_task.scenario->range);
+    CHECK(range == 0 || range >= child_task.scenario->range_least);
     CHECK(stepped_thread_lost ? lost <= 1 : lost == 0 && range == 0);
     count_in_figures(lost, range);
 }

@@ -16,20 +16,14 @@
 #ifndef ACRE_TESTS_FORK_CHILD_H
 #define ACRE_TESTS_FORK_CHILD_H
 
-#include <stdbool.h>
-#include <stddef.h>
+#include "scenarios.h"
 
-enum { CHILD_SIZES = 2 };
-
-/* What the scenario says, before the first fork. */
+/* What is known before the first fork. */
 struct child_task {
-    size_t
-        sizes[CHILD_SIZES]; /* bytes; blocks of these are only in the arena under test; 0: none */
-    const void *anchor;     /* a block of CHILD_PROBE bytes of the arena under test; NULL: none */
-    size_t range;           /* bytes of the largest range that may be lost; 0: none */
-    size_t range_least;     /* bytes: a range that is lost is that large at least */
-    bool background;        /* the library's own thread may be there */
-    bool ended;             /* the survivor is ending: each of its calls borrows an arena */
+    const struct scenario *scenario;
+    const void *anchor; /* a block of CHILD_PROBE bytes of the arena under test; NULL: none */
+    bool background;    /* the library's own thread may be there */
+    bool ended;         /* the survivor is ending: each of its calls borrows an arena */
 };
 
 extern struct child_task child_task;

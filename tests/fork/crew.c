@@ -94,9 +94,3 @@ void crew_wait_for_others(void)
     while (!others_are_at_their_places())
         sched_yield();
 }
-
-void crew_sleep_for_ever(void)
-{
-    for (;;)
-        pause();
-}

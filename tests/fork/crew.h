@@ -19,10 +19,7 @@ void crew_survived(void);
 size_t crew_threads(void);
 
 /* Waits until each thread but this one has ended, or sleeps at its place: the library's own between
- * two looks, any at a semaphore. Not for a process with threads in crew_sleep_for_ever. */
+ * two looks, any at a semaphore. Not for a process with threads in sleep_for_ever. */
 void crew_wait_for_others(void);
-
-/* Ends when the process does: for threads that keep what they have. */
-void crew_sleep_for_ever(void) __attribute__((noreturn));
 
 #endif

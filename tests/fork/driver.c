@@ -17,7 +17,6 @@
 #include "scenarios.h"
 #include "step.h"
 
-#include <acre/acre.h>
 #include <semaphore.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -36,6 +35,32 @@ static void map_figures(int fd)
 {
     figures = mmap(NULL, sizeof(*figures), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     CHECK(figures != MAP_FAILED);
+}
+
+/* ---- the scenarios ---- */
+
+static const struct scenario *const tables[] = {
+    scenarios_local, scenarios_remote, scenarios_threads, scenarios_large, scenarios_pressure,
+};
+
+/* The scenario with that number, from 0, of all tables; NULL after the last one. */
+static const struct scenario *scenario_at(size_t number)
+{
+    for (size_t i = 0; i < COUNT_OF(tables); i++)
+        for (const struct scenario *scenario = tables[i]; scenario->name != NULL; scenario++)
+            if (number-- == 0)
+                return scenario;
+    return NULL;
+}
+
+static const struct scenario *find_scenario(const char *name)
+{
+    const struct scenario *scenario;
+    for (size_t i = 0; (scenario = scenario_at(i)) != NULL; i++)
+        if (strcmp(scenario->name, name) == 0)
+            return scenario;
+    fprintf(stderr, "there is no scenario %s\n", name);
+    exit(2);
 }
 
 /* ---- the process of one scenario ---- */
@@ -68,8 +93,13 @@ static pthread_t start_forker(const struct scenario *scenario)
 
 static void *run_stepped(void *argument)
 {
+    const struct scenario *scenario = argument;
     step_prepare_thread();
-    scenario_run(argument);
+    if (scenario->prepare != NULL)
+        scenario->prepare();
+    scenario->run();
+    if (step_in_child())
+        child_run(false);
     return NULL;
 }
 
@@ -80,9 +110,7 @@ static int run_scenario(const struct scenario *scenario)
     check_begin();
     step_limit_time();
     step_scenario = scenario->name;
-    memcpy(child_task.sizes, scenario->sizes, sizeof(child_task.sizes));
-    child_task.range = scenario->range;
-    child_task.range_least = scenario->range_least;
+    child_task.scenario = scenario;
     ledger_init();
     /* how long it all takes must not matter */
     CHECK(acre_option_set("decay", "3600000") == 0);
@@ -93,23 +121,13 @@ static int run_scenario(const struct scenario *scenario)
     else if (scenario->forker != NULL)
         in_sleeping_thread(scenario->forker);
     stepped = crew_start(run_stepped, (void *)(uintptr_t)scenario);
-    CHECK(pthread_join(stepped, NULL) == 0);
+    join(stepped);
     if (step_mode == STEP_OTHER) {
         step_finish();
-        CHECK(pthread_join(forker, NULL) == 0);
+        join(forker);
     }
     CHECK(figures->library_steps > steps);
     return step_failures() == 0 ? 0 : 1;
-}
-
-static const struct scenario *find_scenario(const char *name)
-{
-    const struct scenario *scenario = scenario_find(name);
-    if (scenario == NULL) {
-        fprintf(stderr, "there is no scenario %s\n", name);
-        exit(2);
-    }
-    return scenario;
 }
 
 /* ---- the driver ---- */
@@ -131,8 +149,7 @@ static bool run_in_process(char *program, const char *name, bool bare)
         execv("/proc/self/exe", arguments);
         _exit(127);
     }
-    int status = 0;
-    CHECK(child > 0 && waitpid(child, &status, 0) == child);
+    int status = wait_for(child);
     if (WIFSIGNALED(status))
         fprintf(stderr, "%s: died of signal %d\n", name, WTERMSIG(status));
     return status == 0;

@@ -2,10 +2,8 @@
 #include "check.h"
 
 #include "ledger.h"
-#include "pressure.h"
 #include "step.h"
 
-#include <fcntl.h>
 #include <malloc.h>
 #include <sys/mman.h>
 
@@ -76,7 +74,7 @@ void ledger_add(void *block, size_t size)
 }
 
 /* Takes a block off and returns what was known of it. */
-static struct known take(void *block)
+static struct known take_off(void *block)
 {
     struct known *known = find(block);
     CHECK(known != NULL);
@@ -88,7 +86,7 @@ static struct known take(void *block)
 
 void ledger_remove(void *block)
 {
-    (void)take(block);
+    (void)take_off(block);
 }
 
 void ledger_check(void)
@@ -130,12 +128,11 @@ unsigned ledger_class(const struct acre_stats *stats, size_t size)
 
 void ledger_rest_now(struct ledger_rest *rest)
 {
-    struct acre_stats stats;
-    CHECK(acre_stats(&stats, sizeof(stats)) == 0);
+    struct acre_stats stats = stats_now();
     for (unsigned class = 0; class < stats.class_count; class ++)
         rest->blocks[class] = stats.classes[class].live_blocks;
     rest->large_blocks = stats.large_blocks;
-    rest->address_space = pressure_mapped_bytes() - stats.mapped;
+    rest->address_space = mapped_bytes() - stats.mapped;
     for (size_t i = 0; i < ledger.count; i++) {
         size_t size = malloc_usable_size(ledger.known[i].block); /* perhaps of a wider class */
         size_t *counted = ledger.known[i].size >= LEDGER_LARGE_FROM
@@ -174,7 +171,7 @@ void ledger_begin_call(void *argument)
 {
     if (!step_in_child())
         count_rest();
-    ledger.argument = argument != NULL ? take(argument) : (struct known){.block = NULL};
+    ledger.argument = argument != NULL ? take_off(argument) : (struct known){.block = NULL};
 }
 
 void ledger_end_call(void)

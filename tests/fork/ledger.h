@@ -7,9 +7,7 @@
 #ifndef ACRE_TESTS_FORK_LEDGER_H
 #define ACRE_TESTS_FORK_LEDGER_H
 
-#include <acre/acre.h>
-#include <stdbool.h>
-#include <stddef.h>
+#include "stats.h"
 
 /* What is live but not on the ledger, and what is mapped but in no figure of the allocator. */
 struct ledger_rest {

@@ -10,9 +10,10 @@
 
 struct scenario {
     const char *name;
-    size_t sizes[2];       /* see child_task */
-    size_t range;          /* likewise */
-    size_t range_least;    /* likewise */
+    /* What a child checks, see child.h: */
+    size_t sizes[2];       /* bytes; blocks of these are only in the arena under test; 0: none */
+    size_t range;          /* bytes of the largest range that may be lost; 0: none */
+    size_t range_least;    /* bytes: a range that is lost is that large at least */
     bool also_bare;        /* it is run a second time, with step_bare */
     void (*before)(void);  /* in the main thread, before the stepped one is made; or NULL */
     void (*prepare)(void); /* in the stepped thread, not stepped; or NULL */
@@ -28,17 +29,8 @@ extern const struct scenario scenarios_threads[]; /* threads that begin and end;
 extern const struct scenario scenarios_large[];
 extern const struct scenario scenarios_pressure[]; /* the system refuses memory */
 
-/* The scenario with that number, from 0, of all tables; NULL behind the last one. */
-const struct scenario *scenario_at(size_t number);
-
-/* The scenario of that name, or NULL. */
-const struct scenario *scenario_find(const char *name);
-
 /* To be called first of all in a process: makes a key whose destructor runs before the library's.
  */
 void scenarios_make_early_key(void);
-
-/* In a child of STEP_OWN does not return. */
-void scenario_run(const struct scenario *scenario);
 
 #endif

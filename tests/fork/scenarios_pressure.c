@@ -6,7 +6,6 @@
 
 #include "actions.h"
 #include "ledger.h"
-#include "pressure.h"
 #include "scenarios.h"
 
 #include <malloc.h>
@@ -22,7 +21,7 @@ enum {
 static void use_arena(void)
 {
     size_t first = block_count;
-    take(3, MIDDLE);
+    hold(3, MIDDLE);
     drop(first, 3);
 }
 
@@ -32,7 +31,7 @@ static void prepare_full(void)
     anchor_here();
     take_heap(BIG);
     in_ended_thread(use_arena);
-    take(1, LARGE);
+    hold(1, LARGE);
     drop(block_count - 1, 1);
 }
 
@@ -53,8 +52,8 @@ static void new_heap(void)
 static void prepare_open(void)
 {
     anchor_here();
-    take(2, BIG);
-    take(1, LARGE);
+    hold(2, BIG);
+    hold(1, LARGE);
     drop(block_count - 1, 1);
     pressure_on_data(LITTLE);
 }
@@ -71,7 +70,7 @@ static void prepare_empty_heap(void)
 {
     anchor_here();
     take_heap(BIG);
-    take(1, BIG);
+    hold(1, BIG);
     drop(block_count - 1, 1);
     pressure_on_address_space(LITTLE);
 }
@@ -105,7 +104,7 @@ static void prepare_flush(void)
     take_slab(SMALL);
     CHECK(stats_now().heaps == heaps + 1);
     in_ended_thread(drop_remotely);
-    take(3, MEDIUM);
+    hold(3, MEDIUM);
     drop(block_count - 3, 3);
     CHECK(slabs_of(SMALL) == 1 && slabs_of(MEDIUM) == 1);
     pressure_on_address_space(LITTLE);
@@ -118,7 +117,7 @@ static void flush(void)
     unmap_empty();
     CHECK(slabs_of(SMALL) == 0 && slabs_of(MEDIUM) == 0);
     pressure_end();
-    take(1, MEDIUM);
+    hold(1, MEDIUM);
     CHECK(stats_now().heaps == heaps && slabs_of(MEDIUM) == 1);
 }
 
@@ -126,7 +125,7 @@ static void flush(void)
 static void prepare_extend(void)
 {
     prepare_empty_heap();
-    take(1, 8 * LARGE);
+    hold(1, 8 * LARGE);
     pressure_end();
 }
 
@@ -152,12 +151,6 @@ static void refusal(void)
     stepped_refusal(NO_PAGES);
 }
 
-static void before_lost_new_heap(void)
-{
-    lose(prepare_heap, new_heap);
-    pressure_end();
-}
-
 static void before_lost_unmap(void)
 {
     lose(prepare_empty_heap, unmap_empty);
@@ -181,11 +174,6 @@ const struct scenario scenarios_pressure[] = {
      .range = 32 * MIB,
      .prepare = prepare_refusal,
      .run = refusal},
-    {"lost_pressure_new_heap",
-     {BIG},
-     .range = 32 * MIB,
-     .before = before_lost_new_heap,
-     .run = malloc_other},
     {"lost_pressure_unmap",
      {BIG},
      .range = 32 * MIB,

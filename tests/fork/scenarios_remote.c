@@ -24,7 +24,7 @@ static void free_remote(void)
 static void take_small_here(void)
 {
     anchor_here();
-    take(100, SMALL);
+    hold(100, SMALL);
 }
 
 /* The thread that frees one more block drains the arena. */
@@ -54,7 +54,7 @@ static void realloc_remote(void)
 static void prepare_flush(void)
 {
     anchor_here();
-    take(WINDOW + 6, TINY);
+    hold(WINDOW + 6, TINY);
     drop(10, 5);
     in_ended_thread(drop_some);
 }
@@ -69,7 +69,7 @@ static void prepare_trim(void)
 {
     prepare_flush();
     in_ended_thread(use_other_size);
-    take(2, LARGE);
+    hold(2, LARGE);
     drop(block_count - 2, 1);
 }
 
@@ -77,7 +77,7 @@ static void prepare_trim(void)
 static void prepare_trim_scattered(void)
 {
     anchor_here();
-    take(6, LARGE);
+    hold(6, LARGE);
     drop(0, 1);
     drop(2, 1);
     drop(4, 1);

@@ -34,7 +34,7 @@ static struct {
     size_t forks;                   /* in this process */
     size_t repeats;                 /* visits at which there need not be a fork */
     unsigned failures;              /* children that failed */
-    uint64_t random;
+    struct random random;
     uintptr_t library, libc;      /* where they are mapped */
     uint32_t state;               /* futex; enum handshake */
     volatile sig_atomic_t losing; /* the thread is to stop for ever, without forks before: */
@@ -99,7 +99,7 @@ static bool is_chosen(uintptr_t address)
     if ((first && seldom) || step_all)
         return true;
     size_t repeats = ++step.repeats;
-    return repeats <= STEP_REPEATS || next_random(&step.random) % repeats < STEP_REPEATS;
+    return repeats <= STEP_REPEATS || random_below(&step.random, repeats) < STEP_REPEATS;
 }
 
 /* ---- the fork ---- */
@@ -121,16 +121,10 @@ static void print_place(const char *what, int number)
 /* Waits for the child of one fork; a failure is printed and counted. */
 static void judge(pid_t child)
 {
-    int status = 0;
-    pid_t got;
-    do
-        got = waitpid(child, &status, 0);
-    while (got < 0 && errno == EINTR);
-    if (got == child && status == 0)
+    int status = wait_for(child);
+    if (status == 0)
         return;
-    if (got != child)
-        print_place("could not be made or waited for: errno", errno);
-    else if (WIFSIGNALED(status))
+    if (WIFSIGNALED(status))
         print_place("died of signal", WTERMSIG(status));
     else
         print_place("failed with status", WEXITSTATUS(status));
@@ -209,9 +203,7 @@ void step_go_on_in_child(void)
     alarm(0);
     pid_t child = fork();
     if (child != 0) {
-        int status;
-        CHECK(waitpid(child, &status, 0) == child);
-        _exit(status == 0 ? 0 : 1);
+        _exit(wait_for(child) == 0 ? 0 : 1);
     }
     step_limit_time();
     crew_survived();
@@ -232,7 +224,7 @@ static size_t measure(void)
     pid_t child = fork();
     if (child == 0) {
         alarm(CHILD_HANG_SECONDS);
-        CHECK(pthread_join(crew_start(run_to_be_lost, NULL), NULL) == 0);
+        join(crew_start(run_to_be_lost, NULL));
         figures->measured = step.lose_steps;
         _exit(0);
     }
@@ -247,7 +239,7 @@ void step_lose_thread(void *(*start)(void *))
 {
     lose_start = start;
     step.losing = true;
-    step.lose_at = 1 + next_random(&step.random) % measure();
+    step.lose_at = 1 + random_below(&step.random, measure());
     step_go_on_in_child();
     crew_start(run_to_be_lost, NULL);
     while (get_state() == RUNNING)
@@ -326,8 +318,7 @@ static void count_towards_loss(void)
     if (++step.lose_steps != step.lose_at)
         return;
     set_state(STOPPED);
-    for (;;)
-        pause();
+    sleep_for_ever();
 }
 
 /* In a child whose thread goes on, and after step_end, the flag is taken away. */
@@ -358,7 +349,7 @@ void step_install(void)
     step.library = (uintptr_t)info.dli_fbase;
     CHECK(dladdr(dlsym(RTLD_DEFAULT, "abort"), &info) != 0);
     step.libc = (uintptr_t)info.dli_fbase;
-    step.random = step_seed;
+    step.random.state = step_seed;
     CHECK(sigaction(SIGTRAP, &action, NULL) == 0);
 }
 

@@ -1,30 +1,28 @@
 /*
- * Fork: a thread that is lost at any step of what it does, and the child that goes on with what it
- * left. See "The model" in doc/fork.md. Each transition names the code that it stands for
- * (file: function).
+ * Fork: a thread is lost at any step, and the child goes on with the memory that it left. See "The
+ * models" in doc/fork.md. Each transition names the code that it stands for (file: function).
  *
- * Two threads have one memory. A fork keeps one of them, the survivor, wherever it is (inside of a
- * call it has forked from a signal handler); the other one takes no further step, so that the child
- * has a prefix of its stores. The parent is not followed further. In the child the survivor starts
- * another thread in the lost one's place, with the same address of its thread-local data. A fork
- * runs the child handler or does not (_Fork).
+ * Two threads share one memory. A fork keeps one of them, the survivor, at whatever step it is (if
+ * that is inside a call, a signal handler has forked). The other one takes no further step, so the
+ * child has a prefix of its stores. The parent is not followed. In the child the survivor starts
+ * another thread in the lost one's place, at the same address. The child handler runs, or does not
+ * (_Fork).
  *
- * Stores reach memory at once and in order: of a lost thread the child sees a prefix, and what
- * threads that go on see of each other is the subject of remote.pml and pool.pml. An arena is made
- * beforehand, has one heap, and that has one unit: a slab of class 1 has two blocks of one cell, one
- * of class 2 has one block of both cells. Its magazine has one place. The three levels of pending
- * bits are one. Steps that only the thread itself can see the effects of, and that a rebuild
- * forgets, are taken together.
+ * Stores reach memory at once and in order; weak order is the subject of remote.pml and pool.pml.
+ * Arenas exist from the start. An arena has one heap with one unit: a slab of class 1 has two
+ * blocks of one cell each, a slab of class 2 one block of both cells. The magazine has one place.
+ * The three levels of pending bits are one bit. Steps whose effects only the thread itself can see,
+ * and a rebuild forgets, are one step.
  *
  * Defines:
- *   ARENAS   1 or 2
- *   FORKS    1 or 2; at most that many, each by the child of the last
- *   EXIT     threads end, so that arenas are pooled
- *   REUSE    slabs of class 2 are made, too
- *   PURGE    pages are purged, by the owner and for one that does not collect
- *   TRIM     pooled arenas are borrowed and drained, empty heaps of any arena unmapped
- *   NO_BLOCKS  arenas change hands, and nobody allocates
- *   BUG_...  seeded bugs, which the model must find
+ *   ARENAS     1 or 2
+ *   FORKS      1 or 2: the most forks, each by the child of the last
+ *   EXIT       threads end, so that arenas are pooled
+ *   REUSE      slabs of class 2 are made, too
+ *   PURGE      pages are purged, by the owner and for one that does not collect
+ *   TRIM       pooled arenas are borrowed and drained; empty heaps of any arena are unmapped
+ *   NO_BLOCKS  arenas change hands, and no thread allocates
+ *   BUG_...    seeded bugs, which the model must find
  */
 #ifndef ARENAS
 #define ARENAS 1
@@ -61,15 +59,15 @@
 
 /* ---- memory ---- */
 
-/* struct fork_state. The first two are the word `forks`: they change together. */
+/* struct fork_state. The first two are the word `forks` and change together. */
 byte generation;
 bit survivor_missing;
 byte survivor = NONE;
 byte survivor_birth;
-byte survivor_held = NONE; /* an arena, where the chain of what it held begins */
+byte survivor_held = NONE; /* the first arena of the chain of those that it held */
 byte page = ARMED;
 
-/* struct lock: the two parts of the word. The arenas' heap locks, and the pool's. */
+/* struct lock, the two parts of the word: of the arenas' heap locks, and of the pool's. */
 #define POOL ARENAS
 byte holder[ARENAS + 1] = NONE;
 byte taken_in[ARENAS + 1];
@@ -94,7 +92,7 @@ bit summary[ARENAS];          /* of the slab: it may have FREE blocks */
 byte window[ARENAS];          /* bit i: block i is FREE and may be taken */
 byte magazine[ARENAS] = NONE; /* the number of a CACHED block */
 
-/* struct heap_set and its heap */
+/* struct heap_set, struct remote and the set's heap */
 byte collected_in[ARENAS]; /* generation */
 bit pending[ARENAS];
 bit unit_is_free[ARENAS] = 1; /* free_units */
@@ -111,24 +109,24 @@ bit purged[ARENAS];
 bit purged_for_owner[ARENAS];
 #endif
 
-/* The threads' own. */
+/* Thread-local. */
 byte birth[2];       /* thread_birth_plus_1 */
 byte own[2] = NONE;  /* thread_state.arena */
 byte held[2] = NONE; /* thread_state.held */
 
-/* ---- what is true of threads and of the program ---- */
+/* ---- the truth about threads and the program, which the code does not know ---- */
 
-bit dead[2];               /* not there */
+bit dead[2];               /* the thread does not exist */
 bit busy[2];               /* inside malloc, free or the exit hook */
 byte main_thread;          /* the process's first */
-byte forks;                /* so far */
-byte live[2 * ARENAS];     /* the class of the block that the program holds there */
-byte moving[2] = NONE;     /* a block that malloc has taken and not returned, or that free was given
-                              and has not made anything else than LIVE */
-byte lost_blocks;          /* those of lost threads */
-byte hands[ARENAS] = NONE; /* the thread whose the arena is, from hold to retire */
-bit left[ARENAS];          /* a lost thread had it, so that it must be rebuilt before it is used */
-bit final;                 /* nothing more begins: all that is free is taken */
+byte forks;                /* number so far */
+byte live[2 * ARENAS];     /* the class of the program's block there, 0 for none */
+byte moving[2] = NONE;     /* a block that malloc has taken and not yet returned, or that free has
+                              been given and has left LIVE so far */
+byte lost_blocks;          /* blocks that were `moving` in lost threads */
+byte hands[ARENAS] = NONE; /* the thread that has the arena, from hold to arena_retire */
+bit left[ARENAS];          /* a lost thread had it: it must be rebuilt before it is used */
+bit final;                 /* no further call begins: all that is free is taken */
 
 /* ---- locks ---- */
 
@@ -151,7 +149,7 @@ inline note_survivor(in)
 
 #define FORKS_WORD (2 * generation + survivor_missing)
 
-/* lib/base/fork.c: count. Nothing is counted if `before` is not the word any more. */
+/* lib/base/fork.c: count. Counts nothing if the word is not `before` any more. */
 inline count()
 {
     if
@@ -166,8 +164,8 @@ inline count()
     }
 }
 
-/* lib/base/fork.c: fork_count, arm, is_missing_survivor. A fork while it waits for another
- * thread's count: it begins again. */
+/* lib/base/fork.c: fork_count, arm, is_missing_survivor. Begins again after a fork while it waits
+ * for another thread's count. */
 inline fork_count()
 {
     do
@@ -206,7 +204,7 @@ inline fork_count()
     d_step { first = 0; before = 0 }
 }
 
-/* lib/base/fork.c: fork_lost. Generations do not repeat here. */
+/* lib/base/fork.c: fork_lost. Here a generation has all its bits. */
 #ifdef BUG_NEVER_LOST
 #define IS_LOST(l) false
 #elif defined(BUG_SURVIVOR_LOST)
@@ -234,8 +232,7 @@ inline make_word()
     self = generation
 }
 
-/* lib/base/lock.c: lock_acquire, take_if_possible, wait_for_holder. A waiter looks for a fork now and
- * then. */
+/* lib/base/lock.c: lock_acquire, take_if_possible, wait_for_holder. A waiter may notice a fork. */
 inline lock_acquire(l)
 {
     if
@@ -282,7 +279,7 @@ inline set_status(a, as)
     d_step { status[a] = as; status_generation[a] = generation }
 }
 
-/* lib/arena/arena.c: pool_rebuild, for one arena. What it goes by is of the generation in which it began. */
+/* lib/arena/arena.c: pool_rebuild, for one arena, by the generation in which it began. */
 #ifdef BUG_REBUILDS_FOR_NOW
 #define KNOWN_GENERATION generation
 #else
@@ -346,7 +343,7 @@ inline hold(a, as)
 #endif
     held_before[a] = held[t];
     d_step {
-        assert(hands[a] == NONE); /* an arena is never in two threads' hands */
+        assert(hands[a] == NONE); /* two threads never have one arena */
         hands[a] = t;
         held[t] = a
     }
@@ -378,13 +375,10 @@ inline heap_lock(a)
 #ifndef BUG_HEAP_NOT_REBUILT
     :: was_lost ->
         was_lost = 0;
-        heap_rebuild(a);
-#ifdef PURGE
-        purging[a] = 0
-#endif
+        heap_rebuild(a)
 #endif
     :: else ->
-        d_step { /* what is derived is right, if no holder was lost */
+        d_step { /* no holder was lost: the derived data are right */
             was_lost = 0;
             assert(unit_is_free[a] == (has_limit[a] && geometry[a] == 0))
         }
@@ -445,7 +439,7 @@ inline remote_begin(a)
     collecting[a] = 1;
     if
 #ifndef BUG_OWNER_DOES_NOT_WAIT
-    :: purging[a] -> heap_lock(a); heap_unlock(a)
+    :: purging[a] -> heap_lock(a); purging[a] = 0; heap_unlock(a)
 #endif
     :: else
     fi
@@ -524,7 +518,8 @@ inline open_window(a)
     }
 }
 
-/* lib/slab/slab.c: bin_make_slab; lib/heap/heap_set.c: heap_set_take; lib/heap/heap.c: heap_take. */
+/* lib/slab/slab.c: bin_make_slab; lib/heap/heap_set.c: heap_set_take; lib/heap/heap.c:
+ * heap_take. */
 inline make_slab(a)
 {
     heap_lock(a);
@@ -569,7 +564,7 @@ inline make_slab(a)
     fi
 }
 
-/* A block is handed out. No two live blocks overlap. */
+/* malloc hands a block out. No two live blocks overlap. */
 inline hand_out(a, i)
 {
     assert(geometry[a] != 0);
@@ -580,7 +575,7 @@ inline hand_out(a, i)
     moving[t] = 2 * (a) + i
 }
 
-/* lib/paths/alloc.c: take_block, alloc_refill; lib/paths/alloc.h: alloc_from_bin. */
+/* lib/paths/alloc.c: take_block, refill; lib/paths/alloc.h: alloc_from_bin. */
 inline take_block(a)
 {
     if
@@ -597,7 +592,7 @@ inline take_block(a)
     fi;
     if
     :: magazine[a] != NONE ->
-        /* compiled in either order; this one leaves more behind */
+        /* the compiler may choose either order; in this one a lost thread leaves more behind */
         d_step { hand_out(a, magazine[a]) }
         magazine[a] = NONE
     :: magazine[a] == NONE && window[a] != 0 ->
@@ -628,7 +623,8 @@ inline free_own(a)
     fi
 }
 
-/* lib/paths/free.c: free_other; lib/arena/remote.c: remote_free. Nothing of a live block is hidden or gone. */
+/* lib/paths/free.c: free_other; lib/arena/remote.c: remote_free. The unit of a live block leads to
+ * its slab. */
 inline free_other(a)
 {
     assert(shown[a] && geometry[a] != 0);
@@ -691,9 +687,6 @@ inline arena_rebuild(a)
     lock_acquire(a);
     was_lost = 0;
     heap_rebuild(a);
-#ifdef PURGE
-    purging[a] = 0;
-#endif
     heap_unlock(a);
     d_step {
         place[a] = NOWHERE;
@@ -736,7 +729,7 @@ inline rebuild_orphan(a)
 
 /* ---- arenas change hands ---- */
 
-/* lib/arena/thread.c: thread_get_arena; lib/arena/arena.c: arena_adopt. Any that is listed. */
+/* lib/arena/thread.c: thread_get_arena; lib/arena/arena.c: arena_adopt. Adopts any listed arena. */
 inline arena_adopt()
 {
     pool_lock();
@@ -759,7 +752,7 @@ inline arena_adopt()
     a = 0
 }
 
-/* lib/arena/arena.c: arena_retire, retire. */
+/* lib/arena/arena.c: arena_retire, arena_retire_as. */
 inline arena_retire(a)
 {
     pool_lock();
@@ -777,20 +770,24 @@ inline arena_retire(a)
 /* lib/arena/arena.c: arena_borrow. */
 inline arena_borrow(a)
 {
-    pool_lock();
     if
-    :: status[a] == POOLED -> got = 1; listed[a] = 0; hold(a, BORROWED)
-    :: status[a] != POOLED
-    fi;
-    pool_unlock();
-    if
-    :: got -> rebuild_orphan(a)
-    :: else
+    :: status[a] != POOLED && status_generation[a] == generation
+    :: status[a] == POOLED || status_generation[a] != generation ->
+        pool_lock();
+        if
+        :: status[a] == POOLED -> got = 1; listed[a] = 0; hold(a, BORROWED)
+        :: status[a] != POOLED
+        fi;
+        pool_unlock();
+        if
+        :: got -> rebuild_orphan(a)
+        :: else
+        fi
     fi
 }
 
 #ifdef PURGE
-/* lib/slab/slab.c: purge_blocks, for one block: the system call, the note, the state. */
+/* lib/slab/slab_purge.c: purge_blocks, for one block: the system call, the note, the state. */
 inline purge_block(a, i, from)
 {
     if
@@ -802,7 +799,7 @@ inline purge_block(a, i, from)
     fi
 }
 
-/* lib/arena/remote.c: remote_purge, purge_slab; lib/slab/slab.c: slab_purge_for_owner. */
+/* lib/arena/remote.c: remote_purge, purge_slab; lib/slab/slab_purge.c: slab_purge_for_owner. */
 inline remote_purge(a)
 {
     if
@@ -825,7 +822,7 @@ inline remote_purge(a)
     fi
 }
 
-/* lib/slab/slab.c: bin_purge, slab_purge. */
+/* lib/slab/slab_purge.c: bin_purge, slab_purge. */
 inline purge_slabs(a)
 {
     if
@@ -852,8 +849,8 @@ inline unmap_empty(a)
     heap_unlock(a)
 }
 
-/* lib/arena/arena.c: arena_trim, for one arena. */
-inline arena_trim(a)
+/* lib/arena/idle.c: gather_empty_heaps and idle_give_up, for one arena. */
+inline idle_give_up(a)
 {
     if
     :: own[t] == a -> got = 1; arena_flush(a)
@@ -874,8 +871,8 @@ inline arena_trim(a)
 
 /* ---- the end: everything that is free is taken ---- */
 
-/* What is in neither the program's hands nor this thread's now. The range of a heap that was on its
- * way from or to the system is lost whole. */
+/* Blocks that neither the program nor this thread has. A heap's range that was on its way from or
+ * to the system is lost whole. */
 #define MISSING(x) ((live[x] == 0 && state[x] != END) -> 1 : 0)
 #define COUNT_MISSING(a)                                                                        \
     (geometry[a] != 0 -> MISSING(2 * (a)) + MISSING(2 * (a) + 1)                                \
@@ -884,7 +881,7 @@ inline arena_trim(a)
 #define IS_KEPT(x)                                                                              \
     (live[x] == 0 || (state[x] == LIVE && geometry[(x) / 2] == live[x] && shown[(x) / 2]))
 
-/* Takes all that is free of an arena that no other thread has. */
+/* Takes all free blocks of an arena, unless another thread has it. */
 inline take_all(a)
 {
     if
@@ -910,7 +907,7 @@ inline take_all(a)
     fi
 }
 
-/* Every block that is free can be had, but for one for each lost thread. After a lock was taken, by
+/* Every free block can be allocated, except one for each lost thread. A lock is taken first, by
  * which a fork without handlers is noticed. */
 inline take_everything()
 {
@@ -993,7 +990,7 @@ end_outside:
 #endif
 
 #ifdef PURGE
-        /* lib/arena/arena.c: arena_trim and arena_tick, without the locks and pooled arenas of TRIM */
+        /* lib/arena/idle.c: idle_trim and idle_tick, without the locks and pooled arenas of TRIM */
         :: d_step { BEGINS(t) -> busy[t] = 1 }
             if
             :: own[t] == 0 -> arena_flush(0); purge_slabs(0)
@@ -1003,14 +1000,14 @@ end_outside:
 #endif
 
 #ifdef TRIM
-        :: d_step { BEGINS(t) -> busy[t] = 1 } arena_trim(0); returns()
+        :: d_step { BEGINS(t) -> busy[t] = 1 } idle_give_up(0); returns()
 #if ARENAS == 2
-        :: d_step { BEGINS(t) -> busy[t] = 1 } arena_trim(1); returns()
+        :: d_step { BEGINS(t) -> busy[t] = 1 } idle_give_up(1); returns()
 #endif
 #endif
 
 #ifdef EXIT
-        /* lib/arena/thread.c: thread_end; another thread begins in its place */
+        /* lib/arena/thread.c: thread_end. Another thread begins in its place. */
         :: d_step { BEGINS(t) && own[t] != NONE -> busy[t] = 1; a = own[t]; own[t] = NONE }
             arena_retire(a);
             returns()
@@ -1032,14 +1029,14 @@ end_outside:
         was_lost = 0; before = 0; first = 0; looks = 0; got = 0;
         birth[t] = 0; own[t] = NONE; held[t] = NONE; busy[t] = 0
     }
-    /* The survivor starts a thread, which it cannot do from a signal handler. */
+    /* The survivor starts a thread, but not in a call: a signal handler must not. */
 end_gone:
     do
     :: d_step { !busy[1 - t] && !final -> dead[t] = 0 } goto end_begin
     od
 }
 
-/* In the child, by the thread that forked. lib/base/fork.c: fork_child, which nobody interrupts. */
+/* The child, by the thread that forked. lib/base/fork.c: fork_child. Nothing interrupts it. */
 inline fork_child()
 {
     survivor_held = held[t];
@@ -1051,7 +1048,7 @@ inline fork_child()
     page = ARMED
 }
 
-/* An arena whose status it had yet to store is as it was. */
+/* An arena whose status the lost thread had yet to store is as it was. */
 inline lose_arena(a, l)
 {
     if
@@ -1060,7 +1057,7 @@ inline lose_arena(a, l)
     fi
 }
 
-/* The lost thread's part of what is true. */
+/* Brings the truth about a lost thread up to date. */
 inline lose(l)
 {
     if
@@ -1078,7 +1075,7 @@ inline lose(l)
     fi
 }
 
-/* fork and _Fork, by either thread. Of the first the names do not matter. */
+/* fork and _Fork, by either thread. The first fork is by thread 0, since the two are alike. */
 active proctype fork()
 {
     byte t;

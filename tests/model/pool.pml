@@ -3,11 +3,12 @@
  * See "The models" at the end of doc/remote.md. Each transition names the code that it stands for
  * (file: function).
  *
- * An arena has one block and one pending bit. Any thread may free the block
- * that the program holds, also if another one got it. Memory is weakly ordered, as remote.pml says it; where
- * remote.pml shows why a store has its order, a step here is one that has arrived.
+ * An arena has one block and one pending bit. Any thread may free a live block, also one that
+ * another thread allocated. Memory is weakly ordered, as in remote.pml; where remote.pml shows why
+ * a store has its order, it arrives at once here.
  *
- * Defines: THREADS (2 or 3; 3 with one arena only) and ARENAS (1 or 2). BUG_... are seeded bugs, which the model must find.
+ * Defines: THREADS (2 or 3; 3 with one arena only) and ARENAS (1 or 2). BUG_... are seeded bugs,
+ * which the model must find.
  */
 #ifndef THREADS
 #define THREADS 2
@@ -37,12 +38,12 @@
 #define OWNED    2
 #define BORROWED 3
 
-#define NONE 255 /* no arena, no thread, nothing in this place of a buffer */
+#define NONE 255 /* no arena, no thread; an empty place of a buffer */
 
 /* ---- memory ---- */
 
 byte state[ARENAS];
-bit pending[ARENAS];  /* struct heap_set, remote.h */
+bit pending[ARENAS];  /* struct remote */
 byte status[ARENAS];  /* struct arena; 0: not made */
 byte lock = NONE;     /* pool.lock: its holder */
 bit listed[ARENAS];   /* pool.list, read and written under the lock */
@@ -83,11 +84,11 @@ end:
     od
 }
 
-/* ---- what is true of threads and of the program ---- */
+/* ---- the truth about threads and the program ---- */
 
 byte own[THREADS] = NONE;    /* thread_state.arena, NONE for arena_none */
-bit live[ARENAS];           /* the program holds the block */
-byte hands[ARENAS] = NONE;  /* the thread whose the arena is, from hold to arena_retire */
+bit live[ARENAS];           /* the block is the program's */
+byte hands[ARENAS] = NONE;  /* the thread that has the arena, from hold to arena_retire */
 bit busy[THREADS];          /* inside malloc, free or the exit hook */
 
 /* ---- the lock and the pool ---- */
@@ -100,7 +101,8 @@ inline pool_lock()
 
 #define LIST_AGREES(t, a) (listed[a] == (READ_STATUS(t, a) == POOLED))
 
-/* lib/arena/arena.c: pool_unlock; lib/base/lock.c: lock_release, release. The list agrees with the status. */
+/* lib/arena/arena.c: pool_unlock; lib/base/lock.c: lock_release. The list agrees with the
+ * status. */
 inline pool_unlock()
 {
     atomic {
@@ -116,7 +118,7 @@ inline pool_unlock()
 inline hold(a, as)
 {
     d_step {
-        assert(hands[a] == NONE); /* one thread at most has an arena */
+        assert(hands[a] == NONE); /* two threads never have one arena */
         hands[a] = t;
         put_status[AT(t, a)] = as
     }
@@ -125,7 +127,8 @@ inline hold(a, as)
 #define IS_NOT_LISTED(t, a) (!listed[a])
 #define IS_MADE(t, a)       (READ_STATUS(t, a) != 0)
 
-/* lib/arena/arena.c: arena_adopt, arena_make. The arena that came last is taken first there; any here. */
+/* lib/arena/arena.c: arena_adopt, arena_make. Adopts any pooled arena; there, the one pooled
+ * last. */
 inline arena_adopt(result)
 {
     pool_lock();
@@ -138,7 +141,7 @@ inline arena_adopt(result)
 #if ARENAS == 2
     :: BOTH(IS_NOT_LISTED, t) && READ_STATUS(t, 0) != 0 && READ_STATUS(t, 1) == 0 -> result = 1
 #endif
-    :: BOTH(IS_NOT_LISTED, t) && BOTH(IS_MADE, t) -> result = NONE /* no memory for another one */
+    :: BOTH(IS_NOT_LISTED, t) && BOTH(IS_MADE, t) -> result = NONE /* no memory for an arena */
     fi;
     if
     :: result != NONE -> hold(result, OWNED)
@@ -161,7 +164,7 @@ inline arena_retire(a)
     pool_unlock()
 }
 
-/* ---- what the holder of an arena does ---- */
+/* ---- steps of the thread that has an arena ---- */
 
 /* lib/arena/remote.c: remote_collect, collect_heap; lib/slab/slab.c: take_remote. */
 inline collect(a)
@@ -189,18 +192,18 @@ inline arena_flush(a)
     collect(a)
 }
 
-/* In the magazine or the window: the holder alone stores to such a state. */
+/* In the magazine or the window: only the thread that has the arena stores to such a state. */
 #define IS_OWNERS(value) ((value) == FREE || (value) == CACHED)
 
-/* The block goes to the program. */
+/* malloc hands the block out. */
 inline hand_out(a)
 {
-    assert(!live[a]); /* not twice */
+    assert(!live[a]); /* no block twice */
     live[a] = 1;
     put_state[AT(t, a)] = LIVE
 }
 
-/* lib/paths/alloc.c: take_block, alloc_refill; lib/paths/alloc.h: alloc_from_bin. */
+/* lib/paths/alloc.c: take_block, refill; lib/paths/alloc.h: alloc_from_bin. */
 inline take_block(a)
 {
     assert(hands[a] == t);
@@ -225,34 +228,43 @@ inline free_own(a)
     }
 }
 
-/* ---- what any thread does ---- */
+/* ---- steps of any thread ---- */
 
 /* lib/arena/arena.c: arena_borrow. */
 inline arena_borrow(a)
 {
-    pool_lock();
-    d_step {
-        if
-#ifdef BUG_BORROW_UNCHECKED
-        :: true ->
-#else
-        :: READ_STATUS(t, a) == POOLED ->
-#endif
-            got = 1;
-#ifndef BUG_BORROW_LISTED
-            listed[a] = 0
-#endif
-        :: else -> got = 0
-        fi
-    }
     if
-    :: got -> hold(a, BORROWED)
-    :: else
-    fi;
-    pool_unlock()
+#ifndef BUG_BORROW_UNCHECKED
+    :: READ_STATUS(t, a) != POOLED -> got = 0 /* relaxed load: true or not by now */
+#endif
+    :: READ_STATUS(t, a) == POOLED ->
+        pool_lock();
+        d_step {
+            if
+#ifdef BUG_BORROW_UNCHECKED
+            :: true ->
+#else
+            :: READ_STATUS(t, a) == POOLED ->
+#endif
+                got = 1;
+#ifndef BUG_BORROW_LISTED
+                listed[a] = 0
+#endif
+            :: else -> got = 0
+            fi
+        }
+        if
+        :: got -> hold(a, BORROWED)
+        :: else
+        fi;
+        pool_unlock()
+#ifdef BUG_BORROW_UNCHECKED
+    :: else -> got = 0
+#endif
+    fi
 }
 
-/* lib/arena/arena.c: arena_count_pooled over the bound, or arena_trim for one arena. */
+/* lib/arena/idle.c: idle_count_freed over the bound, or idle_trim for one arena. */
 inline drain(a)
 {
     arena_borrow(a);
@@ -263,7 +275,7 @@ inline drain(a)
     got = 0
 }
 
-/* lib/paths/free.c: free_other; lib/arena/remote.c: remote_free; lib/arena/arena.c: arena_count_pooled. */
+/* lib/paths/free.c: free_other; lib/arena/remote.c: remote_free; lib/arena/idle.c: idle_count_freed. */
 inline free_other(a)
 {
     atomic { ARRIVED(t) -> assert(state[a] == LIVE); state[a] = REMOTE } /* S */
@@ -272,17 +284,13 @@ inline free_other(a)
     :: !pending[a] -> pending[a] = 1
     fi;
     if
-    :: READ_STATUS(t, a) == POOLED -> /* relaxed load: true or not by now */
-        if
-        :: drain(a)
-        :: true
-        fi
-    :: READ_STATUS(t, a) != POOLED
+    :: drain(a) /* if enough was freed to it */
+    :: true
     fi
 }
 
-/* A block that the program holds is freed; to be told of it is acquire: all of its former holder's
- * stores have arrived. */
+/* The program frees a block. A thread that another one has told of it (acquire) sees all stores
+ * that the other made before. */
 #define TOLD(a) (live[a] && ALL_THREADS(ARRIVED))
 
 inline free_block(a)
@@ -295,7 +303,7 @@ inline free_block(a)
     busy[t] = 0
 }
 
-/* While nobody is inside the library: no notification is lost, and no arena. */
+/* While no thread is inside the library: no notification is lost, and no arena. */
 #define HAS_NOT_0(t)   (own[t] != 0)
 #define HAS_NOT_1(t)   (own[t] != 1)
 #define IS_QUIET(t) (!busy[t] && ARRIVED(t))
@@ -307,7 +315,7 @@ proctype thread(byte t)
 {
     byte a;
     bit got;
-    bit ended;       /* thread_ended */
+    bit ended;       /* thread_state.ended */
 
 end:
     do
@@ -328,7 +336,7 @@ end:
         :: else
         fi;
         busy[t] = 0
-    /* malloc of a destructor after the exit hook: the arena is borrowed */
+    /* malloc in a destructor after the exit hook borrows an arena */
     :: own[t] == NONE && ended ->
         busy[t] = 1;
         arena_adopt(a);
@@ -343,7 +351,7 @@ end:
         a = 0;
         busy[t] = 0
 
-    /* lib/arena/arena.c: arena_trim, of the others' arenas */
+    /* lib/arena/idle.c: idle_trim, of the others' arenas */
     :: busy[t] = 1; drain(0); busy[t] = 0
 #if ARENAS == 2
     :: busy[t] = 1; drain(1); busy[t] = 0
@@ -360,7 +368,7 @@ end:
         arena_retire(a);
         a = 0;
         busy[t] = 0
-    /* the thread is gone, another one begins */
+    /* the thread ends, another one begins */
     :: ended -> ended = 0
     od
 }

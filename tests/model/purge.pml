@@ -1,33 +1,27 @@
 /*
  * Purging for an owner that does not collect, and wide blocks: the owner of a slab, a thread that
- * frees its blocks, and a helper that gives the pages of those back. See "The models" at the end of
+ * frees its blocks, and a helper that purges their pages. See "The models" at the end of
  * doc/remote.md. Each transition names the code that it stands for (file: function).
  *
- * Memory is weakly ordered, as in remote.pml: what a thread stores lies in a buffer of its own
- * until the process `memory` carries it over, in no order. Release: issued when the thread's
- * buffer is empty. A fence waits for that. Loads are not delayed: the code's are ordered by
- * acquire, by a fence, or by being of one variable. So the REST and the WIDE of a block, which the
- * code stores without order between threads, arrive in any order here, and so does what frees
- * them. The pages that go back are in the helper's buffer like a store.
+ * Memory is weakly ordered, as in remote.pml. So the stores of REST and WIDE, which the code does
+ * not order, arrive in any order, and so do those that free such a block. The helper's madvise is
+ * in its buffer like a store.
  *
- * One slab, of PLACES blocks of one class; a wide block has two places or more. The window is not
- * followed: any FREE place may be taken, and none may be changed by anybody but the owner. No
- * magazine, since what is CACHED only the owner changes. The three levels of pending bits are one:
- * the other two are the subject of remote.pml. Which pages a run of blocks fills depends on sizes;
- * here it is any neighbouring places of the run that have some, or none. The owner does not release
- * the slab, but with RELEASE.
+ * The slab has PLACES blocks of one class; a wide block has two places or more. There is no window
+ * (any FREE place may be taken) and no magazine (only the owner changes CACHED). The three levels
+ * of pending bits are one bit; the other two are the subject of remote.pml. Which pages a run of
+ * blocks fills depends on sizes; here it may be any neighbouring places of the run, or none.
  *
  * Defines:
- *   PLACES        3 or 4
- *   SEQUENTIAL    what a thread stores arrives before anybody takes another step
- *   FORK          one fork, by the owner or by another thread: the other one is lost at any step, with
- *                 what has not arrived
- *   RELEASE       the owner releases the slab when it is empty, and makes it anew
- *   SAME_INSTANT  a misuse: the owner and the other thread free a block in the same instant. This
- *                 the protocol does not stand, see "Misuse" in doc/remote.md: a block may lose its
- *                 contents
+ *   PLACES          3 or 4
+ *   SEQUENTIAL      a store arrives before any thread takes another step
+ *   FORK            one fork, by the owner or by another thread: the others are lost at any step,
+ *                   with the stores that have not arrived
+ *   RELEASE         the owner releases the slab when it is empty, and makes it anew
+ *   SAME_INSTANT    a misuse: the owner and the other thread free a block in the same instant. A
+ *                   block may lose its contents then, see "Misuse" in doc/remote.md
  *   LOSES_CONTENTS  that is no error
- *   BUG_...       seeded bugs, which the model must find
+ *   BUG_...         seeded bugs, which the model must find
  */
 #ifndef PLACES
 #define PLACES 3
@@ -41,7 +35,7 @@
 #define WIDE   5
 #define REST   6
 
-#define NONE 255 /* nothing in this place of a buffer */
+#define NONE 255 /* an empty place of a buffer */
 
 #if PLACES == 4
 #define EACH(what)   what(0); what(1); what(2); what(3)
@@ -56,10 +50,10 @@
 /* ---- memory ---- */
 
 byte state[PLACES];
-bit pending;          /* the slab's bit, and what stands above it */
+bit pending;          /* the bits of all levels */
 bit purged_for_owner; /* of struct slab */
-bit collecting;       /* heap_set->collections is odd */
-bit purging;          /* of struct heap_set */
+bit collecting;       /* remote->collections is odd */
+bit purging;          /* of struct remote */
 bit locked;           /* the heap lock; the owner has it for a moment only */
 #ifdef RELEASE
 bit made = 1;         /* geometry is not 0; changed and read under the lock */
@@ -82,7 +76,7 @@ bit owner_clears_note;    /* purged_for_owner = false */
 
 /* ---- the freeing thread's buffer ---- */
 
-byte sets_remote = NONE; /* number of the state that REMOTE is on its way to */
+byte sets_remote = NONE; /* number of the state that becomes REMOTE */
 bit sets_pending;
 
 #define SENDER_ARRIVED (sets_remote == NONE && !sets_pending)
@@ -90,27 +84,27 @@ bit sets_pending;
 /* ---- the helper's buffer ---- */
 
 byte helper_purging = NONE;
-byte helper_pages;   /* bit i: pages of place i are about to go back */
-byte helper_purged;  /* bit i: PURGED is on its way to state i */
+byte helper_pages;   /* bit i: pages of place i are to be purged */
+byte helper_purged;  /* bit i: state i becomes PURGED */
 bit helper_notes;    /* purged_for_owner = true */
 
 #define HELPER_ARRIVED                                                                      \
     (helper_purging == NONE && helper_pages == 0 && helper_purged == 0 && !helper_notes)
 
-/* ---- the program, as a correct observer would see it ---- */
+/* ---- the truth about the program ---- */
 
-byte size[PLACES];    /* places of the block that the program holds and that begins there, or 0 */
-byte held;            /* bit i: it is not on its way to another thread */
+byte size[PLACES];    /* places of the live block that begins there, or 0 */
+byte held;            /* bit i: the owner has it, not another thread */
 byte inbox = NONE;    /* number of a block that the owner has handed to the thread to free */
 bit sender_is_busy;
 bit helper_is_busy;
 bit forked;
-byte ended;           /* of the lost threads */
+byte ended;           /* number of lost threads that take no step any more */
 bit owner_is_lost;
 #ifdef SAME_INSTANT
-byte shared = NONE;   /* number of a block that both free */
+byte shared = NONE;   /* number of a block that both threads free */
 byte shared_size;     /* its places */
-bit shared_is_live;   /* neither free has begun */
+bit shared_is_live;   /* neither of the two frees has begun */
 #endif
 
 #ifdef SEQUENTIAL
@@ -122,7 +116,7 @@ bit shared_is_live;   /* neither free has begun */
 #define CELLS(n) (((1 << size[n]) - 1) << (n))
 #define LIVE_CELLS UNION(CELLS)
 
-/* lib/slab/slab_wide.h: slab_wide_places. In one step, where nobody changes any of them. */
+/* lib/slab/slab.h: slab_wide_places. In one step, where nobody changes any of them. */
 #if PLACES == 4
 #define BEHIND_2(reads, n) ((n) < PLACES - 1 && reads((n) + 1) == REST -> 2 : 1)
 #define BEHIND_1(reads, n)                                                                  \
@@ -136,18 +130,18 @@ bit shared_is_live;   /* neither free has begun */
 #endif
 #define MEMORY_READS(n) state[n]
 
-/* The memory has the states of the block that the program holds at n. */
+/* The states of the live block at n have arrived. */
 #define HAS_STATES(n)                                                                       \
     (state[n] == (size[n] == 1 -> LIVE : WIDE) &&                                           \
      (size[n] == 1 || WIDE_PLACES(MEMORY_READS, n) == size[n]))
 #define BEFORE(n) ((n) > 0 -> state[(n) - ((n) > 0)] : FREE)
 
-/* ---- what carries stores to memory ---- */
+/* ---- carrying stores to memory ---- */
 
 #define STATE_ARRIVES(n)                                                                    \
     d_step { owner_state[n] != NONE && sets_remote != n && !(helper_purged & (1 << (n))) -> \
              state[n] = owner_state[n]; owner_state[n] = NONE }
-/* None but the owner changes what the owner may take or what the program holds. */
+/* Only the owner changes states of blocks that it may take or that are live. */
 #define PURGED_ARRIVES(n)                                                                   \
     d_step { (helper_purged & (1 << (n))) && sets_remote != n ->                            \
              assert(!made || releasing || state[n] == REMOTE);                              \
@@ -174,7 +168,7 @@ inline lose_others()
     held = 0
 }
 
-/* A block whose states have not arrived is known to nobody but the owner, which is lost. */
+/* A block whose states have not arrived is known only to the owner, which is lost. */
 inline lose_block(n)
 {
     if
@@ -193,7 +187,7 @@ inline lose_block(n)
 #endif
 inline rebuild_state(n)
 {
-    owner_state[n] = NONE; /* lost with it */
+    owner_state[n] = NONE; /* lost with the owner */
     in_wide = IN_WIDE(n);
     if
     :: state[n] != LIVE && !in_wide -> state[n] = FREE
@@ -237,8 +231,8 @@ end:
            helper_pages = 0
        }
 #ifdef FORK
-    /* A thread that is not the owner forks. In the child somebody rebuilds the owner's slab, of
-     * which he knows the states alone. What comes then is not followed. */
+    /* A thread that is not the owner forks. In the child a thread rebuilds the owner's slab from
+     * the states. The steps after that are not followed. */
     :: d_step {
            !forked ->
            lose_others();
@@ -261,7 +255,7 @@ active proctype sender() STEPS
 end:
         do
         /* S. lib/paths/free.c: free_other, free_other_wide; lib/arena/remote.c: remote_free, the
-         * compare-and-swap. Nobody but who frees it changes a block that the program holds. */
+         * compare-and-swap. Only the thread that frees it changes the state of a live block. */
         :: d_step {
                inbox != NONE && SENDER_ARRIVED ->
                sender_is_busy = 1;
@@ -279,7 +273,7 @@ end:
                :: else -> sender_is_busy = 0 /* reported */
                fi;
 #else
-               /* no free of a live block is reported, and a wide one has all its places */
+               /* no free of a live block is reported, and a wide block has all its places */
                assert(state[inbox] == (size[inbox] == 1 -> LIVE : WIDE));
                assert(WIDE_PLACES(MEMORY_READS, inbox) == size[inbox]);
                size[inbox] = 0;
@@ -287,7 +281,7 @@ end:
 #endif
                inbox = NONE
            }
-           /* L1 to L3. lib/arena/remote.c: set_pending. The load waits for S. */
+           /* L1 to L3. lib/arena/remote.c: set_pending. L1 waits for S. */
            if
            :: !sender_is_busy
            :: sender_is_busy && sets_remote == NONE && pending
@@ -308,7 +302,8 @@ end:
 #define CONTINUES(n) (state[n] == REMOTE || state[n] == REST)
 #endif
 
-/* lib/slab/slab_purge.c: set_purged, a compare-and-swap of each place from lowest on, a release. */
+/* lib/slab/slab_purge.c: set_purged, a compare-and-swap (release) of each place from `lowest`
+ * on. */
 #ifdef BUG_PURGED_OVER_REST
 #define IS_SWAPPED(n) (state[n] == REMOTE || state[n] == REST)
 #else
@@ -329,7 +324,7 @@ inline store_purged()
     od
 }
 
-/* From the block on that has REST in the pages. */
+/* If the first place is REST, begins with its block: lib/slab/slab_purge.c: purge_blocks. */
 inline go_to_block()
 {
     do
@@ -360,7 +355,7 @@ inline purge_blocks()
         od
     }
     if
-    :: lowest == limit /* no whole page */
+    :: lowest == limit /* the run fills no page */
     :: lowest < limit ->
 #ifdef BUG_PAGES_LAST
         d_step { HELPER_ARRIVED -> helper_notes = 1 }
@@ -441,16 +436,16 @@ end:
 
 bit purged; /* of struct slab */
 #ifdef FORK
-bit other_generation; /* heap_set->generation */
+bit other_generation; /* remote->generation */
 #else
 #define other_generation false
 #endif
 
-/* In the child the owner does no more than collect and take back. */
+/* In the child the owner only collects and takes PURGED blocks back. */
 #define MAY_TAKE(i) (owner_state[i] == NONE && state[i] == FREE && made && !forked)
 #define MAY_FREE(i) ((held & (1 << (i))) && !forked)
 
-/* A block is handed out, of places i .. i+places-1. No two live blocks overlap. */
+/* malloc hands a block out, of places i .. i+places-1. No two live blocks overlap. */
 #define MASK(i, places) (((1 << (places)) - 1) << (i))
 inline hand_out(i, places)
 {
@@ -458,7 +453,7 @@ inline hand_out(i, places)
     size[i] = places;
     held = held | (1 << (i))
 #ifdef SAME_INSTANT
-    /* freeing a block that was handed out again is not followed */
+    /* a free of a block that was handed out again is not followed */
     ;
     if :: inbox >= i && inbox < i + places -> inbox = NONE :: else fi;
     if :: shared >= i && shared < i + places -> shared = NONE :: else fi
@@ -497,8 +492,8 @@ inline malloc_wide_3(i)
     }
 }
 
-/* lib/paths/free.h: free_own_block; lib/paths/free.c: free_own_wide; lib/slab/slab_wide.c: slab_free_wide,
- * slab_free_rest. */
+/* lib/paths/free.h: free_own_block; lib/paths/free.c: free_own_wide; lib/slab/slab.c: slab_give_back,
+ * free_places. */
 inline free_own(i)
 {
     d_step {
@@ -515,7 +510,7 @@ inline free_own(i)
 }
 
 #ifdef SAME_INSTANT
-/* The program hands a block to the other thread, and frees it too. */
+/* The program hands a block to the other thread, and the owner frees it as well. */
 inline send_and_free(i)
 {
     d_step {
@@ -528,7 +523,7 @@ inline send_and_free(i)
     }
 }
 
-/* The same as free_own, in two steps. */
+/* As free_own, in two steps. */
 inline free_shared()
 {
     d_step {
@@ -552,7 +547,7 @@ inline free_shared()
 }
 #endif
 
-/* The program hands a block to the other thread: release. */
+/* The program hands a block to the other thread (release). */
 inline send(i)
 {
     d_step {
@@ -562,7 +557,7 @@ inline send(i)
     }
 }
 
-/* lib/slab/slab_purge.c: slab_purge, for one place, whose pages only the owner gives back. */
+/* lib/slab/slab_purge.c: slab_purge, for one place. No other thread purges FREE blocks. */
 inline purge_own(i)
 {
     d_step {
@@ -577,7 +572,7 @@ inline fence()
     OWNER_ARRIVED /* lib/base/base.h: fence_full */
 }
 
-/* lib/slab/slab.c: free_place for each place in `from`, lowest first. What slab_free_rest would read
+/* lib/slab/slab.c: free_places for each place in `from`, lowest first. What it would read
  * after a place comes next here as well. */
 #ifdef BUG_REST_STAYS
 #define IS_BEHIND(i) false
@@ -614,19 +609,12 @@ inline take_back_purged()
     free_all(PURGED)
 }
 
-/* lib/heap/heap_set.c: heap_set_lock, heap_set_rebuild_locked. */
+/* lib/heap/heap_set.c: heap_set_lock. Nobody else has the lock, but a lost thread. */
 #ifdef FORK
 #define MAY_LOCK (!locked || forked)
 #else
 #define MAY_LOCK !locked
 #endif
-inline take_lost_lock()
-{
-    if
-    :: locked -> locked = 0; purging = 0
-    :: else
-    fi
-}
 
 /* lib/arena/remote.c: remote_begin. */
 inline remote_begin()
@@ -637,7 +625,7 @@ inline remote_begin()
 #endif
     if
 #ifndef BUG_OWNER_DOES_NOT_WAIT
-    :: purging -> d_step { MAY_LOCK -> take_lost_lock() }
+    :: purging -> d_step { MAY_LOCK -> locked = 0; purging = 0 }
 #endif
     :: else
     fi
@@ -688,7 +676,7 @@ inline collect()
 }
 
 #ifdef FORK
-/* The owner forks. Of the others nothing is left in the child but what they have done to memory. */
+/* The owner forks. Stores of the other threads that have not arrived are lost. */
 inline fork()
 {
     d_step { !forked && OWNER_ARRIVED -> other_generation = 1; lose_others() }
@@ -699,8 +687,9 @@ inline fork()
 #ifdef RELEASE
 #define IS_EMPTY_PLACE(n) (OWNER_READS(n) != LIVE && OWNER_READS(n) != WIDE)
 
-/* lib/slab/slab.c: is_empty, release; lib/heap/heap_set.c: heap_set_give. Then lib/heap/heap_set.c: heap_set_take,
- * lib/base/states.c: states_reset, lib/slab/slab.c: slab_fill. */
+/* lib/slab/slab.c: is_empty, release; lib/heap/heap_set.c: heap_set_give. Making a slab:
+ * lib/heap/heap_set.c: heap_set_take; lib/base/states.c: states_reset; lib/slab/slab.c:
+ * slab_fill. */
 inline release()
 {
     d_step { made && EVERY(IS_EMPTY_PLACE) -> releasing = 1 }
@@ -717,14 +706,14 @@ inline make_slab()
 }
 #endif
 
-/* ---- what is true whenever the owner is in no call ---- */
+/* ---- properties that hold whenever the owner is in no call ---- */
 
-/* A block that the program holds has its states, as the owner reads them. */
+/* A live block has its states, as the owner reads them. */
 #define IS_KEPT(n)                                                                          \
     (size[n] == 0 || (OWNER_READS(n) == (size[n] == 1 -> LIVE : WIDE) &&                    \
                       WIDE_PLACES(OWNER_READS, n) == size[n]))
 
-/* Nobody is on the way: each place that is not FREE will be found. */
+/* While no store is on its way and no call has begun, each place that is not FREE will be found. */
 #define QUIET                                                                               \
     (OWNER_ARRIVED && SENDER_ARRIVED && HELPER_ARRIVED && !sender_is_busy && !helper_is_busy)
 #define NOTICED (pending || other_generation)
@@ -737,7 +726,7 @@ inline make_slab()
 
 active proctype owner() STEPS
 {
-    bit behind; /* free_all: the place before became FREE */
+    bit behind; /* free_all: the place before it became FREE */
 
     {
 end:

@@ -2,21 +2,24 @@
  * Remote frees: the owner of an arena and two threads that free its blocks. See "The models" at the
  * end of doc/remote.md. Each transition names the code that it stands for (file: function).
  *
- * Memory is weakly ordered, as on arm64. What a thread stores lies in a buffer of its own until the
- * process `memory` carries it over: one place for each variable, in no order among them. A thread
- * reads its own buffer first. A read-modify-write reads memory and puts what it stores into the
- * buffer; until that has arrived no other thread's read-modify-write of the variable begins, and no
- * other store to it arrives (the store-exclusive would have failed). Release: issued when the
- * thread's buffer is empty. A sequentially consistent load comes after the thread's earlier
- * sequentially consistent stores have arrived; an acquire load need not. Loads are not delayed: the
- * code's are ordered by acquire, by a fence, by an address, or by being of one variable.
+ * Memory is weakly ordered, as on arm64:
+ *
+ * - A store lies in its thread's buffer, which has one place for each variable, until the process
+ *   `memory` carries it over, in any order. A thread reads its own buffer first.
+ * - A read-modify-write reads memory and puts the new value into the buffer. Until that has arrived
+ *   no other thread's read-modify-write of the variable begins, and no other store to it arrives
+ *   (the store-exclusive would have failed).
+ * - A release store is issued when the thread's buffer is empty.
+ * - A sequentially consistent load waits until the thread's earlier sequentially consistent stores
+ *   have arrived; an acquire load does not.
+ * - Loads are not delayed: in the code acquire, a fence, an address or one variable orders them.
  *
  * Defines:
- *   TWO_SLABS       the two states are of two slabs of different classes, otherwise of one slab
- *   COLLECTS=1      the owner collects all that is pending and never a class by itself
- *   COLLECTS=2      it collects a class by itself and never all; without the define it does both
+ *   TWO_SLABS       the two states are of two slabs of different classes, else of one slab
+ *   COLLECTS=1      the owner collects all that is pending, never one class
+ *   COLLECTS=2      it collects one class, never all; without the define it does both
  *   DOUBLE_FREE=0   the program frees block 0 of the slab twice, the second time ordered after the
- *                   first; any thread may be first and second
+ *                   first, each time by any thread
  *   DOUBLE_FREE=1   the same with block 1, which the owner frees first
  *   SAME_INSTANT=1  the owner and another thread free a block in the same instant
  *   SAME_INSTANT=2  the two other threads do
@@ -27,9 +30,9 @@
 #define CACHED 2
 #define REMOTE 3
 
-#define NONE 255 /* nothing in this place of a buffer */
+#define NONE 255 /* an empty place of a buffer */
 
-/* Of a class in `classes`: one of its own with two slabs, else one for both classes. */
+/* The bit of a class in `classes`. With one slab both classes share a bit. */
 #ifdef TWO_SLABS
 #define BIT(class)  (class)
 #define ALL_CLASSES 3
@@ -51,8 +54,8 @@
 #endif
 
 /*
- * Classes 1 and 2, 0 for no slab. Four cells of memory: class 1 has blocks of one cell, class 2 of
- * two, so the block of a slab's second state lies elsewhere in the other class.
+ * Classes 1 and 2, 0 for no slab. Memory has four cells; a block of class 1 has one, a block of
+ * class 2 two. So a slab's second block begins elsewhere if the slab has the other class.
  */
 #ifdef TWO_SLABS
 #define ADDRESS(class, i)      (i)
@@ -74,7 +77,7 @@ byte state[2];
 byte geometry[SLABS]; /* of struct slab: the class, 0 for none */
 bit slab_pending[SLABS];
 bit heap_pending;
-byte classes; /* heap_set->pending_classes: the bits of classes */
+byte classes; /* remote->pending_classes: the bits of classes */
 
 /* ---- the owner's buffer ---- */
 
@@ -82,7 +85,7 @@ byte owner_state[2] = NONE;
 byte owner_geometry[SLABS] = NONE;
 bit owner_clears_slab[SLABS]; /* an exchange with 0 has not arrived yet */
 bit owner_clears_heap;
-byte owner_clears_classes; /* the bits that are on their way to 0 */
+byte owner_clears_classes; /* bits whose clearing has not arrived yet */
 
 #define OWNER_STATES_ARRIVED (owner_state[0] == NONE && owner_state[1] == NONE)
 #ifdef TWO_SLABS
@@ -100,11 +103,11 @@ byte owner_clears_classes; /* the bits that are on their way to 0 */
 
 /* ---- the other threads' buffers ---- */
 
-byte sets_remote[2] = NONE; /* number of the state that REMOTE is on its way to */
-byte sets_slab[2] = NONE;   /* the slab whose bit */
+byte sets_remote[2] = NONE; /* number of the state that becomes REMOTE */
+byte sets_slab[2] = NONE;   /* the slab whose bit becomes 1 */
 bit sets_heap[2];
-byte sets_class[2];         /* the bit in `classes`, 0 for none */
-byte writes_data[2] = NONE; /* address of the block that the program's last store went to */
+byte sets_class[2];         /* the bit of `classes` that becomes 1, 0 for none */
+byte writes_data[2] = NONE; /* address of the block of the program's last store */
 
 #define SENDER_ARRIVED(t)                                                                   \
     (sets_remote[t] == NONE && sets_slab[t] == NONE && !sets_heap[t] && sets_class[t] == 0)
@@ -148,26 +151,26 @@ end:
     od
 }
 
-/* ---- the program, as a correct observer would see it ---- */
+/* ---- the truth about the program ---- */
 
-byte live_cells;        /* bit c: cell c is in a block that the program holds */
-byte class[SLABS];      /* of each slab as its owner knows it */
-byte inbox[2] = NONE;   /* address of a block that the owner has handed to a thread, which frees it */
-byte freed = NONE;      /* DOUBLE_FREE: address that was freed once, since when nobody got it */
-byte shared = NONE;     /* SAME_INSTANT=1: address that the owner too frees */
-bit shared_is_live;     /* SAME_INSTANT: neither free has begun */
-bit won;                /* SAME_INSTANT=2: one of the two has succeeded */
+byte live_cells;        /* bit c: cell c is in a live block */
+byte class[SLABS];      /* the class of each slab, as its owner knows it */
+byte inbox[2] = NONE;   /* address of a block that the owner has handed to a thread to free */
+byte freed = NONE;      /* DOUBLE_FREE: address that was freed and not handed out again */
+byte shared = NONE;     /* SAME_INSTANT=1: address that the owner frees as well */
+bit shared_is_live;     /* SAME_INSTANT: neither of the two frees has begun */
+bit won;                /* SAME_INSTANT=2: one of the two frees has succeeded */
 
-/* of the free that a thread is in */
+/* The free that a thread is in. */
 bit busy[2];
 byte freeing[2] = NONE; /* the address */
 bit wrong[2];           /* it is a double free */
 bit reused[2];          /* wrong: the address was handed out again since the first free */
-bit released[2];        /* wrong: the slab was released, which the thread's look-up did not see */
+bit released[2];        /* wrong: the slab was released after the thread's look-up */
 
 /* ---- a thread that frees ---- */
 
-/* L3. lib/arena/remote.c: set_pending for heap_set->pending_classes */
+/* L3. lib/arena/remote.c: set_pending for remote->pending_classes */
 #ifdef BUG_CLASS_BIT_FIRST
 #define L3_WAITS (sets_remote[t] == NONE)
 #else
@@ -183,7 +186,7 @@ inline set_class()
     fi
 }
 
-/* wrong: lib/paths/free.c: free_slow, misuse report it. */
+/* A free that is `wrong` ends in lib/paths/free.c: free_slow, misuse. */
 proctype sender(byte t)
 {
     byte number; /* of the state */
@@ -192,7 +195,7 @@ proctype sender(byte t)
 
 end:
     do
-    /* The program's thread gets a block, stores to it for the last time, and calls free. */
+    /* The thread gets a block, stores to it for the last time, and calls free. */
     :: d_step {
            inbox[t] != NONE && SENDER_ARRIVED(t) && writes_data[t] == NONE ->
            busy[t] = 1;
@@ -212,7 +215,7 @@ end:
            fi
        } -> break
 #ifdef DOUBLE_FREE
-    /* The program frees an address again; the thread was told of the first free: release, acquire. */
+    /* The thread frees an address again, after it was told of the first free (release, acquire). */
     :: d_step {
            t == 1 && freed != NONE && OWNER_ARRIVED && SENDER_ARRIVED(t) && writes_data[t] == NONE ->
            busy[t] = 1;
@@ -224,9 +227,9 @@ end:
 #endif
     od;
 
-    /* lib/paths/free.c: free_other, the load of slab->geometry (acquire) and what is derived from it */
+    /* lib/paths/free.c: free_other: loads slab->geometry (acquire), derives the block's number. */
     atomic {
-        released[t] = wrong[t] && owner_geometry[slab] != NONE; /* it reads what is not true any more */
+        released[t] = wrong[t] && owner_geometry[slab] != NONE; /* the word is out of date */
         if
         :: STARTS(geometry[slab], freeing[t]) ->
             number = NUMBER(geometry[slab], freeing[t]);
@@ -245,9 +248,9 @@ end:
     classes = classes | bit_of_class;
 #endif
 
-    /* S. lib/arena/remote.c: remote_free, the compare-and-swap, which is also a release. Two things are
-     * not followed: freeing a block that was handed out again, and the race at the end of "Misuse"
-     * in doc/remote.md. */
+    /* S. lib/arena/remote.c: remote_free, the compare-and-swap, also a release. Not followed: a
+     * free of a block that was handed out again, and the race at the end of "Misuse" in
+     * doc/remote.md. */
 end_s:
     if
     :: d_step {
@@ -275,7 +278,7 @@ end_s:
     d_step { SENDER_ARRIVED(t) && sets_remote[1 - t] != number -> sets_remote[t] = number }
 #endif
 #ifdef SAME_INSTANT
-    assert(!won); /* one free at most succeeds */
+    assert(!won); /* at most one of the two frees succeeds */
     won = (SAME_INSTANT == 2);
 #endif
 #ifdef DOUBLE_FREE
@@ -289,7 +292,7 @@ end_s:
 #ifdef BUG_L1_ACQUIRE
 #define L1_WAITS
 #else
-#define L1_WAITS sets_remote[t] == NONE && /* sequentially consistent: the load waits for S */
+#define L1_WAITS sets_remote[t] == NONE && /* a sequentially consistent load waits for S */
 #endif
     /* L1. lib/arena/remote.c: set_pending for heap->pending */
     if
@@ -299,7 +302,7 @@ end_s:
                  sets_slab[t] = slab }
     fi;
 
-    /* L2. lib/arena/remote.c: set_pending for heap_set->pending. The load waits for the fetch-or. */
+    /* L2. lib/arena/remote.c: set_pending for remote->pending. The load waits for the fetch-or. */
     if
     :: sets_slab[t] == NONE && heap_pending
     :: sets_slab[t] == NONE && !heap_pending ->
@@ -312,7 +315,7 @@ end_s:
 #endif
 
 #ifdef DOUBLE_FREE
-    /* The program tells others that the block is free: release. */
+    /* The thread tells others that it has freed the block (release). */
     if
     :: d_step { SENDER_ARRIVED(t) && writes_data[t] == NONE && !wrong[t] && !reused[t] &&
                 freed == NONE -> freed = freeing[t] }
@@ -338,16 +341,16 @@ done:
 
 byte window;          /* struct bin: bit i: state i is FREE and may be taken */
 byte magazine = NONE; /* struct bin: number of the one CACHED block */
-byte held;            /* bit i: the owner's part of the program holds block i */
+byte held;            /* bit i: the program's code in the owner's thread has block i */
 
-/* A block is handed out: its state and what the program sees. */
+/* malloc hands a block out. */
 inline hand_out(i)
 {
     owner_state[i] = LIVE;
     address = ADDRESS(class[SLAB(i)], i);
     /* no two live blocks overlap */
     assert((live_cells & CELLS(class[SLAB(i)], i)) == 0);
-    /* what the last thread that had the block stored to it has arrived */
+    /* all stores to the block in its last life have arrived */
     assert(writes_data[0] != address && writes_data[1] != address);
     live_cells = live_cells | CELLS(class[SLAB(i)], i);
     held = held | (1 << i);
@@ -370,7 +373,7 @@ inline malloc_from_magazine()
     }
 }
 
-/* lib/paths/alloc.h: alloc_from_bin, the window. Lowest first there; any block here. */
+/* lib/paths/alloc.h: alloc_from_bin, the window. Any block of it; there, the lowest. */
 inline malloc_from_window(i)
 {
     d_step {
@@ -380,7 +383,7 @@ inline malloc_from_window(i)
     }
 }
 
-/* lib/slab/slab.c: bin_open_window. One step, since nobody but the owner changes a FREE state. */
+/* lib/slab/slab.c: bin_open_window. One step, since only the owner changes a FREE state. */
 inline open_window()
 {
     d_step {
@@ -399,8 +402,8 @@ inline give_own(i)
     fi
 }
 
-/* lib/paths/free.h: free_in_slab, free_find_in_slab, free_own_block for a block that it holds. One step,
- * since nobody else frees it. */
+/* lib/paths/free.h: free_find_in_slab, free_own_block, for a live block. One step, since no other
+ * thread frees it. */
 inline free_own(i)
 {
     d_step {
@@ -418,7 +421,7 @@ inline free_own(i)
     }
 }
 
-/* lib/paths/free.h: the same for an address that was freed before; free_find_in_slab must say no. */
+/* lib/paths/free.h: free_find_in_slab refuses an address that was freed before. */
 inline free_own_again()
 {
     d_step {
@@ -428,8 +431,8 @@ inline free_own_again()
     }
 }
 
-/* lib/paths/free.h: the same for a block that another thread frees in the same instant: the test and the
- * store are two steps. */
+/* lib/paths/free.h: free_find_in_slab, free_own_block, in two steps, for a block that another
+ * thread frees in the same instant. */
 inline free_own_shared()
 {
     d_step { /* free_find_in_slab */
@@ -459,7 +462,7 @@ inline free_own_shared()
     number = 0
 }
 
-/* The program hands a block to another thread: release. */
+/* The program hands a block to another thread (release). */
 inline send(i, t)
 {
     d_step {
@@ -485,7 +488,7 @@ inline send_to_both(i)
     }
 }
 
-/* SAME_INSTANT=1: it hands a block to a thread, and the owner frees it too. */
+/* SAME_INSTANT=1: the program hands a block to a thread, and the owner frees it as well. */
 inline send_and_free(i, t)
 {
     d_step {
@@ -556,7 +559,7 @@ inline collect_slab(s)
 #endif
 #endif
         if
-        :: class[s] == 0 /* a late bit: geometry is 0 */
+        :: class[s] == 0 /* a late bit: the slab was released */
         :: class[s] != 0 -> take_remote_of(s)
         fi;
 #ifdef BUG_CLEAR_AFTER_SCAN
@@ -624,7 +627,7 @@ inline collect_class(c)
     fence()
 }
 
-/* Ghost: the slab is released while a double free is between look-up and S. */
+/* The slab is released while a double free is between its look-up and S. */
 inline note_release()
 {
     if :: wrong[0] && busy[0] -> released[0] = 1 :: else fi;
@@ -639,7 +642,7 @@ inline release_slab(s)
         if :: SLAB(0) == s -> window = window & ~1 :: else fi;
         if :: SLAB(1) == s -> window = window & ~2 :: else fi
     }
-    if /* is_empty: reads one state after the other */
+    if /* is_empty, one state after the other */
     :: SLAB(0) == s && OWNER_READS(0) == LIVE
     :: else ->
         if
@@ -661,7 +664,7 @@ inline release_slab(s)
     fi
 }
 
-/* lib/base/states.c: states_reset, called by lib/heap/heap.c: heap_take. */
+/* lib/base/states.c: states_reset; lib/heap/heap.c: heap_take. */
 inline reset_state(s, i)
 {
     if
@@ -670,8 +673,8 @@ inline reset_state(s, i)
     fi
 }
 
-/* lib/heap/heap.c: heap_take; lib/slab/slab.c: bin_make_slab. For any class: first fit puts another class's
- * slab on the same units and lines. */
+/* lib/heap/heap.c: heap_take; lib/slab/slab.c: bin_make_slab. Of any class: a slab of another class
+ * may get the same units and lines. */
 inline make_slab(s)
 {
     class[s] == 0 ->
@@ -690,7 +693,7 @@ inline make_slab(s)
     ((magazine == NONE || OWNER_READS(magazine) == CACHED) &&                                   \
      (!(window & 1) || OWNER_READS(0) == FREE) && (!(window & 2) || OWNER_READS(1) == FREE))
 
-/* Nobody is on the way, and a REMOTE block has not all of its bits. */
+/* No store is on its way, no free has begun, and a REMOTE block lacks a bit. */
 #define HAS_BITS(i)                                                                             \
     (class[SLAB(i)] == 0 || state[i] != REMOTE ||                                               \
      (slab_pending[SLAB(i)] && heap_pending && (classes & BIT(class[SLAB(i)]))))

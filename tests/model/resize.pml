@@ -1,24 +1,23 @@
 /*
- * Slabs that are one block each and change their size where they are, another thread that frees
- * such blocks and purges free units meanwhile, and a fork at any step. See "The model" in
- * doc/fork.md. Each transition names the code that it stands for (file: function).
+ * Slabs that are one block each and are resized where they are, another thread that frees such
+ * blocks and purges free units meanwhile, and a fork at any step. See "The models" in doc/fork.md.
+ * Each transition names the code that it stands for (file: function).
  *
- * A heap of one arena has three units and two descriptors; a block is a slab of 1 or 2 units, its
- * class their number. Thread 0 is the arena's owner: it allocates, resizes, frees and collects.
- * Thread 1 frees blocks of the owner's and purges free units. A fork keeps one of them, wherever
- * it is; the other one takes no further step. The survivor, once it has ended its call, starts
- * another thread in its place, which adopts the arena and rebuilds it if it was the owner that
- * was lost. How a fork is noticed, a lock found lost and an arena an orphan is the subject of
- * fork.pml, and takes no step here.
+ * The heap of one arena has three units and two descriptors. A block is a slab of 1 or 2 units; its
+ * class is their number. Thread 0 is the arena's owner: it allocates, resizes, frees and collects.
+ * Thread 1 frees the owner's blocks and purges free units. A fork keeps one of them, at whatever
+ * step it is; the other one takes no further step. When the survivor's call has ended it starts
+ * another thread in the lost one's place; in the owner's place, that thread adopts the arena and
+ * rebuilds it. Noticing the fork, the lost lock and the orphan is the subject of fork.pml and takes
+ * no step here.
  *
- * Stores reach memory at once and in order, as in fork.pml; of the pending bits there is one for
- * each slab and one for each class. A geometry word is one variable, stored at once; so are the
- * free units, which nobody reads without the lock.
+ * Stores reach memory at once and in order, as in fork.pml. There is one pending bit for each slab
+ * and one for each class. The free units are one variable, since they are read under the lock only.
  *
  * Defines:
- *   FORKS          0 to 2; at most that many, each by the child of the last
- *   SAME_INSTANT   a block may be freed by thread 1 while its owner resizes it, which is a misuse
- *   BUG_...        seeded bugs, which the model must find
+ *   FORKS         0 to 2: the most forks, each by the child of the last
+ *   SAME_INSTANT  thread 1 may free a block while its owner resizes it, which is a misuse
+ *   BUG_...       seeded bugs, which the model must find
  */
 #ifndef FORKS
 #define FORKS 1
@@ -31,13 +30,13 @@
 
 #define NOBODY 2 /* slab_of: heap_nobody */
 #define NONE   7 /* no thread, no unit */
-#define GONE   6 /* a thread that was lost: a lock's holder */
+#define GONE   6 /* the holder of a lock is a lost thread */
 
 /* ---- memory ---- */
 
 /* struct heap_set */
 byte holder = NONE;        /* lock */
-bit looked_at = 1;         /* generation: every slab was looked at in this one */
+bit looked_at = 1;         /* every slab was looked at in this generation */
 bit pending_class[3];      /* pending_classes */
 
 /* struct heap */
@@ -57,26 +56,26 @@ byte state[2];             /* in the line of states */
 #define RUN(first, limit) ((1 << (limit)) - (1 << (first)))
 #define RUN_OF(g)         (RUN(FIRST(g), FIRST(g) + UNITS(g)))
 
-/* ---- what is true of threads and of the program ---- */
+/* ---- the truth about threads and the program ---- */
 
-bit dead[2];           /* not there */
+bit dead[2];           /* the thread does not exist */
 bit busy[2];           /* inside a call */
-bit losing[2];         /* the thread has a block in hand that is not the program's, LIVE or about to
-                          be */
+bit losing[2];         /* the thread has a block that is LIVE, or is becoming so, and not the
+                          program's */
 bit orphan;            /* the owner was lost */
-byte live[3];          /* the program's block that begins at the unit: units that it relies on */
+byte live[3];          /* units that the program relies on of its block there, 0 for none */
 byte resizing = NONE;  /* the unit of the block that the owner is resizing */
-byte forks;            /* so far */
-byte lost_blocks;      /* at most that many */
-bit final;             /* nothing more begins: all must be accounted for */
+byte forks;            /* number so far */
+byte lost_blocks;      /* the most blocks that may be lost */
+bit final;             /* no further call begins: all blocks must be accounted for */
 
 /* The units that the program relies on, as bits. */
 #define RELIED_ON                                                                               \
     (live[0] * 2 - (live[0] -> 1 : 0) | (live[1] * 2 - (live[1] -> 1 : 0)) << 1 |               \
      (live[2] * 2 - (live[2] -> 1 : 0)) << 2)
 
-/* No unit is in two slabs. No block of the program's is lost, freed or too short, and any thread that
- * frees it finds it by its address. */
+/* No unit is in two slabs. No live block is lost, freed or too short, and any thread that frees it
+ * finds it by its address. */
 #define HOLDS(s, unit)                                                                          \
     (geometry[s] != 0 && FIRST(geometry[s]) == (unit) && UNITS(geometry[s]) >= live[unit] &&    \
      state[s] == LIVE)
@@ -94,8 +93,8 @@ end_watch:
 
 /* ---- the heap lock ---- */
 
-/* What is derived agrees with the geometry words. A unit whose slab its owner has yet to show may
- * still be nobody's. */
+/* The derived data agree with the geometry words. A unit may be nobody's until the owner has shown
+ * its slab. */
 #define IS_FREE(unit) ((free_units >> (unit)) & 1)
 #define LEADS_WELL(unit)                                                                        \
     (slab_of[unit] == NOBODY || ((RUN_OF(geometry[slab_of[unit]]) >> (unit)) & 1))
@@ -178,7 +177,7 @@ inline heap_unlock()
 
 /* ---- slabs ---- */
 
-/* lib/heap/heap.c: give_units, which give back units first to limit-1. */
+/* lib/heap/heap.c: give_units, for units first to limit-1. */
 inline give_units(first, limit)
 {
     point_units(first, limit, NOBODY);
@@ -206,7 +205,7 @@ inline release(s)
     heap_set_give(s)
 }
 
-/* lib/heap/heap.c: take_units, for units that are free. */
+/* lib/heap/heap.c: take_units, for free units. */
 inline take_units(first, limit)
 {
     d_step {
@@ -220,7 +219,8 @@ inline take_units(first, limit)
     ((first) + (count) <= 3 &&                                                                  \
      (free_units & RUN(first, (first) + (count))) == RUN(first, (first) + (count)))
 
-/* lib/paths/alloc.c: alloc_class; lib/slab/slab.c: bin_make_slab; lib/heap/heap.c: heap_take. `units`: the size. */
+/* lib/paths/alloc.c: alloc_class; lib/slab/slab.c: bin_make_slab; lib/heap/heap.c: heap_take. A
+ * block of `units`. */
 inline allocate()
 {
     heap_lock();
@@ -244,8 +244,8 @@ inline allocate()
     fi
 }
 
-/* lib/paths/alloc.c: alloc_resize, resize_slab_in_place; lib/slab/slab.c: slab_resize; lib/heap/heap.c: heap_resize. The
- * block at unit `first` is to have `units`. */
+/* lib/paths/alloc.c: alloc_resize, resize_slab_in_place; lib/slab/slab.c: slab_resize;
+ * lib/heap/heap.c: heap_resize. The block at unit `first` is to have `units`. */
 inline resize()
 {
     s = slab_of[first];
@@ -292,7 +292,7 @@ inline resize()
 #endif
         class[s] = units; /* slab_resize: the owner's own fields */
         was = 0
-    :: state[s] != LIVE /* a misuse is reported */
+    :: state[s] != LIVE /* a misuse, which is reported */
     fi;
     d_step {
         if
@@ -303,7 +303,8 @@ inline resize()
     }
 }
 
-/* lib/paths/free.h: free_own_block; lib/paths/free.c: free_check_slab. The block at unit `first`. */
+/* lib/paths/free.h: free_own_block; lib/paths/free.c: free_check_slab. The block at unit
+ * `first`. */
 inline free_own()
 {
     s = slab_of[first];
@@ -313,8 +314,8 @@ inline free_own()
     release(s)
 }
 
-/* lib/arena/remote.c: remote_free; lib/paths/free.c: free_other. The geometry may be another one by the time at
- * which the state is changed. */
+/* lib/arena/remote.c: remote_free; lib/paths/free.c: free_other. The geometry may have changed when
+ * the state is changed. */
 inline free_other()
 {
     s = slab_of[first];
@@ -360,8 +361,8 @@ inline collect_class()
     collect_pending(1)
 }
 
-/* lib/arena/remote.c: remote_collect. What was freed and not announced by a lost thread is found where it
- * looks at each slab once in a generation. */
+/* lib/arena/remote.c: remote_collect. It looks at each slab once in a generation, and so finds
+ * blocks that a lost thread has freed without setting the bits. */
 inline collect_all()
 {
     d_step { pending_class[1] = 0; pending_class[2] = 0 }
@@ -375,7 +376,7 @@ inline collect_all()
     fi
 }
 
-/* lib/arena/arena.c: arena_trim; lib/heap/heap_set.c: heap_set_purge; lib/heap/heap.c: heap_purge. Of an arena that
+/* lib/arena/idle.c: idle_trim; lib/heap/heap_set.c: heap_set_purge; lib/heap/heap.c: heap_purge. Of an arena that
  * another thread has. */
 inline purge()
 {
@@ -425,7 +426,7 @@ inline returns()
     d_step { busy[t] = 0; losing[t] = 0; s = 0; first = 0; units = 0 }
 }
 
-/* The program has the block at unit u resized. It gives up what it does not want any more. */
+/* The program resizes the block at unit u. It no longer relies on units that it gives up. */
 inline begin_resize(u, count)
 {
     d_step {
@@ -453,7 +454,7 @@ inline begin_free(u)
     }
 }
 
-/* Slabs that are neither the program's nor free are those that lost threads had. */
+/* A slab that is neither the program's nor free was a lost thread's. */
 #define IS_LOST(s) ((geometry[s] != 0 && live[FIRST(geometry[s])] == 0) -> 1 : 0)
 
 proctype owner()
@@ -540,7 +541,7 @@ end_gone:
     od
 }
 
-/* The lost thread's part of what is true. */
+/* Brings the truth about a lost thread up to date. */
 inline lose(l)
 {
     if

@@ -17,9 +17,9 @@ done
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# search good|bug MODEL [DEFINE...]: searches all states. What a model does is one function, of fork.pml
-# one of 24000 lines: for that one, and where a bug soon ends the search, to optimise it takes longer
-# than it saves.
+# search good|bug MODEL [DEFINE...]: searches all states. Spin makes one function of a model; that of
+# fork.pml has 24000 lines. For it, and where a bug soon ends the search, optimising takes longer than
+# it saves.
 search() {
     set -euo pipefail
     local wanted=$1 model=$2 errors states found=good level=-O0

@@ -164,6 +164,19 @@ bound_elsewhere() {
         }' "$bindings"/process.*
 }
 
+# same_output PROGRAM COMMAND...: runs the command in both modes; it must print something, the same in
+# both, and get its malloc from the library.
+same_output() {
+    local program=$1 mode
+    shift
+    for mode in plain acre; do
+        in_mode "$mode" "$@" >"$mode.output" || fail "$program: $mode"
+    done
+    [ -s plain.output ] || fail "$program: no output"
+    expect_same plain.output acre.output
+    expect_bound "$program"
+}
+
 # passed: ends the script well, unless the library had something to say.
 passed() {
     ! grep -h '^acre: ' "$scratch"/*.log || fail "the library reported something"

@@ -3,11 +3,6 @@
 need sort awk
 
 awk 'BEGIN { for (i = 0; i < 300000; i++) { n = (n * 1103515245 + 12345) % 2147483648; print n, "line", i } }' >input
-for mode in plain acre; do
-    in_mode "$mode" sort --parallel=4 -S 8M -T "$scratch" input >"bytes.$mode" || fail "sort: $mode"
-    in_mode "$mode" sort --parallel=4 -k1,1n -k3,3nr input >"numbers.$mode" || fail "sort -n: $mode"
-done
-expect_same bytes.plain bytes.acre
-expect_same numbers.plain numbers.acre
-expect_bound sort
+same_output sort sort --parallel=4 -S 8M -T "$scratch" input
+same_output sort sort --parallel=4 -k1,1n -k3,3nr input
 passed

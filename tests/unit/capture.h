@@ -1,14 +1,14 @@
 /*
  * Catches what code writes to standard error, and counts the writes: standard error becomes one end
- * of a SOCK_SEQPACKET pair, which keeps each write apart as a message. A report must begin with
- * "acre: NAME[PID]: ", this program and the process that runs the code; of that the text has
- * "acre: ".
+ * of a SOCK_SEQPACKET pair, which keeps writes apart. A report must begin with "acre: NAME[PID]: ",
+ * the program and the process that runs the code; the caught text has only "acre: " of that.
  */
 #ifndef ACRE_TESTS_UNIT_CAPTURE_H
 #define ACRE_TESTS_UNIT_CAPTURE_H
 
 #include <check.h>
 #include <errno.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,12 +19,12 @@
 
 struct capture {
     char text[8192]; /* what was written, NUL-terminated */
-    size_t writes;   /* in that many writes */
-    int status;      /* of the child, as from waitpid; 0 without one */
+    size_t writes;
+    int status; /* of the child, as from waitpid; 0 without one */
 };
 
-/* Checks the begin of a message, if it is a report, and cuts name and process out of it; returns
- * its length then. */
+/* Checks the beginning of a message that is a report, and cuts name and process out of it. Returns
+ * the length that is left. */
 static inline size_t capture_cut(char *message, size_t length, pid_t writer)
 {
     static const char kept[] = "acre: ";
@@ -87,6 +87,28 @@ static inline void capture_child(struct capture *capture, void (*run)(void *), v
     close(pair[1]);
     capture_read(capture, pair[0], child);
     ck_assert_int_eq(waitpid(child, &capture->status, 0), child);
+}
+
+/* Runs run(argument) in a child, which must write just `text` and exit with 0. */
+static inline void capture_exit(void (*run)(void *), void *argument, const char *text)
+{
+    struct capture capture;
+    capture_child(&capture, run, argument);
+    ck_assert_str_eq(capture.text, text);
+    ck_assert_msg(capture.status == 0, "status %#x", (unsigned)capture.status);
+}
+
+/* Runs run(argument) in a child, which must write one message that begins with `begin`, and be
+ * ended by SIGABRT. */
+static inline void capture_abort(void (*run)(void *), void *argument, const char *begin)
+{
+    struct capture capture;
+    capture_child(&capture, run, argument);
+    ck_assert_msg(strncmp(capture.text, begin, strlen(begin)) == 0, "%snot %s", capture.text,
+                  begin);
+    ck_assert_uint_eq(capture.writes, 1);
+    ck_assert_msg(WIFSIGNALED(capture.status) && WTERMSIG(capture.status) == SIGABRT, "status %#x",
+                  (unsigned)capture.status);
 }
 
 #endif

@@ -62,7 +62,7 @@ FILENAME == table && trim($3) ~ /^[0-9]+[+]?$/ {
     }
 }
 
-# Headers that are not of lib/ (of the system, of include/) are not in the table and not our concern.
+# Headers from outside lib/ are not in the table.
 FILENAME != table && /^[ \t]*#[ \t]*include[ \t]*["<]/ {
     header = $0
     sub(/^[^"<]*["<]/, "", header)

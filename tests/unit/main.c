@@ -46,10 +46,12 @@ static Suite *make_suite(const struct test_suite *suite)
 
     tcase_set_timeout(tests, suite->timeout == 0 ? TIMEOUT : suite->timeout);
     tcase_add_checked_fixture(tests, suite->begin, NULL);
-    for (const struct test *test = suite->first; test != NULL; test = test->next)
-        tcase_add_loop_test(tests, test->test, test->from, test->to);
-    for (const struct test_skip *skip = suite->skipped; skip != NULL; skip = skip->next)
-        printf("skipped: %s: %s: %s\n", suite->name, skip->tests, skip->reason);
+    for (const struct test *test = suite->first; test != NULL; test = test->next) {
+        if (test->skipped == NULL)
+            tcase_add_loop_test(tests, test->test, test->from, test->to);
+        else
+            printf("skipped: %s: %s: %s\n", suite->name, test->test->name, test->skipped);
+    }
     suite_add_tcase(made, tests);
     return made;
 }

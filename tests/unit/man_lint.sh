@@ -1,6 +1,6 @@
 #!/bin/sh
-# mandoc has no warning about the man pages. (What it calls style, such as long lines of the source, it
-# may have.)
+# mandoc has no warning about the man pages. Its remarks on style, such as long source lines, do not
+# count.
 set -eu
 
 pages=${srcdir:-$(dirname "$0")}/../../man

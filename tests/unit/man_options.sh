@@ -11,12 +11,11 @@ page=${srcdir:-$(dirname "$0")}/../../man/libacre.3
 directory=$(mktemp -d)
 trap 'rm -rf "$directory"' EXIT
 
-# The first line of the table is its head. A unit stands as a word of its own behind the values.
+# The first line of the table is its head.
 "$acre_run" --help-options >"$directory/help"
-awk 'NR > 1 { print $3 == "ms" ? $1 " " $2 " ms, default " $4 : $1 " " $2 ", default " $3 }' \
-    "$directory/help" >"$directory/table"
+awk 'NR > 1 { print $1 " " $2 ", default " $3 }' "$directory/help" >"$directory/table"
 
-# In the page, and nothing else there begins with .It Cm: .It Cm decay Ar 0..3600000 ms Pq default 1000
+# In the page, and nothing else there begins with .It Cm: .It Cm decay Ar 0..3600000 Pq default 1000
 sed -n '/^\.It Cm /{ s///; s/ Ar / /; s/ Pq default /, default /; p; }' "$page" >"$directory/page"
 
 if [ ! -s "$directory/table" ]; then

@@ -27,6 +27,14 @@ static inline struct random random_begin(void)
     return (struct random){.seed = seed, .state = state != 0 ? state : 1};
 }
 
+/* One that differs for each number, of a thread or a round. */
+static inline struct random random_begin_for(uint64_t number)
+{
+    struct random random = random_begin();
+    random.state += number;
+    return random;
+}
+
 /* 64 random bits. */
 static inline uint64_t random_next(struct random *random)
 {

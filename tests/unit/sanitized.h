@@ -1,20 +1,29 @@
-/*
- * SANITIZED is defined where AddressSanitizer or ThreadSanitizer is in the program: their runtimes
- * need mappings and address space of their own, so tests of the system's limits are left out.
- */
+/* Which tests do not run beside a sanitizer, and why: the reasons are for TEST_UNLESS. */
 #ifndef ACRE_TESTS_UNIT_SANITIZED_H
 #define ACRE_TESTS_UNIT_SANITIZED_H
 
-#include "test.h"
+#include "base/base.h"
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
+#include <stddef.h>
+
+#if defined(__SANITIZE_ADDRESS__) || defined(ACRE_TSAN)
+#define UNDER_SANITIZER 1
 #elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
+#define UNDER_SANITIZER __has_feature(address_sanitizer)
+#else
+#define UNDER_SANITIZER 0
 #endif
 
-#define SANITIZED_SKIPPED SKIPPED("limits of the system", "sanitizers do not run under such limits")
+/* Tests of the system's limits. */
+#define NO_LIMITS                                                                                  \
+    (UNDER_SANITIZER ? "sanitizers need mappings and address space of their own" : NULL)
+
+#ifdef ACRE_TSAN
+#define NO_BARE_FORKS "ThreadSanitizer's runtime must see each fork"
+#define NO_THREADS_IN_CHILDREN "ThreadSanitizer starts no thread in a child of several"
+#else
+#define NO_BARE_FORKS NULL          /* vfork, _Fork, clone */
+#define NO_THREADS_IN_CHILDREN NULL /* pthread_create in a child of several threads */
+#endif
 
 #endif

@@ -1,7 +1,8 @@
 /*
  * Single-stepping by the trap flag of x86-64: an operation runs, and after each of its instructions
- * a function looks at what a child forked there would find. CAN_STEP is defined where that works:
- * not where the code calls a runtime that could not be called again from the handler.
+ * a function looks at what a child forked there would find. Tests that step are
+ * TEST_UNLESS(NO_STEPS, ...): they do not run on other machines, nor where the code calls a runtime
+ * that could not be called again from the handler.
  */
 #ifndef ACRE_TESTS_UNIT_STEP_H
 #define ACRE_TESTS_UNIT_STEP_H
@@ -9,18 +10,25 @@
 #include "test.h"
 #include "base/base.h"
 
-#if defined(__x86_64__) && !defined(ACRE_TSAN)
-
-#define CAN_STEP 1
-
 #include <signal.h>
 #include <ucontext.h>
-
-enum { TRAP_FLAG = 0x100 }; /* of the flags register: Intel SDM volume 1, 3.4.3 */
 
 static void (*step_look)(void);
 static volatile sig_atomic_t stepping;
 static volatile sig_atomic_t steps; /* instructions so far */
+
+/* For `look`, in a child that it has forked: the operation goes on there without steps. */
+static inline void step_end(void)
+{
+    stepping = 0;
+}
+
+#if defined(__x86_64__) && !defined(ACRE_TSAN)
+
+#define NO_STEPS NULL
+
+enum { TRAP_FLAG = 0x100 }; /* of the flags register: Intel SDM volume 1, 3.4.3 */
+
 static const greg_t *step_registers;
 
 /* True if the next instruction begins with these bytes: Intel SDM volume 2. */
@@ -30,22 +38,10 @@ static inline bool step_comes(unsigned char first, unsigned char second)
     return code[0] == first && code[1] == second;
 }
 
-/* For `look`: true if a spinning loop is about to pause. */
-static inline bool step_comes_pause(void)
-{
-    return step_comes(0xf3, 0x90);
-}
-
 /* For `look`: true if the system call of that number, SYS_..., is about to be made. */
 static inline bool step_comes_call(long number)
 {
     return step_comes(0x0f, 0x05) && step_registers[REG_RAX] == number;
-}
-
-/* For `look`, in a child that it has forked: the operation goes on there without steps. */
-static inline void step_end(void)
-{
-    stepping = 0;
 }
 
 static inline void step_on_trap(int signal_number, siginfo_t *info, void *context)
@@ -62,15 +58,11 @@ static inline void step_on_trap(int signal_number, siginfo_t *info, void *contex
         registers[REG_EFL] &= ~(greg_t)TRAP_FLAG;
 }
 
-/* Runs `operation`, and `look` after each instruction; returns how many there were. */
-static inline int step_through(void (*operation)(void), void (*look)(void))
+static inline void step_begin(void)
 {
     struct sigaction action = {.sa_sigaction = step_on_trap, .sa_flags = SA_SIGINFO};
 
     ck_assert_int_eq(sigaction(SIGTRAP, &action, NULL), 0);
-    step_look = look;
-    steps = 0;
-    stepping = 1;
     __asm__ volatile("lea -128(%%rsp), %%rsp\n\t" /* past the red zone */
                      "pushfq\n\t"
                      "orl %0, (%%rsp)\n\t"
@@ -79,15 +71,45 @@ static inline int step_through(void (*operation)(void), void (*look)(void))
                      :
                      : "i"(TRAP_FLAG)
                      : "memory", "cc");
-    operation();
-    step_end();
-    return steps;
 }
 
 #else
 
-#define STEP_SKIPPED SKIPPED("all that step", "steps need x86-64, and no ThreadSanitizer")
+#define NO_STEPS "steps need x86-64, and no ThreadSanitizer"
+
+static inline bool step_comes(unsigned char first, unsigned char second)
+{
+    return first == second;
+}
+
+static inline bool step_comes_call(long number)
+{
+    return number < 0;
+}
+
+static inline void step_begin(void)
+{
+    ck_abort_msg(NO_STEPS);
+}
 
 #endif
+
+/* For `look`: true if a spinning loop is about to pause. */
+static inline bool step_comes_pause(void)
+{
+    return step_comes(0xf3, 0x90);
+}
+
+/* Runs `operation`, and `look` after each instruction; returns how many there were. */
+static inline int step_through(void (*operation)(void), void (*look)(void))
+{
+    step_look = look;
+    steps = 0;
+    stepping = 1;
+    step_begin();
+    operation();
+    step_end();
+    return steps;
+}
 
 #endif

@@ -1,6 +1,6 @@
 /*
  * What the unit tests share: how a test and its suite are registered. Each test_<name>.c has one
- * suite, and tests by TEST and TEST_LOOP; main.c runs them.
+ * suite, and tests by the TEST macros; main.c runs them.
  */
 #ifndef ACRE_TESTS_UNIT_TEST_H
 #define ACRE_TESTS_UNIT_TEST_H
@@ -8,15 +8,13 @@
 #include <check.h>
 #include <stddef.h>
 
+#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
+
 struct test {
     const TTest *test;
-    int from, to; /* of _i in the loop: it runs for from, ..., to - 1 */
+    const char *skipped; /* why it does not run in this build; NULL: it runs */
+    int from, to;        /* of _i in the loop: it runs for from, ..., to - 1 */
     struct test *next;
-};
-
-struct test_skip {
-    const char *tests, *reason;
-    struct test_skip *next;
 };
 
 struct test_suite {
@@ -24,7 +22,6 @@ struct test_suite {
     void (*begin)(void); /* runs before each test, in its process */
     double timeout;      /* seconds for a test; 0: as main.c says */
     struct test *first;  /* in the order of their lines */
-    struct test_skip *skipped;
     struct test_suite *next;
 };
 
@@ -43,29 +40,21 @@ void test_add(struct test_suite *suite, struct test *test);
     struct test_suite /* takes the semicolon */
 #define SUITE_FIELDS(suite, ...) .name = #suite, __VA_ARGS__
 
-/* A test, which Check runs in a process of its own; and one that runs for each _i from first_i up
- * to end_i - 1. */
-#define TEST(name) TEST_LOOP(name, 0, 1)
-#define TEST_LOOP(name, first_i, end_i)                                                            \
+/*
+ * A test, which Check runs in a process of its own, or one for each _i from first_i up to end_i
+ * - 1. With UNLESS: only if `reason` is NULL; else main.c says that it is skipped, and why.
+ */
+#define TEST(name) TEST_LOOP_UNLESS(NULL, name, 0, 1)
+#define TEST_LOOP(name, first_i, end_i) TEST_LOOP_UNLESS(NULL, name, first_i, end_i)
+#define TEST_UNLESS(reason, name) TEST_LOOP_UNLESS(reason, name, 0, 1)
+#define TEST_LOOP_UNLESS(reason, name, first_i, end_i)                                             \
     static const TTest *name;                                                                      \
     AT_START(add_##name)                                                                           \
     {                                                                                              \
-        static struct test test = {.from = first_i, .to = end_i};                                  \
+        static struct test test = {.skipped = reason, .from = first_i, .to = end_i};               \
         test.test = name;                                                                          \
         test_add(&test_suite, &test);                                                              \
     }                                                                                              \
     START_TEST(name)
-
-/* Says that tests of the file are left out, and why: Check itself has no word for it. */
-#define SKIPPED(what, why) SKIPPED_AT(what, why, __COUNTER__)
-#define SKIPPED_AT(what, why, number) SKIPPED_BY(what, why, number)
-#define SKIPPED_BY(what, why, number)                                                              \
-    AT_START(add_skipped_##number)                                                                 \
-    {                                                                                              \
-        static struct test_skip skip = {.tests = what, .reason = why};                             \
-        skip.next = test_suite.skipped;                                                            \
-        test_suite.skipped = &skip;                                                                \
-    }                                                                                              \
-    struct test_skip /* takes the semicolon */
 
 #endif

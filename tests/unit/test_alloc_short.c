@@ -2,26 +2,18 @@
  * When the system refuses memory: what is idle goes back if that could help, and stays if not.
  */
 #include "test.h"
+#include "own_arena.h"
 #include "paths/alloc.h"
 #include "paths/free.h"
-#include "process/init.h"
 #include "large/large.h"
 #include "base/option.h"
 #include "base/os.h"
 #include "sanitized.h"
-#include "arena/thread.h"
+#include "system_limits.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
-
-#ifndef SANITIZED
-
-static void begin(void)
-{
-    init_start(NULL);
-}
 
 SUITE(alloc_short, .begin = begin);
 
@@ -72,7 +64,7 @@ static void leave_idle_memory(size_t stock)
     held = blocks[0];
 }
 
-TEST(a_request_that_can_never_be_met_leaves_idle_memory_as_it_is)
+TEST_UNLESS(NO_LIMITS, a_request_that_can_never_be_met_leaves_idle_memory_as_it_is)
 {
     leave_idle_memory(8 * MIB);
     struct idle before = idle_now();
@@ -92,20 +84,8 @@ TEST(a_request_that_can_never_be_met_leaves_idle_memory_as_it_is)
     ck_assert_uint_eq(cached_blocks(), cached);
 }
 
-/* Leaves the process `room` bytes of address space beyond what it has. */
-static void leave_address_space(size_t room)
-{
-    size_t pages = 0;
-    FILE *statm = fopen("/proc/self/statm", "r");
-    ck_assert_ptr_nonnull(statm);
-    ck_assert_int_eq(fscanf(statm, "%zu", &pages), 1);
-    fclose(statm);
-    rlim_t most = pages * os_page_size() + room;
-    ck_assert_int_eq(setrlimit(RLIMIT_AS, &(struct rlimit){most, most}), 0);
-}
-
 /* The sum of the stock and the empty heaps decides. */
-TEST(idle_memory_goes_back_where_that_makes_room)
+TEST_UNLESS(NO_LIMITS, idle_memory_goes_back_where_that_makes_room)
 {
     enum { ROOM = 16 << 20, STOCK = 24 << 20 };
     leave_idle_memory(STOCK);
@@ -138,7 +118,7 @@ static void leave_an_empty_heap(void)
     ck_assert_uint_gt(idle_now().heaps.in_empty, 0);
 }
 
-TEST(empty_heaps_go_back_where_that_makes_room)
+TEST_UNLESS(NO_LIMITS, empty_heaps_go_back_where_that_makes_room)
 {
     enum { ROOM = 40 << 20 };
     ck_assert_int_eq(option_set_text("decay", "3600000"), 0);
@@ -152,10 +132,3 @@ TEST(empty_heaps_go_back_where_that_makes_room)
     ck_assert_uint_eq(idle_now().heaps.in_empty, 0);
     ck_assert(arena_is_valid(thread_own_arena()));
 }
-
-#else
-
-SUITE(alloc_short);
-SANITIZED_SKIPPED;
-
-#endif

@@ -7,6 +7,7 @@
 #include "paths/alloc.h"
 #include "child.h"
 #include "paths/free.h"
+#include "block_places.h"
 #include "in_thread.h"
 #include "process/init.h"
 #include "base/option.h"
@@ -22,23 +23,17 @@
 
 SUITE(alloc_steps, .timeout = 300);
 
-#ifdef CAN_STEP
-
 enum {
-    SIZE = 40 << 10, /* bytes; a slab of its own, with another one behind it */
+    SIZE = 40 << 10, /* bytes; a slab of its own, followed by another one */
     LARGER = 300 << 10,
     OTHERS = 4, /* blocks that are taken afterwards */
 };
 
 /* Instructions from one free to the next, at most; forks take long under a sanitizer. */
-#ifdef SANITIZED
-enum { STRIDE = 255 };
-#else
-enum { STRIDE = 31 };
-#endif
+enum { STRIDE = UNDER_SANITIZER ? 255 : 31 };
 
 static char *block, *resized;
-static int free_at; /* the number of the instruction behind which the block is freed */
+static int free_at; /* the number of the instruction after which the block is freed */
 static bool freed;
 
 static void resize(void)
@@ -60,7 +55,7 @@ static void free_at_step(void)
     uint64_t word = __atomic_load_n(&slab->geometry, __ATOMIC_ACQUIRE);
     struct slab_geometry g = geometry_unpack(word);
     freed = word != 0 && geometry_base(heap, g) == block &&
-            remote_free(slab, g.class, geometry_states(heap, g), BLOCK_LIVE);
+            remote_free(&slab->owner->remote, slab, g.class, geometry_states(heap, g), BLOCK_LIVE);
 }
 
 static bool overlap(const char *a, size_t a_size, const char *b, size_t b_size)
@@ -75,7 +70,7 @@ static bool is_apart(size_t size)
     return other != NULL && !overlap(other, size, resized, LARGER);
 }
 
-/* True if the block that realloc returned is nobody else's. */
+/* True if the block that realloc returned overlaps no other. */
 static bool is_own(void)
 {
     for (int i = 0; i < OTHERS; i++)
@@ -92,7 +87,7 @@ static int resize_and_free(void)
     int null = open("/dev/null", O_WRONLY);
     if (null < 0 || dup2(null, STDERR_FILENO) < 0 || option_set_text("abort", "0") != 0)
         return WRONG;
-    remote_collect(&thread_state.arena->heaps); /* the first one in a child looks at all slabs */
+    remote_collect(&thread_state.arena->remote); /* the first one in a child looks at all slabs */
     step_through(resize, free_at_step);
     if (!arena_is_valid(thread_state.arena) || (resized != NULL && !is_own()))
         return WRONG;
@@ -101,7 +96,7 @@ static int resize_and_free(void)
     return resized == NULL ? SEEN : NOT_SEEN;
 }
 
-TEST(a_free_by_another_thread_hurts_no_block)
+TEST_UNLESS(NO_STEPS, a_free_by_another_thread_hurts_no_block)
 {
     struct random random = random_begin();
     unsigned outcomes[WRONG] = {0};
@@ -123,11 +118,10 @@ TEST(a_free_by_another_thread_hurts_no_block)
 /* ---- At the instant at which the new block is taken ---- */
 
 enum {
-    FEW = 100,
-    MORE = 500,
-    TAKEN = 20
-}; /* bytes, bytes, blocks: no longer served as the first
-      few of their class are */
+    FEW = 100,  /* bytes */
+    MORE = 500, /* bytes */
+    TAKEN = 20, /* blocks; later ones are not served as the first few of their class are */
+};
 
 static uint8_t *next_state; /* of the block that realloc will take: in the magazine */
 
@@ -138,7 +132,7 @@ static void free_as_next_is_taken(void)
     step_end();
     struct slab *slab = heap_slab_of(heap_containing(block), block);
     size_t number = (size_t)(block - slab->base) / slab->block_size;
-    freed = remote_free(slab, slab->class, slab->states + number, BLOCK_LIVE);
+    freed = remote_free(&slab->owner->remote, slab, slab->class, slab->states + number, BLOCK_LIVE);
 }
 
 static void resize_to_more(void)
@@ -168,7 +162,7 @@ static void *take_block(void *unused)
 }
 
 /* The calling thread's block, or another one's. */
-TEST_LOOP(a_block_that_is_freed_meanwhile_is_not_copied, 0, 2)
+TEST_LOOP_UNLESS(NO_STEPS, a_block_that_is_freed_meanwhile_is_not_copied, 0, 2)
 {
     char *next = NULL;
 
@@ -180,15 +174,8 @@ TEST_LOOP(a_block_that_is_freed_meanwhile_is_not_copied, 0, 2)
         run_thread(take_block, NULL);
     for (int i = 0; i < TAKEN; i++)
         next = alloc_block(MORE);
-    struct slab *slab = heap_slab_of(heap_containing(next), next);
-    next_state = slab->states + (size_t)(next - slab->base) / slab->block_size;
+    next_state = state_of(next);
     free_block(next);
     ck_assert_uint_eq(state_get(next_state), BLOCK_CACHED);
     ck_assert_int_eq(result_in_child(resize_as_it_is_freed), SEEN);
 }
-
-#else
-
-STEP_SKIPPED;
-
-#endif

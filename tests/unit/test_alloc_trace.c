@@ -3,35 +3,16 @@
  * contents are checked before each free, and what is left at the end.
  */
 #include "test.h"
+#include "filled.h"
+#include "in_thread.h"
+#include "own_arena.h"
 #include "paths/alloc.h"
-#include "paths/free.h"
-#include "process/init.h"
+#include "arena/idle.h"
 #include "random.h"
-#include "arena/thread.h"
 
 #include <inttypes.h>
-#include <pthread.h>
-#include <string.h>
-
-static void begin(void)
-{
-    init_start(NULL);
-}
 
 SUITE(alloc_trace, .begin = begin);
-
-/* The calling thread's arena is valid; one that has only LARGE blocks has none. */
-static bool own_arena_is_valid(void)
-{
-    struct arena *own = thread_own_arena();
-
-    return own == NULL || arena_is_valid(own);
-}
-
-static bool all_bytes(const unsigned char *memory, size_t size, unsigned char value)
-{
-    return size == 0 || (memory[0] == value && memcmp(memory, memory + 1, size - 1) == 0);
-}
 
 /* A size: mostly TINY, sometimes SMALL, seldom LARGE. */
 static size_t random_size(struct random *random)
@@ -45,7 +26,7 @@ static size_t random_size(struct random *random)
     return random_below(random, 2 * MIB);
 }
 
-enum { HELD = 400, STEPS = 30000, SHOWN = 256 /* bytes checked at each end of a block */ };
+enum { SLOTS = 400, STEPS = 30000, SHOWN = 256 /* bytes checked at each end of a block */ };
 
 /* The shadow of a block: where it is, and what its ends hold. */
 struct shadow {
@@ -54,11 +35,13 @@ struct shadow {
     unsigned char mark;
 };
 
+static struct shadow shadows[SLOTS];
+static struct shadow *slots[SLOTS]; /* atomic: NULL while a thread uses the shadow */
+
 struct tracer {
-    pthread_t thread;
     unsigned number;
-    int failed_step; /* -1: none */
-    const char *wrong;
+    const char *wrong; /* NULL: nothing */
+    int step;          /* at which that was */
     uint64_t seed;
 };
 
@@ -74,8 +57,8 @@ static bool is_intact(const struct shadow *shadow)
 {
     size_t shown = min_size(shadow->size, SHOWN);
 
-    return all_bytes(shadow->block, shown, shadow->mark) &&
-           all_bytes(shadow->block + shadow->size - shown, shown, shadow->mark);
+    return is_filled(shadow->block, shown, shadow->mark) &&
+           is_filled(shadow->block + shadow->size - shown, shown, shadow->mark);
 }
 
 /* A new block by any of the functions; NULL, or what is wrong with it. */
@@ -87,7 +70,7 @@ static const char *make_block(struct shadow *shadow, struct random *random)
     switch (random_below(random, 8)) {
     case 0:
         shadow->block = alloc_zeroed(1, shadow->size);
-        if (shadow->block != NULL && !all_bytes(shadow->block, shadow->size, 0))
+        if (shadow->block != NULL && !is_filled(shadow->block, shadow->size, 0))
             return "not zero";
         break;
     case 1:
@@ -119,19 +102,19 @@ static const char *resize_block(struct shadow *shadow, struct random *random)
         return "no memory";
     shadow->block = block;
     shadow->size = size;
-    return all_bytes(block, kept, shadow->mark) ? NULL : "resizing lost contents";
+    return is_filled(block, kept, shadow->mark) ? NULL : "resizing lost contents";
 }
 
-static const char *trace_step(struct shadow *held, struct random *random)
+/* Checks a block and resizes or frees it, or makes one; NULL, or what is wrong. */
+static const char *use_block(struct shadow *shadow, struct random *random)
 {
-    struct shadow *shadow = &held[random_below(random, HELD)];
     const char *wrong = NULL;
 
-    if (shadow->block != NULL && !is_intact(shadow))
-        return "somebody wrote into a live block";
     if (shadow->block == NULL) {
         wrong = make_block(shadow, random);
-    } else if (random_below(random, 4) == 0) {
+    } else if (!is_intact(shadow)) {
+        return "contents changed";
+    } else if (random_below(random, 2) == 0) {
         wrong = resize_block(shadow, random);
     } else {
         free_block(shadow->block);
@@ -143,40 +126,31 @@ static const char *trace_step(struct shadow *held, struct random *random)
     return wrong;
 }
 
+/* Uses blocks of random slots, which other threads may have made. */
 static void *trace(void *argument)
 {
     struct tracer *tracer = argument;
-    struct shadow held[HELD] = {{.block = NULL}};
-    struct random random = random_begin();
+    struct random random = random_begin_for(tracer->number);
 
     tracer->seed = random.seed;
-    tracer->failed_step = -1;
-    random.state += tracer->number;
-    for (int step = 0; step < STEPS; step++) {
-        tracer->wrong = trace_step(held, &random);
-        if (tracer->wrong == NULL && step % 5000 == 0 && !own_arena_is_valid())
+    for (tracer->step = 0; tracer->step < STEPS; tracer->step++) {
+        struct shadow **slot = &slots[random_below(&random, SLOTS)];
+        struct shadow *shadow = __atomic_exchange_n(slot, NULL, __ATOMIC_ACQUIRE);
+        if (shadow == NULL)
+            continue;
+        tracer->wrong = use_block(shadow, &random);
+        __atomic_store_n(slot, shadow, __ATOMIC_RELEASE);
+        if (tracer->wrong == NULL && tracer->step % 5000 == 0 && !own_arena_is_valid())
             tracer->wrong = "the arena is not valid";
-        if (tracer->wrong != NULL) {
-            tracer->failed_step = step;
-            return NULL;
-        }
+        if (tracer->wrong != NULL)
+            break;
     }
-    for (int i = 0; i < HELD; i++)
-        free_block(held[i].block);
     return NULL;
 }
 
-static void check_tracer(const struct tracer *tracer)
+static void count_held(void *blocks, struct slab *slab)
 {
-    ck_assert_msg(tracer->failed_step < 0, "thread %u, step %d: %s; seed %" PRIu64, tracer->number,
-                  tracer->failed_step, tracer->wrong, tracer->seed);
-}
-
-/* In a heap set: blocks that are not FREE. */
-static void count_not_free(void *context, struct slab *slab)
-{
-    size_t *blocks = context;
-    *blocks += slab->count - states_count(slab->states, slab->count, BLOCK_FREE);
+    *(size_t *)blocks += slab_held_blocks(slab);
 }
 
 /* All arenas are valid and, after a trim, hold no block. */
@@ -184,106 +158,31 @@ static void check_arenas(void)
 {
     for (struct arena *arena = arena_first(); arena != NULL; arena = arena_next(arena))
         ck_assert(arena_is_valid(arena));
-    alloc_trim();
+    idle_trim();
     for (struct arena *arena = arena_first(); arena != NULL; arena = arena_next(arena)) {
         size_t blocks = 0;
-        heap_set_for_each_slab(&arena->heaps, count_not_free, &blocks);
+        heap_set_for_each_slab(&arena->heaps, count_held, &blocks);
         ck_assert_uint_eq(blocks, 0);
         ck_assert(arena_is_valid(arena));
     }
 }
 
-TEST(a_random_trace_of_one_thread)
-{
-    struct tracer tracer = {.number = 0};
-
-    trace(&tracer);
-    check_tracer(&tracer);
-    check_arenas();
-}
-
-TEST(random_traces_of_threads)
+/* By this thread alone, and by others. */
+TEST_LOOP(random_traces_find_contents_as_they_were, 0, 2)
 {
     enum { THREADS = 4 };
-    struct tracer tracers[THREADS];
+    struct tracer tracers[THREADS] = {{.number = 1}, {.number = 2}, {.number = 3}, {.number = 4}};
 
-    for (unsigned i = 0; i < THREADS; i++) {
-        tracers[i] = (struct tracer){.number = i + 1};
-        ck_assert_int_eq(pthread_create(&tracers[i].thread, NULL, trace, &tracers[i]), 0);
-    }
-    for (unsigned i = 0; i < THREADS; i++) {
-        ck_assert_int_eq(pthread_join(tracers[i].thread, NULL), 0);
-        check_tracer(&tracers[i]);
-    }
-    check_arenas();
-}
-
-/* Each block goes from one thread to the next, which checks, resizes or frees it. */
-enum { RING = 3, PASSED = 20000, PLACES = 64 };
-
-static struct shadow *places[RING][PLACES]; /* atomic */
-static size_t passed_on;                    /* atomic: blocks that have been round */
-
-static void *pass_round(void *argument)
-{
-    struct tracer *tracer = argument;
-    struct random random = random_begin();
-
-    random.state += tracer->number;
-    tracer->seed = random.seed;
-    tracer->failed_step = -1;
-    for (int step = 0; __atomic_load_n(&passed_on, __ATOMIC_RELAXED) < PASSED; step++) {
-        size_t place = random_below(&random, PLACES);
-        struct shadow *shadow =
-            __atomic_exchange_n(&places[tracer->number][place], NULL, __ATOMIC_ACQ_REL);
-        const char *wrong = NULL;
-        if (shadow == NULL) {
-            /* the shadow is a block itself */
-            shadow = alloc_zeroed(1, sizeof(*shadow));
-            wrong = make_block(shadow, &random);
-        } else if (!is_intact(shadow)) {
-            wrong = "contents changed on the way";
-        } else if (random_below(&random, 2) == 0) {
-            wrong = resize_block(shadow, &random);
-        }
-        if (wrong != NULL) {
-            tracer->failed_step = step;
-            tracer->wrong = wrong;
-            return NULL;
-        }
-        if (shadow->block != NULL) {
-            shadow->mark = (unsigned char)random_next(&random);
-            fill(shadow);
-            shadow = __atomic_exchange_n(&places[(tracer->number + 1) % RING][place], shadow,
-                                         __ATOMIC_ACQ_REL);
-        }
-        if (shadow != NULL) { /* its place was taken, or its block is gone */
-            free_block(shadow->block);
-            free_block(shadow);
-        }
-        __atomic_fetch_add(&passed_on, 1, __ATOMIC_RELAXED);
-    }
-    return NULL;
-}
-
-TEST(blocks_go_round_threads)
-{
-    struct tracer tracers[RING];
-
-    for (unsigned i = 0; i < RING; i++) {
-        tracers[i] = (struct tracer){.number = i};
-        ck_assert_int_eq(pthread_create(&tracers[i].thread, NULL, pass_round, &tracers[i]), 0);
-    }
-    for (unsigned i = 0; i < RING; i++) {
-        ck_assert_int_eq(pthread_join(tracers[i].thread, NULL), 0);
-        check_tracer(&tracers[i]);
-    }
-    for (unsigned i = 0; i < RING; i++) {
-        for (int place = 0; place < PLACES; place++) {
-            if (places[i][place] != NULL)
-                free_block(places[i][place]->block);
-            free_block(places[i][place]);
-        }
-    }
+    for (int i = 0; i < SLOTS; i++)
+        slots[i] = &shadows[i];
+    if (_i == 0)
+        trace(&tracers[0]);
+    else
+        run_threads(trace, tracers, THREADS, sizeof(tracers[0]));
+    for (int i = 0; i < THREADS; i++)
+        ck_assert_msg(tracers[i].wrong == NULL, "thread %d, step %d: %s; seed %" PRIu64, i,
+                      tracers[i].step, tracers[i].wrong, tracers[i].seed);
+    for (int i = 0; i < SLOTS; i++)
+        free_block(shadows[i].block);
     check_arenas();
 }

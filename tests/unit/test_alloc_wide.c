@@ -3,6 +3,7 @@
  * freeing and the statistics do with them. What is said about one that is misused:
  * test_free_wide.c.
  */
+#include "arena/idle.h"
 #include "in_thread.h"
 #include "arena/remote.h"
 #include "process/stats.h"
@@ -10,8 +11,6 @@
 
 #include <acre/acre.h>
 #include <errno.h>
-#include <pthread.h>
-#include <sched.h>
 
 SUITE(alloc_wide, .begin = begin);
 
@@ -66,7 +65,7 @@ TEST(memory_that_has_pages_is_used_before)
 
 static const size_t sizes[] = {1100, 2000, 2048, 3000, 4096, 5120, 14000, 32768};
 
-enum { SIZES = sizeof(sizes) / sizeof(sizes[0]), COUNTED = 20 };
+enum { SIZES = COUNT_OF(sizes), COUNTED = 20 };
 
 /* The rest would waste more than an eighth. */
 static bool is_served(size_t size)
@@ -132,7 +131,7 @@ TEST_LOOP(a_wide_block_is_freed, 0, 2)
     } else {
         run_thread(free_in_thread, block);
         ck_assert_uint_eq(*state_of(block), BLOCK_REMOTE);
-        alloc_trim();
+        idle_trim();
     }
     ck_assert_int_eq(errno, EXDEV);
     ck_assert(places_are(block, SIZE, BLOCK_FREE) || (_i != 0 && !is_wide(block)));
@@ -174,12 +173,9 @@ static void *resize_in_thread(void *block)
 TEST(another_thread_s_wide_block_is_resized)
 {
     char *block = begin_wide();
-    pthread_t thread;
-    void *resized;
 
     memset(block, 'z', SIZE);
-    ck_assert_int_eq(pthread_create(&thread, NULL, resize_in_thread, block), 0);
-    ck_assert_int_eq(pthread_join(thread, &resized), 0);
+    char *resized = run_thread(resize_in_thread, block);
     ck_assert(resized != NULL && is_filled(resized, SIZE, 'z'));
     ck_assert_uint_eq(*state_of(block), BLOCK_REMOTE);
 }
@@ -214,7 +210,7 @@ TEST(a_wide_block_survives_its_thread)
     ck_assert_uint_eq(free_usable_size(block, "test"), SIZE);
     ck_assert_uint_eq(slab_held_blocks(slab), 1);
     free_block(block); /* from outside: it is not the arena of this thread */
-    ck_assert_uint_eq(remote_collect(&arena->heaps), 1);
+    remote_collect(&arena->remote);
     ck_assert_uint_eq(slab->geometry, 0);
     ck_assert(arena_is_valid(arena));
 }
@@ -309,29 +305,25 @@ TEST(wide_blocks_go_from_thread_to_thread)
     begin_wide();
     struct acre_stats before = collect();
     for (int i = 0; i < FREERS; i++)
-        ck_assert_int_eq(pthread_create(&threads[i], NULL, free_slots, &wrong[i]), 0);
-    for (int handed_out = 0; handed_out < HANDED_OUT;) {
+        threads[i] = begin_thread(free_slots, &wrong[i]);
+    for (int handed_out = 0; handed_out < HANDED_OUT; handed_out++) {
         char **slot = &slots[handed_out % SLOTS];
-        if (__atomic_load_n(slot, __ATOMIC_RELAXED) != NULL) {
-            sched_yield();
-            continue;
-        }
+        WAIT_UNTIL(__atomic_load_n(slot, __ATOMIC_RELAXED) == NULL);
         char *taken = alloc_block(SIZE);
         memset(taken, filling_of(taken), SIZE);
         wides += is_wide(taken);
         if (handed_out % 256 == 0)
             thread_state.arena->look++; /* as growth does */
         __atomic_store_n(slot, taken, __ATOMIC_RELEASE);
-        handed_out++;
     }
     __atomic_store_n(&done, true, __ATOMIC_RELEASE);
     for (int i = 0; i < FREERS; i++) {
-        ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
+        end_thread(threads[i]);
         ck_assert_uint_eq(wrong[i], 0);
     }
     ck_assert_uint_gt(wides, 100);
     ck_assert(arena_is_valid(thread_state.arena));
-    alloc_trim();
+    idle_trim();
     struct acre_stats stats = collect();
     ck_assert_uint_eq(stats.small_blocks, before.small_blocks);
     ck_assert_uint_eq(stats.small_live, before.small_live);

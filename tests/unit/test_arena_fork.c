@@ -5,11 +5,9 @@
 #include "test.h"
 #include "arena/arena.h"
 #include "child.h"
-#include "base/fork.h"
+#include "in_thread.h"
 #include "base/os.h"
 
-#include <pthread.h>
-#include <semaphore.h>
 #include <signal.h>
 #include <sys/mman.h>
 
@@ -33,25 +31,20 @@ static int adopt_of_forker(void)
     return arena_status(arena) == ARENA_OWNED && !arena->orphan && arena_is_valid(arena) ? 0 : 2;
 }
 
-static void *fork_again(void *result)
+static void *fork_again(void *unused)
 {
-    *(int *)result = result_in_child(adopt_of_forker);
-    return NULL;
+    (void)unused;
+    return (void *)(intptr_t)result_in_child(adopt_of_forker);
 }
 
 /* A signal handler has forked, whose thread was about to hold the arena; back from it the thread
  * has stored the status, and starts another one. */
 static int go_on_and_start_thread(void)
 {
-    pthread_t thread;
-    int result = NOT_EXITED;
-
     fork_child();
     __atomic_store_n(&mine->status, arena_status_word(ARENA_OWNED, fork_generation()),
                      __ATOMIC_RELEASE);
-    if (pthread_create(&thread, NULL, fork_again, &result) != 0 || pthread_join(thread, NULL) != 0)
-        return NOT_EXITED;
-    return result;
+    return (int)(intptr_t)run_thread(fork_again, NULL);
 }
 
 TEST(an_arena_held_before_any_lock_is_taken_is_adopted)
@@ -61,17 +54,10 @@ TEST(an_arena_held_before_any_lock_is_taken_is_adopted)
 
 /* ---- While the pool is listed ---- */
 
-static sem_t adopted;
-static bool in_child;      /* of the handler */
-static int handler_result; /* in its parent: what the child exited with */
-
-static void *adopt_and_sleep(void *unused)
+static void adopt(void *unused)
 {
+    (void)unused;
     lost = arena_adopt();
-    sem_post(&adopted);
-    for (;;)
-        pause();
-    return unused;
 }
 
 /* The page that a field of our arena is on. */
@@ -86,36 +72,31 @@ static void fork_at_access(int signal_number)
     (void)signal_number;
     if (mprotect(page_of(&mine->status), os_page_size(), PROT_READ | PROT_WRITE) != 0)
         _exit(NOT_EXITED);
-    pid_t child = fork_limited();
-    in_child = child == 0;
-    if (in_child)
+    if (fork_midway())
         fork_child();
-    else
-        handler_result = result_of(child);
 }
 
 static int list_while_forking(void)
 {
     struct sigaction action = {.sa_handler = fork_at_access};
-    pthread_t thread;
+    struct partner thread;
 
     /* a thread that did not fork is the first to take a lock: the list is made twice */
-    if (sem_init(&adopted, 0, 0) != 0 || sigaction(SIGSEGV, &action, NULL) != 0 ||
-        pthread_create(&thread, NULL, adopt_and_sleep, NULL) != 0)
-        return NOT_EXITED;
-    while (sem_wait(&adopted) != 0)
-        continue;
-    if (lost == mine || page_of(&lost->status) == page_of(&mine->status) ||
+    partner_begin(&thread);
+    partner_does(&thread, adopt, NULL);
+    if (sigaction(SIGSEGV, &action, NULL) != 0 || lost == mine ||
+        page_of(&lost->status) == page_of(&mine->status) ||
         mprotect(page_of(&mine->status), os_page_size(), PROT_NONE) != 0)
         return 1;
     struct arena *made = arena_adopt();
-    if (in_child)
-        _exit(made != mine && made != lost && arena_adopt() == lost ? 0 : 2);
-    return made != mine && made != lost ? handler_result : 3;
+    if (made == mine || made == lost)
+        return 2;
+    if (in_forked_child)
+        _exit(arena_adopt() == lost ? 0 : 3);
+    return failed_children == 0 ? 0 : 4;
 }
 
 TEST(the_list_is_made_again_after_a_fork_meanwhile)
 {
-    handler_result = NOT_EXITED;
     ck_assert_int_eq(result_in_child(list_while_forking), 0);
 }

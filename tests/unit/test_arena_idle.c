@@ -1,22 +1,18 @@
 /*
- * Idle memory of threads that sleep: ticks and trimming give back what they freed, and what others
- * freed to them, and take nothing that is live.
+ * Idle memory: ticks and trimming give back what sleeping threads freed, what others freed to them,
+ * and what pooled arenas hold, and take nothing that is live.
  */
 #include "test.h"
-#include "paths/alloc.h"
-#include "arena/arena.h"
+#include "arena/idle.h"
 #include "capture.h"
-#include "paths/free.h"
-#include "process/init.h"
+#include "filled.h"
+#include "in_thread.h"
 #include "large/large.h"
-#include "base/lock.h"
-#include "base/option.h"
 #include "base/os.h"
-#include "arena/remote.h"
-#include "arena/thread.h"
+#include "own_arena.h"
+#include "paths/alloc.h"
 
 #include <pthread.h>
-#include <semaphore.h>
 #include <string.h>
 #include <time.h>
 
@@ -24,17 +20,9 @@ enum {
     BLOCKS = 8192,
     SIZE = 1024, /* bytes: 8 MiB in all */
     DECAY = 3600000,
-    CHILD_SECONDS = 30, /* after which a child that hangs is ended */
 };
 
-static void begin(void)
-{
-    init_start(NULL);
-    ck_assert_int_eq(option_set_text("decay", "3600000"), 0);
-    free_block(alloc_block(1)); /* an arena of our own */
-}
-
-SUITE(arena_idle, .begin = begin);
+SUITE(arena_idle, .begin = begin_without_decay);
 
 /* A time at which a tick is due: the n-th after the start. */
 static uint64_t due(unsigned n)
@@ -45,79 +33,27 @@ static uint64_t due(unsigned n)
 /* ---- A thread that owns blocks and sleeps ---- */
 
 static struct {
-    pthread_t thread;
-    sem_t done, go;
-    void (*step)(void); /* what it does next; NULL: it ends */
+    struct partner thread;
     struct arena *arena;
-    char *blocks[BLOCKS];
+    char *blocks[BLOCKS]; /* NULL: freed */
 } owner;
 
-static void *run_owner(void *unused)
+static unsigned char content_of(int i)
 {
-    owner.arena = thread_get_arena(&(bool){false});
-    for (;;) {
-        sem_post(&owner.done);
-        while (sem_wait(&owner.go) != 0)
-            continue;
-        if (owner.step == NULL)
-            return unused;
-        owner.step();
-    }
+    return (unsigned char)(1 + i % 100);
 }
 
-static void wait_for_owner(void)
+static void take_all(void *unused)
 {
-    while (sem_wait(&owner.done) != 0)
-        continue;
-}
-
-/* Lets the owner do something; it sleeps again when this returns. */
-static void owner_does(void (*step)(void))
-{
-    owner.step = step;
-    sem_post(&owner.go);
-    if (step != NULL)
-        wait_for_owner();
-    else
-        ck_assert_int_eq(pthread_join(owner.thread, NULL), 0);
-}
-
-static void start_owner(void)
-{
-    sem_init(&owner.done, 0, 0);
-    sem_init(&owner.go, 0, 0);
-    ck_assert_int_eq(pthread_create(&owner.thread, NULL, run_owner, NULL), 0);
-    wait_for_owner();
-}
-
-static void fill(char *block, int i)
-{
-    memset(block, 1 + i % 100, SIZE);
-}
-
-static bool is_filled(const char *block, int i)
-{
-    for (int at = 0; at < SIZE; at++)
-        if (block[at] != 1 + i % 100)
-            return false;
-    return true;
-}
-
-static void take_all(void)
-{
+    (void)unused;
     for (int i = 0; i < BLOCKS; i++)
         if (owner.blocks[i] == NULL)
-            fill(owner.blocks[i] = alloc_block(SIZE), i);
+            memset(owner.blocks[i] = alloc_block(SIZE), content_of(i), SIZE);
+    owner.arena = thread_own_arena();
 }
 
-static void free_all(void)
-{
-    for (int i = 0; i < BLOCKS; i++)
-        free_block(owner.blocks[i]);
-}
-
-/* Frees all of the owner's blocks but each `kept`-th. */
-static void free_remotely(int kept)
+/* Frees each block but those whose number is a multiple of `kept`. */
+static void free_but(int kept)
 {
     for (int i = 0; i < BLOCKS; i++) {
         if (i % kept != 0) {
@@ -127,27 +63,41 @@ static void free_remotely(int kept)
     }
 }
 
-static struct heap_totals totals(void)
+static void free_all(void *unused)
 {
-    struct heap_totals now;
-
-    heap_set_totals(&owner.arena->heaps, &now);
-    return now;
+    (void)unused;
+    free_but(BLOCKS);
+    free_block(owner.blocks[0]);
+    owner.blocks[0] = NULL;
 }
 
-static void count_slab(void *count, struct slab *slab)
+static void owner_does(void (*act)(void *))
 {
-    struct slab_geometry g = geometry_unpack(slab->geometry);
+    partner_does(&owner.thread, act, NULL);
+}
 
-    *(size_t *)count += states_count(geometry_states(slab_heap(slab), g), g.count, BLOCK_PURGED);
+/* A thread that has taken all blocks, and sleeps. */
+static void start_owner(void)
+{
+    free_block(alloc_block(1)); /* the test's own arena is another one */
+    partner_begin(&owner.thread);
+    owner_does(take_all);
+}
+
+static void end_owner(void)
+{
+    partner_end(&owner.thread);
+    ck_assert_int_eq(arena_status(owner.arena), ARENA_POOLED);
+}
+
+static struct heap_totals totals(void)
+{
+    return totals_of(owner.arena);
 }
 
 static size_t purged_blocks(void)
 {
-    size_t count = 0;
-
-    heap_set_for_each_slab(&owner.arena->heaps, count_slab, &count);
-    return count;
+    return blocks_in_state(owner.arena, BLOCK_PURGED);
 }
 
 /* Every block that was kept has its contents, and the owner takes all others where they were. */
@@ -160,175 +110,49 @@ static void check_owner_goes_on(void)
     /* what lay beyond the last one was not yet used */
     ck_assert_uint_lt(purged_blocks(), SLAB_MAX_UNITS * UNIT_SIZE / SIZE);
     for (int i = 0; i < BLOCKS; i++)
-        ck_assert(is_filled(owner.blocks[i], i));
+        ck_assert(is_filled(owner.blocks[i], SIZE, content_of(i)));
     ck_assert(arena_is_valid(owner.arena));
+    end_owner();
 }
 
 /* ---- Ticks ---- */
-
-TEST(a_tick_gives_back_what_a_sleeping_thread_freed)
-{
-    start_owner();
-    owner_does(take_all);
-    owner_does(free_all);
-    size_t dirty = totals().free_dirty;
-    ck_assert_uint_gt(dirty, BLOCKS * (size_t)SIZE / 2);
-    arena_tick(os_now_ms());
-    ck_assert_uint_eq(totals().free_dirty, dirty); /* not for an hour */
-    ck_assert(!arena_tick(due(1)));                /* nothing is left for another one */
-    ck_assert_uint_eq(totals().free_dirty, 0);
-    ck_assert(arena_is_valid(owner.arena));
-    owner_does(NULL);
-}
 
 TEST(a_tick_comes_once_in_a_decay)
 {
     uint64_t first = due(1);
 
     start_owner();
-    arena_tick(first);
+    owner_does(free_all);
+    size_t dirty = totals().free_dirty;
+    ck_assert_uint_gt(dirty, BLOCKS * (size_t)SIZE / 2);
+    ck_assert(idle_tick(os_now_ms())); /* not for an hour */
+    ck_assert_uint_eq(totals().free_dirty, dirty);
+    ck_assert(!idle_tick(first)); /* nothing is left for another one */
+    ck_assert_uint_eq(totals().free_dirty, 0);
+
     owner_does(take_all);
     owner_does(free_all);
-    __atomic_store_n(&owner.arena->heaps.next_tick, first, __ATOMIC_RELAXED);
-    size_t dirty = totals().free_dirty;
-    ck_assert_uint_gt(dirty, 0);
-    ck_assert(arena_tick(first));
-    ck_assert(arena_tick(first - 1));
-    ck_assert(arena_tick(first + DECAY - 1));
-    ck_assert_uint_eq(totals().free_dirty, dirty);
-    ck_assert(!arena_tick(first + DECAY));
+    ck_assert_uint_gt(totals().free_dirty, 0);
+    ck_assert(idle_tick(first));
+    ck_assert(idle_tick(first - 1));
+    ck_assert(idle_tick(first + DECAY - 1));
+    ck_assert_uint_gt(totals().free_dirty, 0);
+    ck_assert(!idle_tick(first + DECAY));
     ck_assert_uint_eq(totals().free_dirty, 0);
-    owner_does(NULL);
+    ck_assert(arena_is_valid(owner.arena));
+    end_owner();
 }
 
 TEST(a_tick_purges_what_was_freed_to_a_sleeping_thread)
 {
     start_owner();
-    owner_does(take_all);
-    remote_collect(
-        &owner.arena->heaps); /* for the owner, which sleeps: it was awake a moment ago */
-    free_remotely(64);
-    ck_assert(arena_tick(due(1)));
+    remote_collect(&owner.arena->remote); /* for the owner: it was awake a moment ago */
+    free_but(64);
+    ck_assert(idle_tick(due(1)));
     ck_assert_uint_eq(purged_blocks(), 0);
-    ck_assert(!arena_tick(due(2)));
+    ck_assert(!idle_tick(due(2)));
     ck_assert_uint_gt(purged_blocks(), BLOCKS * 3 / 4);
     check_owner_goes_on();
-    owner_does(NULL);
-}
-
-/* ---- Arenas in the pool ---- */
-
-TEST(a_tick_lets_a_pooled_arena_rest)
-{
-    start_owner();
-    owner_does(take_all);
-    owner_does(free_all);
-    owner_does(NULL);
-    ck_assert_int_eq(arena_status(owner.arena), ARENA_POOLED);
-    ck_assert_uint_gt(totals().in_slabs, 0); /* its current slab and its magazine */
-    arena_tick(os_now_ms());
-    ck_assert(!owner.arena->rested);
-    arena_tick(due(1));
-    ck_assert(owner.arena->rested);
-    ck_assert_int_eq(arena_status(owner.arena), ARENA_POOLED);
-    ck_assert_uint_eq(totals().in_slabs, 0);
-    ck_assert_uint_eq(totals().free_dirty, 0);
-    ck_assert(arena_is_valid(owner.arena));
-}
-
-/* ---- Many arenas in the pool ---- */
-
-enum { THREADS = 100, MOST_CALLS = 128 /* in a decay */ };
-
-static struct arena *arenas[THREADS];
-static pthread_barrier_t all_have_one;
-
-static void *use_an_arena(void *place)
-{
-    free_block(alloc_block(1));
-    *(struct arena **)place = thread_state.arena;
-    pthread_barrier_wait(&all_have_one);
-    return NULL;
-}
-
-static void fill_the_pool(void)
-{
-    pthread_t threads[THREADS];
-
-    pthread_barrier_init(&all_have_one, NULL, THREADS);
-    for (int i = 0; i < THREADS; i++)
-        ck_assert_int_eq(pthread_create(&threads[i], NULL, use_an_arena, &arenas[i]), 0);
-    for (int i = 0; i < THREADS; i++)
-        ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
-}
-
-static int count_rested(void)
-{
-    int count = 0;
-
-    for (int i = 0; i < THREADS; i++)
-        count += arenas[i]->rested;
-    return count;
-}
-
-TEST(many_pooled_arenas_rest_within_a_decay_some_at_a_time)
-{
-    uint64_t now = due(1);
-
-    fill_the_pool();
-    ck_assert(arena_tick(now));
-    int at_once = count_rested();
-    ck_assert_int_gt(at_once, 0);
-    ck_assert_int_lt(at_once, THREADS / 2);
-    arena_tick(now); /* at the same time: nothing more */
-    ck_assert_int_eq(count_rested(), at_once);
-    for (int calls = 1; calls * at_once < THREADS; calls++) {
-        arena_tick(now + DECAY / MOST_CALLS - 1); /* too soon */
-        ck_assert_int_eq(count_rested(), calls * at_once);
-        now += DECAY / THREADS;
-        arena_tick(now);
-    }
-    ck_assert_int_eq(count_rested(), THREADS);
-    for (int i = 0; i < THREADS; i++)
-        ck_assert(arena_is_valid(arenas[i]));
-}
-
-TEST(a_patient_tick_lets_all_pooled_arenas_rest)
-{
-    fill_the_pool();
-    ck_assert(!arena_tick_patiently(due(1)));
-    ck_assert_int_eq(count_rested(), THREADS);
-}
-
-/* ---- Drained arenas ---- */
-
-/* What a dead thread's arena has idle after all its blocks were freed by the caller, who holds
- * `in_use` blocks of its own meanwhile. */
-static size_t idle_after_remote_frees(size_t in_use)
-{
-    static char *own[2 * BLOCKS];
-
-    start_owner();
-    owner_does(take_all);
-    owner_does(NULL);
-    for (size_t i = 0; i < in_use; i++)
-        own[i] = alloc_block(SIZE);
-    for (int i = 0; i < BLOCKS; i++)
-        free_block(owner.blocks[i]);
-    for (size_t i = 0; i < in_use; i++)
-        free_block(own[i]);
-    ck_assert(arena_is_valid(owner.arena));
-    return totals().free_dirty + totals().in_slabs;
-}
-
-TEST(a_drained_arena_keeps_what_is_little_beside_what_is_in_use)
-{
-    ck_assert_uint_gt(idle_after_remote_frees(2 * BLOCKS), BLOCKS * (size_t)SIZE / 2);
-}
-
-TEST(a_drained_arena_gives_back_what_is_much)
-{
-    ck_assert_uint_lt(idle_after_remote_frees(0), 2 * MIB);
 }
 
 TEST(a_tick_gives_back_the_large_stock)
@@ -345,7 +169,7 @@ TEST(a_tick_gives_back_the_large_stock)
     large_totals(&before);
     ck_assert_uint_gt(before.stock_extents, 20);
     ck_assert(large_is_aging());
-    arena_tick(due(1));
+    idle_tick(due(1));
     large_totals(&after);
     ck_assert_uint_eq(after.stock_bytes, 0);
     ck_assert(!large_is_aging());
@@ -356,28 +180,173 @@ TEST(freeing_for_others_ticks)
     enum { WAIT_NS = 5000000 }; /* longer than the decay, and than a step of the clock */
     ck_assert_int_eq(option_set_text("decay", "1"), 0);
     start_owner();
-    owner_does(take_all);
     for (int i = 0; i < BLOCKS; i++) {
         free_block(owner.blocks[i]);
         if (i % 512 == 0)
             nanosleep(&(struct timespec){.tv_nsec = WAIT_NS}, NULL);
     }
     ck_assert_uint_gt(purged_blocks(), 0);
-    owner_does(NULL);
+    end_owner();
 }
 
-/* ---- Trimming ---- */
+/* ---- Growth ---- */
+
+/* Pages of partly used slabs that hold no live block pay for what another class needs. */
+TEST(idle_pages_go_back_as_an_arena_grows)
+{
+    enum { OTHER_SIZE = 512, KEPT = 16 };
+
+    take_all(NULL);
+    free_but(KEPT);
+    ck_assert_uint_eq(purged_blocks(), 0);
+    for (int i = 0; i < 2 * BLOCKS; i++)
+        ck_assert_ptr_nonnull(alloc_block(OTHER_SIZE));
+    ck_assert_uint_gt(purged_blocks(), BLOCKS / 2);
+    for (int i = 0; i < BLOCKS; i += KEPT)
+        ck_assert(is_filled(owner.blocks[i], SIZE, content_of(i)));
+    ck_assert(own_arena_is_valid());
+}
+
+/* ---- Arenas in the pool ---- */
+
+TEST(a_tick_empties_a_pooled_arena)
+{
+    start_owner();
+    owner_does(free_all);
+    end_owner();
+    ck_assert_uint_gt(totals().in_slabs, 0); /* its current slab and its magazine */
+    idle_tick(os_now_ms());
+    ck_assert_uint_gt(totals().in_slabs, 0);
+    idle_tick(due(1));
+    ck_assert_int_eq(arena_status(owner.arena), ARENA_POOLED);
+    ck_assert_uint_eq(totals().in_slabs + totals().free_dirty, 0);
+    ck_assert(arena_is_valid(owner.arena));
+}
+
+enum { THREADS = 64, MOST_TICKS = 128 /* in a decay */ };
+
+static pthread_barrier_t all_have_one;
+
+static void *use_an_arena(void *place)
+{
+    free_block(alloc_block(1));
+    *(struct arena **)place = thread_state.arena;
+    pthread_barrier_wait(&all_have_one);
+    return NULL;
+}
+
+static int count_empty(void)
+{
+    int count = 0;
+
+    for (struct arena *arena = arena_first(); arena != NULL; arena = arena_next(arena)) {
+        ck_assert(arena_is_valid(arena));
+        count += totals_of(arena).in_slabs == 0;
+    }
+    return count;
+}
+
+static void fill_the_pool(void)
+{
+    struct arena *arenas[THREADS];
+
+    pthread_barrier_init(&all_have_one, NULL, THREADS);
+    run_threads(use_an_arena, arenas, THREADS, sizeof(arenas[0]));
+    ck_assert_int_eq(count_empty(), 0);
+}
+
+TEST(many_pooled_arenas_are_emptied_within_a_decay_some_at_a_time)
+{
+    uint64_t now = due(1);
+
+    fill_the_pool();
+    ck_assert(idle_tick(now));
+    int at_once = count_empty();
+    ck_assert_int_gt(at_once, 0);
+    ck_assert_int_lt(at_once, THREADS / 2);
+    idle_tick(now); /* at the same time: nothing more */
+    ck_assert_int_eq(count_empty(), at_once);
+    for (int calls = 1; calls * at_once < THREADS; calls++) {
+        idle_tick(now + DECAY / MOST_TICKS - 1); /* too soon */
+        ck_assert_int_eq(count_empty(), calls * at_once);
+        now += DECAY / THREADS;
+        idle_tick(now);
+    }
+    ck_assert_int_eq(count_empty(), THREADS);
+}
+
+TEST(a_thread_that_is_not_waited_for_empties_all)
+{
+    fill_the_pool();
+    ck_assert(!idle_tick_all(due(1)));
+    ck_assert_int_eq(count_empty(), THREADS);
+}
+
+/* What an ended thread's arena has idle after all its blocks were freed by the caller, which holds
+ * `in_use` blocks of its own meanwhile. */
+static size_t idle_after_remote_frees(size_t in_use)
+{
+    static char *own[2 * BLOCKS];
+
+    start_owner();
+    end_owner();
+    for (size_t i = 0; i < in_use; i++)
+        own[i] = alloc_block(SIZE);
+    free_all(NULL);
+    for (size_t i = 0; i < in_use; i++)
+        free_block(own[i]);
+    ck_assert_int_eq(arena_status(owner.arena), ARENA_POOLED);
+    ck_assert(arena_is_valid(owner.arena));
+    return totals().free_dirty + totals().in_slabs;
+}
+
+TEST(a_drained_arena_keeps_what_is_little_beside_what_is_in_use)
+{
+    ck_assert_uint_gt(idle_after_remote_frees(2 * BLOCKS), BLOCKS * (size_t)SIZE / 2);
+    ck_assert_uint_lt(blocks_in_state(owner.arena, BLOCK_REMOTE), BLOCKS / 4);
+}
+
+TEST(a_drained_arena_gives_back_what_is_much)
+{
+    ck_assert_uint_lt(idle_after_remote_frees(0), 2 * MIB);
+}
+
+/* ---- All at once ---- */
 
 TEST(trimming_purges_what_was_freed_to_a_sleeping_thread)
 {
     start_owner();
-    owner_does(take_all);
-    free_remotely(64);
-    ck_assert_uint_ge(alloc_trim(), BLOCKS * (size_t)SIZE * 3 / 4);
+    free_but(64);
+    ck_assert_uint_ge(idle_trim(), BLOCKS * (size_t)SIZE * 3 / 4);
     ck_assert_uint_gt(purged_blocks(), BLOCKS * 3 / 4);
     ck_assert(arena_is_valid(owner.arena));
     check_owner_goes_on();
-    owner_does(NULL);
+}
+
+/* Trimming empties the own arena and pooled ones; under pressure they lose their address space. */
+TEST(trimming_empties_every_arena)
+{
+    enum { LEFT = BLOCKS - 512 }; /* 512 KiB are freed: too little to be drained */
+    static char *own[BLOCKS];
+
+    start_owner();
+    end_owner();
+    for (int i = 0; i < BLOCKS; i++)
+        own[i] = alloc_block(SIZE);
+    for (int i = LEFT; i < BLOCKS; i++)
+        free_block(owner.blocks[i]);
+    for (int i = 0; i < BLOCKS; i++)
+        free_block(own[i]);
+    ck_assert_uint_ge(idle_trim(), (BLOCKS + 256) * (size_t)SIZE);
+    ck_assert_uint_eq(totals_of(thread_own_arena()).in_slabs, 0);
+    ck_assert_uint_eq(totals_of(thread_own_arena()).free_dirty + totals().free_dirty, 0);
+    ck_assert_uint_eq(blocks_in_state(owner.arena, BLOCK_LIVE), LEFT);
+    ck_assert_uint_eq(blocks_in_state(owner.arena, BLOCK_REMOTE), 0);
+    ck_assert_uint_eq(idle_trim(), 0);
+    ck_assert(idle_give_up(thread_own_arena(), 1));
+    ck_assert_ptr_nonnull(alloc_block(SIZE));
+    ck_assert(own_arena_is_valid());
+    ck_assert(arena_is_valid(owner.arena));
 }
 
 static void misuse_purged_block(void *block)
@@ -387,94 +356,83 @@ static void misuse_purged_block(void *block)
 
 TEST(a_double_free_of_a_purged_block_is_named)
 {
-    struct capture capture;
-
     start_owner();
-    owner_does(take_all);
     char *freed = owner.blocks[1000];
-    free_remotely(BLOCKS);
-    alloc_trim();
+    free_but(BLOCKS);
+    idle_trim();
     ck_assert_uint_gt(purged_blocks(), 1000);
-    capture_child(&capture, misuse_purged_block, freed);
-    ck_assert(WIFSIGNALED(capture.status) && WTERMSIG(capture.status) == SIGABRT);
-    ck_assert_msg(strncmp(capture.text, "acre: double free: ", 19) == 0, "%s", capture.text);
-    owner_does(NULL);
+    capture_abort(misuse_purged_block, freed, "acre: double free: ");
+    end_owner();
 }
 
 /* ---- Forks ---- */
 
-static void collect_for_ever(void)
+static void collect_for_ever(void *unused)
 {
-    remote_begin(&owner.arena->heaps);
+    (void)unused;
+    remote_begin(&owner.arena->remote);
 }
 
 /* In the child, whose owner was lost while it collected: the arena is adopted and can be purged. */
 static void adopt_collecting(void *unused)
 {
     (void)unused;
-    alarm(CHILD_SECONDS);
-    free_remotely(64);
-    if (remote_purge(&owner.arena->heaps) != 0 || !arena_borrow(owner.arena))
-        _exit(1);
-    if (owner.arena->heaps.collections % 2 != 0 || !arena_is_valid(owner.arena))
-        _exit(2);
-    owner.blocks[1] = owner.blocks[64]; /* another one to free remotely */
-    free_block(owner.blocks[1]);
-    if (remote_collect(&owner.arena->heaps) != 1 || !arena_is_valid(owner.arena))
-        _exit(3);
+    free_but(64);
+    ck_assert_uint_eq(remote_purge(&owner.arena->remote), 0);
+    ck_assert(arena_borrow(owner.arena));
+    remote_collect(&owner.arena->remote);
+    ck_assert(arena_is_valid(owner.arena));
+    free_block(owner.blocks[64]);
+    ck_assert_uint_eq(blocks_in_state(owner.arena, BLOCK_REMOTE), 1);
+    remote_collect(&owner.arena->remote);
+    ck_assert_uint_eq(blocks_in_state(owner.arena, BLOCK_REMOTE), 0);
+    ck_assert(arena_is_valid(owner.arena));
     arena_retire(owner.arena);
 }
 
 TEST(a_collection_lost_in_a_fork_ends)
 {
-    struct capture capture;
-
     start_owner();
-    owner_does(take_all);
     owner_does(collect_for_ever);
-    capture_child(&capture, adopt_collecting, NULL);
-    ck_assert_str_eq(capture.text, "");
-    ck_assert_msg(capture.status == 0, "status %#x", (unsigned)capture.status);
-    remote_end(&owner.arena->heaps);
-    owner_does(NULL);
+    capture_exit(adopt_collecting, NULL, "");
+    remote_end(&owner.arena->remote);
+    end_owner();
 }
 
 static struct arena *forking; /* the arena of the thread that forks */
 
 /* As far as the states, which are half stored. */
-static void purge_for_ever(void)
+static void purge_for_ever(void *unused)
 {
+    (void)unused;
     heap_set_lock(&forking->heaps);
-    __atomic_store_n(&forking->heaps.purging, 1, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&forking->remote.purging, 1, __ATOMIC_SEQ_CST);
 }
 
 /* In the child, whose other thread was lost while it purged for this one. */
-static void collect_after_purge(void *block)
+static void collect_after_purge(void *unused)
 {
-    alarm(CHILD_SECONDS);
-    if (remote_collect(&forking->heaps) == 0 || forking->heaps.purging != 0)
-        _exit(1);
-    if (!arena_is_valid(forking) || lock_is_held(&forking->heaps.lock))
-        _exit(2);
-    (void)block;
+    (void)unused;
+    ck_assert_uint_eq(blocks_in_state(forking, BLOCK_REMOTE), 1);
+    remote_collect(&forking->remote);
+    ck_assert_uint_eq(blocks_in_state(forking, BLOCK_REMOTE), 0);
+    ck_assert_uint_eq(forking->remote.purging, 0);
+    ck_assert(arena_is_valid(forking));
+    ck_assert(!lock_is_held(&forking->heaps.lock));
 }
 
-static void free_for_main(void)
+static void free_for_main(void *block)
 {
-    free_block(owner.blocks[0]);
-    owner.blocks[0] = NULL;
+    free_block(block);
 }
 
 TEST(a_purge_lost_in_a_fork_ends)
 {
-    struct capture capture;
+    void *block = alloc_block(SIZE);
 
     forking = thread_own_arena();
-    owner.blocks[0] = alloc_block(SIZE);
     start_owner();
-    owner_does(free_for_main);
+    partner_does(&owner.thread, free_for_main, block);
     owner_does(purge_for_ever);
-    capture_child(&capture, collect_after_purge, NULL);
-    ck_assert_str_eq(capture.text, "");
-    ck_assert_msg(capture.status == 0, "status %#x", (unsigned)capture.status);
+    capture_exit(collect_after_purge, NULL, "");
 }

@@ -4,43 +4,29 @@
  * collects; it does not stay without a live block.
  */
 #include "test.h"
-#include "paths/alloc.h"
-#include "arena/arena.h"
 #include "child.h"
-#include "process/init.h"
-#include "arena/remote.h"
+#include "in_thread.h"
+#include "own_arena.h"
+#include "paths/alloc.h"
 #include "sanitized.h"
 #include "step.h"
-#include "arena/thread.h"
 
-#include <pthread.h>
-
-SUITE(arena_steps, .timeout = 300);
-
-#ifdef CAN_STEP
+SUITE(arena_steps, .begin = begin, .timeout = 300);
 
 /* Instructions from one free to the next; forks take long under a sanitizer. */
-#ifdef SANITIZED
-enum { STRIDE = 32 };
-#else
-enum { STRIDE = 1 };
-#endif
+enum { STRIDE = UNDER_SANITIZER ? 32 : 1 };
 
 /* Bytes: of a block that shares its slab, and of one that is a slab of its own. */
 static size_t sizes[] = {1000, SLAB_SHARED_LIMIT + 1};
-
-enum { SIZES = sizeof(sizes) / sizeof(sizes[0]) };
 
 enum { STEPS_AFTER = 200 }; /* instructions that are looked at when the slab has been rebuilt */
 
 static struct arena *arena;
 static struct slab *slab;             /* of the block */
 static struct slab_geometry geometry; /* of that slab */
-static bool in_child;                 /* where the block is freed */
-static int children;                  /* in the parent: so far */
+static unsigned children;             /* in the parent: so far */
 static int rebuilt_at; /* in the parent: the instruction at which the slab's own part ended */
-static int failure;    /* in the parent: what a child exited with, 0 if all is well, ... */
-static int failed_at;  /* ... and at which instruction it began */
+static int failed_at;  /* in the parent: where the last child began */
 
 static void *leave_block(void *size)
 {
@@ -60,16 +46,12 @@ static void adopt(void)
 /* Makes a child in which the block is freed now, and the arena is rebuilt to the end. */
 static void free_in_child(void)
 {
-    pid_t child = fork_limited();
-
-    in_child = child == 0;
-    if (in_child) {
+    children++;
+    failed_at = steps;
+    if (fork_midway()) {
         step_end();
-        remote_free(slab, geometry.class, geometry_states(slab_heap(slab), geometry), BLOCK_LIVE);
-    } else {
-        children++;
-        failure = result_of(child);
-        failed_at = steps;
+        remote_free(&slab->owner->remote, slab, geometry.class,
+                    geometry_states(slab_heap(slab), geometry), BLOCK_LIVE);
     }
 }
 
@@ -83,46 +65,34 @@ static void look(void)
         return;
     if (bin->units == 0)
         rebuilt_at = steps;
-    if (failure == 0 && steps % STRIDE == 0)
+    if (failed_children == 0 && steps % STRIDE == 0)
         free_in_child();
-    if (!in_child && steps == rebuilt_at + STEPS_AFTER)
+    if (!in_forked_child && steps == rebuilt_at + STEPS_AFTER)
         step_end();
 }
 
 /* In the child, when the arena is its own. */
 static int find_nothing(void)
 {
-    struct heap_totals totals;
-
     if (!arena_is_valid(arena))
         return 1;
-    remote_collect(&arena->heaps);
-    heap_set_totals(&arena->heaps, &totals);
-    if (totals.in_slabs != 0)
+    remote_collect(&arena->remote);
+    if (totals_of(arena).in_slabs != 0)
         return 2;
     return arena_is_valid(arena) ? 0 : 3;
 }
 
-TEST_LOOP(a_slab_whose_last_block_is_freed_meanwhile_is_released, 0, SIZES)
+TEST_LOOP_UNLESS(NO_STEPS, a_slab_whose_last_block_is_freed_meanwhile_is_released, 0,
+                 COUNT_OF(sizes))
 {
-    pthread_t thread;
-
-    init_start(NULL);
-    ck_assert_int_eq(pthread_create(&thread, NULL, leave_block, &sizes[_i]), 0);
-    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+    run_thread(leave_block, &sizes[_i]);
     /* as if the thread had been lost in a fork; bins are made anew then */
     arena->orphan = true;
     arena->bins[geometry.class] = (struct bin){.block_size = 0};
     step_through(adopt, look);
-    if (in_child)
+    if (in_forked_child)
         _exit(find_nothing());
-    ck_assert_msg(failure == 0, "freed at instruction %d: %d", failed_at, failure);
-    ck_assert_int_gt(children, 1);
+    ck_assert_msg(failed_children == 0, "freed at instruction %d", failed_at);
+    ck_assert_uint_gt(children, 1);
     ck_assert(!arena->orphan && arena_is_valid(arena));
 }
-
-#else
-
-STEP_SKIPPED;
-
-#endif

@@ -3,19 +3,12 @@
  * exact line that it must give. The tables of misuses are run for blocks of each kind.
  */
 #include "test.h"
-#include "paths/alloc.h"
-#include "capture.h"
-#include "paths/free.h"
-#include "in_thread.h"
-#include "process/init.h"
+#include "misuses.h"
+#include "own_arena.h"
+#include "arena/idle.h"
 #include "base/option.h"
-#include "arena/thread.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <signal.h>
-#include <stdio.h>
-#include <string.h>
 
 static const struct kind {
     const char *name;
@@ -23,25 +16,11 @@ static const struct kind {
 } kinds[] = {
     {"TINY", 64}, {"SMALL", 5120}, {"SMALL", 40 << 10}, {"SMALL", 1 << 20}, {"LARGE", 2 << 20}};
 
-enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
+enum { KINDS = COUNT_OF(kinds) };
 
 static const struct kind *kind;
-static char *block; /* LIVE, of that kind */
-
-static void begin(void)
-{
-    init_start(NULL);
-}
 
 SUITE(free, .begin = begin);
-
-/* The calling thread's arena is valid; one that has only LARGE blocks has none. */
-static bool own_arena_is_valid(void)
-{
-    struct arena *own = thread_own_arena();
-
-    return own == NULL || arena_is_valid(own);
-}
 
 static bool is_large(void)
 {
@@ -56,152 +35,42 @@ static bool is_one_slab(void)
 
 /* ---- Misuses: each is the last thing that a child does ---- */
 
-static void free_twice(void)
-{
-    free_block(block);
-    free_block(block);
-}
+enum { LAST = 1 << 30 }; /* an offset: 16 bytes before the end of the block */
 
-/* With other blocks of its class taken and given back in between. */
-static void free_twice_with_others_between(void)
-{
-    enum { OTHERS = 70 }; /* more than a magazine and a window hold */
-    static void *others[OTHERS];
-
-    for (int i = 0; i < OTHERS; i++)
-        others[i] = alloc_block(kind->size);
-    free_block(block);
-    for (int i = 0; i < OTHERS; i++)
-        free_block(others[i]);
-    free_block(block);
-}
-
-static void free_and_free_by_another_thread(void)
-{
-    free_block(block);
-    run_thread(free_in_thread, block);
-}
-
-static void free_after_another_thread(void)
-{
-    run_thread(free_in_thread, block);
-    free_block(block);
-}
-
-static void free_by_two_other_threads(void)
-{
-    run_thread(free_in_thread, block);
-    run_thread(free_in_thread, block);
-}
-
-static void resize_freed(void)
-{
-    free_block(block);
-    alloc_resize(block, kind->size * 2, "realloc");
-}
-
-static void resize_freed_to_zero(void)
-{
-    free_block(block);
-    alloc_resize(block, 0, "realloc");
-}
-
-static void ask_usable_size_of_freed(void)
-{
-    free_block(block);
-    free_usable_size(block, "malloc_usable_size");
-}
-
-static void free_interior(void)
-{
-    free_block(block + 16);
-}
-
-static void free_last_bytes(void)
-{
-    free_block(block + kind->size - 16);
-}
-
-static void free_interior_by_another_thread(void)
-{
-    run_thread(free_in_thread, block + 32);
-}
-
-static void resize_interior(void)
-{
-    alloc_resize(block + 16, 10, "realloc");
-}
-
-static void free_misaligned(void)
-{
-    free_block(block + 1);
-}
-
-static void free_misaligned_by_another_thread(void)
-{
-    run_thread(free_in_thread, block + 8);
-}
-
-static const struct misuse_case {
-    void (*run)(void);
-    const char *fault, *function;
-    size_t offset; /* of the pointer passed, in the block; LAST: 16 bytes before its end */
-    bool by_owner; /* the block's thread has freed it */
-} cases[] = {
-#define LAST SIZE_MAX
-    {free_twice, "double free", "free", 0, true},
-    {free_twice_with_others_between, "double free", "free", 0, true},
-    {free_and_free_by_another_thread, "double free", "free", 0, true},
-    {free_after_another_thread, "double free", "free", 0, false},
-    {free_by_two_other_threads, "double free", "free", 0, false},
-    {resize_freed, "double free", "realloc", 0, true},
-    {resize_freed_to_zero, "double free", "realloc", 0, true},
-    {ask_usable_size_of_freed, "double free", "malloc_usable_size", 0, true},
-    {free_interior, "interior pointer", "free", 16, false},
-    {free_last_bytes, "interior pointer", "free", LAST, false},
-    {free_interior_by_another_thread, "interior pointer", "free", 32, false},
-    {resize_interior, "interior pointer", "realloc", 16, false},
-    {free_misaligned, "misaligned pointer", "free", 1, false},
-    {free_misaligned_by_another_thread, "misaligned pointer", "free", 8, false},
+static const struct misuse misuses[] = {
+    {FREE, FREE, 0},
+    {FREE_AMID_OTHERS, FREE, 0},
+    {FREE, FREE_IN_THREAD, 0},
+    {FREE_IN_THREAD, FREE, 0},
+    {FREE_IN_THREAD, FREE_IN_THREAD, 0},
+    {FREE, GROW, 0},
+    {FREE, RESIZE_TO_0, 0},
+    {FREE, ASK_SIZE, 0},
+    {NOTHING, FREE, 16},
+    {NOTHING, FREE, LAST},
+    {NOTHING, FREE_IN_THREAD, 32},
+    {NOTHING, SHRINK, 16},
+    {NOTHING, FREE, 1},
+    {NOTHING, FREE_IN_THREAD, 8},
 };
 
-enum { CASES = sizeof(cases) / sizeof(cases[0]) };
-
-static void run_case(void *misuse)
+TEST_LOOP(a_misuse_is_named, 0, COUNT_OF(misuses) * KINDS)
 {
-    ((const struct misuse_case *)misuse)->run();
-}
-
-static void check_aborted(const struct capture *capture)
-{
-    ck_assert_uint_eq(capture->writes, 1);
-    ck_assert(WIFSIGNALED(capture->status));
-    ck_assert_int_eq(WTERMSIG(capture->status), SIGABRT);
-}
-
-TEST_LOOP(a_misuse_is_named, 0, CASES *KINDS)
-{
-    const struct misuse_case *misuse = &cases[_i / KINDS];
-    size_t offset;
-    char begins[128], block_text[128];
-    struct capture capture;
+    struct misuse misuse = misuses[_i / KINDS];
+    bool by_owner = misuse.first == FREE || misuse.first == FREE_AMID_OTHERS;
+    char rest[128] = "";
 
     kind = &kinds[_i % KINDS];
     block = alloc_block(kind->size);
-    offset = misuse->offset == LAST ? kind->size - 16 : misuse->offset;
     ck_assert_uint_eq(free_usable_size(block, "test"), kind->size);
-    capture_child(&capture, run_case, (void *)(uintptr_t)misuse);
-
-    size_t length = (size_t)snprintf(begins, sizeof(begins), "acre: %s: %s(%p): ", misuse->fault,
-                                     misuse->function, (void *)(block + offset));
-    ck_assert_msg(strncmp(capture.text, begins, length) == 0, "%snot %s", capture.text, begins);
-    snprintf(block_text, sizeof(block_text), "block %p of %zu bytes, %s%s\n", (void *)block,
-             kind->size, kind->name, is_large() ? "" : ", arena 1");
-    if (misuse->by_owner && is_one_slab())
-        ck_assert_str_eq(capture.text + length, "the block was released\n");
-    else if (!is_large() || offset != 0) /* a LARGE one that was freed may be merged with another */
-        ck_assert_str_eq(capture.text + length, block_text);
-    check_aborted(&capture);
+    if (misuse.offset == LAST)
+        misuse.offset = kind->size - 16;
+    if (by_owner && is_one_slab())
+        strcpy(rest, "the block was released\n");
+    else if (!is_large() || misuse.offset != 0) /* a freed LARGE one may be merged with another */
+        snprintf(rest, sizeof(rest), "block %p of %zu bytes, %s%s\n", (void *)block, kind->size,
+                 kind->name, is_large() ? "" : ", arena 1");
+    check_misuse(&misuse, rest);
 }
 
 /* ---- Pointers that no block was at ---- */
@@ -221,18 +90,21 @@ static void free_wild_in_thread(void *unused)
     run_thread(free_in_thread, (void *)(uintptr_t)wild);
 }
 
-/* A free of `pointer`, by this thread or another one, ends the process with that report. */
-static void check_foreign(const void *pointer, bool in_thread)
+/* A free of `pointer`, by this thread or another one, ends the process with a report of that
+ * format. */
+static void check_reported(const void *pointer, bool in_thread, const char *format)
 {
-    struct capture capture;
     char line[128];
 
     wild = pointer;
-    snprintf(line, sizeof(line), "acre: foreign pointer: free(%p): not a block of this allocator\n",
-             (void *)(uintptr_t)wild);
-    capture_child(&capture, in_thread ? free_wild_in_thread : free_wild, NULL);
-    ck_assert_str_eq(capture.text, line);
-    check_aborted(&capture);
+    snprintf(line, sizeof(line), format, wild);
+    capture_abort(in_thread ? free_wild_in_thread : free_wild, NULL, line);
+}
+
+static void check_foreign(const void *pointer, bool in_thread)
+{
+    check_reported(pointer, in_thread,
+                   "acre: foreign pointer: free(%p): not a block of this allocator\n");
 }
 
 TEST_LOOP(a_wild_pointer_is_foreign, 0, 2)
@@ -260,10 +132,10 @@ TEST_LOOP(a_wild_pointer_is_foreign, 0, 2)
         thread_own_arena(),
         (char *)heap + (size_t)heap->first_unit * UNIT_SIZE - 4096, /* the guard */
         (char *)heap + heap->size - 16,                             /* never opened */
-        unit_end,                                                   /* behind the last block */
+        unit_end,                                                   /* follows the last block */
     };
 
-    for (size_t i = 0; i < sizeof(pointers) / sizeof(pointers[0]); i++)
+    for (size_t i = 0; i < COUNT_OF(pointers); i++)
         check_foreign(pointers[i], _i != 0);
 }
 
@@ -272,51 +144,42 @@ TEST_LOOP(a_wild_pointer_is_foreign, 0, 2)
 TEST(no_other_thread_frees_what_follows_the_last_block)
 {
     enum { OTHERS = 300 };
-    struct capture capture;
 
     block = alloc_block(64);
     struct slab *slab = heap_slab_of(heap_containing(block), block);
     for (int i = 0; i < OTHERS; i++)
         ck_assert_ptr_nonnull(alloc_block(1024));
     size_t places = (size_t)geometry_unpack(slab->geometry).units * UNIT_SIZE / slab->block_size;
-    for (size_t number = slab->count; number < places; number += 7) {
-        wild = slab->base + number * slab->block_size;
-        capture_child(&capture, free_wild_in_thread, NULL);
-        ck_assert_msg(strncmp(capture.text, "acre: foreign pointer: ", 23) == 0, "%zu: %s", number,
-                      capture.text);
-        check_aborted(&capture);
-    }
+    for (size_t number = slab->count; number < places; number += 7)
+        check_foreign(slab->base + number * slab->block_size, true);
 }
 
 static void free_released(void *unused)
 {
     (void)unused;
     free_block(block);
-    alloc_trim(); /* its slab goes */
+    idle_trim(); /* its slab goes */
     free_block(block);
 }
 
 TEST(a_block_of_a_released_slab_was_freed_before)
 {
-    struct capture capture;
     char line[128];
 
     block = alloc_block(1 << 20);
-    capture_child(&capture, free_released, NULL);
     snprintf(line, sizeof(line), "acre: double free: free(%p): the block was released\n", block);
-    ck_assert_str_eq(capture.text, line);
-    check_aborted(&capture);
+    capture_abort(free_released, NULL, line);
 }
 
 /* No block starts at a misaligned address, so it was none that was freed before. */
-TEST_LOOP(a_misaligned_pointer_into_released_units_is_foreign, 0, 2)
+TEST_LOOP(a_misaligned_pointer_into_released_units_is_no_double_free, 0, 2)
 {
     static const size_t offsets[] = {1, 8, 15, 4096 + 8, (1 << 20) - 1};
 
     block = alloc_block(1 << 20);
     free_block(block);
-    for (size_t i = 0; i < sizeof(offsets) / sizeof(offsets[0]); i++)
-        check_foreign(block + offsets[i], _i != 0);
+    for (size_t i = 0; i < COUNT_OF(offsets); i++)
+        check_reported(block + offsets[i], _i != 0, "acre: misaligned pointer: free(%p)\n");
 }
 
 /* ---- Going on after a misuse ---- */
@@ -370,7 +233,7 @@ TEST_LOOP(frees_leave_errno_alone, 0, KINDS)
         free_block(alloc_block(kind->size));
     run_thread(free_in_thread, alloc_block(kind->size));
     free_block(NULL);
-    alloc_trim();
+    idle_trim();
     ck_assert_int_eq(errno, EXDEV);
     ck_assert(own_arena_is_valid());
 }
@@ -415,18 +278,14 @@ static void *free_all(void *unused)
 
 static void free_by_two_at_once(void *unused)
 {
-    pthread_t threads[2];
+    char both[2];
 
     (void)unused;
     if (option_set_text("abort", "0") != 0)
         _exit(1);
     pthread_barrier_init(&start, NULL, 2);
-    for (int i = 0; i < 2; i++)
-        if (pthread_create(&threads[i], NULL, free_all, NULL) != 0)
-            _exit(2);
-    for (int i = 0; i < 2; i++)
-        pthread_join(threads[i], NULL);
-    alloc_trim();
+    run_threads(free_all, both, 2, 1);
+    idle_trim();
     if (!own_arena_is_valid())
         _exit(3);
 }

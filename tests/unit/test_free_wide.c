@@ -1,139 +1,47 @@
 /* Misuses of wide blocks, in a child each: what is said, and that they change nothing. */
-#include "capture.h"
-#include "in_thread.h"
+#include "misuses.h"
 #include "wide_arena.h"
-
-#include <signal.h>
-#include <stdio.h>
 
 SUITE(free_wide, .begin = begin);
 
-/* ---- Each is the last thing that a child does ---- */
-
-static char *block;
-
-static void free_twice(size_t unused)
-{
-    (void)unused;
-    free_block(block);
-    free_block(block);
-}
-
-static void free_after_another_thread(size_t unused)
-{
-    (void)unused;
-    run_thread(free_in_thread, block);
-    free_block(block);
-}
-
-static void free_by_two_other_threads(size_t unused)
-{
-    (void)unused;
-    run_thread(free_in_thread, block);
-    run_thread(free_in_thread, block);
-}
-
-static void free_and_free_by_another_thread(size_t unused)
-{
-    (void)unused;
-    free_block(block);
-    run_thread(free_in_thread, block);
-}
-
-static void ask_usable_size_after_another_thread(size_t unused)
-{
-    (void)unused;
-    run_thread(free_in_thread, block);
-    free_usable_size(block, "malloc_usable_size");
-}
-
-static void resize_freed(size_t unused)
-{
-    (void)unused;
-    run_thread(free_in_thread, block);
-    alloc_resize(block, 2 * SIZE, "realloc");
-}
-
-static void free_at(size_t offset)
-{
-    free_block(block + offset);
-}
-
-static void free_at_by_another_thread(size_t offset)
-{
-    run_thread(free_in_thread, block + offset);
-}
-
-static void free_at_after_another_thread(size_t offset)
-{
-    run_thread(free_in_thread, block);
-    free_block(block + offset);
-}
-
-static void resize_at(size_t offset)
-{
-    alloc_resize(block + offset, 10, "realloc");
-}
-
-static void ask_usable_size_at(size_t offset)
-{
-    free_usable_size(block + offset, "malloc_usable_size");
-}
-
-static const struct misuse_case {
-    void (*run)(size_t offset);
-    size_t offset; /* of the pointer passed, in the block */
-    const char *fault, *function;
+/* Each is the last thing that a child does. */
+static const struct {
+    struct misuse misuse;
     size_t size; /* of the block that is named */
 } cases[] = {
     /* its places are blocks again */
-    {free_twice, 0, "double free", "free", PLACE},
-    {free_and_free_by_another_thread, 0, "double free", "free", PLACE},
-    {free_after_another_thread, 0, "double free", "free", SIZE},
-    {free_by_two_other_threads, 0, "double free", "free", SIZE},
-    {resize_freed, 0, "double free", "realloc", SIZE},
-    {ask_usable_size_after_another_thread, 0, "double free", "malloc_usable_size", SIZE},
-    {free_at, PLACE, "interior pointer", "free", SIZE},
-    {free_at, 3 * PLACE, "interior pointer", "free", SIZE},
-    {free_at, SIZE - 16, "interior pointer", "free", SIZE},
-    {free_at, 16, "interior pointer", "free", SIZE},
-    {free_at, 1, "misaligned pointer", "free", SIZE},
-    {free_at, PLACE + 8, "misaligned pointer", "free", SIZE},
-    {free_at, SIZE - 1, "misaligned pointer", "free", SIZE},
-    {free_at_by_another_thread, PLACE, "interior pointer", "free", SIZE},
-    {free_at_by_another_thread, 3 * PLACE, "interior pointer", "free", SIZE},
-    {free_at_by_another_thread, PLACE + 16, "interior pointer", "free", SIZE},
-    {free_at_by_another_thread, SIZE - 1, "misaligned pointer", "free", SIZE},
-    {free_at_after_another_thread, PLACE, "interior pointer", "free", SIZE},
-    {resize_at, 2 * PLACE, "interior pointer", "realloc", SIZE},
-    {ask_usable_size_at, PLACE, "interior pointer", "malloc_usable_size", SIZE},
+    {{FREE, FREE, 0}, PLACE},
+    {{FREE, FREE_IN_THREAD, 0}, PLACE},
+    {{FREE_IN_THREAD, FREE, 0}, SIZE},
+    {{FREE_IN_THREAD, FREE_IN_THREAD, 0}, SIZE},
+    {{FREE_IN_THREAD, GROW, 0}, SIZE},
+    {{FREE_IN_THREAD, ASK_SIZE, 0}, SIZE},
+    {{NOTHING, FREE, PLACE}, SIZE},
+    {{NOTHING, FREE, 3 * PLACE}, SIZE},
+    {{NOTHING, FREE, SIZE - 16}, SIZE},
+    {{NOTHING, FREE, 16}, SIZE},
+    {{NOTHING, FREE, 1}, SIZE},
+    {{NOTHING, FREE, PLACE + 8}, SIZE},
+    {{NOTHING, FREE, SIZE - 1}, SIZE},
+    {{NOTHING, FREE_IN_THREAD, PLACE}, SIZE},
+    {{NOTHING, FREE_IN_THREAD, 3 * PLACE}, SIZE},
+    {{NOTHING, FREE_IN_THREAD, PLACE + 16}, SIZE},
+    {{NOTHING, FREE_IN_THREAD, SIZE - 1}, SIZE},
+    {{FREE_IN_THREAD, FREE, PLACE}, SIZE},
+    {{NOTHING, SHRINK, 2 * PLACE}, SIZE},
+    {{NOTHING, ASK_SIZE, PLACE}, SIZE},
 };
 
-enum { CASES = sizeof(cases) / sizeof(cases[0]) };
-
-static void run_case(void *argument)
+TEST_LOOP(a_misuse_is_named, 0, COUNT_OF(cases))
 {
-    const struct misuse_case *misuse = argument;
-    misuse->run(misuse->offset);
-}
-
-TEST_LOOP(a_misuse_is_named, 0, CASES)
-{
-    const struct misuse_case *misuse = &cases[_i];
-    struct capture capture;
-    char line[160];
+    char rest[128];
 
     begin_wide();
     block = alloc_block(SIZE); /* one that lies between two others */
     ck_assert(is_wide(block) && is_wide(alloc_block(SIZE)));
-    capture_child(&capture, run_case, (void *)(uintptr_t)misuse);
-    snprintf(line, sizeof(line), "acre: %s: %s(%p): block %p of %zu bytes, %s, arena 1\n",
-             misuse->fault, misuse->function, (void *)(block + misuse->offset), (void *)block,
-             misuse->size, misuse->size == SIZE ? "SMALL" : "TINY");
-    ck_assert_str_eq(capture.text, line);
-    ck_assert_uint_eq(capture.writes, 1);
-    ck_assert(WIFSIGNALED(capture.status));
-    ck_assert_int_eq(WTERMSIG(capture.status), SIGABRT);
+    snprintf(rest, sizeof(rest), "block %p of %zu bytes, %s, arena 1\n", (void *)block,
+             cases[_i].size, cases[_i].size == SIZE ? "SMALL" : "TINY");
+    check_misuse(&cases[_i].misuse, rest);
 }
 
 static void misuse_and_go_on(void *unused)
@@ -142,10 +50,10 @@ static void misuse_and_go_on(void *unused)
     if (option_set_text("abort", "0") != 0)
         _exit(1);
     for (size_t offset = 1; offset < SIZE; offset += PLACE / 2 - 1)
-        free_at(offset);
-    free_at(PLACE);
-    free_at_by_another_thread(PLACE);
-    free_at_by_another_thread(SIZE - 16);
+        free_block(block + offset);
+    free_block(block + PLACE);
+    run_thread(free_in_thread, block + PLACE);
+    run_thread(free_in_thread, block + SIZE - 16);
     if (alloc_resize(block + PLACE, 10, "realloc") != NULL ||
         free_usable_size(block + PLACE, "test") != 0)
         _exit(2);
@@ -153,7 +61,8 @@ static void misuse_and_go_on(void *unused)
         _exit(3);
     free_block(block);
     free_block(block);
-    free_by_two_other_threads(0);
+    run_thread(free_in_thread, block);
+    run_thread(free_in_thread, block);
     if (!places_are(block, SIZE, BLOCK_FREE) || !arena_is_valid(thread_state.arena))
         _exit(4);
 }

@@ -38,7 +38,7 @@ TEST(a_run_is_claimed_shown_and_withdrawn)
     ck_assert_ptr_eq(heap_slab_of(heap, slab->base + UNIT_SIZE - 1), slab);
     ck_assert_ptr_eq(heap_slab_of(heap, slab->base + UNIT_SIZE), &heap_nobody);
     ck_assert_ptr_eq(heap_slab_of(heap, slab->base - 1), &heap_nobody);
-    heap_set_give(&set, slab);
+    heap_set_give(slab);
     ck_assert_ptr_eq(heap_slab_of(heap, slab->base), &heap_nobody);
     ck_assert_uint_eq(slab->geometry, 0);
     ck_assert_uint_eq(totals().in_slabs, 0);
@@ -66,13 +66,13 @@ TEST(a_run_grows_up_to_the_end_of_its_heap)
         last = heap_set_take(&set, &geometry);
         ck_assert_ptr_eq(slab_heap(last), heap);
     }
-    ck_assert(!heap_set_resize(&set, last, of_units(geometry, 2)));
+    ck_assert(!heap_set_resize(last, of_units(geometry, 2)));
     ck_assert_uint_eq(last->geometry, geometry_pack(geometry));
     struct slab_geometry g = geometry_unpack(before->geometry);
-    ck_assert(!heap_set_resize(&set, before, of_units(g, 2)));
-    heap_set_give(&set, last);
-    ck_assert(!heap_set_resize(&set, before, of_units(g, 3)));
-    ck_assert(heap_set_resize(&set, before, of_units(g, 2)));
+    ck_assert(!heap_set_resize(before, of_units(g, 2)));
+    heap_set_give(last);
+    ck_assert(!heap_set_resize(before, of_units(g, 3)));
+    ck_assert(heap_set_resize(before, of_units(g, 2)));
     ck_assert_ptr_eq(heap_slab_of(heap, before->base + UNIT_SIZE), before);
     ck_assert_uint_eq(totals().free_dirty, 0);
     ck_assert(heap_set_is_valid(&set));
@@ -87,11 +87,11 @@ TEST_LOOP(what_a_run_loses_is_dirty_or_purged, 0, 2)
     char *tail = slab->base + UNIT_SIZE;
 
     ck_assert_int_eq(option_set_text("dirty_limit", _i == 0 ? "64M" : "0"), 0);
-    ck_assert(heap_set_resize(&set, slab, of_units(geometry, UNITS)));
+    ck_assert(heap_set_resize(slab, of_units(geometry, UNITS)));
     ck_assert_ptr_eq(heap_slab_of(slab_heap(slab), tail), slab);
     ck_assert(is_zero(tail, (UNITS - 1) * UNIT_SIZE));
     memset(tail, 'x', (UNITS - 1) * UNIT_SIZE);
-    ck_assert(heap_set_resize(&set, slab, geometry));
+    ck_assert(heap_set_resize(slab, geometry));
     ck_assert_ptr_eq(heap_slab_of(slab_heap(slab), tail), &heap_nobody);
     ck_assert_uint_eq(totals().in_slabs, UNIT_SIZE);
     ck_assert_uint_eq(totals().free_dirty, _i == 0 ? (UNITS - 1) * UNIT_SIZE : 0);
@@ -193,7 +193,7 @@ static const char *give(int number)
     slabs[number] = NULL;
     if (!mark(slab, number, true))
         return "somebody wrote into a slab or its states";
-    heap_set_give(&set, slab);
+    heap_set_give(slab);
     return NULL;
 }
 
@@ -205,7 +205,7 @@ static void churn(struct random *random, int steps, size_t used, unsigned most_u
         const char *wrong =
             slabs[number] == NULL ? take_random(random, number, most_units) : give(number);
         if (wrong == NULL && random_below(random, 64) == 0)
-            heap_set_purge(&set);
+            heap_set_purge(&set, UINT64_MAX);
         if (wrong == NULL && !heap_set_is_valid(&set))
             wrong = "not valid";
         if (wrong != NULL)

@@ -4,20 +4,19 @@
  */
 #include "test.h"
 #include "capture.h"
+#include "in_thread.h"
 #include "heap/heap_pages.h"
 #include "heap_runs.h"
 #include "large/large.h"
 #include "base/os.h"
 #include "paths/alloc.h"
-#include "paths/free.h"
 #include "process/init.h"
 #include "sanitized.h"
+#include "system_limits.h"
 #include "arena/thread.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <string.h>
-#include <sys/resource.h>
 
 SUITE(heap_places, .begin = begin);
 
@@ -102,7 +101,7 @@ TEST(there_are_no_heaps_beyond_the_region)
     ck_assert_uint_eq(totals().heaps, PLACES);
     ck_assert_ptr_null(try_take(SLAB_MAX_UNITS));
     ck_assert(heap_set_is_valid(&set));
-    heap_set_give(&set, slabs[count / 2]);
+    heap_set_give(slabs[count / 2]);
     ck_assert_ptr_nonnull(try_take(SLAB_MAX_UNITS));
     ck_assert_ptr_null(try_take(SLAB_MAX_UNITS));
     ck_assert(heap_set_is_valid(&set));
@@ -162,15 +161,12 @@ TEST(the_region_has_a_tebibyte)
     ck_assert_uint_eq(places_left(), (size_t)1024 * GIB / HEAP_SIZE - 1);
 }
 
-#ifndef SANITIZED
-
 enum { LIMIT = 512 << 20 }; /* bytes */
 
 static void begin_under_limit(void *unused)
 {
     (void)unused;
-    if (setrlimit(RLIMIT_AS, &(struct rlimit){LIMIT, LIMIT}) != 0)
-        _exit(1);
+    set_limit(RLIMIT_AS, LIMIT);
     if (try_take(1) == NULL)
         _exit(2);
     /* more than whole heaps would take, and little memory to say so */
@@ -183,30 +179,24 @@ static void begin_under_limit(void *unused)
         _exit(4);
 }
 
-TEST(a_limit_of_address_space_bounds_the_map)
+TEST_UNLESS(NO_LIMITS, a_limit_of_address_space_bounds_the_map)
 {
-    struct capture capture;
-
-    capture_child(&capture, begin_under_limit, NULL);
-    ck_assert_str_eq(capture.text, "");
-    ck_assert_int_eq(capture.status, 0);
+    capture_exit(begin_under_limit, NULL, "");
 }
 
 /* A refusal takes no place: what is asked for in vain does not use the region up. */
-TEST(heaps_that_are_refused_take_no_place)
+TEST_UNLESS(NO_LIMITS, heaps_that_are_refused_take_no_place)
 {
-    struct rlimit before;
     struct heap *first = slab_heap(take(1));
-    ck_assert_int_eq(getrlimit(RLIMIT_AS, &before), 0);
     size_t places = places_left();
+    rlim_t before = set_limit(RLIMIT_AS, 1);
 
-    ck_assert_int_eq(setrlimit(RLIMIT_AS, &(struct rlimit){1, before.rlim_max}), 0);
     while (try_take(1) != NULL)
         ;
     for (int i = 0; i < 100; i++)
         ck_assert_ptr_null(try_take(1));
     ck_assert_uint_eq(places_left(), places);
-    ck_assert_int_eq(setrlimit(RLIMIT_AS, &before), 0);
+    set_limit(RLIMIT_AS, before);
     ck_assert_ptr_eq(slab_heap(take(1)), place_after(first, 1));
     ck_assert_uint_eq(places_left(), places - 1);
 }
@@ -221,26 +211,14 @@ static void *take_first(void *unused)
 
 /* The region is chosen by where the stack is, which may be that of a coroutine at a low address,
  * and by where the system puts mappings if the first choice is taken. */
-TEST_LOOP(the_first_stack_may_be_at_a_low_address, 0, 2)
+TEST_LOOP_UNLESS(NO_LIMITS, the_first_stack_may_be_at_a_low_address, 0, 2)
 {
     enum { STACK = 1 << 20 };
     char *low = (char *)GIB, *expected = (char *)(4 * GIB);
-    pthread_attr_t attributes;
-    pthread_t thread;
-    void *heap;
     ck_assert(os_map_at(low, STACK));
     ck_assert(_i == 0 || os_map_at(expected, HEAP_SIZE));
-    ck_assert_int_eq(pthread_attr_init(&attributes), 0);
-    ck_assert_int_eq(pthread_attr_setstack(&attributes, low, STACK), 0);
-    ck_assert_int_eq(pthread_create(&thread, &attributes, take_first, NULL), 0);
-    ck_assert_int_eq(pthread_join(thread, &heap), 0);
+    void *heap = run_thread_on(low, STACK, take_first, NULL);
     ck_assert_ptr_nonnull(heap);
     ck_assert((heap == expected) == (_i == 0));
     ck_assert_ptr_eq(take_in_next_heap(heap), place_after(heap, 1));
 }
-
-#else
-
-SANITIZED_SKIPPED;
-
-#endif

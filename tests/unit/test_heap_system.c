@@ -7,11 +7,10 @@
 #include "heap_runs.h"
 #include "base/os.h"
 #include "sanitized.h"
+#include "system_limits.h"
 
-#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 
 SUITE(heap_system, .begin = begin);
 
@@ -33,9 +32,22 @@ static int fill_heaps(uint32_t heaps)
 
     while (totals().heaps <= heaps)
         slabs[count++] = take(SLAB_MAX_UNITS);
-    heap_set_give(&set, slabs[--count]); /* that was the next heap's first one */
+    heap_set_give(slabs[--count]); /* that was the next heap's first one */
     slabs[count] = NULL;
     return count;
+}
+
+/* As heap_set_take, in this heap, which has the slab `known`. */
+static struct slab *take_in(struct heap *heap, struct slab *known, struct slab_geometry geometry)
+{
+    heap_set_lock(&set);
+    struct slab *slab = heap_take(heap, &geometry);
+    heap_set_unlock(&set);
+    if (slab != NULL)
+        heap_show_slab(slab);
+    /* changes nothing, but the set looks at the heap */
+    ck_assert(heap_set_resize(known, geometry_unpack(known->geometry)));
+    return slab;
 }
 
 TEST(a_heap_may_run_out_of_lines)
@@ -59,16 +71,11 @@ TEST(a_heap_may_run_out_of_lines)
     ck_assert(!list_contains(&first->roomy));
     ck_assert(heap_set_is_valid(&set));
     /* what comes back serves again: for two slabs with half its lines each */
-    heap_set_give(&set, slabs[5]);
+    heap_set_give(slabs[5]);
     ck_assert(list_contains(&first->roomy));
     for (int i = 0; i < 3; i++) {
-        struct slab_geometry geometry = geometry_of(1, SLAB_MAX_BLOCKS / 2);
-        heap_set_lock(&set);
-        struct slab *slab = heap_take(first, &geometry);
-        heap_set_unlock(&set);
+        struct slab *slab = take_in(first, slabs[0], geometry_of(1, SLAB_MAX_BLOCKS / 2));
         ck_assert((slab != NULL) == (i < 2));
-        if (slab != NULL)
-            heap_show_slab(slab);
     }
     ck_assert(heap_set_is_valid(&set));
 }
@@ -79,7 +86,7 @@ TEST(one_empty_heap_is_kept_and_others_retire)
 
     for (int i = 0; i < count; i++) {
         slabs[i]->base[0] = 1;
-        heap_set_give(&set, slabs[i]);
+        heap_set_give(slabs[i]);
         slabs[i] = NULL;
     }
     for (size_t c = 0; c < HEAP_CHAINS; c++) {
@@ -115,16 +122,10 @@ struct full_heap {
 /* Takes runs of that many units in the heap until it has none left. */
 static void take_all(struct full_heap *full, unsigned units)
 {
-    for (;;) {
-        struct slab_geometry geometry = geometry_of(units, units);
-        heap_set_lock(&set);
-        struct slab *slab = heap_take(full->heap, &geometry);
-        heap_set_unlock(&set);
-        if (slab == NULL)
-            return;
-        heap_show_slab(slab);
+    struct slab *slab;
+
+    while ((slab = take_in(full->heap, full->slabs[0], geometry_of(units, units))) != NULL)
         full->slabs[full->count++] = slab;
-    }
 }
 
 /* Fills the next heap; all others are full. */
@@ -142,7 +143,7 @@ static void fill_next_heap(struct full_heap *full)
 static void give_all_but(struct full_heap *full, int left)
 {
     while (full->count > left)
-        heap_set_give(&set, full->slabs[--full->count]);
+        heap_set_give(full->slabs[--full->count]);
 }
 
 /* True if the heap's units can be accessed; its first one stands for all. */
@@ -165,12 +166,12 @@ TEST(the_first_roomy_heap_is_the_empty_one_that_is_kept)
     ck_assert(is_open(&a) && !is_open(&b) && is_open(&c));
     ck_assert(heap_set_is_valid(&set));
 
-    /* a heap that has retired before is not one that keeps its memory */
+    /* a heap that was closed before is not one that keeps its memory */
     struct slab *slab = take(1);
     ck_assert_ptr_eq(slab_heap(slab), a.heap);
     give_all_but(&c, 0);
     ck_assert(is_open(&a) && !is_open(&b) && is_open(&c));
-    heap_set_give(&set, slab);
+    heap_set_give(slab);
     ck_assert(is_open(&a) && !is_open(&b) && !is_open(&c));
     /* of what is free, that heap's units alone have memory */
     ck_assert_uint_eq(totals().free_dirty, (size_t)heap_unit_count(a.heap) * UNIT_SIZE);
@@ -184,7 +185,7 @@ static char *dirty_a_run(unsigned units)
     char *base = slab->base;
 
     memset(base, 1, bytes_of(slab));
-    heap_set_give(&set, slab);
+    heap_set_give(slab);
     return base;
 }
 
@@ -194,9 +195,9 @@ TEST(purging_gives_contents_back)
 
     ck_assert_uint_eq(totals().free_dirty, 4 * UNIT_SIZE);
     ck_assert_int_eq(base[0], 1);
-    ck_assert_uint_eq(heap_set_purge(&set), 4 * UNIT_SIZE);
+    ck_assert_uint_eq(heap_set_purge(&set, UINT64_MAX), 4 * UNIT_SIZE);
     ck_assert_uint_eq(totals().free_dirty, 0);
-    ck_assert_uint_eq(heap_set_purge(&set), 0);
+    ck_assert_uint_eq(heap_set_purge(&set, UINT64_MAX), 0);
     ck_assert(is_zero(base, 4 * UNIT_SIZE));
     struct slab *slab = take(4);
     ck_assert_ptr_eq(slab->base, base);
@@ -225,9 +226,9 @@ TEST(dirty_memory_is_bounded)
     struct slab *one = take(8), *other = take(16);
 
     set_option("dirty_limit", "1M");
-    heap_set_give(&set, one);
+    heap_set_give(one);
     ck_assert_uint_eq(totals().free_dirty, 8 * UNIT_SIZE);
-    heap_set_give(&set, other);
+    heap_set_give(other);
     ck_assert_uint_eq(totals().free_dirty, 0);
 }
 
@@ -251,32 +252,34 @@ TEST(what_the_system_does_not_purge_is_not_tried_again_at_each_free)
 
     set_option("decay", "0");
     make_unpurgeable(refused->base, bytes_of(refused));
-    heap_set_give(&set, refused);
+    heap_set_give(refused);
     ck_assert_uint_eq(totals().free_dirty, REFUSED * UNIT_SIZE);
     /* that many more are not worth another try, ... */
     *base = 1;
-    heap_set_give(&set, first);
+    heap_set_give(first);
     ck_assert_uint_eq(totals().free_dirty, (REFUSED + MORE) * UNIT_SIZE);
     ck_assert_int_eq(*base, 1);
     /* ... and one more is */
-    heap_set_give(&set, last);
+    heap_set_give(last);
     ck_assert_uint_eq(totals().free_dirty, REFUSED * UNIT_SIZE);
     ck_assert_int_eq(*base, 0);
-    heap_set_give(&set, again);
+    heap_set_give(again);
     ck_assert_uint_eq(totals().free_dirty, (REFUSED + 1) * UNIT_SIZE);
     ck_assert(heap_set_is_valid(&set));
 }
+
+enum { LONG_AGO = 1 }; /* ms: all units that are free became so later */
 
 TEST(free_units_decay)
 {
     char *base = dirty_a_run(2);
 
-    uint64_t due = set.next_tick;
-    heap_set_tick(&set, due - 1);
+    ck_assert_uint_eq(heap_set_purge(&set, LONG_AGO), 0);
     ck_assert_uint_eq(totals().free_dirty, 2 * UNIT_SIZE);
     ck_assert_int_eq(base[0], 1);
     ck_assert(heap_set_is_aging(&set));
-    heap_set_tick(&set, due); /* all of it has been idle since it was freed */
+    /* all of it has been idle since it was freed */
+    ck_assert_uint_eq(heap_set_purge(&set, os_now_ms()), 2 * UNIT_SIZE);
     ck_assert_uint_eq(totals().free_dirty, 0);
     ck_assert(is_zero(base, 2 * UNIT_SIZE));
     ck_assert(!heap_set_is_aging(&set));
@@ -286,15 +289,11 @@ TEST(free_units_decay)
 TEST(units_in_use_do_not_decay)
 {
     char *base = dirty_a_run(2);
-    uint64_t due = set.next_tick;
-    set.idle_from = due - 1; /* another slab was given back meanwhile */
-    heap_set_tick(&set, due);
+    heap_set_purge(&set, LONG_AGO);
     ck_assert_uint_eq(totals().free_dirty, 2 * UNIT_SIZE); /* aging now */
     struct slab *slab = take(1);
     ck_assert_ptr_eq(slab->base, base);
-    due = set.next_tick;
-    set.idle_from = due - 1;
-    heap_set_tick(&set, due);
+    ck_assert_uint_eq(heap_set_purge(&set, LONG_AGO), UNIT_SIZE);
     ck_assert_uint_eq(totals().free_dirty, 0);
     ck_assert_int_eq(base[0], 1);
     ck_assert_int_eq(base[UNIT_SIZE], 0);
@@ -304,18 +303,10 @@ TEST(units_in_use_do_not_decay)
 TEST(units_used_meanwhile_age_anew)
 {
     dirty_a_run(2);
-    uint64_t due = set.next_tick;
-    set.idle_from = due - 1; /* another slab was given back meanwhile */
-    heap_set_tick(&set, due);
-    heap_set_give(&set, take(2));
-    due = set.next_tick;
-    set.idle_from = due - 1;
-    heap_set_tick(&set, due);
-    ck_assert_uint_eq(totals().free_dirty, 2 * UNIT_SIZE);
-    due = set.next_tick;
-    set.idle_from = due - 1;
-    heap_set_tick(&set, due);
-    ck_assert_uint_eq(totals().free_dirty, 0);
+    heap_set_purge(&set, LONG_AGO);
+    heap_set_give(take(2));
+    ck_assert_uint_eq(heap_set_purge(&set, LONG_AGO), 0);
+    ck_assert_uint_eq(heap_set_purge(&set, LONG_AGO), 2 * UNIT_SIZE);
 }
 
 TEST(empty_heaps_give_address_space_back)
@@ -325,7 +316,7 @@ TEST(empty_heaps_give_address_space_back)
     size_t units = (size_t)(heap->unit_limit - heap->first_unit);
 
     ck_assert_uint_eq(heap_set_unmap_empty(&set), 0); /* it is not empty */
-    heap_set_give(&set, slab);
+    heap_set_give(slab);
     ck_assert_uint_eq(heap_set_unmap_empty(&set), units * UNIT_SIZE);
     ck_assert_uint_eq(heap_set_unmap_empty(&set), 0);
     ck_assert(heap_set_is_valid(&set));
@@ -347,22 +338,14 @@ TEST(empty_heaps_give_address_space_back)
 
 /* ---- Address space is short ---- */
 
-#ifndef SANITIZED
-
 /* Leaves room for 20 MiB more, which no whole heap has; 0 if all is well. */
 static void use_small_heaps(void *unused)
 {
     enum { ROOM = 20 << 20 };
-    size_t pages = 0, count = 0;
-    FILE *statm = fopen("/proc/self/statm", "r");
+    size_t count = 0;
 
     (void)unused;
-    if (statm == NULL || fscanf(statm, "%zu", &pages) != 1)
-        _exit(1);
-    fclose(statm);
-    rlim_t most = pages * os_page_size() + ROOM;
-    if (setrlimit(RLIMIT_AS, &(struct rlimit){most, most}) != 0)
-        _exit(2);
+    leave_address_space(ROOM);
     while (count < MOST_SLABS && (slabs[count] = try_take(4)) != NULL)
         count++;
     if (count * 4 * UNIT_SIZE < ROOM / 2 || slab_heap(slabs[0])->size >= HEAP_SIZE)
@@ -370,24 +353,14 @@ static void use_small_heaps(void *unused)
     if (!heap_set_is_valid(&set))
         _exit(4);
     for (size_t i = 0; i < count; i++)
-        heap_set_give(&set, slabs[i]);
+        heap_set_give(slabs[i]);
     if (heap_set_unmap_empty(&set) < ROOM / 2 || !heap_set_is_valid(&set))
         _exit(5);
     if (try_take(SLAB_MAX_UNITS) == NULL || !heap_set_is_valid(&set))
         _exit(6);
 }
 
-TEST(little_address_space_gives_small_heaps)
+TEST_UNLESS(NO_LIMITS, little_address_space_gives_small_heaps)
 {
-    struct capture capture;
-
-    capture_child(&capture, use_small_heaps, NULL);
-    ck_assert_str_eq(capture.text, "");
-    ck_assert_int_eq(capture.status, 0);
+    capture_exit(use_small_heaps, NULL, "");
 }
-
-#else
-
-SANITIZED_SKIPPED;
-
-#endif

@@ -2,17 +2,12 @@
  * Starting and ending: the environment, the fork handlers, the statistics at exit.
  */
 #include "test.h"
-#include "paths/alloc.h"
-#include "arena/arena.h"
 #include "capture.h"
+#include "child.h"
+#include "own_arena.h"
+#include "paths/alloc.h"
 #include "paths/free.h"
-#include "process/init.h"
-#include "base/lock.h"
-#include "base/option.h"
-#include "arena/thread.h"
 
-#include <stdio.h>
-#include <string.h>
 #include <sys/stat.h>
 
 SUITE(init);
@@ -21,16 +16,12 @@ TEST(options_come_from_the_environment)
 {
     char *environment[] = {"HOME=/", "ACRE_OPTIONS=decay:77,abort:0", "TERM=dumb", NULL};
 
-    init_start(environment);
-    ck_assert_uint_eq(option_value(OPTION_DECAY), 77);
-    ck_assert_uint_eq(option_value(OPTION_ABORT), 0);
-}
-
-TEST(no_environment_leaves_the_defaults)
-{
     init_start(NULL);
     ck_assert_uint_eq(option_value(OPTION_DECAY), 1000);
     ck_assert_uint_eq(option_value(OPTION_ABORT), 1);
+    init_start(environment);
+    ck_assert_uint_eq(option_value(OPTION_DECAY), 77);
+    ck_assert_uint_eq(option_value(OPTION_ABORT), 0);
 }
 
 TEST(allocation_works_before_starting)
@@ -45,28 +36,24 @@ TEST(allocation_works_before_starting)
     ck_assert(arena_is_valid(thread_own_arena()));
 }
 
-static void count_generations(void *argument)
-{
-    struct arena *arena = argument;
+static struct arena *own;
 
-    if (fork_generation() != 1 || thread_own_arena() != arena)
-        _exit(1);
-    pid_t child = fork();
-    if (child == 0)
-        _exit(fork_generation() == 2 && arena_adopt() != arena ? 0 : 1);
-    int status;
-    if (waitpid(child, &status, 0) != child || status != 0)
-        _exit(2);
+static int count_second(void)
+{
+    return fork_generation() == 2 && arena_adopt() != own ? 0 : 1;
+}
+
+static int count_first(void)
+{
+    return fork_generation() == 1 && thread_own_arena() == own ? result_in_child(count_second) : 2;
 }
 
 TEST(each_fork_is_a_generation)
 {
-    struct capture capture;
-
     init_start(NULL);
     ck_assert_ptr_nonnull(alloc_block(1));
-    capture_child(&capture, count_generations, thread_own_arena());
-    ck_assert_int_eq(capture.status, 0);
+    own = thread_own_arena();
+    ck_assert_int_eq(result_in_child(count_first), 0);
     ck_assert_uint_eq(fork_generation(), 0);
 }
 
@@ -95,16 +82,21 @@ static void end_without_option(void *unused)
     init_end();
 }
 
-TEST(statistics_at_exit_are_asked_for)
+/* Runs run(argument) in a child, which must print the statistics and nothing else. */
+static void check_statistics(void (*run)(void *))
 {
     struct capture capture;
 
-    capture_child(&capture, end_without_option, NULL);
-    ck_assert_str_eq(capture.text, "");
-    capture_child(&capture, end_without_stderr, NULL);
+    capture_child(&capture, run, NULL);
     ck_assert_int_eq(capture.status, 0);
     ck_assert_msg(strncmp(capture.text, "acre ", 5) == 0, "%s", capture.text);
     ck_assert_ptr_nonnull(strstr(capture.text, "live TINY and SMALL"));
+}
+
+TEST(statistics_at_exit_are_asked_for)
+{
+    capture_exit(end_without_option, NULL, "");
+    check_statistics(end_without_stderr);
 }
 
 /* Descriptors that a program has to itself, above the lowest that is duplicated. */
@@ -165,14 +157,7 @@ static void end_begun_without_stderr(void *unused)
 
 TEST(statistics_do_not_go_into_files_of_the_program)
 {
-    struct capture capture;
-
-    capture_child(&capture, end_with_own_descriptors, NULL);
-    ck_assert_int_eq(capture.status, 0);
-    ck_assert_str_eq(capture.text, "");
-    capture_child(&capture, end_with_stderr_alone, NULL);
-    ck_assert_int_eq(capture.status, 0);
-    ck_assert_msg(strncmp(capture.text, "acre ", 5) == 0, "%s", capture.text);
-    capture_child(&capture, end_begun_without_stderr, NULL);
-    ck_assert_int_eq(capture.status, 0);
+    capture_exit(end_with_own_descriptors, NULL, "");
+    check_statistics(end_with_stderr_alone);
+    capture_exit(end_begun_without_stderr, NULL, "");
 }

@@ -15,8 +15,6 @@
 
 SUITE(large_steps);
 
-#ifdef CAN_STEP
-
 static void *first, *second;   /* blocks side by side, if the operation has any */
 static long call;              /* number of the system call that the operation makes for a range */
 static unsigned calls_leaving; /* times that it was made with a range LEAVING */
@@ -113,7 +111,8 @@ static const struct {
     {operation_grow_in_place, true, SYS_mremap},
 };
 
-TEST_LOOP(one_range_at_a_time_is_on_its_way, 0, (int)(sizeof(operations) / sizeof(operations[0])))
+TEST_LOOP_UNLESS(NO_STEPS, one_range_at_a_time_is_on_its_way, 0,
+                 (int)(sizeof(operations) / sizeof(operations[0])))
 {
     ck_assert_int_eq(option_set_text("decay", "3600000"), 0);
     if (operations[_i].has_blocks) {
@@ -127,9 +126,3 @@ TEST_LOOP(one_range_at_a_time_is_on_its_way, 0, (int)(sizeof(operations) / sizeo
     ck_assert_uint_eq(count_leaving(), 0);
     ck_assert(large_is_valid());
 }
-
-#else
-
-STEP_SKIPPED;
-
-#endif

@@ -72,8 +72,6 @@ static void *alloc(size_t size)
 
 /* ---- The system's limits ---- */
 
-#ifndef SANITIZED
-
 /* Uses up the mappings that this process may have. */
 static void exhaust_mappings(void)
 {
@@ -88,7 +86,7 @@ static void exhaust_mappings(void)
 }
 
 /* What cannot be unmapped is purged and stays usable, and goes when its neighbours go. */
-TEST(refused_unmapping_keeps_the_extent_without_contents)
+TEST_UNLESS(NO_LIMITS, refused_unmapping_keeps_the_extent_without_contents)
 {
     unsigned char *block = alloc(32 * MIB);
 
@@ -161,7 +159,8 @@ static void shift_next_mapping(void)
 }
 
 /* What an aligned block was cut out of, and could not be unmapped, is free memory. */
-TEST_LOOP(what_stays_around_an_aligned_block_is_stock, REFUSE_FRONT, REFUSE_BOTH + 1)
+TEST_LOOP_UNLESS(NO_LIMITS, what_stays_around_an_aligned_block_is_stock, REFUSE_FRONT,
+                 REFUSE_BOTH + 1)
 {
     int refused = _i;
     size_t excess = CUT_ALIGNMENT - os_page_size();
@@ -203,7 +202,7 @@ TEST_LOOP(what_stays_around_an_aligned_block_is_stock, REFUSE_FRONT, REFUSE_BOTH
 }
 
 /* As many blocks as there may be mappings and more; every second one goes, and comes again. */
-TEST(a_hundred_thousand_blocks)
+TEST_UNLESS(NO_LIMITS, a_hundred_thousand_blocks)
 {
     enum { BLOCKS = 100000 };
     static void *blocks[BLOCKS];
@@ -251,7 +250,7 @@ static void check_asked(const void *p, int asked)
     ck_assert_int_eq(has_vm_flag(p, " nh"), supported && asked == DECLINED);
 }
 
-TEST_LOOP(large_blocks_ask_for_huge_pages, 0, HUGE_PAGES_VALUES)
+TEST_LOOP_UNLESS(NO_LIMITS, large_blocks_ask_for_huge_pages, 0, HUGE_PAGES_VALUES)
 {
     ck_assert_int_eq(option_set_text("huge_pages", huge_pages[_i].value), 0);
     unsigned char *small = alloc(2 * MIB), *large = alloc(4 * MIB), *more = alloc(9 * MIB);
@@ -292,7 +291,7 @@ static void alloc_aligned_pages(unsigned char **blocks, int count)
 
 /* What an alignment leaves over is between the blocks, so that they are few pieces, and serves
  * other requests. */
-TEST(what_an_alignment_leaves_over_serves_again)
+TEST_UNLESS(NO_LIMITS, what_an_alignment_leaves_over_serves_again)
 {
     enum { BLOCKS = 2000, SMALL = 48 << 10 };
     static unsigned char *blocks[BLOCKS];
@@ -314,7 +313,7 @@ TEST(what_an_alignment_leaves_over_serves_again)
 }
 
 /* It decays like all else, but leaves no more holes than the list may have. */
-TEST_LOOP(what_an_alignment_leaves_over_decays, 0, 2)
+TEST_LOOP_UNLESS(NO_LIMITS, what_an_alignment_leaves_over_decays, 0, 2)
 {
     enum { BLOCKS = 3000 };
     static unsigned char *blocks[BLOCKS];
@@ -342,7 +341,7 @@ TEST_LOOP(what_an_alignment_leaves_over_decays, 0, 2)
 }
 
 /* Freed blocks between live ones lose their contents at least. */
-TEST(many_holes_are_not_unmapped_but_purged)
+TEST_UNLESS(NO_LIMITS, many_holes_are_not_unmapped_but_purged)
 {
     enum { BLOCKS = 4000 };
     static unsigned char *blocks[BLOCKS];
@@ -367,12 +366,6 @@ TEST(many_holes_are_not_unmapped_but_purged)
     ck_assert_uint_eq(totals().stock_bytes, 0);
     ck_assert(large_is_valid());
 }
-
-#else
-
-SANITIZED_SKIPPED;
-
-#endif
 
 /* ---- Threads and forks ---- */
 
@@ -548,8 +541,7 @@ TEST_LOOP(children_of_fork_use_the_list, 0, 2)
     }
     __atomic_store_n(&stop, true, __ATOMIC_RELAXED);
     join_churners(churners);
-#ifdef SANITIZED
-    lost = FORKS; /* signals may wait until the thread leaves the list */
-#endif
+    if (UNDER_SANITIZER)
+        lost = FORKS; /* signals may wait until the thread leaves the list */
     ck_assert_int_ge(lost, _i == INSIDE ? FORKS / 2 : 0);
 }

@@ -1,17 +1,16 @@
 /*
- * Locks in one process: who holds them, exclusion under contention, ranks. Forks: test_lock_fork.c.
+ * Locks in one process: holders, exclusion under contention, ranks. Forks: test_lock_fork.c.
  */
 #include "test.h"
 #include "accessible.h"
 #include "capture.h"
 #include "child.h"
+#include "in_thread.h"
 #include "base/fork.h"
 #include "base/lock.h"
 #include "base/os.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -22,70 +21,47 @@ SUITE(lock);
 static struct lock lock = {.rank = LOCK_RANK_HEAP};
 static struct lock second = {.rank = LOCK_RANK_LARGE};
 
+/* Bit 0 of a lock's word: others wait. */
+static bool has_waiters(void)
+{
+    return (__atomic_load_n(&lock.word, __ATOMIC_RELAXED) & 1) != 0;
+}
+
 TEST(a_lock_knows_its_holder)
 {
-    ck_assert(!lock_is_held(&lock));
     errno = EXDEV;
-    ck_assert(!lock_acquire(&lock));
-    ck_assert(lock_is_held(&lock));
-    lock_release(&lock);
     ck_assert(!lock_is_held(&lock));
+    for (int i = 0; i < 2; i++) {
+        ck_assert(!lock_acquire(&lock) && lock_is_held(&lock));
+        ck_assert(!lock_acquire(&second) && lock_is_held(&second)); /* a higher rank */
+        lock_release(&lock);
+        ck_assert(!lock_is_held(&lock) && lock_is_held(&second));
+        lock_release(&second);
+        ck_assert(!lock_is_held(&second));
+    }
     ck_assert_int_eq(errno, EXDEV);
 }
 
-/* What another thread, which takes the lock, finds out about it. */
-struct view {
-    bool held_before, held, orphaned; /* as the thread sees it */
-    bool taken;                       /* atomic: the thread has had the lock */
-};
-
-static void *take(void *argument)
-{
-    struct view *view = argument;
-
-    view->held_before = lock_is_held(&lock);
-    view->orphaned = lock_acquire(&lock);
-    view->held = lock_is_held(&lock);
-    __atomic_store_n(&view->taken, true, __ATOMIC_RELAXED);
-    lock_release(&lock);
-    return NULL;
-}
-
-TEST(others_wait_for_a_held_lock)
-{
-    struct view view = {.taken = false};
-    pthread_t thread;
-
-    lock_acquire(&lock);
-    ck_assert_int_eq(pthread_create(&thread, NULL, take, &view), 0);
-    while ((__atomic_load_n(&lock.word, __ATOMIC_RELAXED) & 1) == 0)
-        sched_yield(); /* until the other waits */
-    ck_assert(!__atomic_load_n(&view.taken, __ATOMIC_RELAXED));
-    ck_assert(lock_is_held(&lock));
-    lock_release(&lock);
-
-    ck_assert_int_eq(pthread_join(thread, NULL), 0);
-    ck_assert(view.taken);
-    ck_assert(!view.held_before);
-    ck_assert(view.held);
-    ck_assert(!view.orphaned);
-    ck_assert(!lock_is_held(&lock));
-}
-
-/* A thread that waits for the lock. */
 struct waiter {
-    pthread_t thread;
-    pid_t id;          /* atomic: its thread id, once it is about to take the lock */
-    bool tells_others; /* holding the lock, it knows that others may sleep */
+    pid_t id;         /* atomic: its thread id, once it is about to wait */
+    bool has_taken;   /* atomic: it has had the lock */
+    bool wrong;       /* of what it was told about the lock */
+    bool knew_others; /* when it held the lock, that others wait */
 };
+
+static void name_waiter(struct waiter *waiter)
+{
+    __atomic_store_n(&waiter->id, (pid_t)syscall(SYS_gettid), __ATOMIC_RELEASE);
+}
 
 static void *wait_and_take(void *argument)
 {
     struct waiter *waiter = argument;
 
-    __atomic_store_n(&waiter->id, (pid_t)syscall(SYS_gettid), __ATOMIC_RELEASE);
-    lock_acquire(&lock);
-    waiter->tells_others = (__atomic_load_n(&lock.word, __ATOMIC_RELAXED) & 1) != 0;
+    name_waiter(waiter);
+    waiter->wrong = lock_is_held(&lock) || lock_acquire(&lock) || !lock_is_held(&lock);
+    waiter->knew_others = has_waiters();
+    __atomic_store_n(&waiter->has_taken, true, __ATOMIC_RELAXED);
     lock_release(&lock);
     return NULL;
 }
@@ -104,48 +80,50 @@ static char state_of_thread(pid_t id)
     return name_end != NULL ? name_end[2] : '?';
 }
 
-/* Until the thread sleeps at several looks in a row: for the lock then, not for a moment in a
+/* Waits until the thread sleeps at several looks in a row: for the lock then, not for a moment in a
  * sanitizer's runtime. */
 static void wait_until_asleep(const struct waiter *waiter)
 {
     enum { LOOKS = 10 };
     pid_t id;
 
-    while ((id = __atomic_load_n(&waiter->id, __ATOMIC_ACQUIRE)) == 0)
-        sched_yield();
+    WAIT_UNTIL((id = __atomic_load_n(&waiter->id, __ATOMIC_ACQUIRE)) != 0);
     for (int asleep = 0; asleep < LOOKS; sched_yield())
         asleep = state_of_thread(id) == 'S' ? asleep + 1 : 0;
 }
 
-/* A release wakes one thread. That one cannot know whether others sleep, so its release has to
- * wake the next one: else that one sleeps until it looks again by itself. */
-TEST(who_has_slept_wakes_the_next)
+/* A release wakes one thread. That thread cannot know whether others sleep, so its release has to
+ * wake the next one, which would sleep until it looks again by itself. */
+TEST(waiters_take_a_lock_in_turn)
 {
     enum { WAITERS = 3 };
     struct waiter waiters[WAITERS] = {{.id = 0}};
+    pthread_t threads[WAITERS];
 
     lock_acquire(&lock);
     for (int i = 0; i < WAITERS; i++) {
-        ck_assert_int_eq(pthread_create(&waiters[i].thread, NULL, wait_and_take, &waiters[i]), 0);
+        threads[i] = begin_thread(wait_and_take, &waiters[i]);
         wait_until_asleep(&waiters[i]);
     }
+    for (int i = 0; i < WAITERS; i++)
+        ck_assert(!__atomic_load_n(&waiters[i].has_taken, __ATOMIC_RELAXED));
+    ck_assert(lock_is_held(&lock));
     lock_release(&lock);
     for (int i = 0; i < WAITERS; i++) {
-        ck_assert_int_eq(pthread_join(waiters[i].thread, NULL), 0);
-        ck_assert_msg(waiters[i].tells_others, "waiter %d of %d", i, WAITERS);
+        end_thread(threads[i]);
+        ck_assert_msg(waiters[i].knew_others && !waiters[i].wrong, "waiter %d of %d", i, WAITERS);
     }
     ck_assert_uint_eq(lock.word, 0);
 }
 
-/* Sleeps on the lock's word as a waiter does, but until it is woken. */
-static void *sleep_without_limit(void *argument)
+/* Sleeps on the low half of the lock's word as a waiter does, but until it is woken. */
+static void *sleep_without_limit(void *waiter)
 {
-    struct waiter *waiter = argument;
     uint32_t *halves = (uint32_t *)(void *)&lock.word;
     uint32_t *low = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? &halves[0] : &halves[1];
     uint32_t held = __atomic_load_n(low, __ATOMIC_RELAXED);
 
-    __atomic_store_n(&waiter->id, (pid_t)syscall(SYS_gettid), __ATOMIC_RELEASE);
+    name_waiter(waiter);
     while (__atomic_load_n(low, __ATOMIC_RELAXED) == held)
         os_wait(low, held, 0);
     return NULL;
@@ -156,11 +134,11 @@ TEST(a_release_wakes_a_waiter)
     struct waiter waiter = {.id = 0};
 
     lock_acquire(&lock);
-    __atomic_fetch_or(&lock.word, 1, __ATOMIC_RELAXED); /* a thread waits */
-    ck_assert_int_eq(pthread_create(&waiter.thread, NULL, sleep_without_limit, &waiter), 0);
+    __atomic_fetch_or(&lock.word, 1, __ATOMIC_RELAXED); /* others wait */
+    pthread_t thread = begin_thread(sleep_without_limit, &waiter);
     wait_until_asleep(&waiter);
     lock_release(&lock);
-    ck_assert_int_eq(pthread_join(waiter.thread, NULL), 0); /* or never */
+    end_thread(thread); /* or never */
 }
 
 enum { THREADS = 4, ROUNDS = 40000 };
@@ -181,15 +159,11 @@ static void *count_up(void *argument)
 
 TEST(a_counter_under_contention_is_exact)
 {
-    pthread_t threads[THREADS];
     bool wrong[THREADS] = {false};
 
+    run_threads(count_up, wrong, THREADS, sizeof(wrong[0]));
     for (int i = 0; i < THREADS; i++)
-        ck_assert_int_eq(pthread_create(&threads[i], NULL, count_up, &wrong[i]), 0);
-    for (int i = 0; i < THREADS; i++) {
-        ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
         ck_assert(!wrong[i]);
-    }
     ck_assert_uint_eq(counter, (size_t)THREADS * ROUNDS);
     ck_assert_uint_eq(lock.word, 0);
 }
@@ -211,52 +185,44 @@ static void take_twice(void *handler)
     lock_acquire(&lock);
 }
 
-TEST_LOOP(who_waits_for_itself_is_ended, 0, sizeof(abort_handlers) / sizeof(abort_handlers[0]))
+TEST_LOOP(a_thread_that_waits_for_itself_is_ended, 0, COUNT_OF(abort_handlers))
 {
-    struct capture capture;
-
-    capture_child(&capture, take_twice, (void *)(uintptr_t)&abort_handlers[_i]);
-    ck_assert(WIFSIGNALED(capture.status) && WTERMSIG(capture.status) == SIGABRT);
-    ck_assert_msg(strncmp(capture.text, "acre: deadlock: ", 16) == 0, "%s", capture.text);
-    ck_assert_uint_eq(capture.writes, 1);
+    capture_abort(take_twice, (void *)(uintptr_t)&abort_handlers[_i], "acre: deadlock: ");
 }
 
 #ifdef ACRE_DEBUG
 
-static void take_a_lower_rank(void *unused)
+static void take_a_lower_rank(void)
 {
-    (void)unused;
     lock_acquire(&second);
     lock_acquire(&lock);
 }
 
-static void take_the_same_rank(void *unused)
+static void take_the_same_rank(void)
 {
     static struct lock same = {.rank = LOCK_RANK_HEAP};
 
-    (void)unused;
     lock_acquire(&lock);
     lock_acquire(&same);
 }
 
-static void release_what_is_free(void *unused)
+static void release_a_free_lock(void)
 {
-    (void)unused;
     lock_release(&lock);
 }
 
-static void (*const wrong_uses[])(void *) = {take_a_lower_rank, take_the_same_rank,
-                                             release_what_is_free};
+static void (*const wrong_uses[])(void) = {take_a_lower_rank, take_the_same_rank,
+                                           release_a_free_lock};
 
 static void use_wrongly(void *use)
 {
     /* the sanitizers would report the trap and exit */
     signal(SIGILL, SIG_DFL);
     signal(SIGTRAP, SIG_DFL);
-    (*(void (*const *)(void *))use)(NULL);
+    (*(void (*const *)(void))use)();
 }
 
-TEST_LOOP(a_wrong_use_traps, 0, sizeof(wrong_uses) / sizeof(wrong_uses[0]))
+TEST_LOOP(a_wrong_use_traps, 0, COUNT_OF(wrong_uses))
 {
     struct capture capture;
 
@@ -266,18 +232,6 @@ TEST_LOOP(a_wrong_use_traps, 0, sizeof(wrong_uses) / sizeof(wrong_uses[0]))
 }
 
 #endif
-
-TEST(ranks_may_be_taken_upwards)
-{
-    lock_acquire(&lock);
-    lock_acquire(&second);
-    lock_release(&lock);
-    lock_release(&second);
-    lock_acquire(&lock);
-    lock_release(&lock);
-    ck_assert(!lock_is_held(&lock));
-    ck_assert(!lock_is_held(&second));
-}
 
 /* The page by which a child notices the fork cannot be overwritten from next to it. */
 TEST(the_page_that_is_wiped_has_guards)

@@ -1,24 +1,20 @@
 /*
  * Locks in a child of fork: what is lost with its holder, and what stays. Each test runs in each
- * way by which a child learns that it is one: see ways.
+ * way by which a child learns that it is one.
  */
 #include "test.h"
 #include "child.h"
+#include "in_thread.h"
 #include "base/fork.h"
 #include "base/lock.h"
 
 #include "../api/fake_call.h"
-
-#include <pthread.h>
-#include <sched.h>
-#include <semaphore.h>
 
 SUITE(lock_fork);
 
 static struct lock lock = {.rank = LOCK_RANK_HEAP};
 static struct lock second = {.rank = LOCK_RANK_LARGE};
 
-/* The ways by which a child learns that it is one. */
 static const struct way {
     bool page;     /* the page that is wiped on fork */
     bool handlers; /* the handler of pthread_atfork */
@@ -32,7 +28,7 @@ static const struct way {
 #endif
 };
 
-enum { WAYS = sizeof(ways) / sizeof(ways[0]) };
+enum { WAYS = COUNT_OF(ways) };
 
 static const struct way *way;
 static int on_fork_calls;
@@ -53,21 +49,8 @@ static void begin_way(int number)
         pthread_atfork(NULL, NULL, fork_child);
 }
 
-/* Forks; the child exits with what check returns, which is 0 if all is well. */
-static void check_in_child(int (*check)(void))
-{
-    int status;
-    pid_t child = child_limited(way->fork());
-
-    ck_assert_int_ge(child, 0);
-    if (child == 0)
-        _exit(check());
-    ck_assert_int_eq(waitpid(child, &status, 0), child);
-    ck_assert_msg(status == 0, "status of the child %#x", (unsigned)status);
-}
-
-/* As check_in_child, from a child: returns what the check returned. */
-static int check_in_grandchild(int (*check)(void))
+/* What `check` returns in a child: 0 if all is well. */
+static int result_of_way(int (*check)(void))
 {
     pid_t child = child_limited(way->fork());
 
@@ -76,37 +59,17 @@ static int check_in_grandchild(int (*check)(void))
     return result_of(child);
 }
 
-/* A thread that holds the lock until it is told to go. */
-struct holder {
-    pthread_t thread;
-    sem_t holds, may_go;
-};
+/* The other thread of the tests. */
+static struct partner partner;
 
-static void *hold(void *argument)
+static void take(void *lock_to_take)
 {
-    struct holder *holder = argument;
-
-    lock_acquire(&lock);
-    sem_post(&holder->holds);
-    while (sem_wait(&holder->may_go) != 0)
-        ;
-    lock_release(&lock);
-    return NULL;
+    lock_acquire(lock_to_take);
 }
 
-static void holder_begin(struct holder *holder)
+static void give(void *lock_to_give)
 {
-    sem_init(&holder->holds, 0, 0);
-    sem_init(&holder->may_go, 0, 0);
-    ck_assert_int_eq(pthread_create(&holder->thread, NULL, hold, holder), 0);
-    while (sem_wait(&holder->holds) != 0)
-        ;
-}
-
-static void holder_end(struct holder *holder)
-{
-    sem_post(&holder->may_go);
-    ck_assert_int_eq(pthread_join(holder->thread, NULL), 0);
+    lock_release(lock_to_give);
 }
 
 static int check_orphan(void)
@@ -124,19 +87,6 @@ static int check_orphan(void)
     return 0;
 }
 
-TEST_LOOP(a_child_is_told_once_that_the_holder_is_lost, 0, WAYS)
-{
-    struct holder holder;
-
-    begin_way(_i);
-    holder_begin(&holder);
-    check_in_child(check_orphan);
-    check_in_child(check_orphan); /* the parent's lock is as it was */
-    ck_assert_uint_eq(fork_generation(), 0);
-    holder_end(&holder);
-    ck_assert(!lock_acquire(&lock));
-}
-
 static void *take_and_give(void *orphaned)
 {
     *(bool *)orphaned = lock_acquire(&lock);
@@ -144,22 +94,23 @@ static void *take_and_give(void *orphaned)
     return NULL;
 }
 
-/* The waiters are lost with the holder. */
-TEST_LOOP(a_lock_that_others_wait_for_is_taken_in_the_child, 0, WAYS)
+/* Waiters are lost with the holder. In the parent the lock is as it was. */
+TEST_LOOP(a_child_is_told_once_that_the_holder_is_lost, 0, WAYS)
 {
-    struct holder holder;
-    pthread_t waiter;
     bool orphaned = true;
 
     begin_way(_i);
-    holder_begin(&holder);
-    ck_assert_int_eq(pthread_create(&waiter, NULL, take_and_give, &orphaned), 0);
-    while ((__atomic_load_n(&lock.word, __ATOMIC_RELAXED) & 1) == 0)
-        sched_yield();
-    check_in_child(check_orphan);
-    holder_end(&holder);
-    ck_assert_int_eq(pthread_join(waiter, NULL), 0);
+    partner_begin(&partner);
+    partner_does(&partner, take, &lock);
+    ck_assert_int_eq(result_of_way(check_orphan), 0);
+    pthread_t waiter = begin_thread(take_and_give, &orphaned);
+    WAIT_UNTIL((__atomic_load_n(&lock.word, __ATOMIC_RELAXED) & 1) != 0); /* it waits */
+    ck_assert_int_eq(result_of_way(check_orphan), 0);
+    ck_assert_uint_eq(fork_generation(), 0);
+    partner_does(&partner, give, &lock);
+    end_thread(waiter);
     ck_assert(!orphaned);
+    ck_assert(!lock_acquire(&lock));
 }
 
 static int check_grandchild_of_holder(void)
@@ -175,12 +126,12 @@ static int check_grandchild_of_holder(void)
 
 static int check_own(void)
 {
-    /* a lock of ours: also notices the fork, where nothing else does */
+    /* a lock of this thread: also notices the fork, where nothing else does */
     if (lock_acquire(&second))
         return 1;
     if (!lock_is_held(&lock))
         return 2;
-    int result = check_in_grandchild(check_grandchild_of_holder);
+    int result = result_of_way(check_grandchild_of_holder);
     if (result != 0)
         return result;
     lock_release(&second);
@@ -194,39 +145,34 @@ TEST_LOOP(a_lock_of_the_forking_thread_stays_its_own, 0, WAYS)
 {
     begin_way(_i);
     lock_acquire(&lock);
-    check_in_child(check_own);
+    ck_assert_int_eq(result_of_way(check_own), 0);
     ck_assert(lock_is_held(&lock));
-    lock_release(&lock);
 }
 
-/* A thread that forks while it holds one lock and the main thread another. */
-static int check_child_of_thread(void)
+static int check_child_of_partner(void)
 {
     if (!lock_acquire(&second))
         return 1;
     return lock_is_held(&lock) ? 0 : 2;
 }
 
-static void *fork_from_thread(void *result)
+static void fork_holding_lock(void *result)
 {
     lock_acquire(&lock);
-    *(int *)result = check_in_grandchild(check_child_of_thread);
-    lock_release(&lock);
-    return NULL;
+    *(int *)result = result_of_way(check_child_of_partner);
 }
 
+/* It holds one lock and the main thread another. */
 TEST_LOOP(the_thread_that_forks_keeps_its_own_locks_only, 0, WAYS)
 {
-    pthread_t thread;
-    int result = -1;
+    int result = NOT_EXITED;
 
     begin_way(_i);
     lock_acquire(&second);
-    ck_assert_int_eq(pthread_create(&thread, NULL, fork_from_thread, &result), 0);
-    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+    partner_begin(&partner);
+    partner_does(&partner, fork_holding_lock, &result);
     ck_assert_int_eq(result, 0);
     ck_assert(lock_is_held(&second));
-    lock_release(&second);
 }
 
 static int check_orphan_of_grandparent(void)
@@ -244,36 +190,33 @@ static int fork_again(void)
     /* the first lock taken notices the fork, where nothing else does */
     lock_acquire(&second);
     lock_release(&second);
-    int result = check_in_grandchild(check_orphan_of_grandparent);
+    int result = result_of_way(check_orphan_of_grandparent);
 
     return result != 0 ? result : check_orphan();
 }
 
 TEST_LOOP(a_grandchild_finds_the_lock_lost_too, 0, WAYS)
 {
-    struct holder holder;
-
     begin_way(_i);
-    holder_begin(&holder);
-    check_in_child(fork_again);
-    holder_end(&holder);
+    partner_begin(&partner);
+    partner_does(&partner, take, &lock);
+    ck_assert_int_eq(result_of_way(fork_again), 0);
 }
 
 /* A thread of the child takes the lock, and the child forks. */
 static int fork_with_a_thread(void)
 {
-    struct holder holder;
-
-    holder_begin(&holder);
-    int result = check_in_grandchild(check_orphan_of_grandparent);
-    holder_end(&holder);
+    partner_begin(&partner);
+    partner_does(&partner, take, &lock);
+    int result = result_of_way(check_orphan_of_grandparent);
+    partner_does(&partner, give, &lock);
     return result != 0 ? result : lock_acquire(&lock);
 }
 
 TEST_LOOP(a_thread_of_the_child_may_be_lost_in_its_turn, 0, WAYS)
 {
     begin_way(_i);
-    check_in_child(fork_with_a_thread);
+    ck_assert_int_eq(result_of_way(fork_with_a_thread), 0);
 }
 
 static int count_second_fork(void)
@@ -294,12 +237,12 @@ static int count_forks(void)
         return 1;
     if (fork_generation() != (uint32_t)on_fork_calls)
         return 2;
-    return way->page ? check_in_grandchild(count_second_fork) : 0;
+    return way->page ? result_of_way(count_second_fork) : 0;
 }
 
 TEST_LOOP(each_fork_is_noticed_once, 0, WAYS)
 {
     begin_way(_i);
-    check_in_child(count_forks);
+    ck_assert_int_eq(result_of_way(count_forks), 0);
     ck_assert_int_eq(on_fork_calls, 0);
 }

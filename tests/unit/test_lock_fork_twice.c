@@ -5,24 +5,17 @@
  */
 #include "test.h"
 #include "child.h"
+#include "in_thread.h"
 #include "base/fork.h"
 #include "base/lock.h"
 #include "sanitized.h"
 #include "step.h"
 
-#include <pthread.h>
-#include <signal.h>
-
 SUITE(lock_fork_twice, .timeout = 120);
-
-enum { STACK_SIZE = 4 << 20 }; /* bytes; thread-local data of a sanitizer lies on it */
 
 #define HOLDER_MASK ((UINT64_C(1) << 48) - 2) /* of a lock's word */
 
 static struct lock lock = {.rank = LOCK_RANK_LARGE};
-
-/* Where the threads lie that shall have the same address. */
-static char stack[STACK_SIZE] CACHE_ALIGNED;
 
 static void *call(void *check)
 {
@@ -30,19 +23,11 @@ static void *call(void *check)
     return (void *)(intptr_t)(*function)();
 }
 
-/* What `check` returns in a thread on `stack`. */
+/* What `check` returns in a thread, at the same address each time. */
 static int result_in_thread(int (*check)(void))
 {
-    pthread_t thread;
-    pthread_attr_t attributes;
-    void *result;
-    if (pthread_attr_init(&attributes) != 0 ||
-        pthread_attr_setstack(&attributes, stack, sizeof(stack)) != 0 ||
-        pthread_create(&thread, &attributes, call, &check) != 0 ||
-        pthread_join(thread, &result) != 0)
-        return NOT_EXITED;
-    pthread_attr_destroy(&attributes);
-    return (int)(intptr_t)result;
+    static char stack[4 * MIB] CACHE_ALIGNED; /* thread-local data of a sanitizer lies on it */
+    return (int)(intptr_t)run_thread_on(stack, sizeof(stack), call, &check);
 }
 
 /* ---- A thread that has taken no lock forks ---- */
@@ -53,27 +38,12 @@ static int take_and_count(void)
     return (int)fork_generation();
 }
 
-#ifndef ACRE_TSAN /* it lets no thread begin in a child of several threads */
+/* Not on `stack`, where the thread is that forked. */
 static int take_and_count_by_thread(void)
 {
-    pthread_t thread;
-    void *result;
     int (*check)(void) = take_and_count;
-    if (pthread_create(&thread, NULL, call, &check) != 0 || pthread_join(thread, &result) != 0)
-        return NOT_EXITED;
-    return (int)(intptr_t)result;
+    return (int)(intptr_t)run_thread(call, &check);
 }
-#endif
-
-/* By whom the first lock is taken in the second child: its first thread, or another one. */
-static int (*const takers[])(void) = {
-    take_and_count,
-#ifndef ACRE_TSAN
-    take_and_count_by_thread,
-#endif
-};
-
-enum { TAKERS = sizeof(takers) / sizeof(takers[0]) };
 
 static int (*taker)(void);
 
@@ -88,16 +58,25 @@ static int take_in_child_of_thread(void)
     return result_in_thread(take_in_child);
 }
 
-/* The handler has counted, and no lock was taken since. */
-TEST_LOOP(a_fork_before_a_lock_is_taken_is_counted, 0, TAKERS)
+/* The handler has counted, and no lock was taken since. In the second child the first lock is taken
+ * by its first thread, or by another one. */
+static void check_fork_before_lock(int (*by)(void))
 {
-    taker = takers[_i];
+    taker = by;
     fork_begin(NULL);
     ck_assert_int_eq(result_in_child(take_in_child_of_thread), 2);
     ck_assert_uint_eq(fork_generation(), 0);
 }
 
-#ifndef ACRE_TSAN /* its runtime must see each fork */
+TEST(a_fork_before_a_lock_is_taken_is_counted)
+{
+    check_fork_before_lock(take_and_count);
+}
+
+TEST_UNLESS(NO_THREADS_IN_CHILDREN, a_fork_before_another_thread_takes_a_lock_is_counted)
+{
+    check_fork_before_lock(take_and_count_by_thread);
+}
 
 static struct lock other = {.rank = LOCK_RANK_META};
 
@@ -135,17 +114,11 @@ static int take_in_vfork_of_thread(void)
 }
 
 /* By vfork a thread becomes the first one of a process, but not of that whose memory it is. */
-TEST(a_vfork_is_not_taken_for_the_fork_before_it)
+TEST_UNLESS(NO_BARE_FORKS, a_vfork_is_not_taken_for_the_fork_before_it)
 {
     fork_begin(NULL);
     ck_assert_int_eq(result_in_child(take_in_vfork_of_thread), 0);
 }
-
-#else
-
-SKIPPED("vfork, _Fork and clone", "ThreadSanitizer's runtime must see each fork");
-
-#endif
 
 static int take_of_namesake(void)
 {
@@ -165,53 +138,45 @@ static int fork_by_namesake(void)
     return result_in_thread(take_in_child_of_namesake);
 }
 
-/* A thread is lost with a lock in a fork that nobody notices; another one gets its address, and
- * forks. */
+/* A thread ends with a lock, unnoticed; another one gets its address, and forks. */
 TEST(a_lost_lock_is_not_that_of_a_namesake)
 {
     fork_begin(NULL);
-    ck_assert_int_eq(result_in_thread(take_and_count), 0); /* it ends with the lock: nobody knows */
+    ck_assert_int_eq(result_in_thread(take_and_count), 0);
     ck_assert_int_eq(result_in_child(fork_by_namesake), 0);
 }
 
 /* ---- A signal handler forks ---- */
 
-static bool has_forked, in_child; /* the handler; here we are in its child */
-static int handler_result;        /* in its parent: what the child exited with */
-
-/* What the handler does. The child goes on with what was interrupted. */
 static void fork_once(void)
 {
+    static bool has_forked;
     if (has_forked)
         return;
     has_forked = true;
-    pid_t child = fork_limited();
-    in_child = child == 0;
-    if (!in_child)
-        handler_result = result_of(child);
+    fork_midway();
 }
 
 static int take_while_forking(void)
 {
-    int generation = take_and_count();
-    if (in_child)
-        _exit(generation);
-    return generation == 1 ? handler_result : NOT_EXITED;
+    if (take_and_count() != 1 + in_forked_child)
+        return 1;
+    return (int)failed_children;
 }
 
 /* note_survivor, which calls this, stands for all of it. */
 TEST(a_fork_while_the_page_is_armed_is_counted)
 {
     fork_begin(fork_once);
-    ck_assert_int_eq(result_in_child(take_while_forking), 2);
+    ck_assert_int_eq(result_in_child(take_while_forking), 0);
 }
 
 /* ---- A fork at every instruction ---- */
 
-#if defined(CAN_STEP) && !defined(SANITIZED)
+/* Such forks need that no runtime, of any sanitizer, is in the middle of something. */
+#define NO_PLAIN_STEPS (UNDER_SANITIZER ? "these steps need that there is no sanitizer" : NO_STEPS)
 
-static bool by_handler; /* the handler counts the first fork */
-static unsigned failures;
+static bool by_handler;    /* the handler counts the first fork */
 static uint32_t forked_in; /* generation, in a child of the handler */
 
 /* Where forks came: before the first fork was counted and after it, by what the page held. */
@@ -220,13 +185,9 @@ static bool forked_at[2][FORK_ARMED + 1];
 static void fork_at_step(void)
 {
     forked_at[fork_generation() != 0][*fork_state.page] = true;
-    pid_t child = fork_limited();
-    in_child = child == 0;
-    if (in_child) {
+    if (fork_midway()) {
         step_end();
         forked_in = fork_generation();
-    } else if (result_of(child) != 0) {
-        failures++;
     }
 }
 
@@ -249,15 +210,15 @@ static bool has_forked_everywhere(void)
 static int take_in_steps(void)
 {
     step_through(count_and_take, fork_at_step);
-    if (in_child) {
+    if (in_forked_child) {
         lock_release(&lock);
         lock_acquire(&lock);
         _exit(fork_generation() > forked_in ? 0 : 1);
     }
-    return has_forked_everywhere() && fork_generation() == 1 && failures == 0 ? 0 : 1;
+    return has_forked_everywhere() && fork_generation() == 1 && failed_children == 0 ? 0 : 1;
 }
 
-TEST_LOOP(a_fork_at_each_instruction_is_counted, 0, 2)
+TEST_LOOP_UNLESS(NO_PLAIN_STEPS, a_fork_at_each_instruction_is_counted, 0, 2)
 {
     by_handler = _i != 0;
     fork_begin(NULL);
@@ -266,24 +227,20 @@ TEST_LOOP(a_fork_at_each_instruction_is_counted, 0, 2)
 
 static void fork_and_count_at_step(void)
 {
-    pid_t child = fork_limited();
-    in_child = child == 0;
-    if (in_child) {
+    if (fork_midway()) {
         step_end();
         fork_child();
-    } else if (result_of(child) != 0) {
-        failures++;
     }
 }
 
 /* A thread takes a lock for the first time, in which it is named. */
-TEST(a_first_lock_stays_its_own_over_a_fork_at_each_instruction)
+TEST_UNLESS(NO_PLAIN_STEPS, a_first_lock_stays_its_own_over_a_fork_at_each_instruction)
 {
     fork_begin(NULL);
     step_through(count_and_take, fork_and_count_at_step);
-    if (in_child)
+    if (in_forked_child)
         _exit(lock_is_held(&lock) ? 0 : 1);
-    ck_assert_uint_eq(failures, 0);
+    ck_assert_uint_eq(failed_children, 0);
     ck_assert(lock_is_held(&lock));
 }
 
@@ -299,15 +256,15 @@ static void fork_in_wait(void)
         __atomic_store_n(fork_state.page, FORK_ARMED, __ATOMIC_RELEASE);
 }
 
-TEST(a_fork_while_another_thread_arms_the_page_is_counted)
+TEST_UNLESS(NO_PLAIN_STEPS, a_fork_while_another_thread_arms_the_page_is_counted)
 {
     fork_begin(NULL);
     __atomic_store_n(fork_state.page, FORK_ARMING, __ATOMIC_RELAXED);
     step_through(count_and_take, fork_in_wait);
-    if (in_child)
+    if (in_forked_child)
         _exit(fork_generation() == 1 ? 0 : 1);
     ck_assert_int_eq(pauses, 2);
-    ck_assert_uint_eq(failures, 0);
+    ck_assert_uint_eq(failed_children, 0);
     ck_assert_uint_eq(fork_generation(), 0);
 }
 
@@ -317,18 +274,19 @@ enum { NEWER_COUNTS = 2 }; /* by the handler; the second one is ahead of what it
 
 /* Held by the thread that steps since before the first fork, and by one that was lost in it: the
  * handler takes one of these for each of its forks, the last one is taken afterwards. */
-static struct lock own = {.rank = LOCK_RANK_BACKGROUND};
+static struct lock own = {.rank = LOCK_RANK_POOL};
 static struct lock lost[NEWER_COUNTS + 1] = {
-    {.rank = LOCK_RANK_POOL}, {.rank = LOCK_RANK_HEAP}, {.rank = LOCK_RANK_UNITS}};
+    {.rank = LOCK_RANK_HEAP}, {.rank = LOCK_RANK_UNITS}, {.rank = LOCK_RANK_LARGE}};
 
 static bool newer_by_handler; /* the forks of the signal handler are counted by fork_child */
 static int taken;             /* how many of `lost` are */
+static unsigned not_lost;     /* how many of these were not said to be */
 static uint32_t seen;         /* generation, when the last of them was */
 static unsigned began;        /* instructions with the survivor noted and nothing counted */
 
 static int take_all_to_lose(void)
 {
-    for (size_t i = 0; i < sizeof(lost) / sizeof(lost[0]); i++)
+    for (size_t i = 0; i < COUNT_OF(lost); i++)
         lock_acquire(&lost[i]);
     return 0;
 }
@@ -350,16 +308,12 @@ static void count_twice_at_step(void)
         return; /* it comes after `lost` in rank */
     began += fork_state.survivor != 0 && fork_generation() == 0;
     while (taken < NEWER_COUNTS) {
-        pid_t child = fork_limited();
-        if (child != 0) {
-            failures += result_of(child) != 0;
+        if (!fork_midway())
             return;
-        }
-        in_child = true;
         step_end();
         if (newer_by_handler)
             fork_child();
-        failures += !take_lost();
+        not_lost += !take_lost();
     }
 }
 
@@ -379,17 +333,17 @@ static bool newer_count_stands(void)
 static int take_lost_in_steps(void)
 {
     step_through(count_and_take, count_twice_at_step);
-    if (!in_child && (began == 0 || fork_generation() != 1))
+    if (!in_forked_child && (began == 0 || fork_generation() != 1))
         return 1;
     if (!newer_count_stands())
         return 2;
     lock_release(&lock);
     while (taken <= NEWER_COUNTS)
-        failures += !take_lost();
-    return failures == 0 ? 0 : 3;
+        not_lost += !take_lost();
+    return failed_children + not_lost == 0 ? 0 : 3;
 }
 
-TEST_LOOP(an_older_count_does_not_undo_a_newer_one, 0, 4)
+TEST_LOOP_UNLESS(NO_PLAIN_STEPS, an_older_count_does_not_undo_a_newer_one, 0, 4)
 {
     by_handler = (_i & 1) != 0;
     newer_by_handler = (_i & 2) != 0;
@@ -398,9 +352,3 @@ TEST_LOOP(an_older_count_does_not_undo_a_newer_one, 0, 4)
     ck_assert_int_eq(result_in_thread(take_all_to_lose), 0);
     ck_assert_int_eq(result_in_child(take_lost_in_steps), 0);
 }
-
-#else
-
-SKIPPED("all that step", "steps need x86-64, and no sanitizer");
-
-#endif

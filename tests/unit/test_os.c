@@ -1,29 +1,25 @@
 /*
  * The system layer: what each function promises, seen through other system calls than its own.
  */
-#define _GNU_SOURCE 1
 #include "test.h"
 #include "accessible.h"
+#include "capture.h"
 #include "child.h"
+#include "filled.h"
+#include "in_thread.h"
 #include "vm_flags.h"
+#include "base/os.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <sched.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/personality.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <time.h>
-
-#include "capture.h"
-#include "base/os.h"
 
 SUITE(os);
 
@@ -67,14 +63,6 @@ static size_t resident_pages(void *p)
     return count;
 }
 
-static bool is_filled(const unsigned char *p, size_t size, unsigned char value)
-{
-    for (size_t i = 0; i < size; i++)
-        if (p[i] != value)
-            return false;
-    return true;
-}
-
 TEST(the_page_size_is_the_kernels)
 {
     ck_assert_uint_eq(os_page_size(), (size_t)sysconf(_SC_PAGESIZE));
@@ -105,37 +93,22 @@ TEST(reserved_pages_are_opened_closed_and_unmapped)
     ck_assert(!os_open(p, page));
 }
 
-TEST(a_fixed_reservation_takes_free_addresses_only)
-{
-    size_t size = range_size(), page = os_page_size();
-    unsigned char *p = os_reserve(size);
-    ck_assert_ptr_nonnull(p);
-    ck_assert(os_unmap(p, size));
-    ck_assert(os_reserve_at(p, size / 2));
-    ck_assert(!is_writable(p));
-    ck_assert(!is_mapped(p + size / 2));
+static bool (*const placers[])(void *, size_t) = {os_reserve_at, os_map_at};
 
-    ck_assert(os_open(p, page));
-    memset(p, 0x55, page);
-    ck_assert(!os_reserve_at(p, size));
-    ck_assert(is_filled(p, page, 0x55));
-    ck_assert(!is_mapped(p + size / 2));
-    ck_assert(os_unmap(p, size / 2));
-}
-
-TEST(mapping_at_an_address_maps_there_or_not_at_all)
+TEST_LOOP(a_given_address_is_taken_if_free_or_nothing_is, 0, COUNT_OF(placers))
 {
-    size_t size = range_size();
+    bool is_open = placers[_i] == os_map_at;
+    size_t size = range_size(), half = size / 2;
     unsigned char *p = os_reserve(size);
-    ck_assert_ptr_nonnull(p);
-    ck_assert(os_unmap(p, size));
-    ck_assert(os_map_at(p, size / 2));
-    ck_assert(is_filled(p, size / 2, 0));
-    memset(p, 0x66, size / 2);
-    ck_assert(!os_map_at(p, size));
-    ck_assert(is_filled(p, size / 2, 0x66));
-    ck_assert(!is_mapped(p + size / 2));
-    ck_assert(os_unmap(p, size / 2));
+    ck_assert(p != NULL && os_unmap(p, size));
+    ck_assert(placers[_i](p, half));
+    ck_assert_int_eq(is_writable(p), is_open);
+    ck_assert(is_open || os_open(p, half));
+    ck_assert(is_filled(p, half, 0));
+    memset(p, 0x66, half);
+    ck_assert(!placers[_i](p, size));
+    ck_assert(is_filled(p, half, 0x66));
+    ck_assert(!is_mapped(p + half));
 }
 
 TEST(mapped_pages_are_zero_and_purged_to_zero)
@@ -157,34 +130,19 @@ TEST(mapped_pages_are_zero_and_purged_to_zero)
     ck_assert(os_unmap(p, size));
 }
 
-TEST(what_cannot_be_had_is_null)
-{
-    size_t size = range_size();
-    ck_assert_ptr_null(os_reserve(TOO_LARGE));
-    ck_assert_ptr_null(os_map(TOO_LARGE));
-    unsigned char *p = os_map(size);
-    memset(p, 0x33, size);
-    ck_assert_ptr_null(os_remap(p, size, TOO_LARGE));
-    ck_assert(is_filled(p, size, 0x33));
-    ck_assert(os_unmap(p, size));
-}
-
 TEST(remapping_keeps_the_contents)
 {
     size_t size = range_size();
     unsigned char *p = os_map(size);
     memset(p, 0x11, size);
-    unsigned char *blocker = p + size; /* whatever lies here, growth in place or not must do */
-    os_reserve_at(blocker, size);
+    os_reserve_at(p + size, size); /* in the way */
     p = os_remap(p, size, 4 * size);
-    ck_assert_ptr_nonnull(p);
-    ck_assert(is_filled(p, size, 0x11));
+    ck_assert(p != NULL && is_filled(p, size, 0x11));
     ck_assert(is_filled(p + size, 3 * size, 0));
-    unsigned char *shrunk = os_remap(p, 4 * size, size);
-    ck_assert_ptr_eq(shrunk, p);
-    ck_assert(is_filled(p, size, 0x11));
+    ck_assert_ptr_eq(os_remap(p, 4 * size, size), p);
     ck_assert(!is_mapped(p + size));
-    ck_assert(os_unmap(p, size));
+    ck_assert_ptr_null(os_remap(p, size, TOO_LARGE));
+    ck_assert(is_filled(p, size, 0x11));
 }
 
 TEST(huge_pages_are_asked_for_and_declined)
@@ -206,13 +164,11 @@ TEST(guarded_pages_have_guards)
 {
     size_t size = range_size(), page = os_page_size();
     unsigned char *p = os_map_guarded(size);
-    ck_assert_ptr_nonnull(p);
-    ck_assert(is_filled(p, size, 0));
+    ck_assert(p != NULL && is_filled(p, size, 0));
     memset(p, 1, size);
     ck_assert(is_guard(p - page));
     ck_assert(is_guard(p + size));
     ck_assert(os_unmap(p - page, page + size + page));
-    ck_assert_ptr_null(os_map_guarded(TOO_LARGE));
 }
 
 TEST(what_can_be_mapped_is_not_mapped)
@@ -245,21 +201,21 @@ TEST(fixed_addresses_are_recognised)
     ck_assert_int_ne(result_in_child(ask_with_random_addresses), 1);
 }
 
+static unsigned char *wiped;
+
+static int read_wiped(void)
+{
+    return *wiped;
+}
+
 TEST(a_child_sees_wiped_pages)
 {
     size_t page = os_page_size();
-    unsigned char *p = os_map(page);
-    ck_assert(os_wipe_on_fork(p, page));
-    p[0] = 1;
-    pid_t child = fork();
-    ck_assert_int_ge(child, 0);
-    if (child == 0)
-        _exit(p[0]);
-    int status;
-    ck_assert_int_eq(waitpid(child, &status, 0), child);
-    ck_assert_int_eq(status, 0);
-    ck_assert_int_eq(p[0], 1);
-    ck_assert(os_unmap(p, page));
+    wiped = os_map(page);
+    ck_assert(os_wipe_on_fork(wiped, page));
+    *wiped = 1;
+    ck_assert_int_eq(result_in_child(read_wiped), 0);
+    ck_assert_int_eq(*wiped, 1);
 }
 
 static uint64_t coarse_ms(void)
@@ -300,68 +256,60 @@ TEST(resident_memory_follows_use)
     ck_assert(os_unmap(p, GIB));
 }
 
-static uint32_t word; /* 0, then 1; what the waiter waits for */
-
-static void *wait_for_word(void *unused)
+static void *wait_for_word(void *word)
 {
-    (void)unused;
-    while (__atomic_load_n(&word, __ATOMIC_ACQUIRE) == 0)
-        os_wait(&word, 0, 0);
+    while (__atomic_load_n((uint32_t *)word, __ATOMIC_ACQUIRE) == 0)
+        os_wait(word, 0, 0);
     return NULL;
 }
 
 TEST(waiters_are_woken)
 {
-    pthread_t waiter;
-    uint32_t other = 1;
-    os_wait(&other, 0, 0); /* is not 0: returns at once */
-    os_wait(&other, 1, 1); /* nobody wakes it: returns after a millisecond */
+    uint32_t word = 1;
+    os_wait(&word, 0, 0); /* is not 0: returns at once */
+    os_wait(&word, 1, 1); /* not woken: returns after a millisecond */
 
     word = 0;
-    ck_assert_int_eq(pthread_create(&waiter, NULL, wait_for_word, NULL), 0);
+    pthread_t waiter = begin_thread(wait_for_word, &word);
     for (int i = 0; i < 100; i++)
         sched_yield();
     __atomic_store_n(&word, 1, __ATOMIC_RELEASE);
     os_wake(&word, 1);
-    ck_assert_int_eq(pthread_join(waiter, NULL), 0);
+    end_thread(waiter);
 }
 
-/* Ends as soon as it is told whether it is the main thread. */
-static void *ask_whether_main(void *is_main)
+enum { NAME_SIZE = 16 }; /* of a thread */
+
+static void name_other_thread(void *name)
 {
-    *(bool *)is_main = os_is_main_thread();
+    ck_assert(!os_is_main_thread());
     os_name_thread("other");
-    while (__atomic_load_n(&word, __ATOMIC_ACQUIRE) == 0)
-        os_wait(&word, 0, 0);
-    return NULL;
+    pthread_getname_np(pthread_self(), name, NAME_SIZE);
+}
+
+static int parent;
+
+static int ask_in_child(void)
+{
+    return os_is_main_thread() && os_threads() >= 1 && os_process_id() != parent ? 0 : 1;
 }
 
 TEST(threads_are_counted_and_named)
 {
     size_t before = os_threads();
-    bool is_main = true;
-    pthread_t other;
-    char name[16];
+    struct partner partner;
+    char name[NAME_SIZE];
 
     ck_assert_uint_ge(before, 1);
-    word = 0;
-    ck_assert_int_eq(pthread_create(&other, NULL, ask_whether_main, &is_main), 0);
+    partner_begin(&partner);
     ck_assert_uint_ge(os_threads(), before + 1);
-    do
-        pthread_getname_np(other, name, sizeof name);
-    while (strcmp(name, "other") != 0);
-    __atomic_store_n(&word, 1, __ATOMIC_RELEASE);
-    os_wake(&word, 1);
-    ck_assert_int_eq(pthread_join(other, NULL), 0);
-    ck_assert(!is_main);
+    partner_does(&partner, name_other_thread, name);
+    partner_end(&partner);
+    ck_assert_str_eq(name, "other");
     ck_assert(os_is_main_thread());
-    int parent = os_process_id(), status;
+    parent = os_process_id();
     ck_assert_int_eq(parent, getpid());
-    pid_t child = fork();
-    if (child == 0)
-        _exit(os_is_main_thread() && os_threads() >= 1 && os_process_id() != parent ? 0 : 1);
-    ck_assert_int_eq(waitpid(child, &status, 0), child);
-    ck_assert_int_eq(status, 0);
+    ck_assert_int_eq(result_in_child(ask_in_child), 0);
 }
 
 static void ignore_signal(int number)
@@ -387,13 +335,12 @@ _Noreturn static void read_pattern(int fd)
 
 TEST(writing_goes_on_after_interruptions)
 {
-    int ends[2], status;
+    int ends[2];
     ck_assert_int_eq(pipe(ends), 0);
     char *text = malloc(TEXT_SIZE);
     for (size_t i = 0; i < TEXT_SIZE; i++)
         text[i] = (char)(i % 251);
-    pid_t child = fork();
-    ck_assert_int_ge(child, 0);
+    pid_t child = fork_limited();
     if (child == 0) {
         close(ends[1]);
         read_pattern(ends[0]);
@@ -406,8 +353,7 @@ TEST(writing_goes_on_after_interruptions)
     os_write(ends[1], text, TEXT_SIZE);
     setitimer(ITIMER_REAL, &never, NULL);
     close(ends[1]);
-    ck_assert_int_eq(waitpid(child, &status, 0), child);
-    ck_assert_int_eq(status, 0);
+    ck_assert_int_eq(result_of(child), 0);
     free(text);
 }
 
@@ -424,8 +370,6 @@ TEST(duplicates_are_high_and_closed_on_exec)
     ck_assert_uint_eq(original.st_ino, copied.st_ino);
     close(copy);
     ck_assert_int_eq(os_duplicate(copy), -1);
-    close(ends[0]);
-    close(ends[1]);
 }
 
 TEST(this_program_is_not_secure)
@@ -447,67 +391,53 @@ TEST(random_bits_vary)
     ck_assert_uint_eq(any, ~(uint64_t)0);
 }
 
-static void abort_plainly(void *unused)
-{
-    (void)unused;
-    os_abort();
-}
-
-static void abort_while_blocked(void *unused)
-{
-    sigset_t all;
-    sigfillset(&all);
-    sigprocmask(SIG_BLOCK, &all, NULL);
-    abort_plainly(unused);
-}
-
-static void abort_while_ignored(void *unused)
-{
-    signal(SIGABRT, SIG_IGN);
-    abort_plainly(unused);
-}
-
 static void note_and_return(int number)
 {
     (void)number;
     os_write(STDERR_FILENO, "handled\n", strlen("handled\n"));
 }
 
-static void abort_with_handler(void *unused)
-{
-    signal(SIGABRT, note_and_return);
-    abort_plainly(unused);
-}
-
-static const struct {
-    void (*run)(void *);
+struct abort_case {
+    void (*handler)(int);
+    bool is_blocked;
     const char *text;
-} aborts[] = {
-    {abort_plainly, ""},
-    {abort_while_blocked, ""},
-    {abort_while_ignored, ""},
-    {abort_with_handler, "handled\n"},
 };
 
-enum { ABORT_COUNT = sizeof aborts / sizeof aborts[0] };
+static const struct abort_case aborts[] = {
+    {SIG_DFL, false, ""},
+    {SIG_DFL, true, ""},
+    {SIG_IGN, false, ""},
+    {note_and_return, false, "handled\n"},
+};
 
-TEST_LOOP(abort_ends_the_process_in_any_state, 0, ABORT_COUNT)
+static void abort_in_state(void *state)
 {
-    struct capture capture;
-    capture_child(&capture, aborts[_i].run, NULL);
-    ck_assert_str_eq(capture.text, aborts[_i].text);
-    ck_assert(WIFSIGNALED(capture.status));
-    ck_assert_int_eq(WTERMSIG(capture.status), SIGABRT);
+    const struct abort_case *abort_case = state;
+    sigset_t all;
+    sigfillset(&all);
+    if (abort_case->is_blocked)
+        sigprocmask(SIG_BLOCK, &all, NULL);
+    signal(SIGABRT, abort_case->handler);
+    os_abort();
 }
 
-TEST(errno_is_preserved_in_failure_and_success)
+TEST_LOOP(abort_ends_the_process_in_any_state, 0, COUNT_OF(aborts))
+{
+    struct capture capture;
+    capture_child(&capture, abort_in_state, (void *)(uintptr_t)&aborts[_i]);
+    ck_assert_str_eq(capture.text, aborts[_i].text);
+    ck_assert(WIFSIGNALED(capture.status) && WTERMSIG(capture.status) == SIGABRT);
+}
+
+TEST(what_cannot_be_had_is_null_and_errno_is_kept)
 {
     size_t size = range_size();
     uint32_t zero = 0;
     errno = NO_ERRNO;
     void *p = os_map(size);
-    os_reserve(TOO_LARGE);
-    os_map(TOO_LARGE);
+    ck_assert_ptr_null(os_reserve(TOO_LARGE));
+    ck_assert_ptr_null(os_map(TOO_LARGE));
+    ck_assert_ptr_null(os_map_guarded(TOO_LARGE));
     os_reserve_at(p, size);
     os_map_at(p, size);
     os_remap(p, size, TOO_LARGE);

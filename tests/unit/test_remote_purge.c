@@ -6,11 +6,10 @@
 #include "child.h"
 #include "base/os.h"
 #include "random.h"
-#include "remote_blocks.h"
+#include "remote_threads.h"
 #include "step.h"
 
 #include <inttypes.h>
-#include <sched.h>
 #include <string.h>
 #include <sys/syscall.h>
 
@@ -54,19 +53,18 @@ static bool is_filled(const char *block, char value)
 
 TEST_LOOP(what_is_not_collected_loses_its_pages, 0, 10)
 {
-    struct random random = random_begin();
-    size_t freed = 0, purged = 0, bytes;
+    struct random random = random_begin_for((uint64_t)_i);
+    size_t purged = 0, bytes;
     bool kept[PURGE_BLOCKS];
 
-    random.state += (uint64_t)_i;
     hold_blocks();
     for (int i = 0; i < PURGE_BLOCKS; i++) {
         kept[i] = i % 48 == 0 || random_below(&random, 16) == 0; /* no slab becomes empty */
-        freed += !kept[i] && free_remotely(held[i]);
+        ck_assert(kept[i] || free_remotely(held[i]));
     }
-    bytes = remote_purge(&set);
+    bytes = remote_purge(&remote);
     ck_assert_uint_gt(bytes, 0);
-    ck_assert_uint_eq(remote_purge(&set), 0); /* nothing is given back twice */
+    ck_assert_uint_eq(remote_purge(&remote), 0); /* nothing is given back twice */
     for (int i = 0; i < PURGE_BLOCKS; i++) {
         uint8_t state = *state_of(held[i]);
         bool goes = !kept[i] && is_page_freed(held[i]);
@@ -79,67 +77,52 @@ TEST_LOOP(what_is_not_collected_loses_its_pages, 0, 10)
         purged += goes;
     }
     ck_assert_uint_eq(bytes, purged * PURGE_SIZE);
-    ck_assert(remote_pending(&set)); /* the owner will come by, ... */
-    ck_assert_uint_eq(remote_collect(&set), freed - purged);
-    ck_assert(bin_is_valid(&bin));
-    while (bin.window != 0 || bin_open_window(&bin) || bin_next_slab(&bin))
-        if (bin.window != 0)
-            take(); /* ... and finds every block again */
+    remote_collect(&remote); /* the owner finds every block again */
+    ck_assert(all_valid());
+    while (take_place(bin) != NULL)
+        continue;
     for (int i = 0; i < PURGE_BLOCKS; i++)
         ck_assert_uint_eq(*state_of(held[i]), BLOCK_LIVE);
-    ck_assert(bin_is_valid(&bin));
+    ck_assert(all_valid());
 }
 
 TEST(slabs_that_were_purged_whole_are_released)
 {
     hold_blocks();
-    struct slab *last = bin.slab;
     for (int i = 0; i < PURGE_BLOCKS; i++)
         ck_assert(free_remotely(held[i]));
-    ck_assert_uint_eq(remote_purge(&set), (size_t)PURGE_BLOCKS * PURGE_SIZE);
-    ck_assert_uint_eq(remote_collect(&set), 0);
-    ck_assert_uint_eq(bytes_in_slabs(), (size_t)geometry_unpack(last->geometry).units * UNIT_SIZE);
-    ck_assert(bin_is_valid(&bin));
-    bin_leave_slab(&bin, &set);
+    ck_assert_uint_eq(remote_purge(&remote), (size_t)PURGE_BLOCKS * PURGE_SIZE);
+    remote_collect(&remote);
+    ck_assert_uint_eq(bytes_in_slabs(),
+                      (size_t)geometry_unpack(bin->slab->geometry).units * UNIT_SIZE);
+    bin_leave_slab(bin);
     ck_assert_uint_eq(bytes_in_slabs(), 0);
-    ck_assert(heap_set_is_valid(&set));
+    ck_assert(all_valid());
 }
 
 /* The current slab has PURGED blocks alone: no FREE one says that it is to be listed. */
 TEST(a_current_slab_that_was_purged_is_not_lost)
 {
-    char *kept = NULL;
+    char *block;
 
     begin_bin(PURGE_SIZE);
-    ck_assert(bin_make_slab(&bin, &set));
-    struct slab *slab = bin.slab;
-    while (bin.window != 0 || bin_open_window(&bin)) {
-        char *block = take();
-        if (kept == NULL)
-            kept = block;
-        else
-            ck_assert(free_remotely(block));
-    }
-    remote_purge(&set);
-    remote_collect(&set);
-    /* what shares a page with the kept block is REMOTE, and FREE now */
-    while (slab->summary != 0 && bin_open_window(&bin))
-        while (bin.window != 0)
-            take();
-    ck_assert_ptr_eq(bin.slab, slab);
-    ck_assert(slab->purged && slab->summary == 0);
-    ck_assert_uint_eq(states_count(slab->states, slab->count, BLOCK_FREE), 0);
-    size_t purged = states_count(slab->states, slab->count, BLOCK_PURGED), found = 0;
-    ck_assert_uint_gt(purged, 0);
-
-    bin_leave_slab(&bin, &set);
-    ck_assert(bin_is_valid(&bin) && slab->listed);
-    ck_assert(bin_next_slab(&bin));
-    ck_assert_ptr_eq(bin.slab, slab);
-    for (; bin.window != 0 || bin_open_window(&bin); found++)
+    ck_assert_ptr_nonnull(take());
+    struct slab *slab = bin->slab;
+    while ((block = take_place(bin)) != NULL)
+        ck_assert(free_remotely(block));
+    remote_purge(&remote);
+    remote_collect(&remote);
+    /* what shares a page with the first block is REMOTE, and FREE now */
+    while (count_states(slab, BLOCK_FREE) != 0)
         take();
-    ck_assert_uint_eq(found, purged);
-    ck_assert_uint_eq(states_count(slab->states, slab->count, BLOCK_LIVE), slab->count);
+    size_t purged = count_states(slab, BLOCK_PURGED);
+    ck_assert(bin->slab == slab && slab->purged && purged != 0);
+
+    bin_leave_slab(bin);
+    ck_assert(slab->listed && all_valid());
+    for (; purged != 0; purged--)
+        ck_assert_ptr_eq(slab_of(take()), slab);
+    ck_assert_ptr_null(take_place(bin));
 }
 
 TEST(only_pending_slabs_are_purged)
@@ -147,12 +130,12 @@ TEST(only_pending_slabs_are_purged)
     hold_blocks();
     for (int i = 0; i < PURGE_BLOCKS; i++) /* as by threads that have not yet set a bit */
         state_set(state_of(held[i]), BLOCK_REMOTE);
-    ck_assert_uint_eq(remote_purge(&set), 0);
+    ck_assert_uint_eq(remote_purge(&remote), 0);
     state_set(state_of(held[0]), BLOCK_LIVE);
     struct slab *slab = slab_of(held[0]);
     size_t count = slab->count;
     ck_assert(free_remotely(held[0]));
-    ck_assert_uint_eq(remote_purge(&set), count * PURGE_SIZE);
+    ck_assert_uint_eq(remote_purge(&remote), count * PURGE_SIZE);
     ck_assert(slab->purged_for_owner);
     ck_assert_uint_eq(*state_of(held[PURGE_BLOCKS - 1]), BLOCK_REMOTE);
 }
@@ -162,13 +145,12 @@ TEST(an_owner_that_collects_is_left_alone)
     hold_blocks();
     for (int i = 0; i < PURGE_BLOCKS; i++)
         ck_assert(free_remotely(held[i]));
-    remote_begin(&set);
-    ck_assert_uint_eq(remote_purge(&set), 0);
-    ck_assert_uint_eq(set.purging, 0);
+    remote_begin(&remote);
+    ck_assert_uint_eq(remote_purge(&remote), 0);
     for (int i = 0; i < PURGE_BLOCKS; i++)
         ck_assert_uint_eq(*state_of(held[i]), BLOCK_REMOTE);
-    remote_end(&set);
-    ck_assert_uint_eq(remote_purge(&set), (size_t)PURGE_BLOCKS * PURGE_SIZE);
+    remote_end(&remote);
+    ck_assert_uint_eq(remote_purge(&remote), (size_t)PURGE_BLOCKS * PURGE_SIZE);
 }
 
 static bool purge_ended; /* under the heap lock */
@@ -176,46 +158,42 @@ static bool waited;
 
 static void *begin_collection(void *unused)
 {
-    remote_begin(&set);
+    remote_begin(&remote);
     waited = purge_ended;
-    remote_end(&set);
+    remote_end(&remote);
     return unused;
 }
 
 TEST(the_owner_waits_for_who_purges)
 {
-    pthread_t owner;
-
     heap_set_lock(&set);
-    __atomic_store_n(&set.purging, 1, __ATOMIC_SEQ_CST);
-    ck_assert_int_eq(pthread_create(&owner, NULL, begin_collection, NULL), 0);
-    while (__atomic_load_n(&set.collections, __ATOMIC_RELAXED) == 0)
-        sched_yield();
+    __atomic_store_n(&remote.purging, 1, __ATOMIC_SEQ_CST);
+    pthread_t owner = begin_thread(begin_collection, NULL);
+    WAIT_UNTIL(__atomic_load_n(&remote.collections, __ATOMIC_RELAXED) != 0);
     for (int i = 0; i < 1000; i++)
         sched_yield();
     purge_ended = true;
-    __atomic_store_n(&set.purging, 0, __ATOMIC_RELEASE);
+    __atomic_store_n(&remote.purging, 0, __ATOMIC_RELEASE);
     heap_set_unlock(&set);
-    ck_assert_int_eq(pthread_join(owner, NULL), 0);
+    end_thread(owner);
     ck_assert(waited);
 }
 
 TEST(a_tick_purges_what_was_pending_at_the_last)
 {
-    begin_bin(PURGE_SIZE);
-    ck_assert(!remote_tick(&set)); /* nothing pending */
+    ck_assert(!remote_tick(&remote)); /* nothing pending */
     hold_blocks();
     for (int i = 0; i < PURGE_BLOCKS / 2; i++)
         ck_assert(free_remotely(held[i]));
-    remote_collect(&set);
+    remote_collect(&remote);
     for (int i = PURGE_BLOCKS / 2; i < PURGE_BLOCKS; i++)
         ck_assert(free_remotely(held[i]));
-    ck_assert(remote_tick(&set)); /* the owner has collected a moment ago */
+    ck_assert(remote_tick(&remote)); /* the owner has collected a moment ago */
     ck_assert_uint_eq(*state_of(held[PURGE_BLOCKS - 1]), BLOCK_REMOTE);
-    ck_assert(!remote_tick(&set));
+    ck_assert(!remote_tick(&remote));
     ck_assert_uint_eq(*state_of(held[PURGE_BLOCKS - 1]), BLOCK_PURGED);
-    remote_collect(&set);
-    ck_assert(!remote_tick(&set));
+    remote_collect(&remote);
+    ck_assert(!remote_tick(&remote));
 }
 
 /* ---- Threads ---- */
@@ -224,7 +202,7 @@ TEST(a_tick_purges_what_was_pending_at_the_last)
 static void *purge_always(void *bytes)
 {
     while (!__atomic_load_n(&done, __ATOMIC_ACQUIRE)) {
-        *(size_t *)bytes += remote_purge(&set);
+        *(size_t *)bytes += remote_purge(&remote);
         sched_yield();
     }
     return NULL;
@@ -247,67 +225,45 @@ static bool is_as_filled(char *block)
  */
 TEST(purging_beside_an_owner_touches_no_live_block)
 {
-    struct freer freers[THREADS - 1];
     struct random random = random_begin();
-    size_t freed = 0, bytes = 0;
-    pthread_t purger;
+    size_t bytes = 0;
 
     begin_bin(PURGE_SIZE);
-    for (int i = 0; i < THREADS - 1; i++) {
-        freers[i] = (struct freer){.use = is_as_filled};
-        ck_assert_int_eq(pthread_create(&freers[i].thread, NULL, free_slots, &freers[i]), 0);
-    }
-    ck_assert_int_eq(pthread_create(&purger, NULL, purge_always, &bytes), 0);
-    for (size_t taken = 0; taken < BLOCKS;) {
+    start_freers(is_as_filled);
+    pthread_t purger = begin_thread(purge_always, &bytes);
+    for (size_t left = BLOCKS; left != 0;) {
         char **slot = &slots[random_below(&random, SLOTS)];
         if (__atomic_load_n(slot, __ATOMIC_RELAXED) != NULL) {
             if (random_below(&random, 8) == 0)
-                remote_collect(&set);
+                remote_collect(&remote);
             sched_yield();
             continue;
         }
         char *block = take();
         memset(block, filling_of(block), PURGE_SIZE);
-        taken++;
+        left--;
         __atomic_store_n(slot, block, __ATOMIC_RELEASE);
     }
-    __atomic_store_n(&done, true, __ATOMIC_RELEASE);
-    ck_assert_int_eq(pthread_join(purger, NULL), 0);
-    for (int i = 0; i < THREADS - 1; i++) {
-        ck_assert_int_eq(pthread_join(freers[i].thread, NULL), 0);
-        ck_assert_msg(freers[i].failed == 0, "%zu blocks changed; seed %" PRIu64, freers[i].failed,
-                      random.seed);
-        freed += freers[i].freed;
-    }
-    ck_assert_uint_eq(freed, BLOCKS);
-    bytes += remote_purge(&set);
+    ck_assert_msg(join_freers() == 0, "blocks changed; seed %" PRIu64, random.seed);
+    end_thread(purger);
+    bytes += remote_purge(&remote);
     ck_assert_msg(bytes != 0, "nothing was ever purged; seed %" PRIu64, random.seed);
-    remote_collect(&set);
-    ck_assert(bin_is_valid(&bin));
-    bin_leave_slab(&bin, &set);
+    remote_collect(&remote);
+    ck_assert(all_valid());
+    bin_leave_slab(bin);
     ck_assert_msg(bytes_in_slabs() == 0, "%zu bytes lost; seed %" PRIu64, bytes_in_slabs(),
                   random.seed);
-}
-
-enum { BATCHES = 20000, BATCH = 16 };
-
-/* Purges without a pause. */
-static void *purge_at_once(void *bytes)
-{
-    while (!__atomic_load_n(&done, __ATOMIC_ACQUIRE))
-        *(size_t *)bytes += remote_purge(&set);
-    return NULL;
 }
 
 /* The same as close as can be: blocks are freed, collected and taken again all the time. */
 TEST(no_block_is_purged_in_its_next_life)
 {
+    enum { BATCHES = 20000, BATCH = 16 };
     char *batch[BATCH];
     size_t bytes = 0;
-    pthread_t purger;
 
     begin_bin(PURGE_SIZE);
-    ck_assert_int_eq(pthread_create(&purger, NULL, purge_at_once, &bytes), 0);
+    pthread_t purger = begin_thread(purge_always, &bytes);
     for (int round = 0; round < BATCHES; round++) {
         for (int i = 0; i < BATCH; i++)
             memset(batch[i] = take(), 1 + round % 100, PURGE_SIZE);
@@ -316,11 +272,11 @@ TEST(no_block_is_purged_in_its_next_life)
                 ck_abort_msg("block %d changed in round %d", i, round);
         for (int i = 0; i < BATCH; i++)
             ck_assert(free_remotely(batch[i]));
-        remote_collect(&set);
+        remote_collect(&remote);
     }
     __atomic_store_n(&done, true, __ATOMIC_RELEASE);
-    ck_assert_int_eq(pthread_join(purger, NULL), 0);
-    ck_assert(bin_is_valid(&bin));
+    end_thread(purger);
+    ck_assert(all_valid());
 }
 
 /*
@@ -352,7 +308,7 @@ static void *purge_in_turn(void *unused)
     struct random random = random_begin();
 
     while (!__atomic_load_n(&done, __ATOMIC_ACQUIRE)) {
-        if (remote_purge(&set) != 0)
+        if (remote_purge(&remote) != 0)
             __atomic_fetch_add(&purges, 1, __ATOMIC_RELAXED);
         pause_at_random(&random);
     }
@@ -367,11 +323,11 @@ static bool changes_beside_collection(uint8_t *state, char *const *buffered)
     state_set(state, BLOCK_REMOTE);
     for (int i = 0; i < LITMUS_STORES; i++)
         __atomic_store_n(buffered[i], 1, __ATOMIC_RELAXED);
-    remote_begin(&set);
+    remote_begin(&remote);
     uint8_t first = state_get(state);
     for (int look = 0; look < LITMUS_LOOKS && !changed; look++)
         changed = state_get(state) != first;
-    remote_end(&set);
+    remote_end(&remote);
     return changed;
 }
 
@@ -380,14 +336,13 @@ TEST(collecting_and_purging_exclude_each_other)
     struct random random = random_begin();
     char *lines = malloc(LITMUS_BYTES), *buffered[LITMUS_STORES];
     bool changed = false;
-    pthread_t purger;
 
     begin_bin(os_page_size());
     char *block = take();
     ck_assert_ptr_nonnull(lines);
     memset(lines, 1, LITMUS_BYTES);
     ck_assert(free_remotely(block)); /* its bits stay set */
-    ck_assert_int_eq(pthread_create(&purger, NULL, purge_in_turn, NULL), 0);
+    pthread_t purger = begin_thread(purge_in_turn, NULL);
     for (int round = 0; round < LITMUS_ROUNDS && !changed; round++) {
         for (int i = 0; i < LITMUS_STORES; i++)
             buffered[i] = &lines[random_below(&random, LITMUS_BYTES)];
@@ -397,12 +352,10 @@ TEST(collecting_and_purging_exclude_each_other)
             break;
     }
     __atomic_store_n(&done, true, __ATOMIC_RELEASE);
-    ck_assert_int_eq(pthread_join(purger, NULL), 0);
+    end_thread(purger);
     free(lines);
     ck_assert_msg(!changed, "purged while its owner collects; seed %" PRIu64, random.seed);
 }
-
-#ifdef CAN_STEP
 
 enum outcome { PASSED, PURGED_OVER, ENDED }; /* of a child */
 
@@ -413,7 +366,7 @@ static int steps_since;      /* how many there were; 0: the call has not come ye
 
 static void purge_once(void)
 {
-    remote_purge(&set);
+    remote_purge(&remote);
 }
 
 /* The owner found the block LIVE before the other thread freed it, makes it FREE, and hands it out
@@ -437,7 +390,7 @@ static int purge_in_steps(void)
 }
 
 /* A misuse: nothing can be said of the contents, but the block is not handed out twice for it. */
-TEST(a_block_freed_twice_at_once_is_not_purged_over)
+TEST_UNLESS(NO_STEPS, a_block_freed_twice_at_once_is_not_purged_over)
 {
     enum { FREED = 8, FROM = 100 }; /* 8 KiB: a whole page at least */
     int outcome = PASSED;
@@ -454,9 +407,3 @@ TEST(a_block_freed_twice_at_once_is_not_purged_over)
     ck_assert_int_eq(outcome, ENDED);
     ck_assert_int_gt(store_at, FREED / 2); /* there were steps for each block */
 }
-
-#else
-
-STEP_SKIPPED;
-
-#endif

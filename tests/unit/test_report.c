@@ -1,12 +1,11 @@
 /*
  * Reports: each line exactly as report.h documents it, in one write, and what follows it.
  */
-#define _GNU_SOURCE 1
 #include "test.h"
+#include "child.h"
+#include "in_thread.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -35,13 +34,9 @@ static const struct {
     {{MISUSE_INTERIOR, "free", (void *)0x7f0000101000, (void *)0x7f0000100000, 2097152, "LARGE", 0},
      "acre: interior pointer: free(0x7f0000101000): block 0x7f0000100000 of 2097152 bytes, "
      "LARGE\n"},
-    {{MISUSE_INTERIOR, "free", (void *)0x7f0000101000, (void *)0x7f0000100000, 0, NULL, 0},
-     "acre: interior pointer: free(0x7f0000101000): block 0x7f0000100000\n"},
     {{MISUSE_MISALIGNED, "free", (void *)0x1, NULL, 0, NULL, 0},
      "acre: misaligned pointer: free(0x1)\n"},
 };
-
-enum { REPORT_COUNT = sizeof reports / sizeof reports[0] };
 
 static void misuse(void *report)
 {
@@ -64,7 +59,7 @@ static void warn_too_long(void *text)
     report_warning("%s", (const char *)text);
 }
 
-TEST_LOOP(a_misuse_is_reported_in_one_write, 0, REPORT_COUNT)
+TEST_LOOP(a_misuse_is_reported_in_one_write, 0, COUNT_OF(reports))
 {
     struct misuse_report report = reports[_i].report;
     struct capture capture;
@@ -100,104 +95,62 @@ TEST(a_long_warning_is_still_one_line)
 
 static char given[] = "/usr/sbin/server"; /* its argv[0] */
 
-static void start_as(const char *name)
+/* As setproctitle does it. */
+static void overwrite_arguments(void)
 {
-    program_invocation_short_name = (char *)(uintptr_t)name;
-    report_start();
+    memcpy(given, "server: a worker", sizeof given);
 }
 
-static void tell(void)
+static void rename_process(void)
 {
-    report_warning("told");
+    program_invocation_short_name = NULL;
+    prctl(PR_SET_NAME, "other");
 }
+
+static void change_nothing(void)
+{
+}
+
+static const struct {
+    const char *program; /* its name, as libc has it */
+    bool starts;         /* report_start is called */
+    void (*change)(void);
+    const char *name; /* in the line */
+} programs[] = {
+    {"server", false, change_nothing, "server"},
+    {"", false, change_nothing, "?"},
+    {given + sizeof("/usr/sbin/") - 1, true, overwrite_arguments, "server"},
+    {"server", true, rename_process, "server"},
+    {"se\nr\033v\177er", true, change_nothing, "se?r?v?er"},
+    {"a-program-whose-name-is-longer-than-a-line-needs", true, change_nothing,
+     "a-program-whose-name-is-longer-"},
+};
 
 static void *tell_in_thread(void *unused)
 {
     prctl(PR_SET_NAME, "worker");
-    tell();
+    report_warning("told");
     return unused;
 }
 
-static void before_the_start(void)
-{
-    program_invocation_short_name = given + strlen("/usr/sbin/");
-    tell();
-}
-
-static void before_libc_knows(void)
-{
-    program_invocation_short_name = "";
-    tell();
-}
-
-/* As setproctitle does it. */
-static void with_arguments_overwritten(void)
-{
-    start_as(given + strlen("/usr/sbin/"));
-    memcpy(given, "server: a worker", sizeof given);
-    tell();
-}
-
-static void renamed(void)
-{
-    start_as("server");
-    program_invocation_short_name = NULL;
-    prctl(PR_SET_NAME, "other");
-    tell();
-}
-
-static void by_a_thread(void)
-{
-    pthread_t thread;
-    start_as("server");
-    ck_assert_int_eq(pthread_create(&thread, NULL, tell_in_thread, NULL), 0);
-    ck_assert_int_eq(pthread_join(thread, NULL), 0);
-}
-
-static void with_control_characters(void)
-{
-    start_as("se\nr\033v\177er");
-    tell();
-}
-
-static void with_a_long_name(void)
-{
-    start_as("a-program-whose-name-is-longer-than-a-line-needs");
-    tell();
-}
-
-static const struct {
-    void (*tell)(void);
-    const char *name;
-} tellers[] = {
-    {before_the_start, "server"},
-    {before_libc_knows, "?"},
-    {with_arguments_overwritten, "server"},
-    {renamed, "server"},
-    {by_a_thread, "server"},
-    {with_control_characters, "se?r?v?er"},
-    {with_a_long_name, "a-program-whose-name-is-longer-"},
-};
-
-enum { TELLERS = sizeof tellers / sizeof tellers[0] };
-
-/* The line is that of a child, so its number is not this process's. */
-TEST_LOOP(a_line_names_the_program_and_the_process, 0, TELLERS)
+/* The line is that of a child, whose number is not this process's, and of a thread with a name. */
+TEST_LOOP(a_line_names_the_program_and_the_process, 0, COUNT_OF(programs))
 {
     int ends[2];
     char line[128] = "", wanted[128];
     ck_assert_int_eq(pipe(ends), 0);
-    pid_t child = fork();
-    ck_assert_int_ge(child, 0);
+    pid_t child = fork_limited();
     if (child == 0) {
         dup2(ends[1], STDERR_FILENO);
-        tellers[_i].tell();
+        program_invocation_short_name = (char *)(uintptr_t)programs[_i].program;
+        if (programs[_i].starts)
+            report_start();
+        programs[_i].change();
+        run_thread(tell_in_thread, NULL);
         _exit(0);
     }
-    close(ends[1]);
+    ck_assert_int_eq(result_of(child), 0);
     ck_assert_int_gt(read(ends[0], line, sizeof line - 1), 0);
-    close(ends[0]);
-    snprintf(wanted, sizeof wanted, "acre: %s[%d]: told\n", tellers[_i].name, (int)child);
+    snprintf(wanted, sizeof wanted, "acre: %s[%d]: told\n", programs[_i].name, (int)child);
     ck_assert_str_eq(line, wanted);
-    ck_assert_int_eq(waitpid(child, NULL, 0), child);
 }

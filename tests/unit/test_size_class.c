@@ -46,6 +46,8 @@ static void check_size(size_t size)
         ck_abort_msg("size %zu has class %u, which does not exist", size, class_of_size);
     block = size_class_sizes[class_of_size];
     waste = block - size;
+    if (size >= SIZE_CLASS_TABLE_LIMIT && size_class_of_medium(size) != class_of_size)
+        ck_abort_msg("size %zu has class %u by the table only", size, class_of_size);
     if (block < size)
         ck_abort_msg("size %zu does not fit in its class of %zu", size, block);
     if (class_of_size > 0 && size_class_sizes[class_of_size - 1] >= size)
@@ -56,21 +58,9 @@ static void check_size(size_t size)
 
 TEST(every_size_has_the_smallest_class_that_fits)
 {
+    ck_assert_uint_eq(size_class_of(0), 0);
     for (size_t size = 1; size <= SIZE_CLASS_LIMIT; size++)
         check_size(size);
-}
-
-TEST(size_0_has_the_smallest_block)
-{
-    ck_assert_uint_eq(size_class_of(0), 0);
-}
-
-TEST(table_and_arithmetic_meet)
-{
-    ck_assert_uint_eq(size_class_of_medium(SIZE_CLASS_TABLE_LIMIT),
-                      size_class_of(SIZE_CLASS_TABLE_LIMIT));
-    ck_assert_uint_eq(size_class_of_medium(SIZE_CLASS_TABLE_LIMIT + 1),
-                      size_class_of(SIZE_CLASS_TABLE_LIMIT) + 1);
 }
 
 /* The class of an aligned request, by trying them all. */

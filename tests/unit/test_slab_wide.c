@@ -149,11 +149,11 @@ TEST_LOOP(the_lowest_run_of_enough_free_places_is_taken, 0, PAIRS *ROUNDS)
     look++;
     do {
         expected = expect_wide(&at, pair);
-        block = bin_take_wide(bin, bins, &set, look);
+        block = bin_take_wide(bin, bins, look);
         if (block != expected || !is_as_in_models())
             ck_abort_msg("%p, not %p; seed %" PRIu64, (void *)block, (void *)expected, random.seed);
     } while (block != NULL);
-    ck_assert_ptr_null(bin_take_wide(bin, bins, &set, look));
+    ck_assert_ptr_null(bin_take_wide(bin, bins, look));
     ck_assert_msg(is_as_in_models() && all_valid(), "seed %" PRIu64, random.seed);
 }
 
@@ -227,19 +227,17 @@ TEST(larger_places_come_first)
 
     ck_assert_ptr_null(take_wide(bin));
     for (int i = 2; i >= 0; i--) {
-        slabs[i] = make_used_slab(begin_bin(places[i]));
-        state_set(&slabs[i]->states[0], BLOCK_LIVE);
-        list_slab(slabs[i]);
+        slabs[i] = list_used_slab(begin_bin(places[i]));
     }
     look++;
     for (int i = 0; i < 3; i++) {
-        ck_assert_ptr_eq(bin_take_wide(bin, bins, &set, look), slabs[i]->base + places[i]);
+        ck_assert_ptr_eq(bin_take_wide(bin, bins, look), slabs[i]->base + places[i]);
         /* no place is left, for the class below to come next */
         for (size_t n = 0; n < slabs[i]->count; n++)
             if (state_get(&slabs[i]->states[n]) == BLOCK_FREE)
                 state_set(&slabs[i]->states[n], BLOCK_LIVE);
     }
-    ck_assert_ptr_null(bin_take_wide(bin, bins, &set, look));
+    ck_assert_ptr_null(bin_take_wide(bin, bins, look));
     ck_assert(all_valid());
 }
 
@@ -254,7 +252,7 @@ TEST(only_what_its_class_has_used_is_taken)
     char *live = take_place(host);
     ck_assert_ptr_null(take_wide(bin));
     ck_assert(slab->listed);
-    ck_assert_uint_eq(states_count(slab->states, slab->count, BLOCK_FREE), slab->count - 1u);
+    ck_assert_uint_eq(count_states(slab, BLOCK_FREE), slab->count - 1u);
     while (number_of(live) != STATES_GROUP) {
         live = take_place(host);
         ck_assert_ptr_nonnull(live);
@@ -306,9 +304,9 @@ TEST(a_look_ends)
     list_slab(slab);
     char *block = take_wide(bin);
     ck_assert_ptr_eq(block, slab->base + 512);
-    ck_assert_ptr_null(bin_take_wide(bin, bins, &set, look));
-    free_wide(block);
-    ck_assert_ptr_null(bin_take_wide(bin, bins, &set, look));
+    ck_assert_ptr_null(bin_take_wide(bin, bins, look));
+    give(block);
+    ck_assert_ptr_null(bin_take_wide(bin, bins, look));
     ck_assert_ptr_eq(take_wide(bin), block);
 }
 
@@ -331,27 +329,22 @@ TEST(a_call_looks_at_so_many_states)
     ck_assert_uint_lt(2 * 3 + 2 * 64 * (SLABS - 2) + 64, 512);
     state_set(&slab->states[RUN + 49], BLOCK_FREE);
     ck_assert_ptr_null(take_wide(bin));
-    ck_assert_ptr_eq(bin_take_wide(bin, bins, &set, look), slab->base + (size_t)RUN * 32);
+    ck_assert_ptr_eq(bin_take_wide(bin, bins, look), slab->base + (size_t)RUN * 32);
 }
 
 /* The slab at which a bin stands is taken or released before the next call. */
 TEST_LOOP(the_search_survives_its_slab, 0, 3)
 {
     struct bin *bin = begin_bin(2048), *host = begin_bin(512), *lower = begin_bin(256);
-    struct slab *last = make_used_slab(lower);
-
-    state_set(&last->states[0], BLOCK_LIVE);
-    list_slab(last);
-    struct slab *slab = make_used_slab(host);
-    state_set(&slab->states[0], BLOCK_LIVE);
-    list_slab(slab);
+    struct slab *last = list_used_slab(lower);
+    struct slab *slab = list_used_slab(host);
     char *block = take_wide(bin);
     ck_assert_ptr_eq(slab_of(block), slab);
     if (_i == 0) { /* its class takes it */
         ck_assert(bin_next_slab(host));
     } else { /* it goes */
-        free_wide(block);
-        slab_give_back(slab, 0, &set);
+        give(block);
+        slab_give_back(slab, 0);
         ck_assert_uint_eq(slab->geometry, 0);
     }
     if (_i == 2) { /* and is one of another class */
@@ -359,6 +352,6 @@ TEST_LOOP(the_search_survives_its_slab, 0, 3)
         state_set(&slab->states[0], BLOCK_LIVE);
         list_slab(slab);
     }
-    ck_assert_ptr_eq(slab_of(bin_take_wide(bin, bins, &set, look)), last);
+    ck_assert_ptr_eq(slab_of(bin_take_wide(bin, bins, look)), last);
     ck_assert(all_valid());
 }

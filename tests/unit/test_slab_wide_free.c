@@ -5,7 +5,6 @@
 #include "test.h"
 #include "base/os.h"
 #include "random.h"
-#include "slab/slab_purge.h"
 #include "wide_blocks.h"
 
 #include <inttypes.h>
@@ -32,15 +31,14 @@ static char *fill_around_wide(size_t place, size_t size)
         continue;
     ck_assert_uint_eq(host_slab->summary, 0);
     ck_assert(!host_slab->purged && all_valid());
-    ck_assert_uint_eq(states_count(host_slab->states, host_slab->count, BLOCK_LIVE),
-                      host_slab->count - size / place);
+    ck_assert_uint_eq(count_states(host_slab, BLOCK_LIVE), host_slab->count - size / place);
     return block;
 }
 
 /* Leaves the slab when it is full, so that it is neither listed nor current. */
 static void leave_full_slab(void)
 {
-    bin_leave_slab(host, &set);
+    bin_leave_slab(host);
     ck_assert(!host_slab->listed && slab_is_valid(host_slab));
 }
 
@@ -68,7 +66,7 @@ TEST_LOOP(places_of_a_freed_block_are_its_class_s_again, 0, 2)
     ck_assert_uint_eq(slab_held_blocks(host_slab), host_slab->count - PLACES + 1u);
     if (_i == 0)
         leave_full_slab();
-    free_wide(block);
+    give(block);
     ck_assert(host_slab->listed || _i != 0);
     check_freed(block, PLACE, PLACES);
 }
@@ -80,16 +78,16 @@ TEST_LOOP(what_another_thread_freed_is_collected_with_its_places, 0, 2)
     ck_assert_ptr_nonnull(block);
     if (_i == 0)
         leave_full_slab();
-    ck_assert(!free_remotely(block, BLOCK_LIVE));
-    ck_assert(!free_remotely(block + PLACE, BLOCK_WIDE));
-    ck_assert(!free_remotely(block + PLACE, BLOCK_LIVE));
+    ck_assert(!free_remotely_as(block, BLOCK_LIVE));
+    ck_assert(!free_remotely_as(block + PLACE, BLOCK_WIDE));
+    ck_assert(!free_remotely_as(block + PLACE, BLOCK_LIVE));
     ck_assert_uint_eq(places_of(block), PLACES);
-    ck_assert(free_remotely(block, BLOCK_WIDE));
-    ck_assert(!free_remotely(block, BLOCK_WIDE));
+    ck_assert(free_remotely_as(block, BLOCK_WIDE));
+    ck_assert(!free_remotely_as(block, BLOCK_WIDE));
     ck_assert_uint_eq(places_of(block), PLACES); /* for who reports a misuse of it */
     ck_assert(all_valid());
     ck_assert_ptr_null(take_place(host));
-    ck_assert_uint_eq(remote_collect(&set), 1);
+    remote_collect(&remote);
     check_freed(block, PLACE, PLACES);
 }
 
@@ -108,13 +106,13 @@ TEST_LOOP(what_was_purged_for_the_owner_is_taken_back_with_its_places, 0, 6)
         leave_full_slab();
     uintptr_t start = (uintptr_t)block;
     size_t whole = align_down(start + size, page) - align_up(start, page);
-    ck_assert(free_remotely(block, BLOCK_WIDE));
+    ck_assert(free_remotely_as(block, BLOCK_WIDE));
     ck_assert_uint_gt(whole, 0);
-    ck_assert_uint_eq(remote_purge(&set), whole);
-    ck_assert_uint_eq(remote_purge(&set), 0);
-    ck_assert(!free_remotely(block, BLOCK_WIDE));
+    ck_assert_uint_eq(remote_purge(&remote), whole);
+    ck_assert_uint_eq(remote_purge(&remote), 0);
+    ck_assert(!free_remotely_as(block, BLOCK_WIDE));
     ck_assert_uint_eq(*state_of(block), BLOCK_PURGED); /* also where none of its first place did */
-    ck_assert_uint_eq(remote_collect(&set), 0);
+    remote_collect(&remote);
     ck_assert(all_valid());
     bool taken[64] = {false};
     for (size_t i = 0; i < size / place; i++) {
@@ -133,24 +131,24 @@ TEST_LOOP(a_slab_is_held_by_a_wide_block_alone, 0, 3)
     size_t before = bytes_in_slabs();
 
     ck_assert_uint_gt(before, 0);
-    slab_give_back(host_slab, 0, &set);
+    slab_give_back(host_slab, 0);
     ck_assert_uint_eq(bytes_in_slabs(), before);
-    slab_collect(host_slab, &set);
+    slab_collect(host_slab);
     ck_assert_uint_eq(host_slab->live_hint, 1);
     ck_assert(all_valid());
     ck_assert_uint_eq(*state_of(block), BLOCK_WIDE);
     switch (_i) {
     case 0:
-        free_wide(block);
+        give(block);
         break;
     case 1:
-        ck_assert(free_remotely(block, BLOCK_WIDE));
-        ck_assert_uint_eq(remote_collect(&set), 1);
+        ck_assert(free_remotely_as(block, BLOCK_WIDE));
+        remote_collect(&remote);
         break;
     default:
-        ck_assert(free_remotely(block, BLOCK_WIDE));
-        ck_assert_uint_eq(remote_purge(&set), 8192);
-        ck_assert_uint_eq(remote_collect(&set), 0);
+        ck_assert(free_remotely_as(block, BLOCK_WIDE));
+        ck_assert_uint_eq(remote_purge(&remote), 8192);
+        remote_collect(&remote);
     }
     ck_assert_uint_eq(bytes_in_slabs(), 0);
     ck_assert_uint_eq(host_slab->geometry, 0);
@@ -173,23 +171,20 @@ TEST_LOOP(the_last_free_releases_a_slab_in_any_order, 0, 50)
         if (random_below(&random, 2) == 0 || (held[i] = take_wide(wide)) == NULL)
             held[i] = take_place(host);
     if (host->slab != NULL)
-        bin_leave_slab(host, &set);
-    slab_give_back(host_slab, 0, &set);
+        bin_leave_slab(host);
+    slab_give_back(host_slab, 0);
     for (int left = BLOCKS; left > 0; left--) {
         ck_assert_msg(host_slab->geometry != 0 && all_valid(), "seed %" PRIu64, random.seed);
         char **block = &held[random_below(&random, (uint64_t)left)];
-        uint8_t state = *state_of(*block);
         if (random_below(&random, 2) != 0)
-            ck_assert(free_remotely(*block, state));
-        else if (state == BLOCK_WIDE)
-            free_wide(*block);
+            ck_assert(free_remotely_as(*block, *state_of(*block)));
         else
-            slab_give_back(host_slab, number_of(*block), &set);
+            give(*block);
         *block = held[left - 1];
         if (random_below(&random, 4) == 0)
-            remote_collect(&set);
+            remote_collect(&remote);
     }
-    remote_collect(&set);
+    remote_collect(&remote);
     ck_assert_msg(bytes_in_slabs() == 0 && all_valid(), "seed %" PRIu64, random.seed);
 }
 
@@ -202,7 +197,7 @@ TEST(what_is_held_is_counted_once)
     ck_assert_uint_eq(held.blocks, 3);
     ck_assert_uint_eq(held.places, 1 + 2 * PLACES);
     ck_assert_uint_eq(slab_held_blocks(host_slab), 3);
-    free_wide(block);
+    give(block);
     held = slab_count_held(host_slab->states, host_slab->count);
     ck_assert_uint_eq(held.blocks, 2);
     ck_assert_uint_eq(held.places, 1 + PLACES);
@@ -214,7 +209,7 @@ TEST(what_another_thread_freed_is_not_counted)
     char *block = hold_one_wide(PLACE, SIZE), *other = take_wide(wide);
 
     ck_assert_ptr_nonnull(other);
-    ck_assert(free_remotely(block, BLOCK_WIDE));
+    ck_assert(free_remotely_as(block, BLOCK_WIDE));
     struct slab_held held = slab_count_held(host_slab->states, host_slab->count);
     ck_assert_uint_eq(held.blocks, 2);
     ck_assert_uint_eq(held.places, 1 + PLACES);
@@ -249,7 +244,7 @@ static char *take_traced(struct bin *bin, struct random *random)
     char *block = NULL;
 
     if (bin->block_size > SIZE_CLASS_TINY_LIMIT && random_below(random, 8) != 0)
-        block = bin_take_wide(bin, bins, &set, look += random_below(random, 4) == 0);
+        block = bin_take_wide(bin, bins, look += random_below(random, 4) == 0);
     while (block == NULL && (block = take_place(bin)) == NULL)
         ck_assert(bin_make_slab(bin, &set));
     return block;
@@ -257,14 +252,10 @@ static char *take_traced(struct bin *bin, struct random *random)
 
 static void free_traced(const char *block, struct random *random)
 {
-    uint8_t state = *state_of(block);
-
     if (random_below(random, 3) == 0)
-        ck_assert(free_remotely(block, state));
-    else if (state == BLOCK_WIDE)
-        slab_free_wide(slab_of(block), number_of(block), &set);
+        ck_assert(free_remotely_as(block, *state_of(block)));
     else
-        slab_give_back(slab_of(block), number_of(block), &set);
+        give(block);
 }
 
 /* Now and then: what an owner and others do beside. */
@@ -274,16 +265,16 @@ static void tidy_up(struct random *random)
 
     switch (random_below(random, 4)) {
     case 0:
-        remote_collect(&set);
+        remote_collect(&remote);
         break;
     case 1:
-        remote_purge(&set);
+        remote_purge(&remote);
         break;
     case 2:
         bin_purge(bin);
         break;
     default:
-        bin_leave_slab(bin, &set);
+        bin_leave_slab(bin);
     }
 }
 
@@ -320,9 +311,9 @@ TEST_LOOP(no_two_blocks_have_a_place_in_common, 0, 10)
     for (int i = 0; i < TRACE_BLOCKS; i++)
         if (traced[i].block != NULL && mark_places(&traced[i], true))
             free_traced(traced[i].block, &random);
-    remote_collect(&set);
+    remote_collect(&remote);
     for (int i = 0; i < 6; i++)
-        bin_leave_slab(&bins[size_class_of(trace_sizes[i])], &set);
+        bin_leave_slab(&bins[size_class_of(trace_sizes[i])]);
     ck_assert_msg(bytes_in_slabs() == 0, "%zu bytes lost; seed %" PRIu64, bytes_in_slabs(),
                   random.seed);
 }

@@ -3,12 +3,12 @@
  * the library uses on this machine and for the portable one.
  */
 #include "test.h"
+#include "in_thread.h"
 #include "random.h"
 #include "base/states.h"
 #include "states_portable.h"
 
 #include <inttypes.h>
-#include <pthread.h>
 #include <string.h>
 
 SUITE(states);
@@ -27,7 +27,7 @@ static const struct scans {
      portable_states_summary},
 };
 
-enum { VERSIONS = sizeof(versions) / sizeof(versions[0]) };
+enum { VERSIONS = COUNT_OF(versions) };
 
 static uint8_t states[MOST_STATES] __attribute__((aligned(64)));
 
@@ -56,17 +56,16 @@ static struct reference reference_scan(size_t count, uint8_t value)
 static void check_scans(const struct scans *scans, size_t count, uint8_t value, uint64_t seed)
 {
     struct reference expected = reference_scan(count, value);
-    size_t counted = scans->count(states, count, value);
-    size_t found = scans->find(states, count, value);
-    uint64_t summary = scans->summary(states, count, value);
+    struct reference found = {.count = scans->count(states, count, value),
+                              .find = scans->find(states, count, value),
+                              .summary = scans->summary(states, count, value)};
 
-    ck_assert_msg(counted == expected.count, "%s count(%zu, %u): %zu, not %zu; seed %" PRIu64,
-                  scans->name, count, value, counted, expected.count, seed);
-    ck_assert_msg(found == expected.find, "%s find(%zu, %u): %zu, not %zu; seed %" PRIu64,
-                  scans->name, count, value, found, expected.find, seed);
-    ck_assert_msg(summary == expected.summary,
-                  "%s summary(%zu, %u): %" PRIx64 ", not %" PRIx64 "; seed %" PRIu64, scans->name,
-                  count, value, summary, expected.summary, seed);
+    ck_assert_msg(found.count == expected.count && found.find == expected.find &&
+                      found.summary == expected.summary,
+                  "%s (%zu, %u): count %zu, not %zu; find %zu, not %zu; summary %" PRIx64
+                  ", not %" PRIx64 "; seed %" PRIu64,
+                  scans->name, count, value, found.count, expected.count, found.find, expected.find,
+                  found.summary, expected.summary, seed);
 }
 
 /* Fails unless version `scans` agrees with the reference on the group that begins at `first`. */
@@ -125,38 +124,6 @@ TEST_LOOP(tells_similar_bytes_apart, 0, VERSIONS)
     }
 }
 
-TEST_LOOP(finds_each_position, 0, VERSIONS)
-{
-    const struct scans *scans = &versions[_i];
-
-    for (unsigned i = 0; i < STATES_GROUP; i++) {
-        memset(states, BLOCK_LIVE, sizeof(states));
-        states[i] = BLOCK_FREE;
-        ck_assert_uint_eq(scans->match(states, BLOCK_FREE), (uint64_t)1 << i);
-        ck_assert_uint_eq(scans->match(states, BLOCK_LIVE), ~((uint64_t)1 << i));
-    }
-}
-
-TEST_LOOP(respects_the_count, 0, VERSIONS)
-{
-    const struct scans *scans = &versions[_i];
-
-    for (size_t count = 0; count <= MOST_STATES; count++) {
-        memset(states, BLOCK_FREE, sizeof(states));
-        memset(states, BLOCK_LIVE, count);
-        ck_assert_uint_eq(scans->count(states, count, BLOCK_FREE), 0);
-        ck_assert_uint_eq(scans->count(states, count, BLOCK_LIVE), count);
-        ck_assert_uint_eq(scans->find(states, count, BLOCK_FREE), count);
-        ck_assert_uint_eq(scans->summary(states, count, BLOCK_FREE), 0);
-        if (count != 0) {
-            states[count - 1] = BLOCK_FREE;
-            ck_assert_uint_eq(scans->find(states, count, BLOCK_FREE), count - 1);
-            ck_assert_uint_eq(scans->summary(states, count, BLOCK_FREE),
-                              (uint64_t)1 << ((count - 1) / STATES_GROUP));
-        }
-    }
-}
-
 TEST(get_returns_what_was_set)
 {
     for (unsigned value = 0; value <= UINT8_MAX; value++) {
@@ -185,19 +152,18 @@ TEST_LOOP(bears_remote_frees, 0, VERSIONS)
     struct random random = random_begin();
     struct reference free_ones, live_ones;
     size_t remote;
-    pthread_t thread;
 
     fill_sparse(&random, BLOCK_LIVE, 64, BLOCK_LIVE + 1);
     free_ones = reference_scan(MOST_STATES, BLOCK_FREE);
     live_ones = reference_scan(MOST_STATES, BLOCK_LIVE);
-    ck_assert_int_eq(pthread_create(&thread, NULL, free_remotely, NULL), 0);
+    pthread_t thread = begin_thread(free_remotely, NULL);
     do {
         remote = scans->count(states, MOST_STATES, BLOCK_REMOTE);
         ck_assert_uint_eq(scans->count(states, MOST_STATES, BLOCK_FREE), free_ones.count);
         ck_assert_uint_eq(scans->find(states, MOST_STATES, BLOCK_FREE), free_ones.find);
         ck_assert_uint_eq(scans->summary(states, MOST_STATES, BLOCK_FREE), free_ones.summary);
     } while (remote < live_ones.count);
-    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+    end_thread(thread);
     ck_assert_uint_eq(scans->count(states, MOST_STATES, BLOCK_REMOTE), live_ones.count);
     ck_assert_uint_eq(scans->count(states, MOST_STATES, BLOCK_LIVE), 0);
 }

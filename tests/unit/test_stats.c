@@ -3,25 +3,18 @@
  */
 #include "test.h"
 #include "paths/alloc.h"
+#include "arena/idle.h"
 #include "capture.h"
-#include "paths/free.h"
-#include "process/init.h"
-#include "base/option.h"
+#include "in_thread.h"
+#include "own_arena.h"
 #include "base/out.h"
 #include "process/stats.h"
 
 #include <acre/acre.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
-static void begin(void)
-{
-    init_start(NULL);
-    ck_assert_int_eq(option_set_text("decay", "3600000"), 0);
-}
-
-SUITE(stats, .begin = begin);
+SUITE(stats, .begin = begin_without_decay);
 
 static struct acre_stats collect(void)
 {
@@ -97,10 +90,8 @@ static void *leave_blocks(void *blocks)
 TEST(blocks_freed_by_others_are_not_live)
 {
     static void *blocks[100];
-    pthread_t thread;
 
-    ck_assert_int_eq(pthread_create(&thread, NULL, leave_blocks, blocks), 0);
-    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+    run_thread(leave_blocks, blocks);
     ck_assert_uint_eq(collect().small_blocks, 90);
     for (int i = 10; i < 50; i++)
         free_block(blocks[i]);
@@ -124,7 +115,7 @@ TEST(free_memory_shows_until_it_is_trimmed)
     free_block(alloc_block(2 * MIB));
     ck_assert_uint_eq(collect().large_stock, 2 * MIB);
     ck_assert_uint_eq(collect().live, 0);
-    alloc_trim();
+    idle_trim();
     struct acre_stats stats = collect();
     ck_assert_uint_eq(stats.heap_in_slabs + stats.heap_free_dirty + stats.large_stock, 0);
 }
@@ -152,9 +143,8 @@ TEST(figures_agree_while_others_allocate)
 {
     enum { SNAPSHOTS = 5000 };
     struct acre_stats stats;
-    pthread_t thread;
+    pthread_t thread = begin_thread(churn, NULL);
 
-    ck_assert_int_eq(pthread_create(&thread, NULL, churn, NULL), 0);
     for (int i = 0; i < SNAPSHOTS; i++) {
         stats_collect(&stats, sizeof(stats));
         ck_assert_uint_le(stats.small_live, stats.heap_in_slabs);
@@ -162,7 +152,7 @@ TEST(figures_agree_while_others_allocate)
         ck_assert_uint_le(class_of(&stats, 256).live_blocks, class_of(&stats, 256).blocks);
     }
     __atomic_store_n(&stop_churning, true, __ATOMIC_RELAXED);
-    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+    end_thread(thread);
     ck_assert_int_gt(rounds, 0);
 }
 

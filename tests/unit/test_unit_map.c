@@ -4,11 +4,10 @@
  */
 #include "test.h"
 #include "accessible.h"
+#include "in_thread.h"
 #include "sanitized.h"
+#include "system_limits.h"
 #include "heap/unit_map.h"
-
-#include <pthread.h>
-#include <sys/resource.h>
 
 SUITE(unit_map);
 
@@ -40,7 +39,7 @@ static void begin(void)
     ck_assert(begin_region(REACH));
 }
 
-/* Covers a heap in the place after so many that are left out; its entries, NULL if the region has
+/* Covers a heap in the place that follows `skipped` free ones; its entries, NULL if the region has
  * no such place. */
 static struct slab **cover(size_t skipped)
 {
@@ -87,7 +86,7 @@ static void assert_wild_addresses_are_not_covered(void)
         (uintptr_t)1 << 63,
         UINTPTR_MAX - HEAP_SIZE,
     };
-    for (size_t i = 0; i < sizeof(addresses) / sizeof(addresses[0]); i++)
+    for (size_t i = 0; i < COUNT_OF(addresses); i++)
         ck_assert(!is_covered((void *)addresses[i]));
 }
 
@@ -153,36 +152,26 @@ TEST(the_region_ends)
     ck_assert(is_guard((char *)align_up((uintptr_t)(last + HEAP_UNITS), os_page_size())));
 }
 
-#ifndef SANITIZED
-TEST(a_map_that_cannot_be_reserved_may_be_later)
+TEST_UNLESS(NO_LIMITS, a_map_that_cannot_be_reserved_may_be_later)
 {
-    struct rlimit before, little;
-    ck_assert_int_eq(getrlimit(RLIMIT_AS, &before), 0);
-    little = (struct rlimit){1, before.rlim_max};
-    ck_assert_int_eq(setrlimit(RLIMIT_AS, &little), 0);
+    rlim_t before = set_limit(RLIMIT_AS, 1);
     ck_assert(!begin_region(REACH));
     ck_assert_ptr_null(cover(0));
-    ck_assert_int_eq(setrlimit(RLIMIT_AS, &before), 0);
+    set_limit(RLIMIT_AS, before);
     begin();
     ck_assert_ptr_nonnull(cover(0));
 }
 
-TEST(entries_that_cannot_be_opened_cover_nothing)
+TEST_UNLESS(NO_LIMITS, entries_that_cannot_be_opened_cover_nothing)
 {
-    struct rlimit before, little;
-    ck_assert_int_eq(getrlimit(RLIMIT_DATA, &before), 0);
-    little = (struct rlimit){1, before.rlim_max};
     begin();
-    ck_assert_int_eq(setrlimit(RLIMIT_DATA, &little), 0);
+    rlim_t before = set_limit(RLIMIT_DATA, 1);
     struct slab **refused = cover(3);
-    ck_assert_int_eq(setrlimit(RLIMIT_DATA, &before), 0);
+    set_limit(RLIMIT_DATA, before);
     ck_assert_ptr_null(refused);
     ck_assert(!is_covered(heap_at(0)));
     assert_empty(cover(0));
 }
-#else
-SANITIZED_SKIPPED;
-#endif
 
 TEST(what_a_lost_thread_had_begun_is_done_again)
 {
@@ -200,32 +189,26 @@ TEST(what_a_lost_thread_had_begun_is_done_again)
 
 enum { COVERERS = 4, PLACES_EACH = REACH / COVERERS };
 
-/* Covers places, each the next one that nobody has, and marks them; what was marked must never be
- * unmarked. */
-static void *cover_some(void *argument)
+/* Covers places, each the next free one, and marks them; what was marked must never be unmarked. */
+static void *cover_some(void *failed)
 {
     for (size_t i = 0; i < PLACES_EACH; i++) {
         struct slab **entry = cover(0);
-        if (entry == NULL)
-            return argument;
-        for (size_t unit = 0; unit < HEAP_UNITS; unit++)
-            if (__atomic_exchange_n(&entry[unit], slab_a, __ATOMIC_RELAXED) == slab_a)
-                return argument;
+        for (size_t unit = 0; entry != NULL && unit < HEAP_UNITS; unit++)
+            *(bool *)failed |=
+                __atomic_exchange_n(&entry[unit], slab_a, __ATOMIC_RELAXED) == slab_a;
+        *(bool *)failed |= entry == NULL;
     }
     return NULL;
 }
 
 TEST(threads_cover_heaps_side_by_side)
 {
-    pthread_t threads[COVERERS];
+    bool failed[COVERERS] = {false};
     begin();
+    run_threads(cover_some, failed, COVERERS, sizeof(failed[0]));
     for (size_t i = 0; i < COVERERS; i++)
-        ck_assert_int_eq(pthread_create(&threads[i], NULL, cover_some, header), 0);
-    for (size_t i = 0; i < COVERERS; i++) {
-        void *failed;
-        ck_assert_int_eq(pthread_join(threads[i], &failed), 0);
-        ck_assert_ptr_null(failed);
-    }
+        ck_assert(!failed[i]);
     for (ptrdiff_t place = 0; place < REACH; place++)
         for (size_t unit = 0; unit < HEAP_UNITS; unit++)
             ck_assert_ptr_eq(find(heap_at(place) + unit * UNIT_SIZE), slab_a);

@@ -6,21 +6,19 @@
 #define ACRE_TESTS_UNIT_WIDE_ARENA_H
 
 #include "block_places.h"
+#include "filled.h"
 #include "paths/alloc.h"
 #include "process/init.h"
 #include "base/option.h"
-#include "slab/slab_wide.h"
 #include "arena/thread.h"
-
-#include <string.h>
 
 enum {
     PLACE = 512, /* bytes: of the blocks that leave room */
     SIZE = 2048, /* of the wide ones that take it */
-    KEPT = 16,   /* one in that many stays */
+    KEPT = 16,   /* one block in 16 stays */
     ENOUGH = 12 << 20,
     TOO_FEW = 5 << 20,
-    GROWTH = 1 << 20,   /* bytes: after that many the arena looks for room at the latest */
+    GROWTH = 1 << 20,   /* bytes; having grown by these, the arena has looked for room */
     MOST_WIDES = 10000, /* more than there is room for */
 };
 
@@ -35,12 +33,7 @@ static inline bool is_wide(const char *block)
     return state_get(state_of(block)) == BLOCK_WIDE;
 }
 
-static inline bool is_filled(const char *block, size_t size, char value)
-{
-    return size == 0 || (block[0] == value && memcmp(block, block + 1, size - 1) == 0);
-}
-
-/* Allocates that many bytes of small blocks, and frees them but for one in `kept`. */
+/* Allocates `bytes` of small blocks, and frees them but for one in `kept`. */
 static inline void leave_room(size_t bytes, size_t kept)
 {
     static char *blocks[ENOUGH / PLACE];
@@ -49,13 +42,13 @@ static inline void leave_room(size_t bytes, size_t kept)
         blocks[i] = alloc_block(PLACE);
         memset(blocks[i], 'x', PLACE);
     }
-    thread_state.arena->growth_left = INT64_MAX; /* no pages go back: what is PURGED is no room */
+    thread_state.arena->grown_to = SIZE_MAX; /* no pages go back: what is PURGED is no room */
     for (size_t i = 0; i < bytes / PLACE; i++)
         if (i % kept != 0)
             free_block(blocks[i]);
 }
 
-/* Allocates blocks until the arena has grown by so much, or one is wide: that one, or NULL. */
+/* Allocates blocks until the arena has grown by `bytes`, or one is wide: that one, or NULL. */
 static inline char *grow(size_t bytes)
 {
     for (size_t taken = 0; taken < bytes; taken += SIZE) {

@@ -10,9 +10,9 @@
 #include <sys/auxv.h>
 #include <time.h>
 
-#include "base/vdso.h"
+#include "base/elf.h"
 
-SUITE(vdso);
+SUITE(elf);
 
 #ifdef __aarch64__
 #define CLOCK_FUNCTION "__kernel_clock_gettime"
@@ -31,9 +31,9 @@ static const void *own_image(void)
 
 TEST(nothing_is_found_where_nothing_is)
 {
-    ck_assert_ptr_null(vdso_find(NULL, CLOCK_FUNCTION));
-    ck_assert_ptr_null(vdso_find(own_image(), "__vdso_clock"));
-    ck_assert_ptr_null(vdso_find(own_image(), ""));
+    ck_assert_ptr_null(elf_find_vdso(NULL, CLOCK_FUNCTION));
+    ck_assert_ptr_null(elf_find_vdso(own_image(), "__vdso_clock"));
+    ck_assert_ptr_null(elf_find_vdso(own_image(), ""));
 }
 
 static uint64_t ns_of(struct timespec time)
@@ -49,7 +49,7 @@ TEST(the_clock_is_found_and_tells_the_time)
 
     if (image == NULL)
         return;
-    *(void **)&read_clock = vdso_find(image, CLOCK_FUNCTION);
+    *(void **)&read_clock = elf_find_vdso(image, CLOCK_FUNCTION);
     ck_assert(read_clock != NULL);
     clock_gettime(CLOCK_MONOTONIC, &before);
     ck_assert_int_eq(read_clock(CLOCK_MONOTONIC, &now), 0);
@@ -96,7 +96,7 @@ static const char *const names[] = {
     "__kernel_rt_sigreturn",  "__kernel_rt_sigreturn", "LINUX_2.6.39",
 };
 
-enum { NAMES = sizeof names / sizeof names[0] };
+enum { NAMES = COUNT_OF(names) };
 
 /* With one of the two tables all is found where it is, with neither nothing. */
 TEST_LOOP(either_hash_table_does, 0, 2)
@@ -110,14 +110,14 @@ TEST_LOOP(either_hash_table_does, 0, 2)
     take_out(copy, hash_tables[_i]);
     const unsigned char *found[NAMES];
     for (size_t i = 0; i < NAMES; i++)
-        found[i] = vdso_find(copy, names[i]);
+        found[i] = elf_find_vdso(copy, names[i]);
     bool had_other = take_out(copy, hash_tables[1 - _i]);
     if (!had_other)
         printf("not tried: this vDSO has only one hash table\n");
     for (size_t i = 0; i < NAMES; i++) {
-        const char *original = had_other ? vdso_find(image, names[i]) : NULL;
+        const char *original = had_other ? elf_find_vdso(image, names[i]) : NULL;
         ck_assert_int_eq(found[i] == NULL, original == NULL);
         ck_assert(original == NULL || found[i] - copy == original - image);
-        ck_assert_ptr_null(vdso_find(copy, names[i]));
+        ck_assert_ptr_null(elf_find_vdso(copy, names[i]));
     }
 }

@@ -1,0 +1,106 @@
+/*
+ * A slab's descriptor, struct slab: all that is known of a slab but the states of its blocks; and
+ * its geometry, what other threads may know. Descriptors stand in the header of their heap, so that
+ * the heap layer needs the structure; what is done with a slab is in slab/slab.h.
+ */
+#ifndef ACRE_LIB_DESCRIPTOR_H
+#define ACRE_LIB_DESCRIPTOR_H
+
+#include "base/base.h"
+#include "base/list.h"
+#include "base/size_class.h"
+#include "base/states.h"
+#include "heap/unit_map.h"
+
+#include <assert.h>
+
+struct arena;
+struct bin;
+
+enum {
+    SLAB_MAX_UNITS = 16,
+    SLAB_MAX_BLOCKS = 4096,
+    HEAP_BYTES_OF_STATE = 64,               /* a heap has a byte of states for 64 bytes */
+    HEAP_LINES = 1 << (HEAP_SHIFT - 6 - 6), /* lines of 64 states */
+};
+
+static_assert(HEAP_LINES * STATES_GROUP * HEAP_BYTES_OF_STATE == HEAP_SIZE,
+              "HEAP_LINES covers exactly one heap");
+
+/* 128 bytes: two lines, kept apart by what writes them. */
+struct slab {
+    /* Read by every free. Written while no block of the slab is live, or, by slab_resize, to
+     * another class. */
+    struct arena *owner; /* [owner, any reads] the arena; NULL: heap_nobody or heap_header */
+    char *base;          /* [owner] the first block */
+    uint8_t *states;     /* [owner] one for each block, then BLOCK_END to the end of the line */
+    uint64_t reciprocal; /* [owner] 2^64 / block_size, rounded up: see slab_starts_block */
+    struct bin *bin;     /* [owner] the arena's bin of the class */
+    uint64_t geometry;   /* [heap lock, release; any reads, acquire] 0: no slab; else a struct
+                            slab_geometry. Published last, withdrawn first */
+    uint32_t block_size; /* [owner] bytes, 16 .. 1 MiB */
+    uint16_t count;      /* [owner] blocks, 1 .. SLAB_MAX_BLOCKS */
+    uint8_t class;       /* [owner] size class */
+
+    /* [owner], all but the last */
+    CACHE_ALIGNED uint64_t summary; /* bit g: group g of 64 states may hold FREE ones */
+    uint32_t until_check;           /* give-backs until slab_check. Neither current nor listed: 1;
+                                       current: NEVER_CHECKED, or 1 if the slab is one block;
+                                       listed: LIVE blocks less the magazine's capacity, or 1 */
+    uint16_t live_hint;             /* number of a block that was LIVE at the last look */
+    uint16_t fresh_group;           /* groups from here on were never handed out: as `zero` says */
+    struct list_node node;          /* on the bin's list of partly free slabs */
+    bool current;                   /* the bin allocates from it */
+    bool zero;                      /* its memory was known to be zero when the slab was made */
+    bool untouched;                 /* it had no pages then */
+    bool listed;                    /* on the bin's list */
+    bool purged;                    /* may have PURGED blocks */
+    bool wide;                      /* may have WIDE and REST blocks */
+    bool purged_for_owner; /* [any, release; owner clears] likewise, and the owner does not know
+                              yet: doc/remote.md */
+};
+
+static_assert(sizeof(struct slab) == 2 * CACHE_LINE, "a descriptor is two lines");
+
+/* What another thread needs to know of a slab: published as one word. */
+struct slab_geometry {
+    unsigned class;      /* size class; 6 bits */
+    unsigned count;      /* blocks, 1 .. SLAB_MAX_BLOCKS; 13 bits */
+    unsigned first_unit; /* of its run; 9 bits */
+    unsigned units;      /* 1 .. SLAB_MAX_UNITS; 6 bits */
+    unsigned first_line; /* of its states, in lines of 64; 15 bits */
+};
+
+static inline uint64_t geometry_pack(struct slab_geometry g)
+{
+    return (uint64_t)g.class | (uint64_t)g.count << 6 | (uint64_t)g.first_unit << 19 |
+           (uint64_t)g.units << 28 | (uint64_t)g.first_line << 34;
+}
+
+static inline struct slab_geometry geometry_unpack(uint64_t word)
+{
+    return (struct slab_geometry){
+        .class = word & 63,
+        .count = (word >> 6) & 8191,
+        .first_unit = (word >> 19) & 511,
+        .units = (word >> 28) & 63,
+        .first_line = (word >> 34) & 32767,
+    };
+}
+
+static_assert(SIZE_CLASS_COUNT <= 64 && SLAB_MAX_BLOCKS <= 8191 && HEAP_UNITS <= 512 &&
+                  SLAB_MAX_UNITS <= 63 && HEAP_LINES <= 32768,
+              "each part has bits enough in the word");
+
+/*
+ * How many lines of states a slab takes. Where its blocks do not fill its run, what is left over is
+ * shorter than a block; the address where it begins has a state too, the sentinel BLOCK_END. So
+ * free may read the state of any place in the run without asking whether there is a block.
+ */
+static inline size_t geometry_lines(struct slab_geometry g)
+{
+    bool tail = (size_t)g.count * size_class_sizes[g.class] != (size_t)g.units * UNIT_SIZE;
+    return (g.count + tail + STATES_GROUP - 1) / STATES_GROUP;
+}
+
+#endif
