@@ -19,6 +19,8 @@ missing() {
     have g++ || echo g++
     have pkg-config || echo pkg-config
     pkg-config --exists 'check >= 0.10' 2>/dev/null || echo check
+    pkg-config --exists libelf 2>/dev/null || echo libelf-dev
+    pkg-config --exists libdw 2>/dev/null || echo libdw-dev
 }
 
 # Installs the Debian packages "$@". Plain gcc does not depend on the headers of libc, so they are
@@ -41,15 +43,15 @@ install_by_apt() {
 print_packages() {
     common="autoconf automake libtool make gcc"
     if have dnf; then
-        echo "dnf install $common gcc-c++ pkgconf-pkg-config check-devel"
+        echo "dnf install $common gcc-c++ pkgconf-pkg-config check-devel elfutils-devel"
     elif have zypper; then
-        echo "zypper install $common gcc-c++ pkg-config check-devel"
+        echo "zypper install $common gcc-c++ pkg-config check-devel elfutils-devel"
     elif have pacman; then
-        echo "pacman -S $common pkgconf check"
+        echo "pacman -S $common pkgconf check libelf"
     elif have apk; then
-        echo "apk add $common g++ musl-dev pkgconf check-dev"
+        echo "apk add $common g++ musl-dev pkgconf check-dev elfutils-dev"
     else
-        echo "install: $common g++ pkg-config check"
+        echo "install: $common g++ pkg-config check, the headers of elfutils"
     fi
 }
 

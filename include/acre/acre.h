@@ -69,13 +69,52 @@ size_t acre_good_size(size_t size);
 
 /*
  * Fills *stats. size is sizeof(struct acre_stats) as the caller was compiled; no more than that is
- * written, so a program built against an older header keeps working. Takes the LARGE lock and each
- * arena's heap lock for a moment. Returns 0, or EINVAL if stats is NULL.
+ * written, so a program built against an older header keeps working. Takes no lock. Returns 0, or
+ * EINVAL if stats is NULL.
  */
 int acre_stats(struct acre_stats *stats, size_t size);
 
-/* Writes the table that `acre-run --stats` prints to file descriptor fd. Allocates nothing. */
-void acre_stats_print(int fd);
+enum acre_stats_format {
+    ACRE_STATS_TEXT,       /* the table that `acre-run --stats` prints */
+    ACRE_STATS_JSON,       /* one object; its members are in libacre(3) */
+    ACRE_STATS_PROMETHEUS, /* text format 0.0.4, labelled with the process's name and id */
+};
+
+/*
+ * Writes the statistics to file descriptor fd. Allocates nothing and takes no lock: it may be
+ * called in a signal handler, and in a child of fork.
+ */
+void acre_stats_print(int fd, enum acre_stats_format format);
+
+enum acre_block_state {
+    ACRE_BLOCK_LIVE,   /* the program holds it */
+    ACRE_BLOCK_FREE,   /* may be handed out */
+    ACRE_BLOCK_CACHED, /* free, in the magazine of its thread */
+    ACRE_BLOCK_REMOTE, /* freed by another thread than its own, which has not collected it yet */
+    ACRE_BLOCK_PURGED, /* free, and its pages went back to the system */
+    ACRE_BLOCK_STOCK,  /* a free extent, kept mapped for LARGE blocks */
+};
+
+/* A block, live or not. */
+struct acre_block {
+    void *address;
+    size_t size;        /* bytes */
+    size_t block_class; /* bytes of the size class of its slab, of which a block may take several
+                           places; 0: LARGE, with pages of its own */
+    uint32_t arena;     /* number of its arena, from 1; 0: LARGE */
+    enum acre_block_state state;
+};
+
+/* Called for a block with the context of acre_heap_walk; 0: go on. */
+typedef int acre_heap_callback(void *context, const struct acre_block *block);
+
+/*
+ * Calls `callback` for each block of the process, until it returns something other than 0, which is
+ * returned then; 0 at the end. No lock is held meanwhile: the callback may allocate and free. What
+ * it, or another thread, allocates and frees may be seen as it was before or after; blocks of a
+ * thread that is quiet are seen exactly once.
+ */
+int acre_heap_walk(acre_heap_callback *callback, void *context);
 
 /*
  * Reads option `key` (see acre-run --help-options) as text into value[0..size-1], NUL-terminated.

@@ -4,12 +4,13 @@
 #include "arena/background.h"
 #include "large/large.h"
 #include "base/option.h"
+#include "inspect/root.h"
+#include "inspect/walk.h"
 #include "process/stats.h"
 #include "arena/thread.h"
 
 #include <acre/acre.h>
 #include <errno.h>
-#include <string.h>
 
 EXPORT const char *acre_version(void)
 {
@@ -25,15 +26,20 @@ EXPORT int acre_stats(struct acre_stats *stats, size_t size)
 {
     if (stats == NULL)
         return EINVAL;
-    struct acre_stats all;
-    stats_collect(&all);
-    memcpy(stats, &all, min_size(size, sizeof(all)));
+    stats_collect(stats, size);
     return 0;
 }
 
-EXPORT void acre_stats_print(int fd)
+EXPORT void acre_stats_print(int fd, enum acre_stats_format format)
 {
-    stats_print(fd);
+    stats_print(fd, format);
+}
+
+EXPORT int acre_heap_walk(acre_heap_callback *callback, void *context)
+{
+    struct view own;
+    root_view_own(&own);
+    return walk_blocks(&own, callback, context);
 }
 
 EXPORT void acre_options_print(int fd)

@@ -26,7 +26,7 @@ static size_t count_free(const struct acre_stats *stats)
 EXPORT struct mallinfo2 mallinfo2(void)
 {
     struct acre_stats stats;
-    stats_collect(&stats);
+    stats_collect(&stats, sizeof(stats));
     size_t heap_bytes = stats.heap_in_slabs + stats.heap_free_dirty;
     return (struct mallinfo2){
         .arena = heap_bytes,
@@ -55,7 +55,7 @@ EXPORT struct mallinfo mallinfo(void)
 
 EXPORT void malloc_stats(void)
 {
-    stats_print(STDERR_FILENO);
+    stats_print(STDERR_FILENO, ACRE_STATS_TEXT);
 }
 
 EXPORT int malloc_info(int options, FILE *stream)
@@ -65,7 +65,7 @@ EXPORT int malloc_info(int options, FILE *stream)
         return -1;
     }
     struct acre_stats stats;
-    stats_collect(&stats);
+    stats_collect(&stats, sizeof(stats));
     size_t heap_bytes = stats.heap_in_slabs + stats.heap_free_dirty;
     fputs("<malloc version=\"acre-1\">\n<sizes>\n", stream);
     size_t smallest = 1;

@@ -5,12 +5,12 @@
 #include "base/os.h"
 
 struct arena arena_none;
+struct arena *arena_newest;
 
 __thread struct thread_state thread_state = {.arena = &arena_none};
 
 static struct {
     struct lock lock;
-    struct arena *all;   /* [lock, release; any reads, acquire] the newest arena */
     struct list list;    /* pooled arenas, in the order in which they are adopted: the one that came
                             last first, as its memory is the warmest; cold ones last */
     bool ready;          /* list is initialised */
@@ -18,7 +18,7 @@ static struct {
     uint32_t generation; /* fork generation in which that was */
     uint32_t made;       /* arenas made */
     size_t idle;         /* bytes: `idle` of all that are pooled */
-} pool = {.lock = {.rank = LOCK_RANK_POOL}}; /* [lock] but `all` */
+} pool = {.lock = {.rank = LOCK_RANK_POOL}}; /* [lock] */
 
 /* ---- the pool ---- */
 
@@ -34,6 +34,12 @@ static void set_status(struct arena *arena, enum arena_status status)
     set_status_in(arena, status, fork_generation());
 }
 
+/* Notes that the calling thread has adopted the arena. */
+static void note_thread(struct arena *arena)
+{
+    __atomic_store_n(&arena->thread, os_thread_id(), __ATOMIC_RELAXED);
+}
+
 /* Takes an arena that no thread has for the calling one. Needs the pool's lock. */
 static void hold(struct arena *arena, enum arena_status status)
 {
@@ -43,12 +49,18 @@ static void hold(struct arena *arena, enum arena_status status)
     __atomic_store_n(&arena->freed, 0, __ATOMIC_RELAXED);
     arena->held_before = thread_state.held;
     thread_state.held = arena;
+    if (status == ARENA_OWNED) {
+        note_thread(arena);
+        counter_add(&arena->adoptions, 1);
+    }
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     set_status(arena, status);
 }
 
 void *arena_forked(void)
 {
+    for (struct arena *arena = thread_state.held; arena != NULL; arena = arena->held_before)
+        note_thread(arena);
     return thread_state.held;
 }
 
@@ -90,7 +102,7 @@ static void pool_rebuild(void)
     list_init(&pool.list);
     pool.made = 0;
     pool.idle = 0;
-    for (struct arena *arena = pool.all; arena != NULL; arena = arena->next) {
+    for (struct arena *arena = arena_newest; arena != NULL; arena = arena->next) {
         pool.made = (uint32_t)max_size(pool.made, arena->number);
         arena->pooled.next = NULL;
         if (arena_status(arena) != ARENA_POOLED && is_older_than(arena, generation) &&
@@ -136,10 +148,10 @@ static struct arena *arena_make(void)
     heap_set_init(&arena->heaps, arena);
     remote_init(&arena->remote, &arena->heaps);
     arena->number = ++pool.made;
-    arena->next = pool.all;
+    arena->next = arena_newest;
     hold(arena, ARENA_OWNED);
     /* release: a thread that finds the arena finds it made */
-    __atomic_store_n(&pool.all, arena, __ATOMIC_RELEASE);
+    __atomic_store_n(&arena_newest, arena, __ATOMIC_RELEASE);
     return arena;
 }
 
@@ -268,7 +280,7 @@ void arena_flush(struct arena *arena)
 
 struct arena *arena_first(void)
 {
-    return __atomic_load_n(&pool.all, __ATOMIC_ACQUIRE);
+    return __atomic_load_n(&arena_newest, __ATOMIC_ACQUIRE);
 }
 
 /* ---- validity ---- */

@@ -47,6 +47,8 @@ struct arena {
     bool orphan;               /* [lock pool, then owner] its thread was lost in a fork */
     struct arena *next;        /* [constant] in the list of all arenas */
     uint32_t number;           /* [constant] from 1, in the order of making */
+    int32_t thread;            /* [holder, any reads] id of the thread that adopted it last */
+    uint64_t adoptions;        /* [lock pool, any reads] times that a thread adopted it */
 
     /* [owner] See idle_before_growth. */
     int64_t growth_left; /* bytes that slabs may grow by until it looks */
@@ -92,6 +94,9 @@ struct thread_state {
 
 extern __thread struct thread_state thread_state __attribute__((tls_model("initial-exec")));
 extern struct arena arena_none;
+
+/* [lock pool, release] The newest arena; the list of all, through `next`, is append-only. */
+extern struct arena *arena_newest;
 
 /* Takes an arena from the pool or makes one; it is the caller's. NULL if there is no memory. */
 struct arena *arena_adopt(void);

@@ -119,6 +119,12 @@ static inline void fence_full(void)
 #define ORDERED_LOAD(object) __atomic_load_n(&(object), __ATOMIC_ACQUIRE)
 #endif
 
+/* Adds to a counter that one thread at a time writes and any thread reads. */
+static inline void counter_add(uint64_t *counter, uint64_t by)
+{
+    __atomic_store_n(counter, *counter + by, __ATOMIC_RELAXED);
+}
+
 /*
  * An assertion of the debug build (configure --enable-debug defines ACRE_DEBUG): traps, so that no
  * code that could allocate runs. In other builds the condition is compiled but never evaluated.

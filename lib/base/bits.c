@@ -23,7 +23,7 @@ void bits_set(uint64_t *words, size_t first, size_t count)
     const size_t limit = first + count;
 
     for (size_t i = first / WORD_BITS; i * WORD_BITS < limit; i++)
-        words[i] |= mask_within(i, first, limit);
+        __atomic_store_n(&words[i], words[i] | mask_within(i, first, limit), __ATOMIC_RELAXED);
 }
 
 void bits_clear(uint64_t *words, size_t first, size_t count)
@@ -31,7 +31,7 @@ void bits_clear(uint64_t *words, size_t first, size_t count)
     const size_t limit = first + count;
 
     for (size_t i = first / WORD_BITS; i * WORD_BITS < limit; i++)
-        words[i] &= ~mask_within(i, first, limit);
+        __atomic_store_n(&words[i], words[i] & ~mask_within(i, first, limit), __ATOMIC_RELAXED);
 }
 
 /*

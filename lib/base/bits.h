@@ -1,6 +1,7 @@
 /*
  * First-fit scans over words of bits: bit i stands in word i / 64 at position i % 64. Pure
- * functions over plain arrays, no OS; the caller holds whatever lock guards the words.
+ * functions over plain arrays, no OS; the caller holds whatever lock guards the words. Other
+ * threads may read a word that is changed: it is stored to whole, relaxed.
  */
 #ifndef ACRE_LIB_BITS_H
 #define ACRE_LIB_BITS_H

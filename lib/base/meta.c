@@ -25,8 +25,9 @@ struct chunk {
 static struct {
     struct lock lock;
     struct chunk *current; /* [lock META] pieces are cut from it; NULL at first */
-    size_t mapped;         /* [lock META, any reads] bytes of all chunks */
 } meta = {.lock = {.rank = LOCK_RANK_META}};
+
+size_t meta_bytes;
 
 /* Makes a new chunk the current one. False if there is no memory. */
 static bool begin_chunk(size_t size)
@@ -36,7 +37,7 @@ static bool begin_chunk(size_t size)
         return false;
     chunk->size = size;
     chunk->used = sizeof(*chunk);
-    __atomic_store_n(&meta.mapped, meta.mapped + size, __ATOMIC_RELAXED);
+    __atomic_store_n(&meta_bytes, meta_bytes + size, __ATOMIC_RELAXED);
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     __atomic_store_n(&meta.current, chunk, __ATOMIC_RELAXED);
     return true;
@@ -62,7 +63,7 @@ void *meta_alloc(size_t size)
     lock_acquire(&meta.lock); /* nothing is derived, so nothing to rebuild if it is orphaned */
     void *piece = cut_piece(size);
     if (piece == NULL &&
-        (begin_chunk(meta.mapped < CHUNK_LATER ? CHUNK : CHUNK_LATER) || begin_chunk(least)))
+        (begin_chunk(meta_bytes < CHUNK_LATER ? CHUNK : CHUNK_LATER) || begin_chunk(least)))
         piece = cut_piece(size);
     lock_release(&meta.lock);
     return piece;
@@ -70,5 +71,5 @@ void *meta_alloc(size_t size)
 
 size_t meta_mapped(void)
 {
-    return __atomic_load_n(&meta.mapped, __ATOMIC_RELAXED);
+    return __atomic_load_n(&meta_bytes, __ATOMIC_RELAXED);
 }

@@ -13,7 +13,10 @@
 /* `size` (at most 64 KiB) zero bytes in cache lines of their own, or NULL. */
 void *meta_alloc(size_t size);
 
-/* Bytes mapped so far, without the guards. */
+/* [any] Bytes mapped so far, without the guards. */
+extern size_t meta_bytes;
+
+/* meta_bytes, read. */
 size_t meta_mapped(void);
 
 #endif

@@ -14,12 +14,6 @@
 #include "base/out.h"
 #include "base/report.h"
 
-enum option_type {
-    TYPE_NAME,   /* one of the names in `allowed`; the value is its index */
-    TYPE_NUMBER, /* a plain number */
-    TYPE_BYTES,  /* a number, then K, M or G for powers of 1024 */
-};
-
 enum {
     SHOWN_TEXT = 48,  /* characters of the user's text that a warning repeats, at most */
     NAME_COLUMN = 18, /* characters, likewise for the next two */
@@ -30,15 +24,7 @@ enum {
 /* The default of a row, and with it its first value. */
 #define DEFAULT(number) .standard = (number), .value = (number)
 
-static struct option {
-    const char *name;
-    enum option_type type;
-    const char *allowed; /* for the user; of TYPE_NAME: the names, between `|` */
-    uint64_t most;       /* of the numbers: the range is 0..most */
-    uint64_t standard;   /* the default */
-    uint64_t value;      /* [any] */
-    const char *help;
-} options[OPTION_COUNT] = {
+struct option option_table[OPTION_COUNT] = {
     [OPTION_ABORT] = {"abort", TYPE_NAME, "0|1", DEFAULT(1),
                       .help = "end the process at a misuse (0: report, go on)"},
     /* after an hour and more, idle memory is as good as never given back */
@@ -59,7 +45,7 @@ static struct option {
 
 uint64_t option_value(enum option_id id)
 {
-    return __atomic_load_n(&options[id].value, __ATOMIC_RELAXED);
+    return __atomic_load_n(&option_table[id].value, __ATOMIC_RELAXED);
 }
 
 /* A part of a list. */
@@ -95,8 +81,8 @@ static struct text trim(struct text text)
 static struct option *find(struct text name)
 {
     for (int i = 0; i < OPTION_COUNT; i++)
-        if (is_text(name, options[i].name, strlen(options[i].name)))
-            return &options[i];
+        if (is_text(name, option_table[i].name, strlen(option_table[i].name)))
+            return &option_table[i];
     return NULL;
 }
 
@@ -177,7 +163,7 @@ static void warn_unknown(const char *source, struct text key)
     struct out known;
     out_to_memory(&known);
     for (int i = 0; i < OPTION_COUNT; i++)
-        out_format(&known, "%s%s", i == 0 ? "" : ", ", options[i].name);
+        out_format(&known, "%s%s", i == 0 ? "" : ", ", option_table[i].name);
     report_warning("%s: unknown option \"%.*s\"; there are: %s", source, SHOWN(key), known.text);
 }
 
@@ -268,7 +254,7 @@ void option_print_help(int fd)
     out_format(&out, row, NAME_COLUMN, "option", ALLOWED_COLUMN, "values", DEFAULT_COLUMN,
                "default", "meaning");
     for (int i = 0; i < OPTION_COUNT; i++) {
-        const struct option *option = &options[i];
+        const struct option *option = &option_table[i];
         struct out standard;
         format_value(&standard, option, option->standard);
         out_format(&out, row, NAME_COLUMN, option->name, ALLOWED_COLUMN, option->allowed,

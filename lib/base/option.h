@@ -27,6 +27,25 @@ enum huge_pages { HUGE_PAGES_NEVER, HUGE_PAGES_LARGE, HUGE_PAGES_SYSTEM, HUGE_PA
 
 enum stats_when { STATS_OFF, STATS_AT_EXIT };
 
+enum option_type {
+    TYPE_NAME,   /* one of the names in `allowed`; the value is its index */
+    TYPE_NUMBER, /* a plain number */
+    TYPE_BYTES,  /* a number, then K, M or G for powers of 1024 */
+};
+
+/* A row of the table. */
+struct option {
+    const char *name;
+    enum option_type type;
+    const char *allowed; /* for the user; of TYPE_NAME: the names, between `|` */
+    uint64_t most;       /* of the numbers: the range is 0..most */
+    uint64_t standard;   /* the default */
+    uint64_t value;      /* [any] */
+    const char *help;
+};
+
+extern struct option option_table[OPTION_COUNT];
+
 /* The value: bytes, milliseconds, 0 or 1, or the enumerator. */
 uint64_t option_value(enum option_id id);
 

@@ -65,6 +65,13 @@ size_t os_page_size(void)
     return size;
 }
 
+struct os_counts os_counts;
+
+static void count(uint64_t *counter, size_t by)
+{
+    __atomic_fetch_add(counter, by, __ATOMIC_RELAXED);
+}
+
 /* The address that mmap or mremap gave, or NULL. */
 static void *address_or_null(long result)
 {
@@ -74,12 +81,14 @@ static void *address_or_null(long result)
 /* Private anonymous memory of the given protection, or NULL. */
 static void *map_anonymous(void *address, size_t size, int protection, int flags)
 {
+    count(&os_counts.mmap, 1);
     return address_or_null(system_call(SYS_mmap, address, size, protection,
                                        MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0));
 }
 
 static bool advise(void *address, size_t size, int advice)
 {
+    count(&os_counts.madvise, 1);
     return system_call(SYS_madvise, address, size, advice) == 0;
 }
 
@@ -133,6 +142,7 @@ bool os_can_map(size_t size)
 
 static bool allow_access(void *address, size_t size)
 {
+    count(&os_counts.mprotect, 1);
     return system_call(SYS_mprotect, address, size, PROT_READ | PROT_WRITE) == 0;
 }
 
@@ -166,6 +176,7 @@ bool os_close(void *address, size_t size)
 {
     if (map_anonymous(address, size, PROT_NONE, MAP_FIXED) == NULL)
         return false;
+    count(&os_counts.purged, size);
     keep_out_of_cores(address, size);
     return true;
 }
@@ -183,16 +194,21 @@ void os_try_purge(void *page)
 
 bool os_purge(void *address, size_t size)
 {
-    return !advice_is_ignored && advise(address, size, MADV_DONTNEED);
+    if (advice_is_ignored || !advise(address, size, MADV_DONTNEED))
+        return false;
+    count(&os_counts.purged, size);
+    return true;
 }
 
 bool os_unmap(void *address, size_t size)
 {
+    count(&os_counts.munmap, 1);
     return system_call(SYS_munmap, address, size) == 0;
 }
 
 void *os_remap(void *address, size_t old_size, size_t new_size)
 {
+    count(&os_counts.mremap, 1);
     return address_or_null(system_call(SYS_mremap, address, old_size, new_size, MREMAP_MAYMOVE));
 }
 
@@ -341,9 +357,14 @@ int os_process_id(void)
     return (int)system_call(SYS_getpid);
 }
 
+int os_thread_id(void)
+{
+    return (int)system_call(SYS_gettid);
+}
+
 bool os_is_main_thread(void)
 {
-    return system_call(SYS_gettid) == os_process_id();
+    return os_thread_id() == os_process_id();
 }
 
 void os_name_thread(const char *name)
@@ -440,7 +461,7 @@ static void raise_abort(void)
 {
     uint64_t abort_only = UINT64_C(1) << (SIGABRT - 1); /* the kernel's set of signals */
     system_call(SYS_rt_sigprocmask, SIG_UNBLOCK, &abort_only, NULL, sizeof abort_only);
-    system_call(SYS_tgkill, os_process_id(), system_call(SYS_gettid), SIGABRT);
+    system_call(SYS_tgkill, os_process_id(), os_thread_id(), SIGABRT);
 }
 
 _Noreturn void os_abort(void)

@@ -13,6 +13,15 @@
 
 #include "base/base.h"
 
+/*
+ * [any] What was asked of the system: calls, the failed ones included, and the bytes that went back
+ * to it while they stayed mapped.
+ */
+extern struct os_counts {
+    uint64_t mmap, munmap, mremap, mprotect, madvise;
+    uint64_t purged;
+} os_counts;
+
 /* ---- pages ---- */
 
 /* The page size in bytes, 4096 to 65536. Works before any constructor has run (getauxval). */
@@ -94,6 +103,13 @@ void os_wake(uint32_t *word, int count);
 /* Threads of this process, ended ones that are not yet gone included: a main thread that has ended
  * stays until the process does. 0 if not known. */
 size_t os_threads(void);
+
+/* The calling thread's id, in its pid namespace. */
+int os_thread_id(void);
+
+/* The process's id, in its pid namespace: the same in all its threads, another one in a child of
+ * fork, unless that begins a namespace. */
+int os_process_id(void);
 
 /* True in the thread that the process began with; in a child of fork, in the one that forked. */
 bool os_is_main_thread(void);

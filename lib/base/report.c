@@ -13,12 +13,8 @@
 
 #include "base/os.h"
 
-enum {
-    NAME_TEXT = 32, /* characters of a program's name with its NUL; the rest is cut off */
-};
-
 /* The program's name; empty until report_start has written it, once. */
-static char program_name[NAME_TEXT];
+static char program_name[REPORT_NAME];
 
 /* The words for each kind of misuse. */
 static const struct {
@@ -40,9 +36,9 @@ static void make_printable(char *text, size_t length)
             text[i] = '?';
 }
 
-static void copy_name(char name[NAME_TEXT], const char *from)
+static void copy_name(char name[REPORT_NAME], const char *from)
 {
-    size_t length = strnlen(from, NAME_TEXT - 1);
+    size_t length = strnlen(from, REPORT_NAME - 1);
     memcpy(name, from, length);
     name[length] = '\0';
     make_printable(name, length);
@@ -53,11 +49,18 @@ void report_start(void)
     copy_name(program_name, program_invocation_short_name);
 }
 
+void report_process_name(char name[REPORT_NAME])
+{
+    copy_name(name, program_name[0] != '\0' ? program_name : program_invocation_short_name);
+    if (name[0] == '\0')
+        copy_name(name, "?");
+}
+
 void report_put_process(struct out *out)
 {
-    char name[NAME_TEXT];
-    copy_name(name, program_name[0] != '\0' ? program_name : program_invocation_short_name);
-    out_format(out, "%s[%d]", name[0] != '\0' ? name : "?", os_process_id());
+    char name[REPORT_NAME];
+    report_process_name(name);
+    out_format(out, "%s[%d]", name, os_process_id());
 }
 
 static void line_begin(struct out *out)

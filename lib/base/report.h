@@ -33,6 +33,11 @@ struct misuse_report {
 /* Notes the program's name. Once, by a constructor; reports before it take libc's. */
 void report_start(void);
 
+enum { REPORT_NAME = 32 }; /* bytes of a program's name with its NUL; what is longer is cut off */
+
+/* The name of the program that the calling process runs, "?" if it has none. */
+void report_process_name(char name[REPORT_NAME]);
+
 /* Adds "NAME[PID]": the program that the calling process runs, and its id. */
 void report_put_process(struct out *out);
 

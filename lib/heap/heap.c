@@ -16,6 +16,8 @@ struct slab heap_header, heap_nobody;
 static uint32_t heaps_made;
 static size_t units_in_slabs;
 
+size_t heap_units_peak;
+
 size_t heap_bytes_in_slabs(void)
 {
     return __atomic_load_n(&units_in_slabs, __ATOMIC_RELAXED) * UNIT_SIZE;
@@ -30,7 +32,10 @@ size_t heap_bytes_reserved(void)
 static void count_used(struct heap *heap, long units)
 {
     heap->used_units = (uint32_t)(heap->used_units + units);
-    __atomic_fetch_add(&units_in_slabs, (size_t)units, __ATOMIC_RELAXED);
+    size_t now = __atomic_add_fetch(&units_in_slabs, (size_t)units, __ATOMIC_RELAXED);
+    /* two sets that reach a peak at once may leave the lower one of the two */
+    if (units > 0 && now > __atomic_load_n(&heap_units_peak, __ATOMIC_RELAXED))
+        __atomic_store_n(&heap_units_peak, now, __ATOMIC_RELAXED);
 }
 
 /* ---- making ---- */

@@ -41,6 +41,7 @@ struct heap_set {
     size_t refused;    /* [lock] units that the system did not take when all were purged last */
     uint64_t freed_at; /* [lock, any reads] ms, when units became free and dirty last; 0: none
                           waits for its time */
+    uint64_t collected_blocks; /* [owner, any reads] blocks collected that others had freed */
 };
 
 /* Prepares an empty set in zeroed memory. */

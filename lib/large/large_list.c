@@ -54,6 +54,8 @@ void large_list_release(void)
     uint64_t stamp = extents_sum(&large_list.table)->oldest;
     if (stamp != __atomic_load_n(&large_list.oldest, __ATOMIC_RELAXED))
         __atomic_store_n(&large_list.oldest, stamp, __ATOMIC_RELAXED);
+    if (extents_sum(&large_list.table)->live > large_list.peak)
+        __atomic_store_n(&large_list.peak, extents_sum(&large_list.table)->live, __ATOMIC_RELAXED);
     lock_release(&large_list.lock);
 }
 

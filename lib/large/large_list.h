@@ -50,6 +50,7 @@ extern struct large_list {
     struct extents table; /* [lock] */
     uint64_t oldest;      /* [lock, any reads] ms, the earliest stamp in the stock at the last
                              release */
+    size_t peak;          /* [lock, any reads] the most bytes that were LIVE */
 } large_list;
 
 /* Takes the lock, with at least `spare` unused entries in the table: false if there is no memory

@@ -7,6 +7,7 @@
 #include "base/option.h"
 #include "base/os.h"
 #include "base/report.h"
+#include "inspect/root.h"
 #include "process/stats.h"
 #include "arena/thread.h"
 
@@ -25,6 +26,7 @@ static struct os_file stats_file;
 void init_start(char *const *environment)
 {
     fork_begin(arena_forked);
+    root_start();
     report_start();
     if (environment != NULL)
         option_parse_environment(environment);
@@ -49,5 +51,5 @@ void init_end(void)
         return;
     int fd = os_is_of(stats_fd, stats_file) ? stats_fd : STDERR_FILENO;
     if (os_is_of(fd, stats_file))
-        stats_print(fd);
+        stats_print(fd, ACRE_STATS_TEXT);
 }

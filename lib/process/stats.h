@@ -1,20 +1,21 @@
 /*
- * Statistics: counted from the block states when asked for, so that no path pays for them.
+ * Statistics: counted from the block states when asked for, so that no path pays for them. The
+ * counting is inspect/count.h's, over the process's own memory.
  */
 #ifndef ACRE_LIB_STATS_H
 #define ACRE_LIB_STATS_H
 
-#include "base/base.h"
+#include "inspect/count.h"
 
-struct acre_stats;
+#include <acre/acre.h>
 
-/*
- * Counts everything. Takes each arena's heap lock and the LARGE lock for a moment; what other
- * threads do meanwhile may be seen in part.
- */
-void stats_collect(struct acre_stats *stats);
+/* Counts everything in this process. No lock. */
+void stats_count(const struct figures_wanted *wanted, struct figures *figures);
 
-/* Writes the table of acre_stats_print to file descriptor fd. */
-void stats_print(int fd);
+/* Fills in the public structure, of which the caller knows `size` bytes. */
+void stats_collect(struct acre_stats *stats, size_t size);
+
+/* Writes what acre_stats_print writes to file descriptor fd. */
+void stats_print(int fd, enum acre_stats_format format);
 
 #endif

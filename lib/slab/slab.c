@@ -213,6 +213,7 @@ bool bin_open_window(struct bin *bin)
         uint64_t window = states_match(states, BLOCK_FREE);
         if (window == 0)
             continue;
+        counter_add(&bin->windows, 1);
         bin->window = window;
         bin->window_states = states;
         bin->window_base = slab->base + (size_t)group * STATES_GROUP * slab->block_size;
@@ -248,6 +249,7 @@ bool bin_make_slab(struct bin *bin, struct heap_set *set)
     leave_exhausted(bin);
     make_current(bin, slab);
     bin->units += slab_units(slab);
+    counter_add(&bin->slabs_made, 1);
     heap_show_slab(slab);
     return true;
 }
@@ -294,6 +296,7 @@ static void release(struct slab *slab)
     if (slab_is_current(slab))
         leave(slab->bin);
     slab->bin->units -= slab_units(slab);
+    counter_add(&slab->bin->slabs_released, 1);
     heap_set_give(slab);
 }
 
@@ -353,6 +356,7 @@ void slab_give_back(struct slab *slab, size_t number)
 void slab_collect(struct slab *slab)
 {
     size_t collected = take_remote(slab);
+    counter_add(&slab_heap(slab)->set->collected_blocks, collected);
     bool purged = __atomic_load_n(&slab->purged_for_owner, __ATOMIC_ACQUIRE);
     if (UNLIKELY(purged)) {
         __atomic_store_n(&slab->purged_for_owner, false, __ATOMIC_RELAXED);

@@ -61,6 +61,10 @@ struct bin {
     uint8_t wide_group;     /* from this group of states on */
     uint32_t wide_look;     /* the look that it is part of */
     struct slab *wide_slab; /* in this slab, if it is on the list still */
+
+    /* [owner, any reads] counts since the arena was made */
+    uint64_t windows; /* opened */
+    uint64_t slabs_made, slabs_released;
 };
 
 /* How many blocks of a class a magazine holds: 1 .. MAGAZINE_MOST, 0 above SLAB_SHARED_LIMIT. */

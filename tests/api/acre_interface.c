@@ -110,12 +110,56 @@ static void test_flush_leaves_nothing(void)
     CHECK(stats.classes[class].slabs == 0);
 }
 
+/* What a walk is to find: each of these blocks once. */
+struct walked {
+    char **blocks;
+    size_t *sizes, *found;
+    size_t count;
+    enum acre_block_state state;
+    size_t stop_after; /* callbacks; 0: never */
+};
+
+static int note_block(void *context, const struct acre_block *block)
+{
+    struct walked *walked = context;
+    free(malloc(100)); /* may be called here */
+    for (size_t i = 0; i < walked->count; i++) {
+        if (walked->blocks[i] != block->address)
+            continue;
+        CHECK(block->size >= walked->sizes[i] && block->state == walked->state);
+        CHECK((block->block_class == 0) == (walked->sizes[i] > CHECK_MIB));
+        CHECK((block->arena == 0) == (block->block_class == 0));
+        walked->found[i]++;
+    }
+    return walked->stop_after != 0 && --walked->stop_after == 0 ? 7 : 0;
+}
+
+static void test_heap_walk(void)
+{
+    enum { COUNT = 300 };
+    static char *blocks[COUNT];
+    static size_t sizes[COUNT], found[COUNT];
+    struct walked walked = {blocks, sizes, found, COUNT, ACRE_BLOCK_LIVE, 0};
+    for (size_t i = 0; i < COUNT; i++) {
+        sizes[i] = i % 50 == 49 ? 2 * CHECK_MIB : 1 + i * 311;
+        blocks[i] = malloc(sizes[i]);
+        CHECK(blocks[i] != NULL);
+    }
+    CHECK(acre_heap_walk(note_block, &walked) == 0);
+    for (size_t i = 0; i < COUNT; i++)
+        CHECK(found[i] == 1);
+    walked.stop_after = 5;
+    CHECK(acre_heap_walk(note_block, &walked) == 7 && walked.stop_after == 0);
+    for (size_t i = 0; i < COUNT; i++)
+        free(blocks[i]);
+}
+
 static void test_print(void)
 {
     char text[16384];
     int ends[2];
     CHECK(pipe(ends) == 0);
-    acre_stats_print(ends[1]);
+    acre_stats_print(ends[1], ACRE_STATS_TEXT);
     close(ends[1]);
     CHECK(read_all(ends[0], text, sizeof(text)) > 0);
     CHECK(strstr(text, "arenas") != NULL && strstr(text, "heaps") != NULL);
@@ -131,6 +175,7 @@ int main(void)
     test_stats_of_older_caller();
     test_stats_of_newer_caller();
     test_flush_leaves_nothing();
+    test_heap_walk();
     test_print();
     test_options();
     return 0;

@@ -11,7 +11,7 @@ int main()
 {
     check_begin();
     CHECK(std::string(acre_version()) == ACRE_VERSION_STRING);
-    acre_stats_print(STDOUT_FILENO);
+    acre_stats_print(STDOUT_FILENO, ACRE_STATS_TEXT);
     struct acre_stats before = {}, with = {};
     CHECK(acre_stats(&before, sizeof(before)) == 0);
     std::vector<std::string> strings;

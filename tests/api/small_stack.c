@@ -55,7 +55,7 @@ static void misuse(void)
 
 static void report(void)
 {
-    acre_stats_print(STDERR_FILENO);
+    acre_stats_print(STDERR_FILENO, ACRE_STATS_TEXT);
     acre_options_print(STDERR_FILENO);
     CHECK(stats_now().arenas >= 1);
     acre_thread_flush();

@@ -63,6 +63,7 @@ build() { # TEST...
     for test; do
         case $test in
         api:*) make -s -C "$copy/tests/api" "${test#*:}" || return ;;
+        inspect:*) make -s -C "$copy/tools" && make -s -C "$copy/tests/inspect" check TESTS= || return ;;
         *) make -s -C "$copy/tests/${test%%:*}" check TESTS= || return ;;
         esac
     done

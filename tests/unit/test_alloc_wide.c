@@ -221,7 +221,7 @@ static struct acre_stats collect(void)
 {
     struct acre_stats stats;
 
-    stats_collect(&stats);
+    stats_collect(&stats, sizeof(stats));
     return stats;
 }
 

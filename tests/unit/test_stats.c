@@ -20,7 +20,7 @@ static struct acre_stats collect(void)
 {
     struct acre_stats stats;
 
-    stats_collect(&stats);
+    stats_collect(&stats, sizeof(stats));
     ck_assert_uint_eq(stats.live, stats.small_live + stats.large_live);
     ck_assert_uint_eq(stats.mapped,
                       stats.heap_mapped + stats.large_live + stats.large_stock + stats.metadata);
@@ -146,7 +146,7 @@ TEST(figures_agree_while_others_allocate)
     pthread_t thread = begin_thread(churn, NULL);
 
     for (int i = 0; i < SNAPSHOTS; i++) {
-        stats_collect(&stats);
+        stats_collect(&stats, sizeof(stats));
         ck_assert_uint_le(stats.small_live, stats.heap_in_slabs);
         ck_assert_uint_le(stats.heap_in_slabs, stats.heap_mapped);
         ck_assert_uint_le(class_of(&stats, 256).live_blocks, class_of(&stats, 256).blocks);
@@ -159,7 +159,7 @@ TEST(figures_agree_while_others_allocate)
 static void print(void *unused)
 {
     (void)unused;
-    stats_print(STDERR_FILENO);
+    stats_print(STDERR_FILENO, ACRE_STATS_TEXT);
 }
 
 TEST(the_table_shows_the_figures)

@@ -1,0 +1,528 @@
+/* Walking over a memory: see view.h. */
+#include "inspect/view.h"
+
+#include "base/size_class.h"
+#include "base/states.h"
+#include "heap/heap.h"
+#include "large/extents.h"
+
+#include <assert.h>
+#include <string.h>
+
+enum {
+    TRIES = 4,             /* how often an extent that changes is read */
+    MOST_SIZE = 1 << 20,   /* bytes of a structure, and of a field's offset, at most */
+    ADDRESS_BITS = 57,     /* of user space, at most */
+    MOST_HEAPS = 1 << 16,  /* places of the unit map; a process has mappings for no more */
+    MOST_CHUNKS = 1 << 16, /* of extents: 16 TiB of LARGE blocks at least */
+    MOST_ARENAS = 1 << 20,
+    EXTENT_SPAN = 256, /* bytes of an extent that are read, at most */
+};
+
+static_assert(HEAP_WORDS == 8, "as view.h says");
+
+/* Notes the first value that cannot be. */
+static bool damaged(struct view *view, const char *what, uint64_t address)
+{
+    if (view->damage == NULL) {
+        view->damage = what;
+        view->damage_at = address;
+    }
+    return false;
+}
+
+static size_t offset_of(const struct view *view, enum acre_field_id field)
+{
+    return view->root.fields[field].offset;
+}
+
+static size_t size_of(const struct view *view, enum acre_field_id field)
+{
+    return view->root.fields[field].size;
+}
+
+static bool read_field(struct view *view, uint64_t address, enum acre_field_id field,
+                       uint64_t *value)
+{
+    uint8_t byte;
+    uint16_t half;
+    uint32_t word;
+    size_t size = size_of(view, field);
+    void *into = size == 1 ? &byte : size == 2 ? &half : size == 4 ? (void *)&word : value;
+    if (size > sizeof(*value) || (size & (size - 1)) != 0 ||
+        !view->read(view, address + offset_of(view, field), into, size))
+        return false;
+    *value = size == 1 ? byte : size == 2 ? half : size == 4 ? word : *value;
+    return true;
+}
+
+struct wanted {
+    enum acre_field_id field;
+    uint64_t *value;
+};
+
+/* Reads fields of the structure at `address`. */
+static bool read_fields(struct view *view, uint64_t address, const struct wanted *wanted,
+                        size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!read_field(view, address, wanted[i].field, wanted[i].value))
+            return false;
+    return true;
+}
+
+uint64_t view_field(struct view *view, uint64_t address, enum acre_field_id field)
+{
+    uint64_t value = 0;
+    if (!read_field(view, address, field, &value)) {
+        damaged(view, "a structure cannot be read", address);
+        return 0;
+    }
+    return value;
+}
+
+static uint64_t address_of(const struct view *view, enum acre_address which)
+{
+    return (uintptr_t)view->root.addresses[which];
+}
+
+uint64_t view_word(struct view *view, enum acre_address which)
+{
+    uint64_t word = 0;
+    return view->read(view, address_of(view, which), &word, sizeof(word)) ? word : 0;
+}
+
+/* ---- opening ---- */
+
+static const enum acre_field_id extent_fields[] = {ACRE_FIELD_EXTENT_STATE, ACRE_FIELD_EXTENT_BASE,
+                                                   ACRE_FIELD_EXTENT_BYTES, ACRE_FIELD_EXTENT_ZERO};
+
+/* Bytes of an entry that have these fields. */
+static size_t extent_span(const struct view *view)
+{
+    size_t span = 0;
+    for (size_t i = 0; i < sizeof(extent_fields) / sizeof(extent_fields[0]); i++)
+        span = max_size(span, offset_of(view, extent_fields[i]) + size_of(view, extent_fields[i]));
+    return span;
+}
+
+/* The fields that are read as numbers have the sizes of numbers, and all lie near. */
+static bool fields_are_right(const struct view *view)
+{
+    for (int i = 0; i < ACRE_FIELD_COUNT; i++)
+        if (size_of(view, i) == 0 || size_of(view, i) > MOST_SIZE || offset_of(view, i) > MOST_SIZE)
+            return false;
+    return size_of(view, ACRE_FIELD_ARENA_CHAINS) == HEAP_CHAINS * sizeof(uint64_t) &&
+           size_of(view, ACRE_FIELD_HEAP_DIRTY_UNITS) == HEAP_WORDS * sizeof(uint64_t) &&
+           size_of(view, ACRE_FIELD_SLAB_GEOMETRY) == sizeof(uint64_t) &&
+           size_of(view, ACRE_FIELD_HEAP_SLABS) % size_of(view, ACRE_FIELD_SLAB_SIZE) == 0 &&
+           size_of(view, ACRE_FIELD_EXTENT_CHUNK_ENTRIES) >=
+               size_of(view, ACRE_FIELD_EXTENT_SIZE) &&
+           size_of(view, ACRE_FIELD_EXTENT_BASE) == sizeof(uint64_t) &&
+           size_of(view, ACRE_FIELD_EXTENT_BYTES) == sizeof(uint64_t) &&
+           extent_span(view) <= EXTENT_SPAN;
+}
+
+static bool read_map(struct view *view)
+{
+    uint64_t map = address_of(view, ACRE_AT_UNIT_MAP);
+    if (!read_field(view, map, ACRE_FIELD_UNIT_MAP_COVERED, &view->map_covered) ||
+        !read_field(view, map, ACRE_FIELD_UNIT_MAP_BASE, &view->map_base) ||
+        !read_field(view, map, ACRE_FIELD_UNIT_MAP_SLABS, &view->map_slabs))
+        return false;
+    return view->map_covered == 0 ||
+           (view->map_base % HEAP_SIZE == 0 && view->map_base >> ADDRESS_BITS == 0 &&
+            view->map_covered <= (uint64_t)MOST_HEAPS * HEAP_UNITS);
+}
+
+enum view_opened view_open(struct view *view, uint64_t address)
+{
+    /* the head first: a root of another layout may be shorter */
+    const size_t head = offsetof(struct acre_root, version);
+    view->damage = NULL;
+    view->changed = 0;
+    if (!view->read(view, address, &view->root, head))
+        return VIEW_UNREADABLE;
+    if (view->root.magic != ACRE_MAGIC)
+        return VIEW_NO_ROOT;
+    if (view->root.layout != ACRE_LAYOUT || view->root.size != sizeof(struct acre_root))
+        return VIEW_OTHER_LAYOUT;
+    if (!view->read(view, address, &view->root, sizeof(view->root)))
+        return VIEW_UNREADABLE;
+    view->root.version[sizeof(view->root.version) - 1] = '\0';
+    if (view->root.pointer_size != sizeof(void *) || !fields_are_right(view))
+        return VIEW_NO_ROOT;
+    if (view->root.page_size < 4096 || view->root.page_size > UNIT_SIZE ||
+        !is_power_of_two(view->root.page_size))
+        view->root.page_size = 4096; /* the library has not started up */
+    return read_map(view) ? VIEW_OPEN : VIEW_UNREADABLE;
+}
+
+/* ---- arenas ---- */
+
+static bool read_arena(struct view *view, uint64_t address, struct view_arena *arena)
+{
+    uint64_t number, thread;
+    const struct wanted wanted[] = {
+        {ACRE_FIELD_ARENA_STATUS, &arena->status},
+        {ACRE_FIELD_ARENA_NUMBER, &number},
+        {ACRE_FIELD_ARENA_THREAD, &thread},
+        {ACRE_FIELD_ARENA_ADOPTIONS, &arena->adoptions},
+        {ACRE_FIELD_ARENA_COLLECTED, &arena->collected},
+        {ACRE_FIELD_ARENA_NEXT, &arena->next},
+    };
+    if (view->prefetch != NULL)
+        view->prefetch(view, address,
+                       offset_of(view, ACRE_FIELD_ARENA_BINS) +
+                           size_of(view, ACRE_FIELD_ARENA_BINS));
+    if (!read_fields(view, address, wanted, sizeof(wanted) / sizeof(wanted[0])))
+        return damaged(view, "an arena cannot be read", address);
+    arena->address = address;
+    arena->number = (uint32_t)number;
+    arena->thread = (int32_t)thread;
+    return true;
+}
+
+bool view_first_arena(struct view *view, struct view_arena *arena)
+{
+    uint64_t address = view_word(view, ACRE_AT_ARENAS);
+    /* a heap that is made later must be covered, or it would look damaged */
+    return address != 0 && read_arena(view, address, arena) &&
+           (read_map(view) || damaged(view, "the unit map is wrong", address));
+}
+
+bool view_next_arena(struct view *view, struct view_arena *arena)
+{
+    uint32_t number = arena->number;
+    if (arena->next == 0)
+        return false;
+    if (!read_arena(view, arena->next, arena))
+        return false;
+    return (arena->number < number && number <= MOST_ARENAS) ||
+           damaged(view, "arenas out of order", arena->address);
+}
+
+bool view_bin(struct view *view, const struct view_arena *arena, unsigned cls, struct view_bin *bin)
+{
+    uint64_t address = arena->address + offset_of(view, ACRE_FIELD_ARENA_BINS) +
+                       (uint64_t)cls * size_of(view, ACRE_FIELD_BIN_SIZE);
+    return read_field(view, address, ACRE_FIELD_BIN_WINDOWS, &bin->windows) &&
+           read_field(view, address, ACRE_FIELD_BIN_SLABS_MADE, &bin->slabs_made) &&
+           read_field(view, address, ACRE_FIELD_BIN_SLABS_RELEASED, &bin->slabs_released);
+}
+
+/* ---- heaps ---- */
+
+/* True if the map covers the place of a heap at `address`. */
+static bool is_covered(const struct view *view, uint64_t address)
+{
+    return address % HEAP_SIZE == 0 && address >= view->map_base &&
+           (address - view->map_base) / UNIT_SIZE < view->map_covered;
+}
+
+/* Reads the heap at an address that is_covered. */
+static bool read_heap(struct view *view, uint64_t address, struct view_heap *heap)
+{
+    size_t header = size_of(view, ACRE_FIELD_HEAP_HEADER_SIZE);
+    if (view->prefetch != NULL)
+        view->prefetch(view, address, header + HEAP_SIZE / HEAP_BYTES_OF_STATE + UNIT_SIZE);
+    uint64_t index, first_unit, unit_limit;
+    const struct wanted wanted[] = {
+        {ACRE_FIELD_HEAP_NEXT, &heap->next},       {ACRE_FIELD_HEAP_SET, &heap->set},
+        {ACRE_FIELD_HEAP_STATES, &heap->states},   {ACRE_FIELD_HEAP_SLAB_OF, &heap->slab_of},
+        {ACRE_FIELD_HEAP_BYTES, &heap->size},      {ACRE_FIELD_HEAP_INDEX, &index},
+        {ACRE_FIELD_HEAP_FIRST_UNIT, &first_unit}, {ACRE_FIELD_HEAP_UNIT_LIMIT, &unit_limit},
+    };
+    if (!read_fields(view, address, wanted, sizeof(wanted) / sizeof(wanted[0])) ||
+        !view->read(view, address + offset_of(view, ACRE_FIELD_HEAP_DIRTY_UNITS), heap->dirty,
+                    sizeof(heap->dirty)))
+        return false;
+    heap->address = address;
+    heap->index = (uint32_t)index;
+    heap->first_unit = (uint16_t)first_unit;
+    heap->unit_limit = (uint16_t)unit_limit;
+    heap->entries_from = HEAP_UNITS;
+    return heap->size <= HEAP_SIZE && first_unit != 0 && first_unit <= unit_limit &&
+           unit_limit <= HEAP_UNITS && heap->states >= address &&
+           heap->states - address <= HEAP_SIZE &&
+           heap->slab_of == view->map_slabs + (address - view->map_base) / UNIT_SIZE * 8;
+}
+
+bool view_heap_at(struct view *view, uint64_t address, struct view_heap *heap)
+{
+    return is_covered(view, address) && read_heap(view, address, heap);
+}
+
+/* The heap at `address`, 0: the first one of the chains from `chain` on; its index is to be below
+ * `limit`. */
+static bool heap_from(struct view *view, const struct view_arena *arena, unsigned chain,
+                      uint64_t address, uint64_t limit, struct view_heap *heap)
+{
+    uint64_t chains = arena->address + offset_of(view, ACRE_FIELD_ARENA_CHAINS);
+    uint64_t set = arena->address + offset_of(view, ACRE_FIELD_ARENA_HEAPS);
+    for (; address == 0 && chain < HEAP_CHAINS; chain++, limit = UINT64_MAX)
+        if (!view->read(view, chains + chain * sizeof(address), &address, sizeof(address)))
+            return damaged(view, "an arena cannot be read", arena->address);
+    if (address == 0)
+        return false;
+    if (!is_covered(view, address) || !read_heap(view, address, heap))
+        return damaged(view, "a heap's header is wrong", address);
+    if (heap->index >= limit || heap->set != set)
+        return damaged(view, "a heap is in the wrong chain", address);
+    return true;
+}
+
+bool view_first_heap(struct view *view, const struct view_arena *arena, struct view_heap *heap)
+{
+    return heap_from(view, arena, 0, 0, UINT64_MAX, heap);
+}
+
+bool view_next_heap(struct view *view, const struct view_arena *arena, struct view_heap *heap)
+{
+    unsigned chain = heap->index % HEAP_CHAINS;
+    return heap_from(view, arena, chain + 1, heap->next, heap->index, heap);
+}
+
+/* ---- slabs ---- */
+
+/* True if the geometry fits into the heap. */
+static bool geometry_is_right(const struct view *view, const struct view_heap *heap,
+                              struct slab_geometry g)
+{
+    uint64_t states = heap->states + (uint64_t)g.first_line * STATES_GROUP;
+    return g.class < SIZE_CLASS_COUNT && g.count != 0 && g.count <= SLAB_MAX_BLOCKS &&
+           g.units != 0 && g.units <= SLAB_MAX_UNITS && g.first_unit >= heap->first_unit &&
+           g.first_unit + g.units <= HEAP_UNITS &&
+           (size_t)g.count * size_class_sizes[g.class] <= (size_t)g.units * UNIT_SIZE &&
+           states + g.count <= heap->address + (uint64_t)heap->first_unit * UNIT_SIZE &&
+           states >= heap->address + size_of(view, ACRE_FIELD_HEAP_HEADER_SIZE);
+}
+
+/* The slab that unit `unit` of a heap leads to: the address of its geometry word, 0 if none. */
+static uint64_t geometry_address(struct view *view, struct view_heap *heap, unsigned unit)
+{
+    uint64_t slabs = heap->address + offset_of(view, ACRE_FIELD_HEAP_SLABS);
+    size_t size = size_of(view, ACRE_FIELD_SLAB_SIZE);
+    unsigned from = unit / VIEW_ENTRIES * VIEW_ENTRIES;
+    if (from != heap->entries_from) {
+        if (!view->read(view, heap->slab_of + from * sizeof(uint64_t), heap->entries,
+                        sizeof(heap->entries))) {
+            damaged(view, "the unit map cannot be read", heap->slab_of);
+            return 0;
+        }
+        heap->entries_from = from;
+    }
+    uint64_t slab = heap->entries[unit - from];
+    if (slab < slabs || slab - slabs >= size_of(view, ACRE_FIELD_HEAP_SLABS) ||
+        (slab - slabs) % size != 0)
+        return 0; /* in no slab: it leads to a descriptor that nobody owns */
+    return slab + offset_of(view, ACRE_FIELD_SLAB_GEOMETRY);
+}
+
+/* Reads the slab with its geometry at `word_at`, if it has unit `unit`. */
+static bool read_slab(struct view *view, const struct view_heap *heap, uint64_t word_at,
+                      unsigned unit, struct view_slab *slab)
+{
+    uint64_t word;
+    if (!view->read(view, word_at, &word, sizeof(word)))
+        return damaged(view, "a slab's descriptor cannot be read", word_at);
+    struct slab_geometry g = geometry_unpack(word);
+    /* a unit may lead to a slab that has given it back */
+    if (word == 0 || unit < g.first_unit || unit - g.first_unit >= g.units)
+        return false;
+    if (!geometry_is_right(view, heap, g))
+        return damaged(view, "a slab's geometry is wrong", word_at);
+    *slab = (struct view_slab){
+        .base = heap->address + (uint64_t)g.first_unit * UNIT_SIZE,
+        .states = heap->states + (uint64_t)g.first_line * STATES_GROUP,
+        .word_at = word_at,
+        .word = word,
+        .block_size = size_class_sizes[g.class],
+        .count = g.count,
+        .first_unit = (uint16_t)g.first_unit,
+        .units = (uint16_t)g.units,
+        .cls = (uint8_t)g.class,
+    };
+    return true;
+}
+
+bool view_states(struct view *view, const struct view_slab *slab, size_t first, size_t count,
+                 uint8_t *states)
+{
+    /* acquire: states are read after the geometry word, and it again after them */
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    if (!view->read(view, slab->states + first, states, count))
+        return damaged(view, "a slab's states cannot be read", slab->word_at);
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    return true;
+}
+
+bool view_slab_stayed(struct view *view, const struct view_slab *slab)
+{
+    uint64_t word;
+    return view->read_now(view, slab->word_at, &word, sizeof(word)) && word == slab->word;
+}
+
+bool view_next_slab(struct view *view, struct view_heap *heap, unsigned *unit,
+                    struct view_slab *slab)
+{
+    for (; *unit < HEAP_UNITS; (*unit)++) {
+        uint64_t word_at = geometry_address(view, heap, *unit);
+        if (word_at != 0 && read_slab(view, heap, word_at, *unit, slab) &&
+            slab->first_unit == *unit) {
+            *unit += slab->units;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- extents ---- */
+
+/* Reads an entry, which may be neither LIVE nor STOCK, as it is now or was at the last prefetch. */
+static bool read_extent(struct view *view, uint64_t entry, bool now, struct view_extent *extent)
+{
+    uint8_t bytes[EXTENT_SPAN];
+    bool (*read)(struct view *, uint64_t, void *, size_t) = now ? view->read_now : view->read;
+    if (!read(view, entry, bytes, extent_span(view)))
+        return damaged(view, "an extent cannot be read", entry);
+    memcpy(&extent->base, bytes + offset_of(view, ACRE_FIELD_EXTENT_BASE), sizeof(extent->base));
+    memcpy(&extent->size, bytes + offset_of(view, ACRE_FIELD_EXTENT_BYTES), sizeof(extent->size));
+    extent->state = bytes[offset_of(view, ACRE_FIELD_EXTENT_STATE)];
+    extent->zero = bytes[offset_of(view, ACRE_FIELD_EXTENT_ZERO)] != 0;
+    return true;
+}
+
+/* Reads an entry until it is twice the same. False if it is not LIVE or STOCK, or cannot be. */
+static bool settle_extent(struct view *view, uint64_t entry, struct view_extent *extent)
+{
+    struct view_extent again;
+    if (!read_extent(view, entry, false, extent))
+        return false;
+    for (int i = 0; i < TRIES; i++) {
+        if (extent->state != EXTENT_LIVE && extent->state != EXTENT_STOCK)
+            return false;
+        __atomic_thread_fence(__ATOMIC_ACQUIRE);
+        if (!read_extent(view, entry, true, &again))
+            return false;
+        if (again.state == extent->state && again.base == extent->base &&
+            again.size == extent->size)
+            return (extent->size != 0 && (extent->base | extent->size) >> ADDRESS_BITS == 0 &&
+                    (extent->base | extent->size) % view->root.page_size == 0) ||
+                   damaged(view, "an extent is wrong", entry);
+        *extent = again;
+    }
+    view->changed++;
+    return false;
+}
+
+/* Goes on to the next chunk. False at the end, or where the chunks go round in a circle. */
+static bool next_chunk(struct view *view, struct view_extents *at)
+{
+    uint64_t next;
+    if (!at->begun)
+        next = view_word(view, ACRE_AT_EXTENTS);
+    else if (!read_field(view, at->chunk, ACRE_FIELD_EXTENT_CHUNK_NEXT, &next))
+        return damaged(view, "a chunk of extents cannot be read", at->chunk);
+    at->begun = true;
+    at->chunk = next;
+    at->entry = 0;
+    if (next == 0)
+        return false;
+    if (view->prefetch != NULL)
+        view->prefetch(view, next, size_of(view, ACRE_FIELD_EXTENT_CHUNK_SIZE));
+    if (at->steps == MOST_CHUNKS)
+        return damaged(view, "there are too many chunks of extents", next);
+    if (next == at->marked)
+        return damaged(view, "the chunks of extents go round in a circle", next);
+    if (++at->steps >= at->limit) {
+        at->marked = next;
+        at->limit = 2 * at->steps;
+    }
+    return true;
+}
+
+bool view_next_extent(struct view *view, struct view_extents *at, struct view_extent *extent)
+{
+    size_t size = size_of(view, ACRE_FIELD_EXTENT_SIZE);
+    size_t entries = size_of(view, ACRE_FIELD_EXTENT_CHUNK_ENTRIES) / size;
+    for (;;) {
+        if ((!at->begun || at->entry == entries) && !next_chunk(view, at))
+            return false;
+        uint64_t entry =
+            at->chunk + offset_of(view, ACRE_FIELD_EXTENT_CHUNK_ENTRIES) + at->entry++ * size;
+        if (settle_extent(view, entry, extent))
+            return true;
+    }
+}
+
+/* ---- what an address is ---- */
+
+/* The arena whose set of heaps the heap is of. */
+static bool find_arena(struct view *view, const struct view_heap *heap, struct view_arena *arena)
+{
+    uint64_t address = heap->set - offset_of(view, ACRE_FIELD_ARENA_HEAPS);
+    for (bool more = view_first_arena(view, arena); more; more = view_next_arena(view, arena))
+        if (arena->address == address)
+            return true;
+    return false;
+}
+
+/* Fills in what is known of the block that byte `offset` of the slab lies in. */
+static void find_block(const uint8_t *states, size_t offset, struct view_found *found)
+{
+    const struct view_slab *slab = &found->slab;
+    uint32_t number = (uint32_t)(offset / slab->block_size), first = number;
+    if (number >= slab->count) {
+        found->kind = VIEW_SLAB_REST;
+        return;
+    }
+    while (first != 0 && states[first] == BLOCK_REST)
+        first--;
+    /* REST that follows another state than these belongs to no block */
+    if (states[first] == BLOCK_WIDE || states[first] == BLOCK_REMOTE)
+        number = first;
+    found->kind = VIEW_BLOCK;
+    found->number = number;
+    found->state = states[number];
+    found->places = 1;
+    if (found->state == BLOCK_WIDE || found->state == BLOCK_REMOTE)
+        while (number + found->places < slab->count && states[number + found->places] == BLOCK_REST)
+            found->places++;
+    found->block = slab->base + (uint64_t)number * slab->block_size;
+    found->size = (uint64_t)found->places * slab->block_size;
+}
+
+/* The same for an address in a heap. */
+static void find_in_heap(struct view *view, uint64_t address, struct view_found *found)
+{
+    uint8_t states[SLAB_MAX_BLOCKS];
+    struct view_heap *heap = &found->heap;
+    unsigned unit = (unsigned)((address - heap->address) / UNIT_SIZE);
+    found->kind = unit < heap->first_unit ? VIEW_HEAP_HEADER : VIEW_FREE_UNIT;
+    uint64_t word_at = geometry_address(view, heap, unit);
+    if (word_at != 0 && read_slab(view, heap, word_at, unit, &found->slab) &&
+        view_states(view, &found->slab, 0, found->slab.count, states))
+        find_block(states, address - found->slab.base, found);
+}
+
+void view_find(struct view *view, uint64_t address, struct view_found *found)
+{
+    *found = (struct view_found){.kind = VIEW_NOT_ACRE};
+    if (view_heap_at(view, align_down(address, HEAP_SIZE), &found->heap) &&
+        address - found->heap.address < (uint64_t)found->heap.unit_limit * UNIT_SIZE &&
+        find_arena(view, &found->heap, &found->arena)) {
+        find_in_heap(view, address, found);
+        return;
+    }
+    struct view_extents at = {0};
+    struct view_extent extent;
+    while (view_next_extent(view, &at, &extent)) {
+        if (address - extent.base >= extent.size)
+            continue;
+        found->kind = extent.state == EXTENT_LIVE ? VIEW_LARGE : VIEW_STOCK;
+        found->block = extent.base;
+        found->size = extent.size;
+        return;
+    }
+}

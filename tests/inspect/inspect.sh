@@ -1,0 +1,204 @@
+#!/bin/bash
+# acre-inspect on processes and cores of the program subject, and on what it must refuse.
+#
+# Environment: ACRE_LIBRARY, the shared library to preload.
+set -euo pipefail
+
+directory=$(mktemp -d)
+subject_id=
+trap 'end_subject; rm -rf "$directory"' EXIT
+chmod 755 "$directory"
+cp ../../tools/acre-inspect "$directory/acre-inspect"
+inspect=$directory/acre-inspect
+
+fail() {
+    echo "inspect.sh: $*" >&2
+    exit 1
+}
+
+# Starts a subject in the background, waits until it holds its blocks: subject_id, $directory/out.
+start_subject() { # COMMAND...
+    rm -f "$directory/input" "$directory/out"
+    mkfifo "$directory/input"
+    "$@" <"$directory/input" >"$directory/out" &
+    subject_id=$!
+    exec 7>"$directory/input"
+    wait_for_line
+}
+
+wait_for_line() {
+    for _ in $(seq 600); do
+        ! grep -q '^block' "$directory/out" || return 0
+        sleep 0.05
+    done
+    fail "the subject does not begin"
+}
+
+end_subject() {
+    [ -z "$subject_id" ] || { exec 7>&- && wait "$subject_id" || :; }
+    subject_id=
+}
+
+# The first number of that name in a JSON file.
+number() { # NAME FILE
+    sed -n "s/.*\"$1\": \\([0-9]*\\).*/\\1/p" "$2" | head -n 1
+}
+
+# What the subject has printed of an address: block, freed or large.
+address() { # NAME
+    sed -n "s/^block.*/ &/; s/.* $1 \\(0x[0-9a-f]*\\).*/\\1/p" "$directory/out"
+}
+
+# The figures from outside are those that the subject has printed, and known ones are right.
+check_figures() { # FILE
+    local name
+    for name in live mapped pinned arenas heaps heap_mapped in_slabs free_dirty small_blocks \
+        small_live large_blocks large_live stock metadata slabs_peak large_peak adoptions; do
+        [ "$(number $name "$1")" = "$(number $name "$directory/out")" ] ||
+            fail "$name is $(number $name "$1"), the process says $(number $name "$directory/out")"
+    done
+    # from outside there is more about each class
+    diff <(grep '{"size"' "$1" | sed 's/, "windows.*//') \
+        <(grep '{"size"' "$directory/out" | sed 's/}.*//') || fail "other classes"
+    grep '{"size": 3072,' "$1" >"$directory/class"
+    [ "$(number live "$directory/class")" = 600 ] || fail "not 600 blocks: $(cat "$directory/class")"
+    [ "$(number remote "$directory/class")" = 600 ] || fail "not 600 freed by another thread"
+    [ "$(number large_blocks "$1")" = 2 ] && [ "$(number large_live "$1")" = 6291456 ] ||
+        fail "not 2 LARGE blocks of 3 MiB"
+    [ "$(number stock "$1")" -ge 5242880 ] || fail "the freed LARGE block is not in the stock"
+}
+
+# What --find says of the subject's three addresses.
+check_find() { # PROCESS-OR-CORE
+    local found
+    found=$("$inspect" --find "$(address block)" "$1")
+    [[ $found == *"in a block: live"*"3072 bytes; the address is 0 bytes into it"*"arena "* ]] ||
+        fail "--find block: $found"
+    found=$("$inspect" --find "$(printf '0x%x' $(($(address block) + 100)))" "$1")
+    [[ $found == *"100 bytes into it"* ]] || fail "--find inside a block: $found"
+    found=$("$inspect" --find "$(address freed)" "$1")
+    [[ $found == *"freed by another thread"* ]] || fail "--find freed: $found"
+    found=$("$inspect" --find "$(address large)" "$1")
+    [[ $found == *"in a LARGE block"*"3145728 bytes"* ]] || fail "--find large: $found"
+    found=$("$inspect" --find 0x10 "$1")
+    [[ $found == *"not in a block"* ]] || fail "--find 0x10: $found"
+}
+
+check_all() { # PROCESS-OR-CORE
+    "$inspect" --json "$1" >"$directory/json"
+    check_figures "$directory/json"
+    check_find "$1"
+}
+
+# acre-inspect fails, and says this.
+check_refusal() { # TEXT ARGUMENT...
+    local text=$1 status=0 said
+    shift
+    said=$("$@" 2>&1 >/dev/null) || status=$?
+    [ "$status" -eq 1 ] && [[ $said == *"$text"* ]] || fail "$*: status $status, $said"
+}
+
+echo "a process"
+start_subject ./subject quiet
+check_all "$subject_id"
+"$inspect" "$subject_id" >"$directory/text"
+grep -q '^  live LARGE  *2  *6 MiB$' "$directory/text" || fail "$(cat "$directory/text")"
+[ "$(grep -c ' subject-thread ' "$directory/text")" = 3 ] || fail "threads: $(cat "$directory/text")"
+"$inspect" --arena 1 "$subject_id" >"$directory/text"
+[ "$(grep -c ' subject-thread ' "$directory/text")" -le 1 ] || fail "--arena shows others"
+check_refusal "has no arena 77" "$inspect" --arena 77 "$subject_id"
+"$inspect" --class 3000 "$subject_id" >"$directory/text"
+grep -q '600 live blocks' "$directory/text" || fail "--class: $(cat "$directory/text")"
+
+echo "Prometheus's format"
+"$inspect" --prometheus "$subject_id" >"$directory/prom"
+awk '/^# HELP / { help[$3] = 1; next }
+     /^# TYPE / { type[$3] = $4; next }
+     /^acre_[a-z_]*\{process="subject",pid="[0-9]+"(,size="[0-9]+")?\} [0-9]+$/ {
+         name = $1; sub(/\{.*/, "", name)
+         if (!(name in help) || !(name in type) || seen[$1]++) exit 1
+         if ((name ~ /_total$/) != (type[name] == "counter")) exit 1
+         next }
+     { print "wrong: " $0; exit 1 }' "$directory/prom" || fail "Prometheus: $(cat "$directory/prom")"
+[ -s "$directory/prom" ] || fail "nothing for Prometheus"
+
+if [ "$(id -u)" -eq 0 ] && command -v runuser >/dev/null; then
+    echo "another user's process"
+    check_refusal "which is user root's" runuser -u nobody -- "$inspect" "$subject_id"
+fi
+end_subject
+
+echo "a stripped library, preloaded"
+cp "$ACRE_LIBRARY" "$directory/libacre.so"
+strip "$directory/libacre.so"
+start_subject env LD_PRELOAD="$directory/libacre.so" ./plain quiet
+check_all "$subject_id"
+rm "$directory/libacre.so"
+check_all "$subject_id"
+end_subject
+
+if [ -x ./static ]; then
+    echo "a stripped static program"
+    cp ./static "$directory/static"
+    strip "$directory/static"
+    start_subject "$directory/static" quiet
+    check_all "$subject_id"
+    end_subject
+fi
+
+echo "a busy process"
+start_subject ./subject busy
+for _ in $(seq 50); do
+    "$inspect" --json "$subject_id" >"$directory/json"
+    [ "$(number live "$directory/json")" -le "$(number mapped "$directory/json")" ] &&
+        [ "$(number small_live "$directory/json")" -le "$(number in_slabs "$directory/json")" ] &&
+        [ "$(number in_slabs "$directory/json")" -le "$(number heap_mapped "$directory/json")" ] &&
+        [ "$(number small_blocks "$directory/json")" -ge 600 ] || fail "$(cat "$directory/json")"
+done
+end_subject
+
+pattern=$(cat /proc/sys/kernel/core_pattern)
+if [[ $pattern == core* ]] && ulimit -c unlimited; then
+    for program in subject static; do
+        [ -x "./$program" ] || continue
+        echo "a core of $program"
+        mkdir "$directory/$program.cores"
+        own=$PWD/$program
+        (cd "$directory/$program.cores" && "$own" crash >"$directory/out" </dev/null) 2>/dev/null || :
+        set -- "$directory/$program.cores"/core*
+        check_all "$1"
+        size=$(stat -c %s "$1")
+        truncate -s $((size / 2)) "$1"
+        "$inspect" "$1" >"$directory/text" 2>&1 || :
+        grep -q "is cut off" "$directory/text" || fail "a core that is cut off"
+        rm "$1"
+    done
+else
+    echo "no cores here: core_pattern is $pattern"
+fi
+
+if [ "$(id -u)" -eq 0 ] && unshare --fork --pid true 2>/dev/null; then
+    echo "a process in a pid namespace of its own"
+    start_subject unshare --fork --pid --kill-child ./subject quiet
+    inner=$(pgrep -P "$subject_id")
+    check_all "$inner"
+    "$inspect" "$inner" >"$directory/text"
+    [ "$(grep -c ' subject-thread ' "$directory/text")" = 3 ] ||
+        fail "threads: $(cat "$directory/text")"
+    end_subject
+fi
+
+echo "what it must refuse"
+start_subject env LD_PRELOAD="$ACRE_LIBRARY" ./plain layout
+check_refusal "has layout 99, this program reads layout" "$inspect" "$subject_id"
+end_subject
+sleep 60 &
+check_refusal "there is no acre in process $! (sleep)" "$inspect" $!
+kill $!
+wait $! || :
+check_refusal "there is no process $!" "$inspect" $!
+check_refusal "there is no process 99999999999" "$inspect" 99999999999
+check_refusal "neither the id of a process nor a core" "$inspect" /etc/passwd
+check_refusal "not a core" "$inspect" ./subject
+check_refusal "No such file" "$inspect" "$directory/none"
+echo "all right"

@@ -1,0 +1,124 @@
+/*
+ * What acre-inspect is tried on: a process that holds known blocks, prints what it holds as acre
+ * counts it, and waits until its standard input ends.
+ *
+ *   subject quiet     holds blocks of four threads
+ *   subject busy      the same, while its threads allocate and free
+ *   subject crash     the same as quiet, then ends by SIGABRT
+ *   subject layout    its root says that it is of another layout
+ *
+ * PRELOADED: built without the library, which is preloaded.
+ */
+#define _GNU_SOURCE 1
+#include <acre/acre.h>
+#include <acre/inspect.h>
+
+#include <dlfcn.h>
+#include <err.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    THREADS = 3,
+    BLOCKS = 200,      /* of each thread, and as many freed by the main thread */
+    BLOCK_SIZE = 3000, /* bytes: of a class that nothing else here uses */
+    LARGE_BLOCKS = 2,
+    LARGE_SIZE = 3 << 20,
+};
+
+static char *blocks[THREADS][2 * BLOCKS];
+static pthread_barrier_t filled;
+static bool busy;
+
+/* Makes blocks; then waits, or goes on allocating for ever. */
+static void *work(void *number)
+{
+    char **own = blocks[(intptr_t)number];
+    pthread_setname_np(pthread_self(), "subject-thread");
+    for (size_t i = 0; i < 2 * BLOCKS; i++) {
+        own[i] = malloc(BLOCK_SIZE);
+        if (own[i] == NULL)
+            err(1, NULL);
+        memset(own[i], 1, BLOCK_SIZE);
+    }
+    pthread_barrier_wait(&filled);
+    for (unsigned i = 0; busy; i++) {
+        void *batch[100];
+        for (size_t k = 0; k < 100; k++)
+            batch[k] = malloc((i * 31 + k * 97) % (k % 50 == 0 ? 3 << 20 : 9000));
+        for (size_t k = 0; k < 100; k++)
+            free(batch[k]);
+    }
+    pause();
+    return NULL;
+}
+
+#ifdef PRELOADED
+/* The library's own object or function of that name. */
+static void *own(const char *name)
+{
+    void *found = dlsym(RTLD_DEFAULT, name);
+    if (found == NULL)
+        errx(1, "the library is not preloaded");
+    return found;
+}
+
+static void print_stats(void)
+{
+    ((void (*)(int, enum acre_stats_format))own("acre_stats_print"))(STDOUT_FILENO,
+                                                                     ACRE_STATS_JSON);
+}
+
+/* A program that named acre_root would change a copy of its own. */
+static void change_layout(void)
+{
+    ((struct acre_root *)own("acre_root"))->layout = 99;
+}
+#else
+static void print_stats(void)
+{
+    acre_stats_print(STDOUT_FILENO, ACRE_STATS_JSON);
+}
+
+static void change_layout(void)
+{
+    errx(1, "not preloaded");
+}
+#endif
+
+int main(int argc, char **argv)
+{
+    static char *large[LARGE_BLOCKS];
+    static char line[64];
+    const char *mode = argc == 2 ? argv[1] : "";
+    pthread_t thread;
+    busy = strcmp(mode, "busy") == 0;
+    pthread_barrier_init(&filled, NULL, THREADS + 1);
+    for (intptr_t i = 0; i < THREADS; i++)
+        if (pthread_create(&thread, NULL, work, (void *)i) != 0)
+            errx(1, "no thread");
+    pthread_barrier_wait(&filled);
+    for (size_t i = 0; i < THREADS; i++)
+        for (size_t k = 1; k < 2 * BLOCKS; k += 2)
+            free(blocks[i][k]);
+    for (size_t i = 0; i < LARGE_BLOCKS; i++)
+        large[i] = malloc(LARGE_SIZE);
+    free(malloc(5 << 20));
+    print_stats();
+    if (strcmp(mode, "layout") == 0)
+        change_layout();
+    int length = snprintf(line, sizeof(line), "block %p freed %p large %p\n", (void *)blocks[0][0],
+                          (void *)blocks[0][1], (void *)large[0]);
+    if (write(STDOUT_FILENO, line, (size_t)length) != length)
+        err(1, NULL);
+    if (strcmp(mode, "crash") == 0)
+        abort();
+    while (read(STDIN_FILENO, line, sizeof(line)) > 0)
+        ;
+    _exit(0);
+}

@@ -1,0 +1,336 @@
+/*
+ * Views: the figures of a memory are those of its blocks; a memory that is wrong, in any way, harms
+ * nothing: each walk ends, and says what is wrong where that shows.
+ */
+#include "test.h"
+#include "arena/arena.h"
+#include "base/base.h"
+#include "heap/heap.h"
+#include "inspect/count.h"
+#include "inspect/root.h"
+#include "large/large_list.h"
+#include "paths/alloc.h"
+#include "paths/free.h"
+#include "process/init.h"
+#include "random.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+enum {
+    BLOCKS = 3000,
+    ROUNDS = 400, /* of random damage */
+    PATCHES = 4,  /* bytes that are damaged at once, at most */
+};
+
+/* A memory that is this process's, with some words changed. */
+static struct {
+    uint64_t addresses[PATCHES], words[PATCHES];
+    size_t count;
+    size_t reads;    /* since it was made */
+    size_t until;    /* reads until one is damaged at random; 0: none */
+    uint64_t random; /* what it is damaged with */
+} patches;
+
+/* Reads by the system, which does not fault where there is nothing. */
+static bool read_patched(struct view *view, uint64_t address, void *into, size_t size)
+{
+    struct iovec local = {into, size}, remote = {(void *)(uintptr_t)address, size};
+    (void)view;
+    patches.reads++;
+    if (process_vm_readv(getpid(), &local, 1, &remote, 1, 0) != (ssize_t)size)
+        return false;
+    for (size_t i = 0; i < patches.count; i++) {
+        for (size_t byte = 0; byte < sizeof(uint64_t); byte++) {
+            uint64_t offset = patches.addresses[i] + byte - address;
+            if (offset < size)
+                ((char *)into)[offset] = (char)(patches.words[i] >> 8 * byte);
+        }
+    }
+    if (patches.until != 0 && --patches.until == 0)
+        memcpy(into, &patches.random, min_size(size, sizeof(patches.random)));
+    return true;
+}
+
+static enum view_opened open_patched(struct view *view)
+{
+    *view = (struct view){.read = read_patched, .read_now = read_patched};
+    return view_open(view, (uintptr_t)&acre_root);
+}
+
+/* Replaces a field of a structure by a word. */
+static void patch(const void *structure, size_t offset, uint64_t word)
+{
+    ck_assert_uint_lt(patches.count, PATCHES);
+    patches.addresses[patches.count] = (uintptr_t)structure + offset;
+    patches.words[patches.count++] = word;
+}
+
+#define PATCH(pointer, member, word)                                                               \
+    patch(pointer, offsetof(__typeof__(*(pointer)), member), (uint64_t)(word))
+
+static void *blocks[BLOCKS];
+
+static void begin(void)
+{
+    init_start(NULL);
+    memset(&patches, 0, sizeof(patches));
+    for (size_t i = 0; i < BLOCKS; i++)
+        blocks[i] = alloc_block(i * 7919 % 5000);
+    for (size_t i = 0; i < BLOCKS; i += 3)
+        free_block(blocks[i]);
+    alloc_block(2 * MIB);
+    free_block(alloc_block(3 * MIB));
+}
+
+SUITE(view, .begin = begin);
+
+/* Counts over the patched memory; what is damaged, NULL if nothing is. */
+static const char *count(struct figures *figures)
+{
+    static struct view view;
+    const struct figures_wanted wanted = {.arena = 0};
+    ck_assert_int_eq(open_patched(&view), VIEW_OPEN);
+    figures_count(&view, &wanted, figures);
+    return view.damage;
+}
+
+TEST(a_memory_that_is_right_is_counted)
+{
+    static struct figures figures;
+
+    ck_assert_ptr_null(count(&figures));
+    ck_assert_uint_eq(figures.arenas, 1);
+    ck_assert_uint_eq(figures.small_blocks, BLOCKS - BLOCKS / 3);
+    ck_assert_uint_eq(figures.large_blocks, 1);
+    ck_assert_uint_eq(figures.large[1].blocks, 1);
+    ck_assert_uint_eq(figures.large_live, 2 * MIB);
+    ck_assert_uint_ge(figures.stock, 3 * MIB);
+    ck_assert_uint_ge(figures.large_peak, 5 * MIB);
+    ck_assert_uint_ge(figures.slabs_peak, figures.in_slabs);
+}
+
+/* What of the pages of a slab is pinned: of 64-byte blocks 64 fill a page, and up to 15 of them are
+ * few. */
+TEST(pages_with_few_live_blocks_are_pinned)
+{
+    enum { PAGES = 4, PER_PAGE = 64 };
+    static const size_t left[PAGES] = {15, 16, 1,
+                                       0}; /* blocks that stay on four pages: 16 are 1/4 */
+    static struct figures before, after;
+    static void *mine[(PAGES + 2) * PER_PAGE];
+
+    for (size_t i = 0; i < (PAGES + 2) * PER_PAGE; i++)
+        mine[i] = alloc_block(8000);
+    ck_assert_ptr_null(count(&before));
+    ck_assert_uint_eq(before.classes[size_class_of(8000)].pinned, 0);
+    /* blocks of two pages: those that are left fill theirs */
+    for (size_t i = 0; i < (PAGES + 2) * PER_PAGE; i += 2)
+        free_block(mine[i]);
+    ck_assert_ptr_null(count(&after));
+    ck_assert_uint_eq(after.classes[size_class_of(8000)].pinned, 0);
+    for (size_t i = 0; i < (PAGES + 2) * PER_PAGE; i++)
+        mine[i] = alloc_block(64);
+    uintptr_t page = align_up((uintptr_t)mine[PER_PAGE], 4096);
+    for (size_t i = 0; i < (PAGES + 2) * PER_PAGE; i++) {
+        uintptr_t block = (uintptr_t)mine[i], offset = block - page;
+        if (offset < PAGES * 4096 && offset % 4096 / 64 >= left[offset / 4096])
+            free_block(mine[i]);
+    }
+    ck_assert_ptr_null(count(&before));
+    for (size_t i = 0; i < (PAGES + 2) * PER_PAGE; i++) {
+        uintptr_t offset = (uintptr_t)mine[i] - page;
+        if (offset < PAGES * 4096 && offset % 4096 / 64 < left[offset / 4096])
+            free_block(mine[i]);
+    }
+    ck_assert_ptr_null(count(&after));
+    unsigned cls = size_class_of(64);
+    ck_assert_uint_eq(before.classes[cls].pinned, after.classes[cls].pinned + 2 * 4096);
+}
+
+TEST(each_address_is_found)
+{
+    static struct view view;
+    static struct view_found found;
+    char *large = alloc_block(4 * MIB);
+
+    ck_assert_int_eq(open_patched(&view), VIEW_OPEN);
+    for (size_t i = 0; i < BLOCKS; i++) {
+        size_t size = i * 7919 % 5000;
+        view_find(&view, (uintptr_t)blocks[i] + size / 2, &found);
+        ck_assert_int_eq(found.kind, VIEW_BLOCK);
+        ck_assert_uint_eq(found.block, (uintptr_t)blocks[i]);
+        ck_assert_uint_ge(found.size, size);
+        if (i % 3 != 0)
+            ck_assert_int_eq(found.state, BLOCK_LIVE);
+        ck_assert_uint_eq(found.arena.address, (uintptr_t)arena_newest);
+    }
+    view_find(&view, (uintptr_t)large + 4 * MIB - 1, &found);
+    ck_assert_int_eq(found.kind, VIEW_LARGE);
+    ck_assert_uint_eq(found.block, (uintptr_t)large);
+    ck_assert_uint_eq(found.size, 4 * MIB);
+    view_find(&view, (uintptr_t)heap_containing(blocks[1]) + 100, &found);
+    ck_assert_int_eq(found.kind, VIEW_HEAP_HEADER);
+    view_find(&view, (uintptr_t)&view, &found);
+    ck_assert_int_eq(found.kind, VIEW_NOT_ACRE);
+    view_find(&view, UINT64_MAX, &found);
+    ck_assert_int_eq(found.kind, VIEW_NOT_ACRE);
+    ck_assert_ptr_null(view.damage);
+}
+
+TEST(a_root_that_is_wrong_is_refused)
+{
+    static struct view view;
+
+    PATCH(&acre_root, magic, 1);
+    ck_assert_int_eq(open_patched(&view), VIEW_NO_ROOT);
+    patches.count = 0;
+    PATCH(&acre_root, layout, (uint64_t)sizeof(acre_root) << 32 | (ACRE_LAYOUT + 1));
+    ck_assert_int_eq(open_patched(&view), VIEW_OTHER_LAYOUT);
+    patches.count = 0;
+    PATCH(&acre_root, fields[ACRE_FIELD_SLAB_SIZE], 0);
+    ck_assert_int_eq(open_patched(&view), VIEW_NO_ROOT);
+    patches.count = 0;
+    PATCH(&acre_root, fields[ACRE_FIELD_EXTENT_BASE], UINT64_C(8) << 32 | 100000);
+    ck_assert_int_eq(open_patched(&view), VIEW_NO_ROOT);
+    patches.count = 0;
+    PATCH(&acre_root, addresses[ACRE_AT_UNIT_MAP], 8);
+    ck_assert_int_eq(open_patched(&view), VIEW_UNREADABLE);
+    patches.count = 0;
+    PATCH(&unit_map, covered, UINT64_C(1) << 40);
+    ck_assert_int_eq(open_patched(&view), VIEW_UNREADABLE);
+    ck_assert(!view_heap_at(&view, 0, &(struct view_heap){0}));
+}
+
+/* Lists that lead back to themselves, or anywhere. */
+TEST(lists_that_do_not_end)
+{
+    static struct figures figures;
+    struct arena *arena = arena_newest;
+    struct heap *heap = heap_containing(blocks[1]);
+    struct extent_chunk *chunk = large_list.table.chunks;
+
+    PATCH(arena, next, (uintptr_t)arena);
+    ck_assert_str_eq(count(&figures), "arenas out of order");
+    ck_assert_uint_eq(figures.small_blocks, BLOCKS - BLOCKS / 3);
+    patches.count = 0;
+    PATCH(heap, next, (uintptr_t)heap);
+    ck_assert_str_eq(count(&figures), "a heap is in the wrong chain");
+    ck_assert_uint_eq(figures.heaps, 1);
+    patches.count = 0;
+    PATCH(chunk, next, (uintptr_t)chunk);
+    ck_assert_str_eq(count(&figures), "the chunks of extents go round in a circle");
+    ck_assert_uint_ge(figures.large_blocks, 1);
+    patches.count = 0;
+    PATCH(chunk, next, 1);
+    ck_assert_ptr_nonnull(count(&figures));
+    patches.count = 0;
+    PATCH(arena, next, 0x1000);
+    ck_assert_str_eq(count(&figures), "an arena cannot be read");
+}
+
+TEST(geometry_that_cannot_be)
+{
+    static struct figures figures;
+    struct heap *heap = heap_containing(blocks[1]);
+    struct slab *slab = heap_slab_of(heap, blocks[1]);
+    struct slab_geometry g = geometry_unpack(slab->geometry), wrong = g;
+
+    wrong.class = 63;
+    PATCH(slab, geometry, geometry_pack(wrong));
+    ck_assert_str_eq(count(&figures), "a slab's geometry is wrong");
+    patches.count = 0;
+    wrong = g;
+    wrong.first_line = 32767;
+    PATCH(slab, geometry, geometry_pack(wrong));
+    ck_assert_str_eq(count(&figures), "a slab's geometry is wrong");
+    patches.count = 0;
+    wrong = g;
+    wrong.count = SLAB_MAX_BLOCKS + 1;
+    PATCH(slab, geometry, geometry_pack(wrong));
+    ck_assert_str_eq(count(&figures), "a slab's geometry is wrong");
+    patches.count = 0;
+    wrong = g;
+    wrong.count = 0;
+    PATCH(slab, geometry, geometry_pack(wrong));
+    ck_assert_str_eq(count(&figures), "a slab's geometry is wrong");
+}
+
+TEST(extents_that_cannot_be)
+{
+    static struct figures figures;
+    const struct extent *extent;
+
+    extent = extents_at(&large_list.table, (uintptr_t)alloc_block(4 * MIB));
+    PATCH(extent, size, extent->size + 1);
+    ck_assert_str_eq(count(&figures), "an extent is wrong");
+    patches.count = 0;
+    PATCH(extent, base, UINT64_C(1) << 60);
+    ck_assert_str_eq(count(&figures), "an extent is wrong");
+    patches.count = 0;
+    PATCH(extent, size, 0);
+    ck_assert_str_eq(count(&figures), "an extent is wrong");
+}
+
+/* A slab whose geometry differs each time that it is read is left out. */
+static uint64_t changing_at;
+
+static bool read_changing(struct view *view, uint64_t address, void *into, size_t size)
+{
+    static uint64_t changes;
+    if (!read_patched(view, address, into, size))
+        return false;
+    if (address == changing_at && size == sizeof(uint64_t)) {
+        struct slab_geometry g;
+        memcpy(&changes, into, sizeof(changes));
+        g = geometry_unpack(changes);
+        g.count = 1 + (unsigned)(patches.reads % g.count);
+        changes = geometry_pack(g);
+        memcpy(into, &changes, sizeof(changes));
+    }
+    return true;
+}
+
+TEST(what_changes_each_time_is_left_out)
+{
+    static struct view view;
+    static struct figures all, figures;
+    const struct figures_wanted wanted = {.arena = 0};
+    struct slab *slab = heap_slab_of(heap_containing(blocks[1]), blocks[1]);
+
+    ck_assert_ptr_null(count(&all));
+    changing_at = (uintptr_t)&slab->geometry;
+    view = (struct view){.read = read_changing, .read_now = read_changing};
+    ck_assert_int_eq(view_open(&view, (uintptr_t)&acre_root), VIEW_OPEN);
+    figures_count(&view, &wanted, &figures);
+    ck_assert_uint_eq(view.changed, 1);
+    ck_assert_ptr_null(view.damage);
+    ck_assert_uint_eq(figures.classes[slab->class].slabs, all.classes[slab->class].slabs - 1);
+}
+
+/* Any read gives anything: the walk ends, and no figure is above what contains it. */
+TEST(damage_at_random)
+{
+    static struct view view;
+    static struct figures figures;
+    static struct view_found found;
+    const struct figures_wanted wanted = {.arena = 0};
+
+    struct random random = random_begin();
+    (void)count(&figures);
+    size_t reads = patches.reads;
+    for (int round = 0; round < ROUNDS; round++) {
+        patches.until = 1 + random_below(&random, reads);
+        static const unsigned shifts[] = {0, 16, 32, 48, 63};
+        patches.random = random_next(&random) >> shifts[random_below(&random, 5)];
+        if (open_patched(&view) != VIEW_OPEN)
+            continue;
+        figures_count(&view, &wanted, &figures);
+        ck_assert_uint_le(figures.small_live, figures.in_slabs);
+        ck_assert_uint_le(figures.in_slabs, figures.heap_mapped);
+        patches.until = 1 + random_below(&random, 100);
+        view_find(&view, (uintptr_t)blocks[random_below(&random, BLOCKS)], &found);
+    }
+}

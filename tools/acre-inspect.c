@@ -1,0 +1,434 @@
+/*
+ * acre-inspect: shows what a process, or a core, holds in acre's heaps; acre-inspect(1) is the
+ * manual. It reads the memory from outside: nothing is called there and nothing stops.
+ */
+#define _GNU_SOURCE 1
+#include <err.h>
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "acre/acre.h"
+#include "base/states.h"
+#include "inspect/print.h"
+#include "memory.h"
+
+enum {
+    STATUS_USAGE = 2,
+    FILL_STEPS = 10, /* rows of the table of how full slabs are */
+    NEIGHBOURS = 3,  /* blocks in front of an address that are shown, and after it */
+};
+
+enum format { TEXT, JSON, PROMETHEUS };
+
+static const char usage[] =
+    "usage: acre-inspect [OPTION...] PID|CORE\n"
+    "\n"
+    "Shows what a process that uses acre, or a core of one, holds. Reads it from outside, without\n"
+    "stopping it.\n"
+    "\n"
+    "  --json           print one JSON object\n"
+    "  --prometheus     print in Prometheus's text format\n"
+    "  --arena N        only the arena of that number\n"
+    "  --class SIZE     the size class that serves SIZE bytes: how full its slabs are\n"
+    "  --find ADDRESS   what that address is\n"
+    "  --version        print the version\n"
+    "  --help           print this\n";
+
+/* What the command line asks for. */
+struct request {
+    enum format format;
+    uint32_t arena;   /* 0: all */
+    bool finds;       /* an address */
+    uint64_t address; /* likewise */
+    size_t size;      /* of --class; 0: none */
+    const char *what; /* the process or core */
+};
+
+/* The arenas that were counted. */
+struct arenas {
+    struct figures_arena *all;
+    size_t count;
+};
+
+/* ---- the command line ---- */
+
+_Noreturn static void refuse_usage(void)
+{
+    fputs(usage, stderr);
+    exit(STATUS_USAGE);
+}
+
+/* A number in decimal, or in hexadecimal after 0x, of at least 1. Exits if it is none. */
+static uint64_t parse_number(const char *option, const char *text)
+{
+    char *end;
+    errno = 0;
+    bool hexadecimal = strncmp(text, "0x", 2) == 0 || strncmp(text, "0X", 2) == 0;
+    uint64_t number = strtoull(text, &end, hexadecimal ? 16 : 10);
+    if (*text < '0' || *text > '9' || *end != '\0' || errno != 0 || number == 0) {
+        warnx("%s cannot be \"%s\"; allowed: a number from 1 on, in hexadecimal after 0x", option,
+              text);
+        exit(STATUS_USAGE);
+    }
+    return number;
+}
+
+/* An address, which gdb and reports print in hexadecimal; 0x may be missing. */
+static uint64_t parse_address(const char *text)
+{
+    char *end;
+    errno = 0;
+    uint64_t address = strtoull(text, &end, 16);
+    if (*text == '\0' || *text == '-' || *end != '\0' || errno != 0) {
+        warnx("--find cannot be \"%s\"; allowed: an address in hexadecimal", text);
+        exit(STATUS_USAGE);
+    }
+    return address;
+}
+
+static struct request read_command_line(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"json", no_argument, NULL, 'j'},        {"prometheus", no_argument, NULL, 'p'},
+        {"arena", required_argument, NULL, 'a'}, {"class", required_argument, NULL, 'c'},
+        {"find", required_argument, NULL, 'f'},  {"version", no_argument, NULL, 'v'},
+        {"help", no_argument, NULL, 'h'},        {NULL, 0, NULL, 0},
+    };
+    struct request request = {.format = TEXT};
+    int letter;
+    while ((letter = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        switch (letter) {
+        case 'j':
+            request.format = JSON;
+            break;
+        case 'p':
+            request.format = PROMETHEUS;
+            break;
+        case 'a':
+            request.arena = (uint32_t)parse_number("--arena", optarg);
+            break;
+        case 'c':
+            request.size = parse_number("--class", optarg);
+            if (request.size > SIZE_CLASS_LIMIT)
+                errx(STATUS_USAGE, "--class: blocks above %d bytes have no class",
+                     SIZE_CLASS_LIMIT);
+            break;
+        case 'f':
+            request.finds = true;
+            request.address = parse_address(optarg);
+            break;
+        case 'v':
+            puts("acre-inspect " ACRE_VERSION_STRING);
+            exit(EXIT_SUCCESS);
+        case 'h':
+            fputs(usage, stdout);
+            exit(EXIT_SUCCESS);
+        default:
+            refuse_usage();
+        }
+    }
+    if (optind != argc - 1) {
+        warnx(optind == argc ? "no process or core given" : "more than one process or core given");
+        refuse_usage();
+    }
+    request.what = argv[optind];
+    return request;
+}
+
+/* ---- counting ---- */
+
+static void add_arena(void *context, const struct figures_arena *arena)
+{
+    struct arenas *arenas = context;
+    if ((arenas->count & (arenas->count - 1)) == 0) {
+        size_t room = arenas->count != 0 ? 2 * arenas->count : 1;
+        arenas->all = reallocarray(arenas->all, room, sizeof(*arena));
+        if (arenas->all == NULL)
+            err(EXIT_FAILURE, NULL);
+    }
+    arenas->all[arenas->count++] = *arena;
+}
+
+/* The arena with the most in slabs first. */
+static int compare_arenas(const void *left, const void *right)
+{
+    const struct figures_arena *a = left, *b = right;
+    if (a->in_slabs != b->in_slabs)
+        return a->in_slabs > b->in_slabs ? -1 : 1;
+    return a->arena.number < b->arena.number ? -1 : 1;
+}
+
+/* Says what was left out. True if the figures are whole. */
+static bool report_gaps(struct memory *memory)
+{
+    const struct view *view = &memory->view;
+    if (view->damage != NULL && memory_is_alive(memory))
+        warnx("%s: %s, at 0x%" PRIx64 ": left out, with what it leads to", memory->name,
+              view->damage, view->damage_at);
+    if (view->changed != 0)
+        warnx("%s: %zu slabs or extents changed each time they were read: left out", memory->name,
+              view->changed);
+    return view->damage == NULL;
+}
+
+/* ---- text ---- */
+
+static void print_arenas(struct out *out, struct memory *memory, const struct arenas *arenas)
+{
+    out_format(out, "  %5s %7s %-15s %5s %10s %10s %10s %10s\n", "arena", "thread", "name", "heaps",
+               "in slabs", "live", "pinned", "resident");
+    for (size_t i = 0; i < arenas->count; i++) {
+        const struct figures_arena *each = &arenas->all[i];
+        char *name = each->pooled ? NULL : memory_thread_name(memory, each->arena.thread);
+        out_format(out, "  %5zu ", (size_t)each->arena.number);
+        if (each->pooled)
+            out_format(out, "%7s %-15s", "-", "(no thread)");
+        else
+            out_format(out, "%7d %-15.15s", each->arena.thread, name != NULL ? name : "?");
+        out_format(out, " %5zu ", (size_t)each->heaps);
+        out_size(out, each->in_slabs, 10);
+        out_format(out, " ");
+        out_size(out, each->live, 10);
+        out_format(out, " ");
+        out_size(out, each->pinned, 10);
+        out_format(out, " ");
+        out_size(out, each->heap_resident, 10);
+        out_format(out, "\n");
+        free(name);
+    }
+}
+
+static void print_large(struct out *out, const struct figures *figures)
+{
+    if (figures->large_blocks == 0)
+        return;
+    out_format(out, "  %22s %12s %12s\n", "LARGE from", "blocks", "bytes");
+    for (unsigned i = 0; i < FIGURES_LARGE_SIZES; i++) {
+        if (figures->large[i].blocks == 0)
+            continue;
+        out_format(out, "  ");
+        out_size(out, (size_t)1 << (FIGURES_LARGE_SHIFT + i), 22);
+        out_format(out, " %12zu ", (size_t)figures->large[i].blocks);
+        out_size(out, figures->large[i].bytes, 12);
+        out_format(out, "\n");
+    }
+}
+
+static bool show_figures(struct memory *memory, const struct request *request)
+{
+    struct arenas arenas = {0};
+    static struct figures figures;
+    static struct figures_events events[SIZE_CLASS_COUNT];
+    const struct figures_wanted wanted = {
+        .class_events = events,
+        .arena = request->arena,
+        .resident = true,
+        .each = add_arena,
+        .context = &arenas,
+    };
+    const struct print_process process = {
+        .name = memory->program,
+        .id = memory->program_pid,
+        .version = memory->view.root.version,
+        .resident = memory->resident,
+    };
+    struct out out;
+    figures_count(&memory->view, &wanted, &figures);
+    if (request->arena != 0 && figures.arenas == 0 && memory->view.damage == NULL)
+        errx(EXIT_FAILURE, "%s has no arena %" PRIu32, memory->name, request->arena);
+    if (arenas.count != 0)
+        qsort(arenas.all, arenas.count, sizeof(arenas.all[0]), compare_arenas);
+    out_to_fd(&out, STDOUT_FILENO);
+    switch (request->format) {
+    case JSON:
+        print_json(&out, &process, &figures, arenas.all, arenas.count);
+        break;
+    case PROMETHEUS:
+        print_prometheus(&out, &process, &figures);
+        break;
+    case TEXT:
+        print_text(&out, &process, &figures);
+        print_large(&out, &figures);
+        print_arenas(&out, memory, &arenas);
+    }
+    out_end(&out);
+    free(arenas.all);
+    return report_gaps(memory);
+}
+
+/* ---- one class ---- */
+
+/* How full the slabs of a class are. */
+struct fill {
+    size_t slabs[FILL_STEPS];
+    size_t live[FILL_STEPS]; /* places of live blocks in them */
+};
+
+/* Places of live blocks in a slab. */
+static size_t count_places(struct view *view, const struct view_slab *slab)
+{
+    uint8_t states[4096];
+    size_t places = 0;
+    bool held = false;
+    if (!view_states(view, slab, 0, slab->count, states))
+        return 0;
+    for (size_t i = 0; i < slab->count; i++) {
+        held = state_is_held(states[i]) || (states[i] == BLOCK_REST && held);
+        places += held;
+    }
+    return places;
+}
+
+static void add_heap(struct view *view, struct view_heap *heap, unsigned cls, struct fill *fill)
+{
+    struct view_slab slab;
+    for (unsigned unit = heap->first_unit; view_next_slab(view, heap, &unit, &slab);) {
+        if (slab.cls != cls)
+            continue;
+        size_t places = count_places(view, &slab);
+        size_t step = places * FILL_STEPS / slab.count;
+        step = step < FILL_STEPS ? step : FILL_STEPS - 1;
+        fill->slabs[step]++;
+        fill->live[step] += places;
+    }
+}
+
+static bool show_class(struct memory *memory, const struct request *request)
+{
+    unsigned cls = size_class_of(request->size);
+    size_t size = size_class_sizes[cls];
+    struct view *view = &memory->view;
+    struct fill fill = {0};
+    struct view_arena arena;
+    struct view_heap heap;
+    for (bool more = view_first_arena(view, &arena); more; more = view_next_arena(view, &arena)) {
+        if (request->arena != 0 && request->arena != arena.number)
+            continue;
+        for (bool next = view_first_heap(view, &arena, &heap); next;
+             next = view_next_heap(view, &arena, &heap))
+            add_heap(view, &heap, cls, &fill);
+    }
+    static struct figures figures;
+    static struct figures_events events[SIZE_CLASS_COUNT];
+    const struct figures_wanted wanted = {.arena = request->arena, .class_events = events};
+    figures_count(view, &wanted, &figures);
+    const struct figures_class *sums = &figures.classes[cls];
+    struct out out;
+    out_to_fd(&out, STDOUT_FILENO);
+    out_format(&out, "class of %zu bytes, for %zu to %zu\n", size,
+               cls == 0 ? (size_t)0 : (size_t)size_class_sizes[cls - 1] + 1, size);
+    out_format(&out, "  %zu slabs of ", (size_t)sums->slabs);
+    out_size(&out, (size_t)sums->units * FIGURES_UNIT, 0);
+    out_format(&out, ": %zu live blocks, %zu cached, %zu freed by other threads, ",
+               (size_t)sums->live, (size_t)sums->cached, (size_t)sums->remote);
+    out_format(&out, "%zu without pages\n  pages of which less than a quarter is live: ",
+               (size_t)sums->purged);
+    out_size(&out, sums->pinned, 0);
+    out_format(&out, "\n  %zu windows opened, %zu slabs made, %zu released\n",
+               (size_t)events[cls].windows, (size_t)events[cls].slabs_made,
+               (size_t)events[cls].slabs_released);
+    out_format(&out, "  %12s %12s %12s\n", "live", "slabs", "blocks");
+    for (size_t i = 0; i < FILL_STEPS; i++)
+        out_format(&out, "  %4zu - %3zu %% %12zu %12zu\n", i * 100 / FILL_STEPS,
+                   (i + 1) * 100 / FILL_STEPS, fill.slabs[i], fill.live[i]);
+    out_end(&out);
+    return report_gaps(memory);
+}
+
+/* ---- what an address is ---- */
+
+static const char *const state_names[] = {
+    [BLOCK_FREE] = "free",
+    [BLOCK_LIVE] = "live",
+    [BLOCK_CACHED] = "free, in its thread's magazine",
+    [BLOCK_REMOTE] = "freed by another thread, not yet collected",
+    [BLOCK_PURGED] = "free, its pages were given back",
+    [BLOCK_WIDE] = "live, in the place of several smaller blocks",
+    [BLOCK_REST] = "free, was part of a larger block",
+};
+
+static const char *state_name(uint8_t state)
+{
+    return state < BLOCK_END ? state_names[state] : "?";
+}
+
+/* Prints the places around a block. */
+static void print_neighbours(struct view *view, const struct view_found *found)
+{
+    uint8_t states[4096];
+    const struct view_slab *slab = &found->slab;
+    if (!view_states(view, slab, 0, slab->count, states))
+        return;
+    size_t first = found->number > NEIGHBOURS ? found->number - NEIGHBOURS : 0;
+    size_t end = found->number + found->places + NEIGHBOURS;
+    puts("  neighbours:");
+    for (size_t i = first; i < end && i < slab->count; i++)
+        if (i < found->number || i >= found->number + found->places)
+            printf("    0x%" PRIx64 " %s\n", slab->base + i * slab->block_size,
+                   states[i] == BLOCK_REST ? "part of the block before it, or free"
+                                           : state_name(states[i]));
+}
+
+static void print_owner(struct memory *memory, const struct view_arena *arena)
+{
+    char *name = memory_thread_name(memory, arena->thread);
+    printf("  arena %" PRIu32 ", ", arena->number);
+    if ((arena->status & 3) == 1)
+        printf("which has no thread now\n");
+    else
+        printf("of thread %" PRId32 " (%s)\n", arena->thread, name != NULL ? name : "?");
+    free(name);
+}
+
+static bool show_address(struct memory *memory, uint64_t address)
+{
+    static const char *const kinds[] = {
+        [VIEW_NOT_ACRE] = "not in a block, heap or free extent of acre's",
+        [VIEW_SLAB_REST] = "in a slab, after its last block",
+        [VIEW_FREE_UNIT] = "in a heap, where no slab is",
+        [VIEW_HEAP_HEADER] = "in a heap's header",
+        [VIEW_LARGE] = "in a LARGE block",
+        [VIEW_STOCK] = "in a free extent of LARGE memory",
+    };
+    static struct view_found found;
+    view_find(&memory->view, address, &found);
+    printf("0x%" PRIx64 ": ", address);
+    if (found.kind != VIEW_BLOCK) {
+        puts(kinds[found.kind]);
+    } else {
+        printf("in a block: %s\n", state_name(found.state));
+    }
+    if (found.kind == VIEW_BLOCK || found.kind == VIEW_LARGE || found.kind == VIEW_STOCK)
+        printf("  from 0x%" PRIx64 ", %" PRIu64 " bytes; the address is %" PRIu64
+               " bytes into it\n",
+               found.block, found.size, address - found.block);
+    if (found.kind == VIEW_BLOCK)
+        printf("  block %" PRIu32 " of %" PRIu32 " in a slab of class %" PRIu32 ", from 0x%" PRIx64
+               "\n",
+               found.number, found.slab.count, found.slab.block_size, found.slab.base);
+    if (found.kind == VIEW_BLOCK || found.kind == VIEW_SLAB_REST || found.kind == VIEW_FREE_UNIT ||
+        found.kind == VIEW_HEAP_HEADER)
+        print_owner(memory, &found.arena);
+    if (found.kind == VIEW_BLOCK)
+        print_neighbours(&memory->view, &found);
+    fflush(stdout);
+    return report_gaps(memory);
+}
+
+int main(int argc, char **argv)
+{
+    static struct memory memory;
+    struct request request = read_command_line(argc, argv);
+    memory_open(&memory, request.what);
+    bool whole = request.finds       ? show_address(&memory, request.address)
+                 : request.size != 0 ? show_class(&memory, &request)
+                                     : show_figures(&memory, &request);
+    memory_close(&memory);
+    return whole ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,60 @@
+/*
+ * The memory of another process, or of a core, as a view (lib/inspect/view.h), and what else is
+ * known of the process.
+ *
+ * A process is read by process_vm_readv, or where a filter forbids that by /proc/PID/mem; it is not
+ * stopped. A core is read by libelf; what it leaves out of mapped files is read from these files.
+ * acre is found by its ELF note, through the headers of mapped files as they lie in the memory, so
+ * that no file is opened: it works for processes in containers and for files that are gone.
+ */
+#ifndef ACRE_TOOLS_MEMORY_H
+#define ACRE_TOOLS_MEMORY_H
+
+#include "inspect/view.h"
+
+#include <stdint.h>
+#include <sys/types.h>
+
+/* A mapping of the process, or a segment of the core. */
+struct memory_range {
+    uint64_t start, end;
+    uint64_t file_offset; /* where it is in the core, or in the mapped file */
+    uint64_t in_core;     /* bytes of it that the core has */
+    char *path;           /* the mapped file's, NULL if there is none */
+};
+
+struct memory {
+    struct view view; /* for the functions of view.h; `context` is this structure */
+    pid_t pid;        /* 0: a core */
+    char *name;       /* "process 123" or the core's file name, for messages */
+    char program[64]; /* the program's name */
+    int program_pid;
+    uint64_t resident; /* bytes of the process; 0: unknown */
+    int file;          /* /proc/PID/mem, or the core; -1: not open */
+    int pagemap;       /* /proc/PID/pagemap; -1: not open */
+    bool by_file;      /* process_vm_readv does not work */
+    struct memory_range *ranges;
+    size_t range_count, segment_count; /* of a core: its segments, before its mapped files */
+    char *window;                      /* what was read at the last prefetch */
+    uint64_t window_start;
+    size_t window_used, window_size;
+    int mapped_file; /* the mapped file that was opened last; -1: none */
+    const char *mapped_path;
+};
+
+/*
+ * Opens the process or the core that `what` names, digits or a path. Says what is wrong on standard
+ * error, and exits with status 1, if there is none, it may not be read, or has no acre in it that
+ * this program can read.
+ */
+void memory_open(struct memory *memory, const char *what);
+
+/* The name of the thread that has `id` in its own namespace, allocated; NULL: unknown. */
+char *memory_thread_name(struct memory *memory, int id);
+
+/* False, after it has said so, if the process has ended since. */
+bool memory_is_alive(struct memory *memory);
+
+void memory_close(struct memory *memory);
+
+#endif
