@@ -34,12 +34,6 @@ static void set_status(struct arena *arena, enum arena_status status)
     set_status_in(arena, status, fork_generation());
 }
 
-/* Notes that the calling thread has adopted the arena. */
-static void note_thread(struct arena *arena)
-{
-    __atomic_store_n(&arena->thread, os_thread_id(), __ATOMIC_RELAXED);
-}
-
 /* Takes an arena that no thread has for the calling one. Needs the pool's lock. */
 static void hold(struct arena *arena, enum arena_status status)
 {
@@ -50,7 +44,7 @@ static void hold(struct arena *arena, enum arena_status status)
     arena->held_before = thread_state.held;
     thread_state.held = arena;
     if (status == ARENA_OWNED) {
-        note_thread(arena);
+        __atomic_store_n(&arena->thread, os_thread_id(), __ATOMIC_RELAXED);
         counter_add(&arena->adoptions, 1);
     }
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
@@ -59,8 +53,6 @@ static void hold(struct arena *arena, enum arena_status status)
 
 void *arena_forked(void)
 {
-    for (struct arena *arena = thread_state.held; arena != NULL; arena = arena->held_before)
-        note_thread(arena);
     return thread_state.held;
 }
 
@@ -111,6 +103,8 @@ static void pool_rebuild(void)
             arena->orphan = arena->orphan || lost;
             if (lost)
                 set_warmth(arena, ARENA_DRAINED, 0);
+            else /* the thread that forked is the first of its process */
+                __atomic_store_n(&arena->thread, os_process_id(), __ATOMIC_RELAXED);
             set_status_in(arena, lost ? ARENA_POOLED : arena_status(arena), generation);
         }
         if (arena_status(arena) == ARENA_POOLED) {

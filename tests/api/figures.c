@@ -210,7 +210,7 @@ static void check_class_row(const char *table, const struct acre_class_stats *cl
     char size[32], live[32], line[128];
     print_bytes(size, sizeof(size), class->block_size);
     print_bytes(live, sizeof(live), class->live_blocks * class->block_size);
-    snprintf(line, sizeof(line), "\n  %10s %9zu %12zu %12zu %12s\n", size, class->slabs,
+    snprintf(line, sizeof(line), "\n  %10s %9zu %12zu %12zu %12s ", size, class->slabs,
              class->blocks, class->live_blocks, live);
     CHECK((strstr(table, line) != NULL) == (class->slabs != 0));
 }

@@ -78,16 +78,12 @@ static void fork_at_access(int signal_number)
 
 static int list_while_forking(void)
 {
-    static struct lock any = {.rank = LOCK_RANK_META};
     struct sigaction action = {.sa_handler = fork_at_access};
     struct partner thread;
 
     /* a thread that did not fork is the first to take a lock: the list is made twice */
     partner_begin(&thread);
     partner_does(&thread, adopt, NULL);
-    /* the fork is noted, which writes to our arena, before it may not be written */
-    lock_acquire(&any);
-    lock_release(&any);
     if (sigaction(SIGSEGV, &action, NULL) != 0 || lost == mine ||
         page_of(&lost->status) == page_of(&mine->status) ||
         mprotect(page_of(&mine->status), os_page_size(), PROT_NONE) != 0)
