@@ -213,27 +213,25 @@ static int compare_extents(const void *left, const void *right)
 /* For each extent: its address and size in pages; 0: live, 1: free, 2: free and zero. */
 static void put_extents(FILE *file, struct view *view)
 {
+    static struct view_extent all[2 * MOST_EXTENTS];
     struct view_extents at = {0};
-    struct view_extent extent, *all = NULL;
-    size_t count = 0;
-    while (view_next_extent(view, &at, &extent)) {
-        if ((count & (count - 1)) == 0) {
-            all = reallocarray(all, count != 0 ? 2 * count : 1, sizeof(*all));
-            if (all == NULL)
-                err(EXIT_FAILURE, NULL);
+    struct view_extent extent;
+    size_t count = 0, used = 0;
+    for (; view_next_extent(view, &at, &extent); count++) {
+        if (used == 2 * MOST_EXTENTS) {
+            qsort(all, used, sizeof(all[0]), compare_extents);
+            used = MOST_EXTENTS;
         }
-        all[count++] = extent;
+        all[used++] = extent;
     }
-    if (count != 0)
-        qsort(all, count, sizeof(*all), compare_extents);
+    qsort(all, used, sizeof(all[0]), compare_extents);
     fprintf(file, ",\"extent_count\":%zu,\"extents\":\"", count);
-    for (size_t i = 0; i < count && i < MOST_EXTENTS; i++) {
+    for (size_t i = 0; i < used && i < MOST_EXTENTS; i++) {
         put_number(file, all[i].base / view->root.page_size);
         put_number(file, all[i].size / view->root.page_size);
         put_number(file, all[i].state == EXTENT_LIVE ? 0 : 1 + (uint64_t)all[i].zero);
     }
     fputs("\"", file);
-    free(all);
 }
 
 /* ---- the page ---- */

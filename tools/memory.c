@@ -389,8 +389,8 @@ static void open_process(struct memory *memory)
     if (memory->range_count == 0)
         errx(EXIT_FAILURE, "%s (%s) has no memory: it has ended, or is a kernel thread",
              memory->name, memory->program);
-    view->resident = resident_in_process;
     memory->pagemap = open_proc(memory->pid, "pagemap");
+    view->resident = memory->pagemap >= 0 ? resident_in_process : NULL;
     try_reading(memory);
     unsigned long resident;
     if (read_proc(memory->pid, "statm", text, sizeof(text)) &&

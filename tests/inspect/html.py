@@ -122,7 +122,7 @@ class Browser:
 
     def key(self, name, text=None):
         more = {"text": text} if text else {}
-        code = {"Enter": 13, "ArrowRight": 39, "ArrowDown": 40, "PageDown": 34, "Tab": 9}.get(name, 0)
+        code = {"Enter": 13, "ArrowRight": 39, "ArrowDown": 40, "ArrowUp": 38, "PageDown": 34, "Tab": 9}.get(name, 0)
         self.call("Input.dispatchKeyEvent", type="keyDown", key=name, code=name,
                   windowsVirtualKeyCode=code, **more)
         self.call("Input.dispatchKeyEvent", type="keyUp", key=name, code=name,
@@ -246,7 +246,7 @@ def check_search(browser, block, large):
     check("no address", "This is no address" in search(browser, "<img src=x>"))
 
 
-def check_map(browser):
+def check_map(browser, pictures=None):
     x, y = browser.place("document.querySelector('#map canvas')")
     browser.mouse("mouseMoved", 1, 1)
     browser.settle()
@@ -273,6 +273,17 @@ def check_map(browser):
         check(name, text is not None and text.startswith(f"{address:#x}"), f"{text}, {address:#x}")
     browser.key("PageDown")
     check("PageDown", browser.value("selected.index") == 1)
+    browser.value("document.getElementById('colour').focus()")
+    for mode in ("fill", "pinned"):
+        browser.key("ArrowDown")
+        check("colours", browser.value("document.getElementById('colour').value") == mode, mode)
+        check("their legend", browser.value("document.getElementById('scale').textContent")
+              .startswith("pinned" if mode == "pinned" else "live"))
+        check("no groups", browser.value("document.getElementById('groups').children.length") == 0)
+        if pictures:
+            browser.picture(f"{pictures}/{mode}.png")
+    browser.key("ArrowUp")
+    browser.key("ArrowUp")
     # a class group alone, by a click on the legend
     browser.click_on("document.querySelector('#groups button')")
     check("one group", browser.value("onlyGroup === 0 && document.querySelector('#groups button')"
@@ -345,7 +356,7 @@ def drive(page, block, large, pictures=None):
         check_sums(browser)
         check_sorting(browser)
         check_search(browser, block, large)
-        check_map(browser)
+        check_map(browser, pictures)
         check_themes(browser)
         browser.size(400, 800)
         check("400 pixels are enough", browser.value("document.documentElement.scrollWidth") <= 400,
