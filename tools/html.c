@@ -259,6 +259,7 @@ static FILE *write_data(struct memory *memory, const struct print_process *proce
 {
     struct view *view = &memory->view;
     FILE *file = tmpfile();
+    const struct figures_arena none = {0}; /* so that "by_arena" is there */
     char date[64];
     time_t now = time(NULL);
     struct out out;
@@ -271,7 +272,7 @@ static FILE *write_data(struct memory *memory, const struct print_process *proce
             view->resident != NULL ? "true" : "false");
     fflush(file);
     out_to_fd(&out, fileno(file));
-    print_json(&out, process, figures, arenas, count);
+    print_json(&out, process, figures, arenas != NULL ? arenas : &none, count);
     out_end(&out);
     fseek(file, 0, SEEK_END);
     fputs(",\"sizes\":[", file);

@@ -386,7 +386,7 @@ def open_only(page):
         begun = time.monotonic()
         url = browser.open(page)
         print(round(1000 * (time.monotonic() - begun)))
-        check("the map is drawn", browser.value("tiles.length > 0 && canvas.width > 0"))
+        check("the map is drawn", browser.value("tiles.length === heaps.length && canvas.width > 0"))
         check_quiet(browser, url)
     finally:
         browser.close()

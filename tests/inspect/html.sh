@@ -67,6 +67,12 @@ if [[ $(cat /proc/sys/kernel/core_pattern) == core* ]] && [ "$(ulimit -c)" = unl
 fi
 end_process
 
+echo "a process of which nothing is live"
+start_process "$programs/many" 0 0
+"$inspect" --html "$page" "$process"
+python3 "$script" --open "$page" >/dev/null || fail "the page of no live block is not right"
+end_process
+
 echo "a busy process"
 start_process "$programs/subject" busy
 for _ in 1 2 3; do

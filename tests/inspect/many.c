@@ -86,8 +86,14 @@ int main(int argc, char **argv)
     pthread_attr_t attributes;
     pthread_t thread;
     char input;
-    if (threads == 0)
+    if (argc != 3)
         errx(2, "usage: many THREADS MIB");
+    if (threads == 0) { /* nothing allocates */
+        dprintf(STDOUT_FILENO, "block none\n");
+        while (read(STDIN_FILENO, &input, 1) > 0)
+            ;
+        _exit(0);
+    }
     bytes_each = (size_t)atoi(argv[2]) << 20;
     prctl(PR_SET_NAME, "<img src=x>");
     pthread_attr_init(&attributes);
