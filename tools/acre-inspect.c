@@ -15,6 +15,7 @@
 
 #include "acre/acre.h"
 #include "base/states.h"
+#include "html.h"
 #include "inspect/print.h"
 #include "memory.h"
 
@@ -24,7 +25,7 @@ enum {
     NEIGHBOURS = 3,  /* blocks in front of an address that are shown, and after it */
 };
 
-enum format { TEXT, JSON, PROMETHEUS };
+enum format { TEXT, JSON, PROMETHEUS, HTML };
 
 static const char usage[] =
     "usage: acre-inspect [OPTION...] PID|CORE\n"
@@ -34,6 +35,7 @@ static const char usage[] =
     "\n"
     "  --json           print one JSON object\n"
     "  --prometheus     print in Prometheus's text format\n"
+    "  --html FILE      write a page with a map of every heap to FILE\n"
     "  --arena N        only the arena of that number\n"
     "  --class SIZE     the size class that serves SIZE bytes: how full its slabs are\n"
     "  --find ADDRESS   what that address is\n"
@@ -47,6 +49,7 @@ struct request {
     bool finds;       /* an address */
     uint64_t address; /* likewise */
     size_t size;      /* of --class; 0: none */
+    const char *html; /* the file of --html */
     const char *what; /* the process or core */
 };
 
@@ -95,10 +98,15 @@ static uint64_t parse_address(const char *text)
 static struct request read_command_line(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"json", no_argument, NULL, 'j'},        {"prometheus", no_argument, NULL, 'p'},
-        {"arena", required_argument, NULL, 'a'}, {"class", required_argument, NULL, 'c'},
-        {"find", required_argument, NULL, 'f'},  {"version", no_argument, NULL, 'v'},
-        {"help", no_argument, NULL, 'h'},        {NULL, 0, NULL, 0},
+        {"json", no_argument, NULL, 'j'},
+        {"prometheus", no_argument, NULL, 'p'},
+        {"arena", required_argument, NULL, 'a'},
+        {"class", required_argument, NULL, 'c'},
+        {"find", required_argument, NULL, 'f'},
+        {"version", no_argument, NULL, 'v'},
+        {"html", required_argument, NULL, 'm'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
     };
     struct request request = {.format = TEXT};
     int letter;
@@ -109,6 +117,10 @@ static struct request read_command_line(int argc, char **argv)
             break;
         case 'p':
             request.format = PROMETHEUS;
+            break;
+        case 'm':
+            request.format = HTML;
+            request.html = optarg;
             break;
         case 'a':
             request.arena = (uint32_t)parse_number("--arena", optarg);
@@ -137,6 +149,9 @@ static struct request read_command_line(int argc, char **argv)
         warnx(optind == argc ? "no process or core given" : "more than one process or core given");
         refuse_usage();
     }
+    if (request.format == HTML && (request.arena != 0 || request.finds || request.size != 0))
+        errx(STATUS_USAGE,
+             "--html shows everything: it goes with none of --arena, --class, --find");
     request.what = argv[optind];
     return request;
 }
@@ -251,6 +266,9 @@ static bool show_figures(struct memory *memory, const struct request *request)
         break;
     case PROMETHEUS:
         print_prometheus(&out, &process, &figures);
+        break;
+    case HTML:
+        html_write(memory, &process, &figures, arenas.all, arenas.count, request->html);
         break;
     case TEXT:
         print_text(&out, &process, &figures);

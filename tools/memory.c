@@ -389,8 +389,8 @@ static void open_process(struct memory *memory)
     if (memory->range_count == 0)
         errx(EXIT_FAILURE, "%s (%s) has no memory: it has ended, or is a kernel thread",
              memory->name, memory->program);
-    view->resident = resident_in_process;
     memory->pagemap = open_proc(memory->pid, "pagemap");
+    view->resident = memory->pagemap >= 0 ? resident_in_process : NULL;
     try_reading(memory);
     unsigned long resident;
     if (read_proc(memory->pid, "statm", text, sizeof(text)) &&
@@ -541,27 +541,38 @@ static int own_id(const char *status)
     return atoi(digit);
 }
 
-char *memory_thread_name(struct memory *memory, int id)
+/* The name of the thread with that directory in /proc/PID, allocated, if it has `id` in its own
+ * namespace. */
+static char *read_thread_name(struct memory *memory, const char *directory, int id)
 {
     char path[PATH_TEXT], text[4096]; /* more than a status has */
-    char *name = NULL;
+    snprintf(path, sizeof(path), "%.20s/status", directory);
+    if (!read_proc(memory->pid, path, text, sizeof(text)) || own_id(text) != id)
+        return NULL;
+    snprintf(path, sizeof(path), "%.20s/comm", directory);
+    if (!read_proc(memory->pid, path, text, sizeof(text)))
+        return NULL;
+    text[strcspn(text, "\n")] = '\0';
+    return strdup(text);
+}
+
+char *memory_thread_name(struct memory *memory, int id)
+{
+    char path[PATH_TEXT], *name = NULL;
     if (memory->pid == 0 || id <= 0)
         return NULL;
+    /* outside of containers it has the same id here */
+    snprintf(path, sizeof(path), "task/%d", id);
+    if ((name = read_thread_name(memory, path, id)) != NULL)
+        return name;
     snprintf(path, sizeof(path), "/proc/%d/task", (int)memory->pid);
     DIR *directory = opendir(path);
     struct dirent *entry;
     while (directory != NULL && name == NULL && (entry = readdir(directory)) != NULL) {
-        char file[32];
         if (!isdigit((unsigned char)entry->d_name[0]))
             continue;
-        snprintf(file, sizeof(file), "task/%.10s/status", entry->d_name);
-        if (!read_proc(memory->pid, file, text, sizeof(text)) || own_id(text) != id)
-            continue;
-        snprintf(file, sizeof(file), "task/%.10s/comm", entry->d_name);
-        if (read_proc(memory->pid, file, text, sizeof(text))) {
-            text[strcspn(text, "\n")] = '\0';
-            name = strdup(text);
-        }
+        snprintf(path, sizeof(path), "task/%.10s", entry->d_name);
+        name = read_thread_name(memory, path, id);
     }
     if (directory != NULL)
         closedir(directory);
