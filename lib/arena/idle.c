@@ -68,7 +68,7 @@ static size_t empty(struct arena *arena)
 static void add_live(void *context, struct slab *slab)
 {
     size_t *bytes = context;
-    *bytes += slab_count_held(slab->states, slab->count).places * slab->block_size;
+    *bytes += slab_count_live(slab->states, slab->count).places * slab->block_size;
 }
 
 /* Puts a borrowed arena that is flushed back into the pool. */
@@ -145,7 +145,7 @@ static bool may_hold_idle(const struct arena *arena)
            __atomic_load_n(&arena->remote.pending, __ATOMIC_RELAXED) != 0;
 }
 
-/* Gives back what an arena has held idle for a decay. True if a later look may find something. */
+/* Gives back what an arena has had idle for a decay. True if a later look may find something. */
 static bool look(struct arena *arena, uint64_t now)
 {
     __atomic_store_n(&arena->looked_at, now, __ATOMIC_RELAXED);
@@ -287,7 +287,7 @@ static size_t gather_empty_heaps(struct arena *own)
     return bytes;
 }
 
-bool idle_give_up(struct arena *arena, size_t size)
+bool idle_make_room(struct arena *arena, size_t size)
 {
     struct large_totals large;
     large_totals(&large);

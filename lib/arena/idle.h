@@ -61,6 +61,6 @@ size_t idle_trim(void);
  * help; true if so. Contents alone stay: no limit for which the system refuses a mapping counts
  * them.
  */
-bool idle_give_up(struct arena *arena, size_t size);
+bool idle_make_room(struct arena *arena, size_t size);
 
 #endif

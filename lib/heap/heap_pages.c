@@ -38,11 +38,11 @@ static bool has_space(size_t size)
 /* A place for a heap where the system puts mappings; 0 if it has no address space. */
 static uintptr_t system_place(size_t size)
 {
-    char *wide = os_reserve(size + HEAP_SIZE);
-    if (wide == NULL)
+    char *pages = os_reserve(size + HEAP_SIZE);
+    if (pages == NULL)
         return 0;
-    os_unmap(wide, size + HEAP_SIZE);
-    return align_up((uintptr_t)wide + GUARD, HEAP_SIZE);
+    os_unmap(pages, size + HEAP_SIZE);
+    return align_up((uintptr_t)pages + GUARD, HEAP_SIZE);
 }
 
 /*

@@ -343,7 +343,7 @@ TEST(trimming_empties_every_arena)
     ck_assert_uint_eq(blocks_in_state(owner.arena, BLOCK_LIVE), LEFT);
     ck_assert_uint_eq(blocks_in_state(owner.arena, BLOCK_REMOTE), 0);
     ck_assert_uint_eq(idle_trim(), 0);
-    ck_assert(idle_give_up(thread_own_arena(), 1));
+    ck_assert(idle_make_room(thread_own_arena(), 1));
     ck_assert_ptr_nonnull(alloc_block(SIZE));
     ck_assert(own_arena_is_valid());
     ck_assert(arena_is_valid(owner.arena));
