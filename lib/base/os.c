@@ -158,12 +158,6 @@ void *os_map_guarded(size_t size)
     return NULL;
 }
 
-void os_unmap_guarded(void *pages, size_t size)
-{
-    size_t page = os_page_size();
-    os_unmap((char *)pages - page, page + size + page);
-}
-
 bool os_open(void *address, size_t size)
 {
     if (!allow_access(address, size))
@@ -337,9 +331,9 @@ void os_wait(uint32_t *word, uint32_t expected, unsigned timeout_ms)
     system_call(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, timeout_ms != 0 ? &timeout : NULL);
 }
 
-void os_wake(uint32_t *word, int count)
+void os_wake(uint32_t *word)
 {
-    system_call(SYS_futex, word, FUTEX_WAKE_PRIVATE, count);
+    system_call(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1);
 }
 
 /* ---- the process and its files ---- */

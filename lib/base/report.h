@@ -38,9 +38,6 @@ enum { REPORT_NAME = 32 }; /* bytes of a program's name with its NUL; what is lo
 /* The name of the program that the calling process runs, "?" if it has none. */
 void report_process_name(char name[REPORT_NAME]);
 
-/* Adds "NAME[PID]": the program that the calling process runs, and its id. */
-void report_put_process(struct out *out);
-
 /*
  * Reports a misuse. After "acre: NAME[PID]: " the line is one of these, the last one if the block
  * is not known:

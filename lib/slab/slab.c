@@ -1,7 +1,6 @@
 /* Slabs and bins: see slab.h. */
 #include "slab/slab.h"
 
-#include "base/os.h"
 #include "base/size_class.h"
 
 enum {
