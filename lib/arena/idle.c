@@ -6,6 +6,7 @@
 #include "base/option.h"
 #include "base/os.h"
 #include "large/large.h"
+#include "large/large_list.h"
 
 #include <limits.h>
 
@@ -179,8 +180,8 @@ static bool tick(uint64_t now, unsigned most)
         any = any || idle;
     }
     end_tick(first, now);
-    large_tick(now);
-    return any || large_is_aging();
+    large_list_purge_due(now, SIZE_MAX);
+    return any || large_list_is_aging();
 }
 
 bool idle_tick(uint64_t now)
@@ -248,7 +249,7 @@ void idle_count_freed(struct arena *arena, size_t bytes)
 size_t idle_trim(void)
 {
     struct arena *own = thread_own_arena();
-    size_t bytes = large_trim();
+    size_t bytes = large_list_purge_all();
     for (struct arena *arena = arena_first(); arena != NULL; arena = arena_next(arena)) {
         if (arena == own)
             bytes += empty(arena);
@@ -295,7 +296,7 @@ bool idle_make_room(struct arena *arena, size_t size)
     if (!could_help(stock + heap_bytes_reserved(), size) || /* spares going over the arenas */
         !could_help(stock + gather_empty_heaps(arena), size))
         return false;
-    size_t bytes = large_trim();
+    size_t bytes = large_list_purge_all();
     for (struct arena *each = arena_first(); each != NULL; each = arena_next(each))
         bytes += heap_set_unmap_empty(&each->heaps);
     return bytes != 0;

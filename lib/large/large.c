@@ -213,7 +213,7 @@ void *large_alloc(size_t size, size_t alignment, bool *zero)
         block = find_block(size, alignment, false, &known_zero);
     if (zero != NULL)
         *zero = block != NULL && known_zero;
-    if (large_is_aging()) /* spares reading the clock */
+    if (large_list_is_aging()) /* spares reading the clock */
         large_list_purge_due(os_now_ms(), LARGE_PURGED_AT_ONCE);
     return block;
 }
@@ -299,23 +299,6 @@ void *large_resize(void *p, size_t size)
     void *resized = stays ? p : grow_by_remap(block, size, now);
     large_list_settle(surplus, now);
     return resized;
-}
-
-/* ---- The stock ---- */
-
-void large_tick(uint64_t now)
-{
-    large_list_purge_due(now, SIZE_MAX);
-}
-
-bool large_is_aging(void)
-{
-    return __atomic_load_n(&large_list.oldest, __ATOMIC_RELAXED) != EXTENT_KEPT;
-}
-
-size_t large_trim(void)
-{
-    return large_list_purge_all();
 }
 
 /* ---- Looking ---- */

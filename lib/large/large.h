@@ -67,16 +67,6 @@ void *large_resize(void *p, size_t size);
 /* What the list knows of p, for misuse reports. */
 void large_find(const void *p, struct large_info *info);
 
-/* Gives back what has been in the stock for longer than OPTION_DECAY at `now` (os_now_ms). Cheap if
- * there is nothing due. */
-void large_tick(uint64_t now);
-
-/* True if some of the stock waits to be given back: a later large_tick will find something. */
-bool large_is_aging(void);
-
-/* Gives back all of the stock. Bytes returned to the system. */
-size_t large_trim(void);
-
 void large_totals(struct large_totals *totals);
 
 /* Checks the list, as extents_is_valid does. */

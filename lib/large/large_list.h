@@ -1,7 +1,7 @@
 /*
  * The LARGE list: the table of blocks and free extents (extents.h), the lock that guards all of
  * LARGE, and the stock, which is the list's free extents: how much of them stays mapped, for how
- * long, and the way back to the system. For LARGE only; callers see large.h.
+ * long, and the way back to the system. What is done with blocks is in large.h.
  *
  * What has been free for OPTION_DECAY is unmapped. The bound for the stock's dirty bytes, those of
  * extents that may have contents, is
@@ -72,8 +72,14 @@ bool large_list_put(struct extent *block, size_t kept, uint64_t now);
  * lock. */
 void large_list_settle(bool surplus, uint64_t now);
 
-/* Gives back extents that are due at `now`, `most` at most. Cheap if there is none. Must not hold
- * the lock. */
+/* True if some of the stock waits to be given back: it will be due. No lock. */
+static inline bool large_list_is_aging(void)
+{
+    return __atomic_load_n(&large_list.oldest, __ATOMIC_RELAXED) != EXTENT_KEPT;
+}
+
+/* Gives back extents that have been free for OPTION_DECAY at `now` (os_now_ms), `most` at most.
+ * Cheap if there is none. Must not hold the lock. */
 void large_list_purge_due(uint64_t now, size_t most);
 
 /* Gives back all of the stock, by address. Bytes returned to the system. Must not hold the lock. */

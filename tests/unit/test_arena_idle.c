@@ -8,6 +8,7 @@
 #include "filled.h"
 #include "in_thread.h"
 #include "large/large.h"
+#include "large/large_list.h"
 #include "base/os.h"
 #include "own_arena.h"
 #include "paths/alloc.h"
@@ -168,11 +169,11 @@ TEST(a_tick_gives_back_the_large_stock)
         free_block(blocks[i]);
     large_totals(&before);
     ck_assert_uint_gt(before.stock_bytes, 20 * 2 * MIB);
-    ck_assert(large_is_aging());
+    ck_assert(large_list_is_aging());
     idle_tick(due(1));
     large_totals(&after);
     ck_assert_uint_eq(after.stock_bytes, 0);
-    ck_assert(!large_is_aging());
+    ck_assert(!large_list_is_aging());
 }
 
 TEST(freeing_for_others_ticks)

@@ -92,7 +92,7 @@ TEST(it_gives_back_what_is_idle)
     void *large = alloc_block(8 * MIB);
     memset(large, 1, 8 * MIB);
     free_block(large);
-    WAIT_UNTIL(!large_is_aging());
+    WAIT_UNTIL(!large_list_is_aging());
     ck_assert_uint_eq(acre_threads(), 1);
     ck_assert_ptr_null(arena_next(arena_first())); /* it has no arena of its own */
 }
