@@ -1,6 +1,4 @@
-/*
- * First-fit scans over words of bits (see bits.h), a word at a time. Owns no state, takes no lock.
- */
+/* Scans over words of bits, a word at a time: see bits.h. */
 #include "base/bits.h"
 
 enum { WORD_BITS = 64 };

@@ -1,9 +1,4 @@
-/*
- * The table of options and its text forms; option.h is the contract.
- *
- * Everything about an option stands in its row of the table: parsing, printing and help are driven
- * by it. Values stand in the rows too and are relaxed atomics; the rest is constant.
- */
+/* The table of options, which has all that parsing, printing and help need: see option.h. */
 #include "base/option.h"
 
 #include <errno.h>

@@ -266,8 +266,6 @@ size_t os_resident(void)
     return second == NULL ? 0 : strtoul(second, NULL, 10) * os_page_size();
 }
 
-/* ---- which pages have memory ---- */
-
 /* Sets filled[i] to 1 if page i has memory, else, and if the system does not say, to 0, for the
  * first PAGES_AT_ONCE pages of a range. Returns their number. */
 static size_t ask_filled_in(void *pages, size_t size, unsigned char filled[PAGES_AT_ONCE])
@@ -448,8 +446,6 @@ uint64_t os_random(void)
     }
     return random;
 }
-
-/* ---- ending ---- */
 
 static void raise_abort(void)
 {

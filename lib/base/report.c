@@ -1,9 +1,4 @@
-/*
- * Messages; report.h is the contract.
- *
- * A line is put together in a buffer on the stack and written by one write, so that lines of
- * several threads or processes do not mix. Owns one flag and the program's name.
- */
+/* Messages: see report.h. Owns one flag and the program's name. */
 #define _GNU_SOURCE 1
 #include "base/report.h"
 

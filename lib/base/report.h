@@ -1,6 +1,7 @@
 /*
  * Messages to the user. Everything goes to standard error as a single write of one line beginning
- * with "acre: NAME[PID]: ". No lock, no allocation.
+ * with "acre: NAME[PID]: ", so that lines of several threads or processes do not mix. No lock, no
+ * allocation.
  *
  * NAME is the program's: argv[0] without its path, as it was when report_start was called. So it is
  * that of the last exec, the same in all threads and in children of fork, whatever a program writes

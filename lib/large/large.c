@@ -1,7 +1,4 @@
-/*
- * LARGE blocks: made, freed, resized and found: see large.h. Owns the memory of freed blocks and
- * the blocked edge, under the lock of the list.
- */
+/* LARGE blocks: see large.h. Owns the starts of freed blocks and the blocked edge. */
 #include "large/large.h"
 
 #include "large/large_list.h"
@@ -94,7 +91,8 @@ static size_t freed_size(uintptr_t base)
 /* ---- Blocks ---- */
 
 /* Says for the untouched pages [from, from + size), which a block of `block_size` bytes uses first,
- * what the option wants. Must not hold the lock. */
+ * what the option wants. By default smaller blocks ask not to have huge pages, so that a byte
+ * touched in each of many does not cost 2 MiB. Must not hold the lock. */
 static void ask_huge_pages(void *from, size_t size, size_t block_size)
 {
     uint64_t wanted = option_value(OPTION_HUGE_PAGES);

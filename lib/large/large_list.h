@@ -15,8 +15,7 @@
  *        one later block lacked
  *
  * So what was in use a moment ago, and a quarter more for fragmentation, is there when it is needed
- * again; a program that holds little keeps little; and a loop over one large block does not pay for
- * page faults each time. Above the bound the extents that have been free for longest lose their
+ * again. Above the bound the extents that have been free for longest lose their
  * contents, or, while the stock's address space is more than twice the bound, are unmapped. With an
  * OPTION_LARGE_STOCK of 0 the bound is 0, and all that becomes free is due at once.
  *
@@ -32,7 +31,8 @@
 #include "large/extents.h"
 
 enum {
-    /* bytes; blocks from here on ask for huge pages: at least one lies in each of them */
+    /* bytes; blocks from here on ask for huge pages: at least one lies in each, and a page fault
+     * serves 2 MiB */
     LARGE_HUGE_FROM = 4 << 20,
     /* bytes; where the system's huge pages have another size, only their use is lost */
     LARGE_HUGE_PAGE = 2 << 20,
