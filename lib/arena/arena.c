@@ -64,7 +64,6 @@ static bool is_held(const struct arena *arena, const struct arena *held)
     return held != NULL;
 }
 
-/* True if the arena's status is older than that generation. */
 static bool is_older_than(const struct arena *arena, uint32_t generation)
 {
     uint64_t word = __atomic_load_n(&arena->status, __ATOMIC_RELAXED);

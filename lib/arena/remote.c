@@ -26,9 +26,9 @@ bool remote_free(struct remote *remote, struct slab *slab, unsigned class, uint8
     if (!__atomic_compare_exchange_n(state, &live, BLOCK_REMOTE, false, __ATOMIC_SEQ_CST,
                                      __ATOMIC_RELAXED))
         return false;
-    set_pending(&heap->pending[index / 64], UINT64_C(1) << (index % 64)); /* L1 */
-    set_pending(&remote->pending, heap->pending_bit);                     /* L2 */
-    set_pending(&remote->pending_classes, UINT64_C(1) << class);          /* L3 */
+    set_pending(&heap->pending[index / 64], UINT64_C(1) << (index % 64));      /* L1 */
+    set_pending(&remote->pending, UINT64_C(1) << (heap->index % HEAP_CHAINS)); /* L2 */
+    set_pending(&remote->pending_classes, UINT64_C(1) << class);               /* L3 */
     return true;
 }
 

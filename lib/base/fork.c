@@ -10,9 +10,8 @@ static __thread uint32_t thread_birth_plus_1 __attribute__((tls_model("initial-e
 
 void fork_begin(void *(*on_fork)(void))
 {
-    if (fork_state.begun)
+    if (fork_state.on_fork != NULL)
         return;
-    fork_state.begun = true;
     fork_state.on_fork = on_fork;
     uint32_t *page = os_map_guarded(os_page_size());
     if (page == NULL)

@@ -17,7 +17,6 @@ struct list {
     struct list_node head; /* next: the first element, previous: the last; itself if empty */
 };
 
-/* Makes the list empty. */
 static inline void list_init(struct list *list)
 {
     list->head.next = list->head.previous = &list->head;

@@ -77,7 +77,6 @@ void os_huge_pages(void *address, size_t size, bool wanted);
 /* Bytes of the pages in a mapped range that have memory (mincore). 0 if the system does not say. */
 size_t os_filled_in(void *pages, size_t size);
 
-/* True if the page has memory. */
 static inline bool os_is_filled_in(void *page)
 {
     return os_filled_in(page, os_page_size()) != 0;

@@ -70,7 +70,6 @@ static struct heap *heap_begin(struct heap_set *set, char *base, size_t size)
     heap->states_opened = guarded ? first_states : states;
     heap->slab_of = unit_map_entries(heap);
     heap->index = set->count;
-    heap->pending_bit = UINT64_C(1) << (set->count % HEAP_CHAINS);
     heap->first_unit = (uint16_t)(before_units / UNIT_SIZE);
     heap->unit_limit = (uint16_t)(size / UNIT_SIZE - HEAP_GUARD_UNITS);
     heap->opened_limit = heap->first_unit;

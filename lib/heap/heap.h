@@ -33,11 +33,10 @@ enum {
 struct heap {
     /* [constant] */
     struct heap_set *set;
-    struct heap *next;    /* in its chain of the set */
-    uint64_t pending_bit; /* its bit in the pending word of struct remote: 1 << index % 64 */
-    uint8_t *states;      /* the lines */
-    size_t size;    /* bytes of the heap as it was made, its guard included: 256 KiB .. 32 MiB */
-    uint32_t index; /* number among its arena's heaps, from 0 */
+    struct heap *next; /* in its chain of the set */
+    uint8_t *states;   /* the lines */
+    size_t size;       /* bytes of the heap as it was made, its guard included: 256 KiB .. 32 MiB */
+    uint32_t index;    /* number among its arena's heaps, from 0 */
     uint16_t first_unit; /* the lowest unit that slabs may take */
     /* The unit map's entries, one for each unit. Entries: [heap lock; owner for units of its own
      * slabs, release; any reads] the slab's descriptor, or &heap_nobody, or the first one's

@@ -54,7 +54,6 @@ void unit_map_unlock(void);
 
 /* ---- with the lock held ---- */
 
-/* True if there is a region. */
 bool unit_map_has_region(void);
 
 /* Reserves the map of a region of `heaps` places that begins at `base`, a multiple of HEAP_SIZE.

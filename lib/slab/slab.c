@@ -45,7 +45,6 @@ static size_t units_for(size_t bytes)
     return (bytes + UNIT_SIZE - 1) >> UNIT_SHIFT;
 }
 
-/* How many blocks a slab of the bin's class has at most. */
 static size_t most_blocks(const struct bin *bin)
 {
     if (bin->block_size > SLAB_SHARED_LIMIT)
@@ -169,7 +168,6 @@ static void make_current(struct bin *bin, struct slab *slab)
     slab->until_check = is_shared(slab) ? NEVER_CHECKED : 1;
 }
 
-/* Makes a place FREE. */
 static void free_place(struct slab *slab, size_t number)
 {
     state_set(&slab->states[number], BLOCK_FREE);

@@ -110,13 +110,11 @@ size_t slab_live_blocks(const struct slab *slab);
 
 /* ---- current slab and window ---- */
 
-/* True if its bin allocates from the slab. */
 static inline bool slab_is_current(const struct slab *slab)
 {
     return slab->bin->slab == slab;
 }
 
-/* True if the slab is on the list of its bin. */
 static inline bool slab_is_listed(const struct slab *slab)
 {
     return list_contains(&slab->node);
