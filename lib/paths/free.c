@@ -125,7 +125,8 @@ static COLD void misuse(const void *p, const struct place *place, const char *fu
 static COLD void tick(void)
 {
     idle_tick(os_now_ms());
-    background_ring();
+    if (option_value(OPTION_BACKGROUND_THREAD) != 0)
+        background_ring_now();
 }
 
 void free_other(void *p, struct slab *slab, const char *function)

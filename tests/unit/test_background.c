@@ -74,7 +74,7 @@ TEST(there_is_none_by_default)
     set_option("background_thread", "0");
     make_idle();
     background_start();
-    background_ring();
+    background_ring_now();
     sleep_ms(100);
     ck_assert_uint_eq(acre_threads(), 0);
 }
