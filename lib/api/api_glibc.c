@@ -41,15 +41,15 @@ EXPORT struct mallinfo2 mallinfo2(void)
 
 EXPORT struct mallinfo mallinfo(void)
 {
-    struct mallinfo2 wide = mallinfo2();
+    struct mallinfo2 info = mallinfo2();
     return (struct mallinfo){
-        .arena = (int)wide.arena,
-        .ordblks = (int)wide.ordblks,
-        .hblks = (int)wide.hblks,
-        .hblkhd = (int)wide.hblkhd,
-        .uordblks = (int)wide.uordblks,
-        .fordblks = (int)wide.fordblks,
-        .keepcost = (int)wide.keepcost,
+        .arena = (int)info.arena,
+        .ordblks = (int)info.ordblks,
+        .hblks = (int)info.hblks,
+        .hblkhd = (int)info.hblkhd,
+        .uordblks = (int)info.uordblks,
+        .fordblks = (int)info.fordblks,
+        .keepcost = (int)info.keepcost,
     };
 }
 

@@ -64,7 +64,6 @@ static bool is_held(const struct arena *arena, const struct arena *held)
     return held != NULL;
 }
 
-/* True if the arena's status is older than that generation. */
 static bool is_older_than(const struct arena *arena, uint32_t generation)
 {
     uint64_t word = __atomic_load_n(&arena->status, __ATOMIC_RELAXED);
@@ -156,7 +155,7 @@ static void rebuild_slab(void *context, struct slab *slab)
     struct arena *arena = context;
     struct slab_geometry g = geometry_unpack(slab->geometry);
     const uint8_t *states = geometry_states(slab_heap(slab), g);
-    if (slab_count_held(states, g.count).blocks == 0) {
+    if (slab_count_live(states, g.count).blocks == 0) {
         heap_set_give(slab);
         return;
     }
@@ -164,7 +163,7 @@ static void rebuild_slab(void *context, struct slab *slab)
         arena_init_bin(arena, g.class);
     slab_rebuild(slab, &arena->bins[g.class]);
     /* another thread may have freed the last one meanwhile */
-    if (slab_is_listed(slab) && slab_held_blocks(slab) == 0)
+    if (slab_is_listed(slab) && slab_live_blocks(slab) == 0)
         slab_check(slab);
 }
 

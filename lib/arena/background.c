@@ -158,7 +158,7 @@ void background_ring_now(void)
     fence_full();
     if (flag_load(&background.bell) != BELL_RUNG &&
         __atomic_exchange_n(&background.bell, BELL_RUNG, __ATOMIC_SEQ_CST) == BELL_ASLEEP)
-        os_wake(&background.bell, 1);
+        os_wake(&background.bell);
     errno = saved;
 }
 
@@ -168,5 +168,5 @@ void background_thread_ends(void)
         return;
     flag_store(&background.main_ended, fork_generation() + 1);
     background_ring_now();
-    os_wake(&background.bell, 1); /* where it sleeps for a while */
+    os_wake(&background.bell); /* where it sleeps for a while */
 }

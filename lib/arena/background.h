@@ -15,8 +15,8 @@
 
 #include "arena/arena.h"
 #include "base/base.h"
-#include "large/large.h"
 #include "base/option.h"
+#include "large/large_list.h"
 
 /* Starts the thread if the option asks for it and this process has not started it. The caller
  * holds no lock. */
@@ -28,17 +28,12 @@ void background_thread_ends(void);
 /* Says that something may have become idle; starts the thread if need be. Preserves errno. */
 COLD void background_ring_now(void);
 
-static ALWAYS_INLINE void background_ring(void)
-{
-    if (UNLIKELY(option_value(OPTION_BACKGROUND_THREAD) != 0))
-        background_ring_now();
-}
-
-/* The same if free units of an arena or LARGE extents are waiting for their time. */
+/* The same if there is to be such a thread, and free units of the arena or LARGE extents are
+ * waiting for their time. */
 static ALWAYS_INLINE void background_ring_if_idle(const struct arena *arena)
 {
     if (UNLIKELY(option_value(OPTION_BACKGROUND_THREAD) != 0) &&
-        (heap_set_is_aging(&arena->heaps) || large_is_aging()))
+        (heap_set_is_aging(&arena->heaps) || large_list_is_aging()))
         background_ring_now();
 }
 

@@ -6,6 +6,7 @@
 #include "base/option.h"
 #include "base/os.h"
 #include "large/large.h"
+#include "large/large_list.h"
 
 #include <limits.h>
 
@@ -68,7 +69,7 @@ static size_t empty(struct arena *arena)
 static void add_live(void *context, struct slab *slab)
 {
     size_t *bytes = context;
-    *bytes += slab_count_held(slab->states, slab->count).places * slab->block_size;
+    *bytes += slab_count_live(slab->states, slab->count).places * slab->block_size;
 }
 
 /* Puts a borrowed arena that is flushed back into the pool. */
@@ -145,7 +146,7 @@ static bool may_hold_idle(const struct arena *arena)
            __atomic_load_n(&arena->remote.pending, __ATOMIC_RELAXED) != 0;
 }
 
-/* Gives back what an arena has held idle for a decay. True if a later look may find something. */
+/* Gives back what an arena has had idle for a decay. True if a later look may find something. */
 static bool look(struct arena *arena, uint64_t now)
 {
     __atomic_store_n(&arena->looked_at, now, __ATOMIC_RELAXED);
@@ -179,8 +180,8 @@ static bool tick(uint64_t now, unsigned most)
         any = any || idle;
     }
     end_tick(first, now);
-    large_tick(now);
-    return any || large_is_aging();
+    large_list_purge_due(now, SIZE_MAX);
+    return any || large_list_is_aging();
 }
 
 bool idle_tick(uint64_t now)
@@ -248,7 +249,7 @@ void idle_count_freed(struct arena *arena, size_t bytes)
 size_t idle_trim(void)
 {
     struct arena *own = thread_own_arena();
-    size_t bytes = large_trim();
+    size_t bytes = large_list_purge_all();
     for (struct arena *arena = arena_first(); arena != NULL; arena = arena_next(arena)) {
         if (arena == own)
             bytes += empty(arena);
@@ -287,7 +288,7 @@ static size_t gather_empty_heaps(struct arena *own)
     return bytes;
 }
 
-bool idle_give_up(struct arena *arena, size_t size)
+bool idle_make_room(struct arena *arena, size_t size)
 {
     struct large_totals large;
     large_totals(&large);
@@ -295,7 +296,7 @@ bool idle_give_up(struct arena *arena, size_t size)
     if (!could_help(stock + heap_bytes_reserved(), size) || /* spares going over the arenas */
         !could_help(stock + gather_empty_heaps(arena), size))
         return false;
-    size_t bytes = large_trim();
+    size_t bytes = large_list_purge_all();
     for (struct arena *each = arena_first(); each != NULL; each = arena_next(each))
         bytes += heap_set_unmap_empty(&each->heaps);
     return bytes != 0;

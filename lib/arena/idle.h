@@ -10,7 +10,7 @@
  *   REMOTE blocks              what is freed meanwhile  a decay  the owner; if it sleeps, tick
  *   REMOTE blocks in the pool  1/16 of what is in use            a free
  *   all in pooled arenas       1/2 of all in slabs      a decay  tick; over the bound a free
- *   free LARGE extents         see large.h              a decay  tick; over the bound a free
+ *   free LARGE extents         see large_list.h         a decay  tick; over the bound a free
  *   idle address space                                           a request that the system refuses
  *
  * malloc_trim gives back all of it at once. The tick is idle_tick: slow paths call it, and the
@@ -61,6 +61,6 @@ size_t idle_trim(void);
  * help; true if so. Contents alone stay: no limit for which the system refuses a mapping counts
  * them.
  */
-bool idle_give_up(struct arena *arena, size_t size);
+bool idle_make_room(struct arena *arena, size_t size);
 
 #endif

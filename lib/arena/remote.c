@@ -18,17 +18,17 @@ void remote_init(struct remote *remote, struct heap_set *set)
 }
 
 bool remote_free(struct remote *remote, struct slab *slab, unsigned class, uint8_t *state,
-                 uint8_t held)
+                 uint8_t live)
 {
     struct heap *heap = slab_heap(slab);
     size_t index = slab_index(slab);
     /* S; as a release, too: what was done to the block is done */
-    if (!__atomic_compare_exchange_n(state, &held, BLOCK_REMOTE, false, __ATOMIC_SEQ_CST,
+    if (!__atomic_compare_exchange_n(state, &live, BLOCK_REMOTE, false, __ATOMIC_SEQ_CST,
                                      __ATOMIC_RELAXED))
         return false;
-    set_pending(&heap->pending[index / 64], UINT64_C(1) << (index % 64)); /* L1 */
-    set_pending(&remote->pending, heap->pending_bit);                     /* L2 */
-    set_pending(&remote->pending_classes, UINT64_C(1) << class);          /* L3 */
+    set_pending(&heap->pending[index / 64], UINT64_C(1) << (index % 64));      /* L1 */
+    set_pending(&remote->pending, UINT64_C(1) << (heap->index % HEAP_CHAINS)); /* L2 */
+    set_pending(&remote->pending_classes, UINT64_C(1) << class);               /* L3 */
     return true;
 }
 

@@ -36,11 +36,11 @@ void remote_init(struct remote *remote, struct heap_set *set);
 
 /*
  * Frees a block of another thread's slab of this class, `remote` being its arena's; `state` is its
- * state. False if that is not `held`, LIVE or WIDE: nothing has been written then. Touches nothing
+ * state. False if that is not `live`, LIVE or WIDE: nothing has been written then. Touches nothing
  * of the slab after the compare-and-swap, since its owner may release it from then on.
  */
 bool remote_free(struct remote *remote, struct slab *slab, unsigned class, uint8_t *state,
-                 uint8_t held);
+                 uint8_t live);
 
 /*
  * True if something may be pending. In a forked child everything may: a thread that does not exist

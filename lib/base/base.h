@@ -72,7 +72,7 @@ static inline unsigned highest_bit(uint64_t x)
 /* Tells the processor that this is a spinning loop. */
 static inline void pause_processor(void)
 {
-#if defined(__x86_64__) || defined(__i386__)
+#if defined(__x86_64__)
     __builtin_ia32_pause();
 #elif defined(__aarch64__)
     __asm__ volatile("yield");

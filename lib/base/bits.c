@@ -1,6 +1,4 @@
-/*
- * First-fit scans over words of bits (see bits.h), a word at a time. Owns no state, takes no lock.
- */
+/* Scans over words of bits, a word at a time: see bits.h. */
 #include "base/bits.h"
 
 enum { WORD_BITS = 64 };
@@ -49,11 +47,9 @@ static inline size_t lowest_flipped(const uint64_t *words, uint64_t flip, size_t
     return limit;
 }
 
-long bits_lowest(const uint64_t *words, size_t from, size_t limit)
+size_t bits_lowest(const uint64_t *words, size_t from, size_t limit)
 {
-    size_t bit = lowest_flipped(words, 0, from, limit);
-
-    return bit < limit ? (long)bit : BITS_NONE;
+    return lowest_flipped(words, 0, from, limit);
 }
 
 size_t bits_lowest_clear(const uint64_t *words, size_t from, size_t limit)
@@ -72,21 +68,21 @@ uint64_t bits_run_starts(uint64_t word, uint64_t next, size_t run)
     return word;
 }
 
-long bits_find_run(const uint64_t *words, size_t from, size_t limit, size_t run)
+size_t bits_find_run(const uint64_t *words, size_t from, size_t limit, size_t run)
 {
     ASSERT(run <= WORD_BITS + 1);
     if (from >= limit)
-        return BITS_NONE;
+        return limit;
     uint64_t word = words[from / WORD_BITS] & mask_within(from / WORD_BITS, from, limit);
     for (size_t i = from / WORD_BITS; i * WORD_BITS < limit; i++) {
         size_t end = (i + 1) * WORD_BITS;
         uint64_t next = end < limit ? words[i + 1] & mask_within(i + 1, from, limit) : 0;
         uint64_t starts = bits_run_starts(word, next, run);
         if (starts != 0)
-            return (long)(i * WORD_BITS + lowest_bit(starts));
+            return i * WORD_BITS + lowest_bit(starts);
         word = next;
     }
-    return BITS_NONE;
+    return limit;
 }
 
 size_t bits_count(const uint64_t *words, size_t first, size_t count)

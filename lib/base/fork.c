@@ -10,19 +10,15 @@ static __thread uint32_t thread_birth_plus_1 __attribute__((tls_model("initial-e
 
 void fork_begin(void *(*on_fork)(void))
 {
-    if (fork_state.begun)
+    if (fork_state.on_fork != NULL)
         return;
-    fork_state.begun = true;
     fork_state.on_fork = on_fork;
-    size_t size = os_page_size();
-    uint32_t *page = os_map_guarded(size);
+    uint32_t *page = os_map_guarded(os_page_size());
     if (page == NULL)
         return;
     os_try_purge(page);
-    if (!os_wipe_on_fork(page, size)) {
-        os_unmap_guarded(page, size);
+    if (!os_wipe_on_fork(page, os_page_size()))
         return;
-    }
     *page = FORK_ARMED;
     fork_state.page = page;
 }

@@ -1,19 +1,11 @@
 /*
- * Forks: how a child notices that it is one, and which thread survived.
+ * Forks: how a child notices that it is one, and which thread survived: doc/fork.md.
  *
  * The fork generation counts the forks between the process's first image and this one. What a lost
  * thread held is recognised by its older generation: lock words (lock.h) and the status of arenas
- * (arena.h) carry one.
- *
- * A fork is noticed by a page marked MADV_WIPEONFORK: its word is ARMED, and 0 in any child,
- * however that was made (fork, _Fork, clone without CLONE_VM). The child handler reads it, and so
- * does lock_acquire, for children in which no handler ran. The thread that exchanges the 0 counts
- * the fork and arms the page again; other threads wait for that. Before Linux 4.14, and where the
- * system ignores advice, there is no such page, and only the handler counts. doc/fork.md has the
- * cases in which a signal handler forks meanwhile.
- *
- * The survivor is the thread that forked: the one that runs the handler, else the process's first
- * thread. Without a handler it is missing, what it holds is not known, until it takes a lock.
+ * (arena.h) carry one. A fork is noticed by a page that the system wipes in the child, if the
+ * system can; the child handler reads it, and so does lock_acquire. Without a handler the survivor
+ * is missing, what it holds is not known, until it takes a lock.
  */
 #ifndef ACRE_LIB_FORK_H
 #define ACRE_LIB_FORK_H
@@ -40,14 +32,12 @@ struct fork_state {
     uint32_t survivor_birth; /* generation in which the survivor was first seen */
     uint64_t survivor;       /* its name, see fork_thread_name; 0 in the first image */
     void *survivor_held;     /* what on_fork returned */
-    void *(*on_fork)(void);  /* [constant] see fork_begin */
+    void *(*on_fork)(void);  /* [constant] see fork_begin; NULL before */
     uint32_t *page;          /* [constant] the page's word, enum fork_page; NULL if there is none */
-    bool begun;              /* [constant] see fork_begin */
 };
 
 extern struct fork_state fork_state;
 
-/* The fork generation of this process. */
 static inline uint32_t fork_generation(void)
 {
     return __atomic_load_n(&fork_state.forks, __ATOMIC_RELAXED) >> FORK_GENERATION_SHIFT;

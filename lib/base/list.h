@@ -17,15 +17,9 @@ struct list {
     struct list_node head; /* next: the first element, previous: the last; itself if empty */
 };
 
-/* Makes the list empty. */
 static inline void list_init(struct list *list)
 {
     list->head.next = list->head.previous = &list->head;
-}
-
-static inline bool list_is_empty(const struct list *list)
-{
-    return list->head.next == &list->head;
 }
 
 /* True if the node is on a list; its memory was zero before it was first put on one. */
@@ -61,16 +55,16 @@ static inline void list_remove(struct list_node *node)
     node->next = node->previous = NULL;
 }
 
-/* The first node, or NULL if the list is empty. */
-static inline struct list_node *list_first(const struct list *list)
-{
-    return list_is_empty(list) ? NULL : list->head.next;
-}
-
 /* The node after `node`, or NULL at the end. */
 static inline struct list_node *list_next(const struct list *list, const struct list_node *node)
 {
     return node->next == &list->head ? NULL : node->next;
+}
+
+/* The first node, or NULL if the list is empty. */
+static inline struct list_node *list_first(const struct list *list)
+{
+    return list_next(list, &list->head);
 }
 
 #endif

@@ -117,7 +117,7 @@ void lock_release(struct lock *lock)
     /* release: all that was done under the lock is seen by the next holder */
     uint64_t word = __atomic_exchange_n(&lock->word, 0, __ATOMIC_RELEASE);
     if (UNLIKELY(word & LOCK_WAITERS))
-        os_wake(low_half(lock), 1);
+        os_wake(low_half(lock));
 }
 
 bool lock_is_held(const struct lock *lock)

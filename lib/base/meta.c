@@ -68,8 +68,3 @@ void *meta_alloc(size_t size)
     lock_release(&meta.lock);
     return piece;
 }
-
-size_t meta_mapped(void)
-{
-    return __atomic_load_n(&meta_bytes, __ATOMIC_RELAXED);
-}

@@ -16,7 +16,4 @@ void *meta_alloc(size_t size);
 /* [any] Bytes mapped so far, without the guards. */
 extern size_t meta_bytes;
 
-/* meta_bytes, read. */
-size_t meta_mapped(void);
-
 #endif

@@ -1,9 +1,4 @@
-/*
- * The table of options and its text forms; option.h is the contract.
- *
- * Everything about an option stands in its row of the table: parsing, printing and help are driven
- * by it. Values stand in the rows too and are relaxed atomics; the rest is constant.
- */
+/* The table of options, which has all that parsing, printing and help need: see option.h. */
 #include "base/option.h"
 
 #include <errno.h>
@@ -65,7 +60,7 @@ static struct text whole(const char *text)
 }
 
 /* The text without the blanks at its ends. */
-static struct text trim(struct text text)
+static struct text strip(struct text text)
 {
     static const char blanks[] = " \t\r\n";
     while (text.length != 0 && strchr(blanks, text.start[0]) != NULL) {
@@ -185,8 +180,8 @@ static bool parse_item(struct text item, const char *source)
     while (key_length < item.length && strchr(":=", item.start[key_length]) == NULL)
         key_length++;
     size_t used = min_size(key_length + 1, item.length); /* the key and what follows it */
-    struct text key = trim((struct text){item.start, key_length});
-    struct text value = trim((struct text){item.start + used, item.length - used});
+    struct text key = strip((struct text){item.start, key_length});
+    struct text value = strip((struct text){item.start + used, item.length - used});
 
     struct option *option = find(key);
     if (option == NULL)
@@ -206,7 +201,7 @@ bool option_parse(const char *list, const char *source)
     bool right = true;
     for (;;) {
         size_t length = strcspn(list, ",");
-        struct text item = trim((struct text){list, length});
+        struct text item = strip((struct text){list, length});
         if (item.length != 0 && !parse_item(item, source))
             right = false;
         if (list[length] == '\0')

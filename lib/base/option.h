@@ -12,7 +12,7 @@ enum option_id {
     OPTION_ABORT,             /* bool: end the process at a misuse of free */
     OPTION_DECAY,             /* milliseconds after which free pages go back to the system */
     OPTION_LARGE_STOCK,       /* bytes: the part of the bound on the stock of LARGE that does not
-                                 depend on what is live (large.h); 0: no stock */
+                                 depend on what is live; 0: none (large_list.h) */
     OPTION_DIRTY_LIMIT,       /* bytes: most dirty free units that an arena keeps */
     OPTION_HUGE_PAGES,        /* enum huge_pages: what is asked of transparent huge pages */
     OPTION_STATS,             /* enum stats_when: when to print the statistics to standard error */

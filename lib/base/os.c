@@ -158,12 +158,6 @@ void *os_map_guarded(size_t size)
     return NULL;
 }
 
-void os_unmap_guarded(void *pages, size_t size)
-{
-    size_t page = os_page_size();
-    os_unmap((char *)pages - page, page + size + page);
-}
-
 bool os_open(void *address, size_t size)
 {
     if (!allow_access(address, size))
@@ -272,8 +266,6 @@ size_t os_resident(void)
     return second == NULL ? 0 : strtoul(second, NULL, 10) * os_page_size();
 }
 
-/* ---- which pages have memory ---- */
-
 /* Sets filled[i] to 1 if page i has memory, else, and if the system does not say, to 0, for the
  * first PAGES_AT_ONCE pages of a range. Returns their number. */
 static size_t ask_filled_in(void *pages, size_t size, unsigned char filled[PAGES_AT_ONCE])
@@ -337,9 +329,9 @@ void os_wait(uint32_t *word, uint32_t expected, unsigned timeout_ms)
     system_call(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, timeout_ms != 0 ? &timeout : NULL);
 }
 
-void os_wake(uint32_t *word, int count)
+void os_wake(uint32_t *word)
 {
-    system_call(SYS_futex, word, FUTEX_WAKE_PRIVATE, count);
+    system_call(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1);
 }
 
 /* ---- the process and its files ---- */
@@ -454,8 +446,6 @@ uint64_t os_random(void)
     }
     return random;
 }
-
-/* ---- ending ---- */
 
 static void raise_abort(void)
 {

@@ -40,7 +40,6 @@ bool os_map_at(void *address, size_t size);
 
 /* The same with a page without access in front of it and one that follows it, both mapped. */
 void *os_map_guarded(size_t size);
-void os_unmap_guarded(void *pages, size_t size);
 
 /* True if os_map(size) would work now. */
 bool os_can_map(size_t size);
@@ -78,7 +77,6 @@ void os_huge_pages(void *address, size_t size, bool wanted);
 /* Bytes of the pages in a mapped range that have memory (mincore). 0 if the system does not say. */
 size_t os_filled_in(void *pages, size_t size);
 
-/* True if the page has memory. */
 static inline bool os_is_filled_in(void *page)
 {
     return os_filled_in(page, os_page_size()) != 0;
@@ -97,8 +95,8 @@ uint64_t os_now_ms(void);
  * return early. Private futex. */
 void os_wait(uint32_t *word, uint32_t expected, unsigned timeout_ms);
 
-/* Wakes at most `count` waiters of word. */
-void os_wake(uint32_t *word, int count);
+/* Wakes a waiter of word, if there is one. */
+void os_wake(uint32_t *word);
 
 /* Threads of this process, ended ones that are not yet gone included: a main thread that has ended
  * stays until the process does. 0 if not known. */
@@ -118,9 +116,6 @@ bool os_is_main_thread(void);
 void os_name_thread(const char *name);
 
 /* ---- the process and its files ---- */
-
-/* The process's id, in its pid namespace. */
-int os_process_id(void);
 
 /* Bytes resident in this process (second field of /proc/self/statm); 0 if it cannot be read. */
 size_t os_resident(void);

@@ -1,9 +1,4 @@
-/*
- * Messages; report.h is the contract.
- *
- * A line is put together in a buffer on the stack and written by one write, so that lines of
- * several threads or processes do not mix. Owns one flag and the program's name.
- */
+/* Messages: see report.h. Owns one flag and the program's name. */
 #define _GNU_SOURCE 1
 #include "base/report.h"
 
@@ -56,19 +51,12 @@ void report_process_name(char name[REPORT_NAME])
         copy_name(name, "?");
 }
 
-void report_put_process(struct out *out)
+static void line_begin(struct out *out)
 {
     char name[REPORT_NAME];
     report_process_name(name);
-    out_format(out, "%s[%d]", name, os_process_id());
-}
-
-static void line_begin(struct out *out)
-{
     out_to_memory(out);
-    out_format(out, "acre: ");
-    report_put_process(out);
-    out_format(out, ": ");
+    out_format(out, "acre: %s[%d]: ", name, os_process_id());
 }
 
 /* Writes the line to standard error. The newline takes the place of the terminating NUL. */

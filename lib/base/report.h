@@ -1,6 +1,7 @@
 /*
  * Messages to the user. Everything goes to standard error as a single write of one line beginning
- * with "acre: NAME[PID]: ". No lock, no allocation.
+ * with "acre: NAME[PID]: ", so that lines of several threads or processes do not mix. No lock, no
+ * allocation.
  *
  * NAME is the program's: argv[0] without its path, as it was when report_start was called. So it is
  * that of the last exec, the same in all threads and in children of fork, whatever a program writes
@@ -37,9 +38,6 @@ enum { REPORT_NAME = 32 }; /* bytes of a program's name with its NUL; what is lo
 
 /* The name of the program that the calling process runs, "?" if it has none. */
 void report_process_name(char name[REPORT_NAME]);
-
-/* Adds "NAME[PID]": the program that the calling process runs, and its id. */
-void report_put_process(struct out *out);
 
 /*
  * Reports a misuse. After "acre: NAME[PID]: " the line is one of these, the last one if the block

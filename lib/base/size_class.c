@@ -1,6 +1,5 @@
 /*
- * The tables of the size classes (see size_class.h), built by the compiler, and the arithmetic for
- * sizes above the table. Constant data only.
+ * The tables of the size classes (see size_class.h), built by the compiler.
  *
  * Classes 0 to 7 are the multiples of 16 up to 128. Every later doubling, from 2^k (exclusive) to
  * 2^(k+1), is cut into four equal parts, so it holds classes 8 + 4 x (k - 7) and the three after.

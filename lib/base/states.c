@@ -1,10 +1,7 @@
 /*
  * Scans over state bytes (see states.h): a group of 64 is compared at once into a 64-bit word, and
- * everything else is built on that word. Owns no state, takes no lock.
- *
- * One of three ways to compare a group is chosen at compile time: SSE2, NEON, or eight bytes at a
- * time in a plain word. The loads are not atomic as a whole, which does not matter: a byte is never
- * torn, and each state is a byte.
+ * everything else is built on that word. The loads are not atomic as a whole, which does not
+ * matter: a byte is never torn, and each state is a byte.
  */
 #include "base/states.h"
 

@@ -70,7 +70,6 @@ static struct heap *heap_begin(struct heap_set *set, char *base, size_t size)
     heap->states_opened = guarded ? first_states : states;
     heap->slab_of = unit_map_entries(heap);
     heap->index = set->count;
-    heap->pending_bit = UINT64_C(1) << (set->count % HEAP_CHAINS);
     heap->first_unit = (uint16_t)(before_units / UNIT_SIZE);
     heap->unit_limit = (uint16_t)(size / UNIT_SIZE - HEAP_GUARD_UNITS);
     heap->opened_limit = heap->first_unit;
@@ -104,16 +103,17 @@ struct heap *heap_create(struct heap_set *set, size_t units)
 
 /* ---- taking runs ---- */
 
-/* Takes `lines` lines; BITS_NONE if there is no such run or it cannot be opened. */
-static long take_lines(struct heap *heap, size_t lines)
+/* Takes `lines` lines from *first on; false if there is no such run or it cannot be opened. */
+static bool take_lines(struct heap *heap, size_t lines, size_t *first)
 {
-    long first = bits_find_run(heap->free_lines, 0, heap_line_count(heap), lines);
-    if (first == BITS_NONE)
+    size_t limit = heap_line_count(heap);
+    *first = bits_find_run(heap->free_lines, 0, limit, lines);
+    if (*first == limit)
         heap->longest_lines = (uint16_t)(lines - 1);
-    if (first == BITS_NONE || !heap_pages_open_lines(heap, (size_t)first + lines))
-        return BITS_NONE;
-    bits_clear(heap->free_lines, (size_t)first, lines);
-    return first;
+    if (*first == limit || !heap_pages_open_lines(heap, *first + lines))
+        return false;
+    bits_clear(heap->free_lines, *first, lines);
+    return true;
 }
 
 /* Takes free units, which are dirty from now on. Returns how many were already. */
@@ -135,19 +135,17 @@ struct slab *heap_take(struct heap *heap, struct slab_geometry *geometry)
     size_t lines = geometry_lines(*geometry);
     if (units > heap->longest || lines > heap->longest_lines)
         return NULL;
-    long unit = bits_find_run(heap->free_units, heap->first_unit, heap->unit_limit, units);
-    if (unit == BITS_NONE) {
+    size_t unit = bits_find_run(heap->free_units, heap->first_unit, heap->unit_limit, units);
+    if (unit == heap->unit_limit) {
         heap->longest = (uint16_t)(units - 1);
         return NULL;
     }
-    long index = bits_lowest(heap->free_slabs, 0, HEAP_SLABS);
-    if (index == BITS_NONE || !heap_pages_open_units(heap, (size_t)unit + units))
+    size_t line, index = bits_lowest(heap->free_slabs, 0, HEAP_SLABS);
+    if (index == HEAP_SLABS || !heap_pages_open_units(heap, unit + units) ||
+        !take_lines(heap, lines, &line))
         return NULL;
-    long line = take_lines(heap, lines);
-    if (line == BITS_NONE)
-        return NULL;
-    heap_pages_fill_huge(heap, (size_t)unit + units, size_class_sizes[geometry->class]);
-    bits_clear(heap->free_slabs, (size_t)index, 1);
+    heap_pages_fill_huge(heap, unit + units, size_class_sizes[geometry->class]);
+    bits_clear(heap->free_slabs, index, 1);
 
     struct slab *slab = &heap->slabs[index];
     geometry->first_unit = (unsigned)unit;
@@ -155,7 +153,7 @@ struct slab *heap_take(struct heap *heap, struct slab_geometry *geometry)
     slab->base = geometry_base(heap, *geometry);
     slab->states = geometry_states(heap, *geometry);
     bool fresh = unit >= heap->fresh_from;
-    slab->untouched = take_units(heap, (size_t)unit, units) == 0;
+    slab->untouched = take_units(heap, unit, units) == 0;
     slab->zero = slab->untouched || fresh;
     states_reset(slab->states, geometry->count, lines);
     /* release: a thread that reads the geometry reads the states as they are now, or later */
@@ -241,16 +239,16 @@ size_t heap_purge(struct heap *heap, const uint64_t *mask)
         due[w] = mask[w] & heap->free_units[w] & heap->dirty_units[w];
 
     size_t purged = 0;
-    for (long first = bits_lowest(due, 0, HEAP_UNITS); first != BITS_NONE;) {
-        size_t end = bits_lowest_clear(due, (size_t)first, HEAP_UNITS);
-        size_t units = end - (size_t)first;
-        if (os_purge(heap_unit_address(heap, (size_t)first), units * UNIT_SIZE)) {
-            bits_clear(heap->dirty_units, (size_t)first, units);
-            bits_clear(heap->aging_units, (size_t)first, units);
+    for (size_t first = bits_lowest(due, 0, HEAP_UNITS), end; first < HEAP_UNITS;
+         first = bits_lowest(due, end, HEAP_UNITS)) {
+        end = bits_lowest_clear(due, first, HEAP_UNITS);
+        size_t units = end - first;
+        if (os_purge(heap_unit_address(heap, first), units * UNIT_SIZE)) {
+            bits_clear(heap->dirty_units, first, units);
+            bits_clear(heap->aging_units, first, units);
             heap->idle_units -= (uint32_t)units;
             purged += units;
         }
-        first = end < HEAP_UNITS ? bits_lowest(due, end, HEAP_UNITS) : BITS_NONE;
     }
     return purged;
 }

@@ -1,18 +1,13 @@
 /*
  * Heaps: regions of up to 32 MiB of address space, aligned to 32 MiB, each owned by one arena for
  * the life of the process, of which slabs take runs of 64 KiB units, lowest fit first. From its
- * address on a heap has:
+ * address on a heap has a header (struct heap), states, a guard and units: doc/design.md, "Heaps".
+ * Slabs take states in lines of 64; a heap of blocks below 64 bytes throughout runs out of them
+ * before it runs out of units.
  *
- *   header      struct heap, with bitmaps and the slabs' descriptors
- *   states      one byte for each 64 bytes of the heap; slabs take them in lines of 64. A heap of
- *               smaller blocks throughout runs out of them before it runs out of units
- *   guard       a page at least that is not opened, in the first 256 heaps of a process
- *   units       first_unit .. unit_limit-1, opened from the bottom up
- *
- * The unit below the heap's address, the last one of the heap before, is a guard as well. How a
- * heap is opened, and what mappings that takes: heap_pages.h. An empty heap gives its units back to
- * the system, contents and commit, if its arena has another empty one; its address and its header
- * stay the arena's. Where address space is short a heap maps less than 32 MiB.
+ * How a heap is opened, and what mappings that takes: heap_pages.h. An empty heap gives its units
+ * back to the system, contents and commit, if its arena has another empty one; its address and its
+ * header stay the arena's. Where address space is short a heap maps less than 32 MiB.
  *
  * The truth about runs is each descriptor's geometry word (0: no slab), published last and
  * withdrawn first by one store; free units, free lines, free descriptors and slab_of follow from it
@@ -38,11 +33,10 @@ enum {
 struct heap {
     /* [constant] */
     struct heap_set *set;
-    struct heap *next;    /* in its chain of the set */
-    uint64_t pending_bit; /* its bit in the pending word of struct remote: 1 << index % 64 */
-    uint8_t *states;      /* the lines */
-    size_t size;    /* bytes of the heap as it was made, its guard included: 256 KiB .. 32 MiB */
-    uint32_t index; /* number among its arena's heaps, from 0 */
+    struct heap *next; /* in its chain of the set */
+    uint8_t *states;   /* the lines */
+    size_t size;       /* bytes of the heap as it was made, its guard included: 256 KiB .. 32 MiB */
+    uint32_t index;    /* number among its arena's heaps, from 0 */
     uint16_t first_unit; /* the lowest unit that slabs may take */
     /* The unit map's entries, one for each unit. Entries: [heap lock; owner for units of its own
      * slabs, release; any reads] the slab's descriptor, or &heap_nobody, or the first one's

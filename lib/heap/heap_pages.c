@@ -21,13 +21,6 @@ enum {
 
 /* ---- placing ---- */
 
-/* True if `size` bytes, the guard included, may be reserved for a heap at a place. */
-static bool is_free(uintptr_t place, size_t size)
-{
-    char *guard = (char *)(place - GUARD);
-    return place != 0 && os_reserve_at(guard, size) && os_unmap(guard, size);
-}
-
 /* True if the system has `size` bytes of address space anywhere. */
 static bool has_space(size_t size)
 {
@@ -38,11 +31,11 @@ static bool has_space(size_t size)
 /* A place for a heap where the system puts mappings; 0 if it has no address space. */
 static uintptr_t system_place(size_t size)
 {
-    char *wide = os_reserve(size + HEAP_SIZE);
-    if (wide == NULL)
+    char *pages = os_reserve(size + HEAP_SIZE);
+    if (pages == NULL)
         return 0;
-    os_unmap(wide, size + HEAP_SIZE);
-    return align_up((uintptr_t)wide + GUARD, HEAP_SIZE);
+    os_unmap(pages, size + HEAP_SIZE);
+    return align_up((uintptr_t)pages + GUARD, HEAP_SIZE);
 }
 
 /*
@@ -73,9 +66,12 @@ static size_t region_heaps(void)
     return limit / HEAP_SIZE * PLACES_PER_HEAP + PLACES_AT_LEAST;
 }
 
+/* Begins the region at a place, if `size` bytes, the guard included, may be reserved there. */
 static bool begin_at(uintptr_t place, size_t size)
 {
-    return is_free(place, size) && unit_map_begin(place, region_heaps());
+    char *guard = (char *)(place - GUARD);
+    return place != 0 && os_reserve_at(guard, size) && os_unmap(guard, size) &&
+           unit_map_begin(place, region_heaps());
 }
 
 /* Chooses the region, in which there is room for a heap of that size. */

@@ -37,7 +37,6 @@ static_assert(HEAP_UNITS / HEAP_HUGE_UNITS <= 16, "huge_filled has a bit for eac
 static_assert(HEAP_UNITS % HEAP_HUGE_UNITS == 0 && (int)SLAB_MAX_UNITS <= (int)HEAP_HUGE_UNITS,
               "a run begins at most one huge page");
 
-/* Bytes of states. */
 static inline size_t heap_states_size(const struct heap *heap)
 {
     return heap->size / HEAP_BYTES_OF_STATE;

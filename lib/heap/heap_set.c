@@ -265,7 +265,6 @@ void heap_set_totals(struct heap_set *set, struct heap_totals *totals)
     heap_set_lock(set);
     *totals = (struct heap_totals){.heaps = set->count, .free_dirty = set->dirty * UNIT_SIZE};
     for (struct heap *heap = first_heap(set); heap != NULL; heap = next_heap(heap)) {
-        totals->mapped += (size_t)(HEAP_GUARD_UNITS + heap->unit_limit) * UNIT_SIZE;
         totals->in_slabs += (size_t)heap->used_units * UNIT_SIZE;
         if (heap->used_units == 0)
             totals->in_empty += heap_unit_count(heap) * UNIT_SIZE;

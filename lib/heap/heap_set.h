@@ -107,7 +107,6 @@ void heap_set_for_each_slab(struct heap_set *set, void (*visit)(void *context, s
 
 struct heap_totals {
     size_t heaps;      /* number */
-    size_t mapped;     /* bytes of address space, headers included */
     size_t in_slabs;   /* bytes of units in slabs */
     size_t free_dirty; /* bytes of free units that may have pages */
     size_t in_empty;   /* bytes of units of heaps without slabs: heap_set_unmap_empty unmaps them */

@@ -54,7 +54,6 @@ char *unit_map_place(size_t skipped)
     return (char *)(unit_map.base + unit_map.covered * UNIT_SIZE + skipped * HEAP_SIZE);
 }
 
-/* The number of a heap's first unit. */
 static size_t first_unit(const void *heap)
 {
     return ((uintptr_t)heap - unit_map.base) >> UNIT_SHIFT;

@@ -1,7 +1,6 @@
 /*
  * The unit map: the slab of each unit of one region of the address space, in which all heaps lie
- * side by side. It is the one way from an address to a slab: a subtraction, a shift, a compare and
- * a load lead from any address at all to a descriptor, or to the answer that no heap is there.
+ * side by side. It is the one way from an address to a slab.
  *
  * The region is divided into places of HEAP_SIZE, and a heap takes the first place that is not
  * covered. A place with a foreign mapping is skipped: its entries are nobody's. The map is reserved
@@ -55,7 +54,6 @@ void unit_map_unlock(void);
 
 /* ---- with the lock held ---- */
 
-/* True if there is a region. */
 bool unit_map_has_region(void);
 
 /* Reserves the map of a region of `heaps` places that begins at `base`, a multiple of HEAP_SIZE.

@@ -1,7 +1,4 @@
-/*
- * LARGE blocks: made, freed, resized and found: see large.h. Owns the memory of freed blocks and
- * the blocked edge, under the lock of the list.
- */
+/* LARGE blocks: see large.h. Owns the starts of freed blocks and the blocked edge. */
 #include "large/large.h"
 
 #include "large/large_list.h"
@@ -94,7 +91,8 @@ static size_t freed_size(uintptr_t base)
 /* ---- Blocks ---- */
 
 /* Says for the untouched pages [from, from + size), which a block of `block_size` bytes uses first,
- * what the option wants. Must not hold the lock. */
+ * what the option wants. By default smaller blocks ask not to have huge pages, so that a byte
+ * touched in each of many does not cost 2 MiB. Must not hold the lock. */
 static void ask_huge_pages(void *from, size_t size, size_t block_size)
 {
     uint64_t wanted = option_value(OPTION_HUGE_PAGES);
@@ -213,7 +211,7 @@ void *large_alloc(size_t size, size_t alignment, bool *zero)
         block = find_block(size, alignment, false, &known_zero);
     if (zero != NULL)
         *zero = block != NULL && known_zero;
-    if (large_is_aging()) /* spares reading the clock */
+    if (large_list_is_aging()) /* spares reading the clock */
         large_list_purge_due(os_now_ms(), LARGE_PURGED_AT_ONCE);
     return block;
 }
@@ -299,23 +297,6 @@ void *large_resize(void *p, size_t size)
     void *resized = stays ? p : grow_by_remap(block, size, now);
     large_list_settle(surplus, now);
     return resized;
-}
-
-/* ---- The stock ---- */
-
-void large_tick(uint64_t now)
-{
-    large_list_purge_due(now, SIZE_MAX);
-}
-
-bool large_is_aging(void)
-{
-    return __atomic_load_n(&large_list.oldest, __ATOMIC_RELAXED) != EXTENT_KEPT;
-}
-
-size_t large_trim(void)
-{
-    return large_list_purge_all();
 }
 
 /* ---- Looking ---- */

@@ -1,11 +1,8 @@
 /*
- * LARGE: blocks that have pages of their own, in one process-wide list (large_list.h).
- *
- * A block is taken from the stock: free extents, which stay mapped for a while. Where that has no
- * room, only what is missing is mapped, below the free extents at the list's lower edge, which is
- * how the system lays out mappings, too: so large buffers of changing sizes live in one contiguous
- * area. Lock: LOCK_RANK_LARGE, taken inside; no system call is made under it. Functions preserve
- * errno.
+ * LARGE: blocks that have pages of their own, in one process-wide list (large_list.h): the design
+ * is in doc/design.md. What the stock lacks is mapped below the list's lower edge, which is how the
+ * system lays out mappings, too. Lock: LOCK_RANK_LARGE, taken inside; no system call is made under
+ * it. Functions preserve errno.
  *
  * The states of an entry (extents.h); each step is published by one store, so that a child of fork
  * finds all steps up to one of them:
@@ -16,10 +13,6 @@
  *   STOCK -> PRIVATE -> UNUSED         unmapped; PRIVATE before the system call, since another
  *                                      thread may get the address
  *   LIVE -> PRIVATE -> LIVE            moved by mremap, likewise
- *
- * Blocks of LARGE_HUGE_FROM bytes (4 MiB) or more ask for transparent huge pages, by default: a
- * page fault then serves 2 MiB. Smaller ones ask not to have any, so that a byte touched in each of
- * many does not cost 2 MiB.
  */
 #ifndef ACRE_LIB_LARGE_H
 #define ACRE_LIB_LARGE_H
@@ -66,16 +59,6 @@ void *large_resize(void *p, size_t size);
 
 /* What the list knows of p, for misuse reports. */
 void large_find(const void *p, struct large_info *info);
-
-/* Gives back what has been in the stock for longer than OPTION_DECAY at `now` (os_now_ms). Cheap if
- * there is nothing due. */
-void large_tick(uint64_t now);
-
-/* True if some of the stock waits to be given back: a later large_tick will find something. */
-bool large_is_aging(void);
-
-/* Gives back all of the stock. Bytes returned to the system. */
-size_t large_trim(void);
 
 void large_totals(struct large_totals *totals);
 

@@ -1,7 +1,7 @@
 /*
  * The LARGE list: the table of blocks and free extents (extents.h), the lock that guards all of
  * LARGE, and the stock, which is the list's free extents: how much of them stays mapped, for how
- * long, and the way back to the system. For LARGE only; callers see large.h.
+ * long, and the way back to the system. What is done with blocks is in large.h.
  *
  * What has been free for OPTION_DECAY is unmapped. The bound for the stock's dirty bytes, those of
  * extents that may have contents, is
@@ -15,8 +15,7 @@
  *        one later block lacked
  *
  * So what was in use a moment ago, and a quarter more for fragmentation, is there when it is needed
- * again; a program that holds little keeps little; and a loop over one large block does not pay for
- * page faults each time. Above the bound the extents that have been free for longest lose their
+ * again. Above the bound the extents that have been free for longest lose their
  * contents, or, while the stock's address space is more than twice the bound, are unmapped. With an
  * OPTION_LARGE_STOCK of 0 the bound is 0, and all that becomes free is due at once.
  *
@@ -32,7 +31,8 @@
 #include "large/extents.h"
 
 enum {
-    /* bytes; blocks from here on ask for huge pages: at least one lies in each of them */
+    /* bytes; blocks from here on ask for huge pages: at least one lies in each, and a page fault
+     * serves 2 MiB */
     LARGE_HUGE_FROM = 4 << 20,
     /* bytes; where the system's huge pages have another size, only their use is lost */
     LARGE_HUGE_PAGE = 2 << 20,
@@ -72,8 +72,14 @@ bool large_list_put(struct extent *block, size_t kept, uint64_t now);
  * lock. */
 void large_list_settle(bool surplus, uint64_t now);
 
-/* Gives back extents that are due at `now`, `most` at most. Cheap if there is none. Must not hold
- * the lock. */
+/* True if some of the stock waits to be given back: it will be due. No lock. */
+static inline bool large_list_is_aging(void)
+{
+    return __atomic_load_n(&large_list.oldest, __ATOMIC_RELAXED) != EXTENT_KEPT;
+}
+
+/* Gives back extents that have been free for OPTION_DECAY at `now` (os_now_ms), `most` at most.
+ * Cheap if there is none. Must not hold the lock. */
 void large_list_purge_due(uint64_t now, size_t most);
 
 /* Gives back all of the stock, by address. Bytes returned to the system. Must not hold the lock. */

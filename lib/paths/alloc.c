@@ -88,7 +88,7 @@ static bool refill_from_new(struct arena *arena, struct bin *bin)
      * idle goes back to the system */
     arena_flush(arena);
     return open_some_window(bin) || make_slab(arena, bin) ||
-           (idle_give_up(arena, bin_next_slab_bytes(bin)) && make_slab(arena, bin));
+           (idle_make_room(arena, bin_next_slab_bytes(bin)) && make_slab(arena, bin));
 }
 
 /*
@@ -138,7 +138,7 @@ static void *alloc_class(unsigned class, bool wide, bool *zero)
 {
     bool borrowed;
     struct arena *arena = thread_get_arena(&borrowed);
-    if (arena == NULL && idle_give_up(NULL, 1)) /* anything idle may help */
+    if (arena == NULL && idle_make_room(NULL, 1)) /* anything idle may help */
         arena = thread_get_arena(&borrowed);
     if (arena == NULL)
         return NULL;
@@ -154,7 +154,7 @@ static void *alloc_large(size_t size, size_t alignment, bool *zero)
 {
     void *block = large_alloc(size, alignment, zero);
     idle_tick(os_now_ms());
-    if (block == NULL && idle_give_up(thread_own_arena(), size))
+    if (block == NULL && idle_make_room(thread_own_arena(), size))
         block = large_alloc(size, alignment, zero);
     return block;
 }
@@ -250,11 +250,11 @@ static bool resize_slab_in_place(struct slab *slab, size_t usable, size_t size)
  * `other` was allocated. If another thread has freed it meanwhile, which is a misuse, it may have
  * been collected, and its place may be that of `other`.
  */
-static bool is_still_held(void *p, const struct own_block *own, const void *other)
+static bool is_still_live(void *p, const struct own_block *own, const void *other)
 {
     struct own_block now;
     if (own->slab == NULL)
-        return p != other && free_is_held(p);
+        return p != other && free_is_live(p);
     return p != other && free_find_own(p, &now) && now.slab == own->slab;
 }
 
@@ -285,7 +285,7 @@ void *alloc_resize(void *p, size_t size, const char *function)
     if (block == NULL)
         /* a block that shrinks has room enough where it is */
         return with_errno(size <= usable ? p : NULL, saved);
-    if (UNLIKELY(!is_still_held(p, &own, block))) {
+    if (UNLIKELY(!is_still_live(p, &own, block))) {
         free_block(block);
         free_slow(p, function);
         return with_errno(NULL, 0);

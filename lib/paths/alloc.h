@@ -68,7 +68,6 @@ static ALWAYS_INLINE bool alloc_at_hand(size_t size, void **block)
     return LIKELY(alloc_from_bin(alloc_bin_of(size), block));
 }
 
-/* A block of at least `size` bytes. */
 static ALWAYS_INLINE void *alloc_block(size_t size)
 {
     void *block;

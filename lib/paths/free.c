@@ -85,7 +85,7 @@ static bool was_released(struct heap *heap, const void *p)
            unit < __atomic_load_n(&heap->used_limit, __ATOMIC_RELAXED);
 }
 
-/* What is wrong with p, which does not start a block that is held. `block`: the one it lies in, or
+/* What is wrong with p, which does not start a live block. `block`: the one it lies in, or
  * NULL; `released`: it is free memory, whose blocks are not known any more. */
 static enum misuse kind_of(const void *p, const void *block, bool released)
 {
@@ -125,7 +125,8 @@ static COLD void misuse(const void *p, const struct place *place, const char *fu
 static COLD void tick(void)
 {
     idle_tick(os_now_ms());
-    background_ring();
+    if (option_value(OPTION_BACKGROUND_THREAD) != 0)
+        background_ring_now();
 }
 
 void free_other(void *p, struct slab *slab, const char *function)
@@ -141,7 +142,7 @@ void free_other(void *p, struct slab *slab, const char *function)
     unsigned class = spot.geometry.class;
     size_t bytes = size_class_sizes[class];
     if (UNLIKELY(!remote_free(&owner->remote, slab, class, state, BLOCK_LIVE))) {
-        /* counted while the block is held, before it may be anything else */
+        /* counted while the block is live, before it may be anything else */
         bytes *= slab_wide_places(state - spot.number, spot.geometry.count, spot.number);
         if (!remote_free(&owner->remote, slab, class, state, BLOCK_WIDE)) {
             free_slow(p, function);
@@ -185,24 +186,24 @@ void free_check_slab(struct slab *slab)
     errno = saved;
 }
 
-/* The usable bytes of the block that starts at p; 0 if none is held there. */
-static size_t held_size(const void *p, const struct place *place)
+/* The usable bytes of the block that starts at p; 0 if no live one does. */
+static size_t live_size(const void *p, const struct place *place)
 {
     if (place->heap == NULL)
         return large_usable_size(p);
     return place->block == p && state_is_held(state_get(place->state)) ? place->size : 0;
 }
 
-bool free_is_held(const void *p)
+bool free_is_live(const void *p)
 {
     struct place place = find_place(p);
-    return held_size(p, &place) != 0;
+    return live_size(p, &place) != 0;
 }
 
 size_t free_usable_size_slow(void *p, const char *function)
 {
     struct place place = find_place(p);
-    size_t size = held_size(p, &place);
+    size_t size = live_size(p, &place);
     if (size == 0)
         misuse(p, &place, function);
     return size;

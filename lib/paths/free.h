@@ -40,7 +40,7 @@ struct own_block {
 };
 
 /* True if a block that the program holds starts at p, any address at all. */
-bool free_is_held(const void *p);
+bool free_is_live(const void *p);
 
 /* free_usable_size for what is not a LIVE block of the calling thread's own arena. */
 size_t free_usable_size_slow(void *p, const char *function);

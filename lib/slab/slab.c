@@ -1,7 +1,6 @@
 /* Slabs and bins: see slab.h. */
 #include "slab/slab.h"
 
-#include "base/os.h"
 #include "base/size_class.h"
 
 enum {
@@ -46,7 +45,6 @@ static size_t units_for(size_t bytes)
     return (bytes + UNIT_SIZE - 1) >> UNIT_SHIFT;
 }
 
-/* How many blocks a slab of the bin's class has at most. */
 static size_t most_blocks(const struct bin *bin)
 {
     if (bin->block_size > SLAB_SHARED_LIMIT)
@@ -109,26 +107,26 @@ static void slab_fill(struct slab *slab, struct bin *bin)
 
 /* ---- what the program holds ---- */
 
-struct slab_held slab_count_held(const uint8_t *states, size_t count)
+struct slab_live slab_count_live(const uint8_t *states, size_t count)
 {
-    size_t live = states_count(states, count, BLOCK_LIVE);
-    struct slab_held held = {.blocks = live, .places = live};
+    size_t single = states_count(states, count, BLOCK_LIVE);
+    struct slab_live live = {.blocks = single, .places = single};
     for (size_t first = 0; first < count; first += STATES_GROUP) {
         uint64_t wide = states_match(states + first, BLOCK_WIDE);
-        held.blocks += (size_t)__builtin_popcountll(wide);
+        live.blocks += (size_t)__builtin_popcountll(wide);
         for (; wide != 0; wide &= wide - 1)
-            held.places += slab_wide_places(states, count, first + lowest_bit(wide));
+            live.places += slab_wide_places(states, count, first + lowest_bit(wide));
     }
     /* what was LIVE a moment ago may be part of a WIDE one now */
-    held.places = min_size(held.places, count);
-    held.blocks = min_size(held.blocks, held.places);
-    return held;
+    live.places = min_size(live.places, count);
+    live.blocks = min_size(live.blocks, live.places);
+    return live;
 }
 
-size_t slab_held_blocks(const struct slab *slab)
+size_t slab_live_blocks(const struct slab *slab)
 {
     if (UNLIKELY(slab->wide))
-        return slab_count_held(slab->states, slab->count).blocks;
+        return slab_count_live(slab->states, slab->count).blocks;
     return states_count(slab->states, slab->count, BLOCK_LIVE);
 }
 
@@ -170,7 +168,6 @@ static void make_current(struct bin *bin, struct slab *slab)
     slab->until_check = is_shared(slab) ? NEVER_CHECKED : 1;
 }
 
-/* Makes a place FREE. */
 static void free_place(struct slab *slab, size_t number)
 {
     state_set(&slab->states[number], BLOCK_FREE);
@@ -308,7 +305,7 @@ static bool is_empty(struct slab *slab, bool hinted)
         slab->until_check = 1;
         return false;
     }
-    size_t live = slab_held_blocks(slab);
+    size_t live = slab_live_blocks(slab);
     if (live != 0) {
         size_t first = states_find(slab->states, slab->count, BLOCK_LIVE);
         if (UNLIKELY(first == slab->count))
@@ -429,7 +426,7 @@ void slab_rebuild(struct slab *slab, struct bin *bin)
     slab->summary = states_summary(slab->states, slab->count, BLOCK_FREE);
     slab->until_check = 1;
     if (slab->summary != 0) {
-        slab->until_check = (uint32_t)max_size(slab_held_blocks(slab), 1);
+        slab->until_check = (uint32_t)max_size(slab_live_blocks(slab), 1);
         list_push_back(&bin->partial, &slab->node);
     }
     bin->units += slab_units(slab);

@@ -98,25 +98,23 @@ static inline size_t slab_wide_places(const uint8_t *states, size_t count, size_
     return end - number;
 }
 
-struct slab_held {
+struct slab_live {
     size_t blocks, places;
 };
 
 /* Counts blocks that the program holds in states[0..count-1], and the places that they have. */
-struct slab_held slab_count_held(const uint8_t *states, size_t count);
+struct slab_live slab_count_live(const uint8_t *states, size_t count);
 
 /* Their number in a slab. For the owner. */
-size_t slab_held_blocks(const struct slab *slab);
+size_t slab_live_blocks(const struct slab *slab);
 
 /* ---- current slab and window ---- */
 
-/* True if its bin allocates from the slab. */
 static inline bool slab_is_current(const struct slab *slab)
 {
     return slab->bin->slab == slab;
 }
 
-/* True if the slab is on the list of its bin. */
 static inline bool slab_is_listed(const struct slab *slab)
 {
     return list_contains(&slab->node);

@@ -1,7 +1,6 @@
 /*
  * Wide blocks: a SMALL block that takes the place of several neighbouring FREE blocks of a slab of
- * a smaller class. What one class has left in pieces so serves another one, before an arena takes
- * new memory for it.
+ * a smaller class (doc/design.md, "Blocks").
  *
  * The first of the blocks is WIDE, those after it are REST. A free finds that the state is not
  * LIVE, and looks for WIDE only then. A wide block is in no magazine and no window; when it is

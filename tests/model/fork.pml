@@ -849,8 +849,8 @@ inline unmap_empty(a)
     heap_unlock(a)
 }
 
-/* lib/arena/idle.c: gather_empty_heaps and idle_give_up, for one arena. */
-inline idle_give_up(a)
+/* lib/arena/idle.c: gather_empty_heaps and idle_make_room, for one arena. */
+inline idle_make_room(a)
 {
     if
     :: own[t] == a -> got = 1; arena_flush(a)
@@ -1000,9 +1000,9 @@ end_outside:
 #endif
 
 #ifdef TRIM
-        :: d_step { BEGINS(t) -> busy[t] = 1 } idle_give_up(0); returns()
+        :: d_step { BEGINS(t) -> busy[t] = 1 } idle_make_room(0); returns()
 #if ARENAS == 2
-        :: d_step { BEGINS(t) -> busy[t] = 1 } idle_give_up(1); returns()
+        :: d_step { BEGINS(t) -> busy[t] = 1 } idle_make_room(1); returns()
 #endif
 #endif
 

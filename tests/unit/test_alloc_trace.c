@@ -150,7 +150,7 @@ static void *trace(void *argument)
 
 static void count_held(void *blocks, struct slab *slab)
 {
-    *(size_t *)blocks += slab_held_blocks(slab);
+    *(size_t *)blocks += slab_live_blocks(slab);
 }
 
 /* All arenas are valid and, after a trim, hold no block. */

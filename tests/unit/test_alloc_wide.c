@@ -208,7 +208,7 @@ TEST(a_wide_block_survives_its_thread)
     ck_assert(!arena->orphan && arena_is_valid(arena));
     ck_assert(is_wide(block) && is_filled(block, SIZE, 'l'));
     ck_assert_uint_eq(free_usable_size(block, "test"), SIZE);
-    ck_assert_uint_eq(slab_held_blocks(slab), 1);
+    ck_assert_uint_eq(slab_live_blocks(slab), 1);
     free_block(block); /* from outside: it is not the arena of this thread */
     remote_collect(&arena->remote);
     ck_assert_uint_eq(slab->geometry, 0);

@@ -8,6 +8,7 @@
 #include "filled.h"
 #include "in_thread.h"
 #include "large/large.h"
+#include "large/large_list.h"
 #include "base/os.h"
 #include "own_arena.h"
 #include "paths/alloc.h"
@@ -168,11 +169,11 @@ TEST(a_tick_gives_back_the_large_stock)
         free_block(blocks[i]);
     large_totals(&before);
     ck_assert_uint_gt(before.stock_bytes, 20 * 2 * MIB);
-    ck_assert(large_is_aging());
+    ck_assert(large_list_is_aging());
     idle_tick(due(1));
     large_totals(&after);
     ck_assert_uint_eq(after.stock_bytes, 0);
-    ck_assert(!large_is_aging());
+    ck_assert(!large_list_is_aging());
 }
 
 TEST(freeing_for_others_ticks)
@@ -343,7 +344,7 @@ TEST(trimming_empties_every_arena)
     ck_assert_uint_eq(blocks_in_state(owner.arena, BLOCK_LIVE), LEFT);
     ck_assert_uint_eq(blocks_in_state(owner.arena, BLOCK_REMOTE), 0);
     ck_assert_uint_eq(idle_trim(), 0);
-    ck_assert(idle_give_up(thread_own_arena(), 1));
+    ck_assert(idle_make_room(thread_own_arena(), 1));
     ck_assert_ptr_nonnull(alloc_block(SIZE));
     ck_assert(own_arena_is_valid());
     ck_assert(arena_is_valid(owner.arena));

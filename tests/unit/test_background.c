@@ -74,7 +74,7 @@ TEST(there_is_none_by_default)
     set_option("background_thread", "0");
     make_idle();
     background_start();
-    background_ring();
+    background_ring_now();
     sleep_ms(100);
     ck_assert_uint_eq(acre_threads(), 0);
 }
@@ -92,7 +92,7 @@ TEST(it_gives_back_what_is_idle)
     void *large = alloc_block(8 * MIB);
     memset(large, 1, 8 * MIB);
     free_block(large);
-    WAIT_UNTIL(!large_is_aging());
+    WAIT_UNTIL(!large_list_is_aging());
     ck_assert_uint_eq(acre_threads(), 1);
     ck_assert_ptr_null(arena_next(arena_first())); /* it has no arena of its own */
 }

@@ -175,7 +175,7 @@ static void begin_under_limit(void *unused)
         _exit(3);
     while (try_take(SLAB_MAX_UNITS) != NULL)
         ;
-    if (totals().mapped < LIMIT / 4 * 3 || places_left() == 0 || !heap_set_is_valid(&set))
+    if (totals().in_slabs < LIMIT / 4 * 3 || places_left() == 0 || !heap_set_is_valid(&set))
         _exit(4);
 }
 

@@ -147,7 +147,7 @@ TEST(stock_is_bounded)
     ck_assert_uint_eq(totals().stock_dirty, STOCK);
     ck_assert_uint_le(totals().stock_bytes, 2 * STOCK);
     forget_what_was();
-    large_trim();
+    large_list_purge_all();
 
     for (int i = 0; i < BLOCKS; i++)
         blocks[i] = alloc(3 * MIB);
@@ -163,7 +163,7 @@ TEST(stock_is_bounded)
     set_options("0", FOREVER);
     large_free(alloc(128 * MIB));
     size_t stock = totals().stock_bytes;
-    ck_assert_uint_eq(large_trim(), stock);
+    ck_assert_uint_eq(large_list_purge_all(), stock);
     ck_assert_uint_eq(totals().stock_bytes, 0);
     large_free(alloc(MIB));
     ck_assert_uint_eq(totals().stock_bytes, 0);
@@ -304,12 +304,12 @@ TEST(what_was_freed_goes_back_after_a_decay)
     for (int i = 0; i < BLOCKS; i += 2)
         large_free(blocks[i]);
     uint64_t after = os_now_ms();
-    large_tick(before + DECAY - 1);
+    large_list_purge_due(before + DECAY - 1, SIZE_MAX);
     ck_assert_uint_eq(totals().stock_bytes, BLOCKS / 2 * MIB);
-    ck_assert(large_is_aging());
-    large_tick(after + DECAY);
+    ck_assert(large_list_is_aging());
+    large_list_purge_due(after + DECAY, SIZE_MAX);
     ck_assert_uint_eq(totals().stock_bytes, 0);
-    ck_assert(!large_is_aging());
+    ck_assert(!large_list_is_aging());
 
     /* calls of malloc and free give back some at a time */
     for (int i = 1; i < BLOCKS; i += 2)
@@ -331,7 +331,7 @@ TEST(an_old_peak_is_forgotten)
     static const size_t sizes[] = {8, 17, 35};
 
     large_free(alloc(1000 * MIB));
-    large_trim();
+    large_list_purge_all();
     void *kept = alloc(KEPT * MIB);
     set_options("1M", "300");
     usleep((DECAY * 2 + 50) * 1000);
@@ -397,7 +397,7 @@ TEST(places_are_told_apart)
     ck_assert_int_eq(large_free(block), EINVAL);
     ck_assert(is_freed_start(block));
     ck_assert(is_in_stock(block + 4096));
-    large_trim();
+    large_list_purge_all();
     ck_assert(is_freed_start(block));
     ck_assert_uint_eq(info_of(block).size, 4 * MIB);
     ck_assert(!info_of(block + 4096).known);
@@ -476,7 +476,7 @@ TEST(growth_in_small_steps_is_cheap)
         ck_assert_int_eq(block[size - 1] == (unsigned char)(size / STEP), 1);
     ck_assert(large_is_valid());
     large_free(block);
-    large_trim();
+    large_list_purge_all();
     ck_assert_uint_eq(totals().stock_bytes, 0);
 }
 

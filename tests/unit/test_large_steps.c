@@ -77,7 +77,7 @@ static void operation_shrink_and_unmap(void)
 static void operation_purge(void)
 {
     large_free(first);
-    large_trim();
+    large_list_purge_all();
 }
 
 /* `second` follows it. */

@@ -60,7 +60,7 @@ TEST_UNLESS(NO_LIMITS, refused_unmapping_keeps_the_extent_without_contents)
     ck_assert(all_bytes(block + 16 * MIB, 8 * MIB, 0));
     ck_assert(all_bytes(block + 24 * MIB, 8 * MIB, 9));
     ck_assert_int_eq(large_free(block + 16 * MIB), 0);
-    large_tick(os_now_ms());
+    large_list_purge_due(os_now_ms(), SIZE_MAX);
     ck_assert_int_eq(large_free(block + 8 * MIB), 0);
     ck_assert_uint_eq(totals().stock_bytes, 16 * MIB);
     for (size_t i = 0; i < 4; i += 3)
@@ -170,7 +170,7 @@ TEST_UNLESS(NO_LIMITS, a_hundred_thousand_blocks)
     for (int i = 0; i < BLOCKS; i++)
         done = done && large_free(blocks[i]) == 0;
     ck_assert(done);
-    large_trim();
+    large_list_purge_all();
     ck_assert_uint_eq(totals().live_blocks, 0);
     ck_assert_uint_eq(totals().stock_bytes, 0);
     ck_assert(large_is_valid());
@@ -213,7 +213,7 @@ TEST_LOOP_UNLESS(NO_LIMITS, large_blocks_ask_for_huge_pages, 0, HUGE_PAGES_VALUE
     /* purged and taken again */
     large_free(large);
     set_options("64M", "0");
-    large_tick(os_now_ms());
+    large_list_purge_due(os_now_ms(), SIZE_MAX);
     large = alloc(4 * MIB);
     check_asked(large, huge_pages[_i].large);
     ck_assert(large_is_valid());
@@ -268,9 +268,9 @@ TEST_LOOP_UNLESS(NO_LIMITS, what_an_alignment_leaves_over_decays, 0, 2)
     int count = _i == 0 ? 500 : BLOCKS;
 
     alloc_aligned_pages(blocks, count);
-    large_tick(os_now_ms() + 3600000);
+    large_list_purge_due(os_now_ms() + 3600000, SIZE_MAX);
     ck_assert(large_is_valid());
-    ck_assert(!large_is_aging());
+    ck_assert(!large_list_is_aging());
     if (_i == 0) {
         ck_assert_uint_eq(totals().stock_bytes, 0);
         ck_assert_uint_eq(pieces(), count);
@@ -282,7 +282,7 @@ TEST_LOOP_UNLESS(NO_LIMITS, what_an_alignment_leaves_over_decays, 0, 2)
     /* what was kept goes with the blocks around it */
     for (int i = 0; i < count; i++)
         ck_assert_int_eq(large_free(blocks[i]), 0);
-    large_trim();
+    large_list_purge_all();
     ck_assert_uint_eq(totals().stock_bytes, 0);
     ck_assert_uint_eq(pieces(), 0);
 }
@@ -301,7 +301,7 @@ TEST_UNLESS(NO_LIMITS, many_holes_are_not_unmapped_but_purged)
         large_free(blocks[i]);
     size_t stock = totals().stock_bytes;
     ck_assert_uint_eq(stock, totals().stock_dirty);
-    ck_assert_uint_eq(large_trim(), stock);
+    ck_assert_uint_eq(large_list_purge_all(), stock);
     ck_assert_uint_le(pieces(), LARGE_PIECES_MOST + 8);
     ck_assert_uint_gt(totals().stock_bytes, 0);
     ck_assert_uint_eq(totals().stock_dirty, 0);
@@ -381,7 +381,7 @@ TEST(threads_churn)
     }
     ck_assert_uint_eq(totals().live_blocks, 0);
     ck_assert(large_is_valid());
-    large_trim();
+    large_list_purge_all();
     ck_assert_uint_eq(totals().stock_bytes, 0);
 }
 

@@ -40,7 +40,7 @@ static void check_order(const int *numbers, size_t count, uint64_t seed)
 
     for (int i = 0; i < ELEMENTS; i++)
         contained += list_contains(&elements[i].node);
-    ck_assert_msg(contained == count && list_is_empty(&list) == (count == 0),
+    ck_assert_msg(contained == count && (list_first(&list) == NULL) == (count == 0),
                   "%zu elements; seed %" PRIu64, count, seed);
     for (size_t i = 0; i < count; i++, node = list_next(&list, node), back = back->previous) {
         ck_assert_msg(node != NULL && element_of(node)->number == numbers[i],

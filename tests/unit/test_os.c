@@ -274,7 +274,7 @@ TEST(waiters_are_woken)
     for (int i = 0; i < 100; i++)
         sched_yield();
     __atomic_store_n(&word, 1, __ATOMIC_RELEASE);
-    os_wake(&word, 1);
+    os_wake(&word);
     end_thread(waiter);
 }
 
@@ -452,7 +452,7 @@ TEST(what_cannot_be_had_is_null_and_errno_is_kept)
     os_wipe_on_fork(p, size);
     os_wait(&zero, 1, 0);
     os_wait(&zero, 0, 1);
-    os_wake(&zero, 1);
+    os_wake(&zero);
     os_write(-1, "x", 1);
     os_duplicate(-1);
     os_resident();

@@ -209,7 +209,7 @@ TEST(an_empty_shared_slab_is_released_unless_current)
     }
     size_t of_current = bytes_in_slabs();
     ck_assert_uint_lt(of_current, before);
-    ck_assert(list_is_empty(&bin->partial));
+    ck_assert(list_first(&bin->partial) == NULL);
     for (size_t i = first; i < both; i++)
         give(blocks[i]);
     ck_assert_uint_eq(bytes_in_slabs(), of_current);
@@ -237,7 +237,7 @@ TEST_LOOP(a_slab_of_one_block_is_released_with_it, 0, 4)
     give(second);
     give(first);
     ck_assert_uint_eq(bytes_in_slabs(), 0);
-    ck_assert(list_is_empty(&bin->partial) && all_valid());
+    ck_assert(list_first(&bin->partial) == NULL && all_valid());
 }
 
 TEST(a_block_grows_and_shrinks_with_its_slab)

@@ -50,7 +50,7 @@ static void check_freed(const char *block, size_t place, size_t places)
     ck_assert(all_are(host_slab, first, places, BLOCK_FREE));
     ck_assert_uint_eq(host_slab->summary & 3, 3);
     ck_assert(all_valid());
-    ck_assert_uint_eq(slab_held_blocks(host_slab), host_slab->count - places);
+    ck_assert_uint_eq(slab_live_blocks(host_slab), host_slab->count - places);
     for (size_t i = 0; i < places; i++)
         ck_assert_ptr_eq(take_place(host), block + i * place);
     ck_assert_ptr_null(take_place(host));
@@ -63,7 +63,7 @@ TEST_LOOP(places_of_a_freed_block_are_its_class_s_again, 0, 2)
 
     ck_assert_ptr_nonnull(block);
     ck_assert_uint_eq(places_of(block), PLACES);
-    ck_assert_uint_eq(slab_held_blocks(host_slab), host_slab->count - PLACES + 1u);
+    ck_assert_uint_eq(slab_live_blocks(host_slab), host_slab->count - PLACES + 1u);
     if (_i == 0)
         leave_full_slab();
     give(block);
@@ -190,11 +190,11 @@ TEST_LOOP(the_last_free_releases_a_slab_in_any_order, 0, 50)
 
 static void check_held(size_t blocks, size_t places)
 {
-    struct slab_held held = slab_count_held(host_slab->states, host_slab->count);
+    struct slab_live held = slab_count_live(host_slab->states, host_slab->count);
 
     ck_assert_uint_eq(held.blocks, blocks);
     ck_assert_uint_eq(held.places, places);
-    ck_assert_uint_eq(slab_held_blocks(host_slab), blocks);
+    ck_assert_uint_eq(slab_live_blocks(host_slab), blocks);
 }
 
 /* Also of a block that another thread freed, whose places stay REST until the owner collects it. */

@@ -64,7 +64,7 @@ static void look_at_row(void)
     bin_init(&adopted, host_slab->class, magazine);
     slab_rebuild(host_slab, &adopted);
     bool right = is_whole_row() && slab_is_valid(host_slab) &&
-                 slab_held_blocks(host_slab) == 3u + is_wide_at(row_first) &&
+                 slab_live_blocks(host_slab) == 3u + is_wide_at(row_first) &&
                  state_get(&host_slab->states[0]) == BLOCK_LIVE;
     *host_slab = saved;
     for (size_t i = 0; i < host_slab->count; i++)
