@@ -267,7 +267,8 @@ static bool heap_from(struct view *view, const struct view_arena *arena, unsigne
         return false;
     if (!is_covered(view, address) || !read_heap(view, address, heap))
         return damaged(view, "a heap's header is wrong", address);
-    if (heap->index >= limit || heap->set != set)
+    /* a heap of an earlier chain would lead round in a circle */
+    if (heap->index % HEAP_CHAINS != chain - 1 || heap->index >= limit || heap->set != set)
         return damaged(view, "a heap is in the wrong chain", address);
     return true;
 }

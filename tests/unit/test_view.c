@@ -220,6 +220,11 @@ TEST(lists_that_do_not_end)
     ck_assert_str_eq(count(&figures), "a heap is in the wrong chain");
     ck_assert_uint_eq(figures.heaps, 1);
     patches.count = 0;
+    /* a later chain leads to it, too, and from there the walk would go through that chain again */
+    PATCH(arena, heaps.chains[(heap->index + 1) % HEAP_CHAINS], (uintptr_t)heap);
+    ck_assert_str_eq(count(&figures), "a heap is in the wrong chain");
+    ck_assert_uint_eq(figures.heaps, 1);
+    patches.count = 0;
     PATCH(chunk, next, (uintptr_t)chunk);
     ck_assert_str_eq(count(&figures), "the chunks of extents go round in a circle");
     ck_assert_uint_ge(figures.large_blocks, 1);
