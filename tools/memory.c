@@ -291,6 +291,14 @@ static void find_root(struct memory *memory)
         refuse_root(memory, opened);
 }
 
+/* Replaces what a terminal would obey in a name, which another user may have chosen. */
+static void hide_controls(char *name)
+{
+    for (; *name != '\0'; name++)
+        if ((*name >= 0 && *name < ' ') || *name == 0x7f)
+            *name = '?';
+}
+
 /* ---- opening a process ---- */
 
 /* Reads a small file of /proc/PID into text; false if it cannot be read. */
@@ -384,6 +392,7 @@ static void open_process(struct memory *memory)
         errx(EXIT_FAILURE, "there is no %s", memory->name);
     text[strcspn(text, "\n")] = '\0';
     snprintf(memory->program, sizeof(memory->program), "%.63s", text);
+    hide_controls(memory->program);
     memory->program_pid = (int)memory->pid;
     read_maps(memory);
     if (memory->range_count == 0)
@@ -440,6 +449,7 @@ static void read_core_notes(struct memory *memory, Elf_Data *data)
             memcpy(&info, bytes, sizeof(info));
             snprintf(memory->program, sizeof(memory->program), "%.*s", (int)sizeof(info.pr_fname),
                      info.pr_fname);
+            hide_controls(memory->program);
             memory->program_pid = info.pr_pid;
         }
     }
@@ -560,6 +570,7 @@ char *memory_thread_name(struct memory *memory, int id)
         snprintf(file, sizeof(file), "task/%.10s/comm", entry->d_name);
         if (read_proc(memory->pid, file, text, sizeof(text))) {
             text[strcspn(text, "\n")] = '\0';
+            hide_controls(text);
             name = strdup(text);
         }
     }

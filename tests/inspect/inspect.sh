@@ -122,6 +122,16 @@ awk '/^# HELP / { help[$3] = 1; next }
      { print "wrong: " $0; exit 1 }' "$directory/prom" || fail "Prometheus: $(cat "$directory/prom")"
 [ -s "$directory/prom" ] || fail "nothing for Prometheus"
 
+echo "a name that a terminal would obey"
+cp ./plain "$directory/"$'a\e[7mb'
+LD_PRELOAD=$ACRE_LIBRARY "$directory/"$'a\e[7mb' quiet <"$directory/input" >"$directory/named" 7>&- &
+for _ in $(seq 600); do
+    ! grep -q '^block' "$directory/named" || break
+    sleep 0.05
+done
+"$inspect" $! >"$directory/text"
+grep -q '^acre .*, a?\[7mb\[' "$directory/text" || fail "$(cat -v "$directory/text")"
+
 if [ "$(id -u)" -eq 0 ] && command -v runuser >/dev/null; then
     echo "another user's process"
     check_refusal "which is user root's" runuser -u nobody -- "$inspect" "$subject_id"

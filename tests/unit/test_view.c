@@ -199,6 +199,10 @@ TEST(a_root_that_is_wrong_is_refused)
     PATCH(&acre_root, addresses[ACRE_AT_UNIT_MAP], 8);
     ck_assert_int_eq(open_patched(&view), VIEW_UNREADABLE);
     patches.count = 0;
+    PATCH(&acre_root, version, 0x0941203031221b31);
+    ck_assert_int_eq(open_patched(&view), VIEW_OPEN);
+    ck_assert_mem_eq(view.root.version, "1??10???", 8);
+    patches.count = 0;
     PATCH(&unit_map, covered, UINT64_C(1) << 40);
     ck_assert_int_eq(open_patched(&view), VIEW_UNREADABLE);
     ck_assert(!view_heap_at(&view, 0, &(struct view_heap){0}));
