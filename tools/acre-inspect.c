@@ -15,6 +15,7 @@
 
 #include "acre/acre.h"
 #include "base/states.h"
+#include "change.h"
 #include "inspect/print.h"
 #include "memory.h"
 
@@ -37,6 +38,9 @@ static const char usage[] =
     "  --arena N        only the arena of that number\n"
     "  --class SIZE     the size class that serves SIZE bytes: how full its slabs are\n"
     "  --find ADDRESS   what that address is\n"
+    "  --set KEY:VALUE  change an option of the process\n"
+    "  --trim           have it give back the memory that is idle\n"
+    "  --quiet          with these two: it says nothing of that on its standard error\n"
     "  --version        print the version\n"
     "  --help           print this\n";
 
@@ -47,6 +51,7 @@ struct request {
     bool finds;       /* an address */
     uint64_t address; /* likewise */
     size_t size;      /* of --class; 0: none */
+    struct change change;
     const char *what; /* the process or core */
 };
 
@@ -95,10 +100,17 @@ static uint64_t parse_address(const char *text)
 static struct request read_command_line(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"json", no_argument, NULL, 'j'},        {"prometheus", no_argument, NULL, 'p'},
-        {"arena", required_argument, NULL, 'a'}, {"class", required_argument, NULL, 'c'},
-        {"find", required_argument, NULL, 'f'},  {"version", no_argument, NULL, 'v'},
-        {"help", no_argument, NULL, 'h'},        {NULL, 0, NULL, 0},
+        {"json", no_argument, NULL, 'j'},
+        {"prometheus", no_argument, NULL, 'p'},
+        {"arena", required_argument, NULL, 'a'},
+        {"class", required_argument, NULL, 'c'},
+        {"find", required_argument, NULL, 'f'},
+        {"set", required_argument, NULL, 's'},
+        {"trim", no_argument, NULL, 't'},
+        {"quiet", no_argument, NULL, 'q'},
+        {"version", no_argument, NULL, 'v'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
     };
     struct request request = {.format = TEXT};
     int letter;
@@ -123,6 +135,15 @@ static struct request read_command_line(int argc, char **argv)
             request.finds = true;
             request.address = parse_address(optarg);
             break;
+        case 's':
+            change_add(&request.change, optarg);
+            break;
+        case 't':
+            request.change.trims = true;
+            break;
+        case 'q':
+            request.change.quiet = true;
+            break;
         case 'v':
             puts("acre-inspect " ACRE_VERSION_STRING);
             exit(EXIT_SUCCESS);
@@ -137,6 +158,11 @@ static struct request read_command_line(int argc, char **argv)
         warnx(optind == argc ? "no process or core given" : "more than one process or core given");
         refuse_usage();
     }
+    if (request.change.quiet && !change_is_any(&request.change))
+        errx(STATUS_USAGE, "--quiet goes with --set or --trim");
+    if (change_is_any(&request.change) &&
+        (request.finds || request.size != 0 || request.arena != 0 || request.format != TEXT))
+        errx(STATUS_USAGE, "--set and --trim show nothing: they go with no other option");
     request.what = argv[optind];
     return request;
 }
@@ -426,6 +452,11 @@ int main(int argc, char **argv)
     static struct memory memory;
     struct request request = read_command_line(argc, argv);
     memory_open(&memory, request.what);
+    if (change_is_any(&request.change)) {
+        change_apply(&memory, &request.change);
+        memory_close(&memory);
+        return EXIT_SUCCESS;
+    }
     bool whole = request.finds       ? show_address(&memory, request.address)
                  : request.size != 0 ? show_class(&memory, &request)
                                      : show_figures(&memory, &request);

@@ -537,6 +537,27 @@ void memory_open(struct memory *memory, const char *what)
     find_root(memory);
 }
 
+bool memory_write(struct memory *memory, uint64_t address, const void *from, size_t size)
+{
+    struct iovec local = {(void *)(uintptr_t)from, size};
+    struct iovec remote = {(void *)(uintptr_t)address, size};
+    errno = EROFS;
+    if (memory->pid == 0)
+        return false;
+    if (process_vm_writev(memory->pid, &local, 1, &remote, 1, 0) == (ssize_t)size)
+        return true;
+    char path[PATH_TEXT];
+    snprintf(path, sizeof(path), "/proc/%d/mem", (int)memory->pid);
+    int file = open(path, O_WRONLY | O_CLOEXEC);
+    if (file < 0)
+        return false;
+    bool done = pwrite(file, from, size, (off_t)address) == (ssize_t)size;
+    int saved = errno;
+    close(file);
+    errno = saved;
+    return done;
+}
+
 /* The number at the end of the line "NSpid:" of a thread's status: its id in its own namespace; 0
  * if there is no such line. */
 static int own_id(const char *status)

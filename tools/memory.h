@@ -49,6 +49,9 @@ struct memory {
  */
 void memory_open(struct memory *memory, const char *what);
 
+/* Writes to the process. False, with errno set, if that cannot be; always for a core. */
+bool memory_write(struct memory *memory, uint64_t address, const void *from, size_t size);
+
 /* The name of the thread that has `id` in its own namespace, allocated; NULL: unknown. */
 char *memory_thread_name(struct memory *memory, int id);
 
