@@ -18,6 +18,7 @@
 #include "change.h"
 #include "inspect/print.h"
 #include "memory.h"
+#include "watch.h"
 
 enum {
     STATUS_USAGE = 2,
@@ -38,6 +39,7 @@ static const char usage[] =
     "  --arena N        only the arena of that number\n"
     "  --class SIZE     the size class that serves SIZE bytes: how full its slabs are\n"
     "  --find ADDRESS   what that address is\n"
+    "  --watch[=SECONDS] show a process again and again, each second if not told otherwise\n"
     "  --set KEY:VALUE  change an option of the process\n"
     "  --trim           have it give back the memory that is idle\n"
     "  --quiet          with these two: it says nothing of that on its standard error\n"
@@ -52,6 +54,7 @@ struct request {
     uint64_t address; /* likewise */
     size_t size;      /* of --class; 0: none */
     struct change change;
+    unsigned watch;   /* ms; 0: not asked for */
     const char *what; /* the process or core */
 };
 
@@ -97,20 +100,29 @@ static uint64_t parse_address(const char *text)
     return address;
 }
 
+/* The milliseconds of --watch. */
+static unsigned parse_seconds(const char *text)
+{
+    char *end;
+    if (text == NULL)
+        return 1000;
+    double seconds = strtod(text, &end);
+    if (end == text || *end != '\0' || !(seconds >= 0.1 && seconds <= 86400)) {
+        warnx("--watch cannot be \"%s\"; allowed: 0.1 to 86400 seconds", text);
+        exit(STATUS_USAGE);
+    }
+    return (unsigned)(seconds * 1000);
+}
+
 static struct request read_command_line(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"json", no_argument, NULL, 'j'},
-        {"prometheus", no_argument, NULL, 'p'},
-        {"arena", required_argument, NULL, 'a'},
-        {"class", required_argument, NULL, 'c'},
-        {"find", required_argument, NULL, 'f'},
-        {"set", required_argument, NULL, 's'},
-        {"trim", no_argument, NULL, 't'},
-        {"quiet", no_argument, NULL, 'q'},
-        {"version", no_argument, NULL, 'v'},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
+        {"json", no_argument, NULL, 'j'},        {"prometheus", no_argument, NULL, 'p'},
+        {"arena", required_argument, NULL, 'a'}, {"class", required_argument, NULL, 'c'},
+        {"find", required_argument, NULL, 'f'},  {"set", required_argument, NULL, 's'},
+        {"trim", no_argument, NULL, 't'},        {"quiet", no_argument, NULL, 'q'},
+        {"version", no_argument, NULL, 'v'},     {"help", no_argument, NULL, 'h'},
+        {"watch", optional_argument, NULL, 'w'}, {NULL, 0, NULL, 0},
     };
     struct request request = {.format = TEXT};
     int letter;
@@ -134,6 +146,9 @@ static struct request read_command_line(int argc, char **argv)
         case 'f':
             request.finds = true;
             request.address = parse_address(optarg);
+            break;
+        case 'w':
+            request.watch = parse_seconds(optarg);
             break;
         case 's':
             change_add(&request.change, optarg);
@@ -163,6 +178,9 @@ static struct request read_command_line(int argc, char **argv)
     if (change_is_any(&request.change) &&
         (request.finds || request.size != 0 || request.arena != 0 || request.format != TEXT))
         errx(STATUS_USAGE, "--set and --trim show nothing: they go with no other option");
+    if (request.watch != 0 && (change_is_any(&request.change) || request.finds ||
+                               request.size != 0 || request.arena != 0 || request.format != TEXT))
+        errx(STATUS_USAGE, "--watch goes with no other option");
     request.what = argv[optind];
     return request;
 }
@@ -454,6 +472,11 @@ int main(int argc, char **argv)
     memory_open(&memory, request.what);
     if (change_is_any(&request.change)) {
         change_apply(&memory, &request.change);
+        memory_close(&memory);
+        return EXIT_SUCCESS;
+    }
+    if (request.watch != 0) {
+        watch(&memory, request.watch);
         memory_close(&memory);
         return EXIT_SUCCESS;
     }

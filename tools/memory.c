@@ -257,8 +257,8 @@ _Noreturn static void refuse_root(const struct memory *memory, enum view_opened 
 }
 
 /* Finds the acre that the program allocates from: the first one that has an arena, else the first
- * one. Exits if there is none. */
-static void find_root(struct memory *memory)
+ * one. Returns the address of its root. Exits if there is none. */
+static uint64_t find_root(struct memory *memory)
 {
     struct view *view = &memory->view;
     enum view_opened opened = VIEW_OPEN;
@@ -275,7 +275,7 @@ static void find_root(struct memory *memory)
             continue;
         enum view_opened is = view_open(view, root);
         if (is == VIEW_OPEN && view_word(view, ACRE_AT_ARENAS) != 0)
-            return;
+            return root;
         if (first == 0) {
             first = root;
             opened = is;
@@ -289,6 +289,7 @@ static void find_root(struct memory *memory)
         (void)view_open(view, first);
     if (opened != VIEW_OPEN || view_open(view, first) != VIEW_OPEN)
         refuse_root(memory, opened);
+    return first;
 }
 
 /* Replaces what a terminal would obey in a name, which another user may have chosen. */
@@ -384,6 +385,15 @@ static void try_reading(struct memory *memory)
         refuse_process(memory);
 }
 
+static void read_resident(struct memory *memory)
+{
+    char text[512];
+    unsigned long resident;
+    if (read_proc(memory->pid, "statm", text, sizeof(text)) &&
+        sscanf(text, "%*u %lu", &resident) == 1)
+        memory->resident = resident * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
 static void open_process(struct memory *memory)
 {
     char text[512];
@@ -401,10 +411,7 @@ static void open_process(struct memory *memory)
     view->resident = resident_in_process;
     memory->pagemap = open_proc(memory->pid, "pagemap");
     try_reading(memory);
-    unsigned long resident;
-    if (read_proc(memory->pid, "statm", text, sizeof(text)) &&
-        sscanf(text, "%*u %lu", &resident) == 1)
-        memory->resident = resident * (uint64_t)sysconf(_SC_PAGESIZE);
+    read_resident(memory);
 }
 
 /* ---- opening a core ---- */
@@ -534,7 +541,14 @@ void memory_open(struct memory *memory, const char *what)
         snprintf(memory->program, sizeof(memory->program), "?");
         open_core(memory, what);
     }
-    find_root(memory);
+    memory->root = find_root(memory);
+}
+
+bool memory_reopen(struct memory *memory)
+{
+    memory->window_used = 0;
+    read_resident(memory);
+    return view_open(&memory->view, memory->root) == VIEW_OPEN;
 }
 
 bool memory_write(struct memory *memory, uint64_t address, const void *from, size_t size)
