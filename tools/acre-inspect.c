@@ -15,9 +15,11 @@
 
 #include "acre/acre.h"
 #include "base/states.h"
+#include "change.h"
 #include "html.h"
 #include "inspect/print.h"
 #include "memory.h"
+#include "watch.h"
 
 enum {
     STATUS_USAGE = 2,
@@ -39,6 +41,10 @@ static const char usage[] =
     "  --arena N        only the arena of that number\n"
     "  --class SIZE     the size class that serves SIZE bytes: how full its slabs are\n"
     "  --find ADDRESS   what that address is\n"
+    "  --watch[=SECONDS] show a process again and again, each second if not told otherwise\n"
+    "  --set KEY:VALUE  change an option of the process\n"
+    "  --trim           have it give back the memory that is idle\n"
+    "  --quiet          with these two: it says nothing of that on its standard error\n"
     "  --version        print the version\n"
     "  --help           print this\n";
 
@@ -50,6 +56,8 @@ struct request {
     uint64_t address; /* likewise */
     size_t size;      /* of --class; 0: none */
     const char *html; /* the file of --html */
+    struct change change;
+    unsigned watch;   /* ms; 0: not asked for */
     const char *what; /* the process or core */
 };
 
@@ -95,6 +103,20 @@ static uint64_t parse_address(const char *text)
     return address;
 }
 
+/* The milliseconds of --watch. */
+static unsigned parse_seconds(const char *text)
+{
+    char *end;
+    if (text == NULL)
+        return 1000;
+    double seconds = strtod(text, &end);
+    if (end == text || *end != '\0' || !(seconds >= 0.1 && seconds <= 86400)) {
+        warnx("--watch cannot be \"%s\"; allowed: 0.1 to 86400 seconds", text);
+        exit(STATUS_USAGE);
+    }
+    return (unsigned)(seconds * 1000);
+}
+
 static struct request read_command_line(int argc, char **argv)
 {
     static const struct option options[] = {
@@ -105,6 +127,10 @@ static struct request read_command_line(int argc, char **argv)
         {"find", required_argument, NULL, 'f'},
         {"version", no_argument, NULL, 'v'},
         {"html", required_argument, NULL, 'm'},
+        {"set", required_argument, NULL, 's'},
+        {"trim", no_argument, NULL, 't'},
+        {"quiet", no_argument, NULL, 'q'},
+        {"watch", optional_argument, NULL, 'w'},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
@@ -135,6 +161,18 @@ static struct request read_command_line(int argc, char **argv)
             request.finds = true;
             request.address = parse_address(optarg);
             break;
+        case 'w':
+            request.watch = parse_seconds(optarg);
+            break;
+        case 's':
+            change_add(&request.change, optarg);
+            break;
+        case 't':
+            request.change.trims = true;
+            break;
+        case 'q':
+            request.change.quiet = true;
+            break;
         case 'v':
             puts("acre-inspect " ACRE_VERSION_STRING);
             exit(EXIT_SUCCESS);
@@ -152,6 +190,14 @@ static struct request read_command_line(int argc, char **argv)
     if (request.format == HTML && (request.arena != 0 || request.finds || request.size != 0))
         errx(STATUS_USAGE,
              "--html shows everything: it goes with none of --arena, --class, --find");
+    if (request.change.quiet && !change_is_any(&request.change))
+        errx(STATUS_USAGE, "--quiet goes with --set or --trim");
+    if (change_is_any(&request.change) &&
+        (request.finds || request.size != 0 || request.arena != 0 || request.format != TEXT))
+        errx(STATUS_USAGE, "--set and --trim show nothing: they go with no other option");
+    if (request.watch != 0 && (change_is_any(&request.change) || request.finds ||
+                               request.size != 0 || request.arena != 0 || request.format != TEXT))
+        errx(STATUS_USAGE, "--watch goes with no other option");
     request.what = argv[optind];
     return request;
 }
@@ -444,6 +490,16 @@ int main(int argc, char **argv)
     static struct memory memory;
     struct request request = read_command_line(argc, argv);
     memory_open(&memory, request.what);
+    if (change_is_any(&request.change)) {
+        change_apply(&memory, &request.change);
+        memory_close(&memory);
+        return EXIT_SUCCESS;
+    }
+    if (request.watch != 0) {
+        watch(&memory, request.watch);
+        memory_close(&memory);
+        return EXIT_SUCCESS;
+    }
     bool whole = request.finds       ? show_address(&memory, request.address)
                  : request.size != 0 ? show_class(&memory, &request)
                                      : show_figures(&memory, &request);

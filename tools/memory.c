@@ -257,8 +257,8 @@ _Noreturn static void refuse_root(const struct memory *memory, enum view_opened 
 }
 
 /* Finds the acre that the program allocates from: the first one that has an arena, else the first
- * one. Exits if there is none. */
-static void find_root(struct memory *memory)
+ * one. Returns the address of its root. Exits if there is none. */
+static uint64_t find_root(struct memory *memory)
 {
     struct view *view = &memory->view;
     enum view_opened opened = VIEW_OPEN;
@@ -275,7 +275,7 @@ static void find_root(struct memory *memory)
             continue;
         enum view_opened is = view_open(view, root);
         if (is == VIEW_OPEN && view_word(view, ACRE_AT_ARENAS) != 0)
-            return;
+            return root;
         if (first == 0) {
             first = root;
             opened = is;
@@ -289,6 +289,15 @@ static void find_root(struct memory *memory)
         (void)view_open(view, first);
     if (opened != VIEW_OPEN || view_open(view, first) != VIEW_OPEN)
         refuse_root(memory, opened);
+    return first;
+}
+
+/* Replaces what a terminal would obey in a name, which another user may have chosen. */
+static void hide_controls(char *name)
+{
+    for (; *name != '\0'; name++)
+        if ((*name >= 0 && *name < ' ') || *name == 0x7f)
+            *name = '?';
 }
 
 /* ---- opening a process ---- */
@@ -376,6 +385,15 @@ static void try_reading(struct memory *memory)
         refuse_process(memory);
 }
 
+static void read_resident(struct memory *memory)
+{
+    char text[512];
+    unsigned long resident;
+    if (read_proc(memory->pid, "statm", text, sizeof(text)) &&
+        sscanf(text, "%*u %lu", &resident) == 1)
+        memory->resident = resident * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
 static void open_process(struct memory *memory)
 {
     char text[512];
@@ -384,6 +402,7 @@ static void open_process(struct memory *memory)
         errx(EXIT_FAILURE, "there is no %s", memory->name);
     text[strcspn(text, "\n")] = '\0';
     snprintf(memory->program, sizeof(memory->program), "%.63s", text);
+    hide_controls(memory->program);
     memory->program_pid = (int)memory->pid;
     read_maps(memory);
     if (memory->range_count == 0)
@@ -392,10 +411,7 @@ static void open_process(struct memory *memory)
     memory->pagemap = open_proc(memory->pid, "pagemap");
     view->resident = memory->pagemap >= 0 ? resident_in_process : NULL;
     try_reading(memory);
-    unsigned long resident;
-    if (read_proc(memory->pid, "statm", text, sizeof(text)) &&
-        sscanf(text, "%*u %lu", &resident) == 1)
-        memory->resident = resident * (uint64_t)sysconf(_SC_PAGESIZE);
+    read_resident(memory);
 }
 
 /* ---- opening a core ---- */
@@ -440,6 +456,7 @@ static void read_core_notes(struct memory *memory, Elf_Data *data)
             memcpy(&info, bytes, sizeof(info));
             snprintf(memory->program, sizeof(memory->program), "%.*s", (int)sizeof(info.pr_fname),
                      info.pr_fname);
+            hide_controls(memory->program);
             memory->program_pid = info.pr_pid;
         }
     }
@@ -524,7 +541,35 @@ void memory_open(struct memory *memory, const char *what)
         snprintf(memory->program, sizeof(memory->program), "?");
         open_core(memory, what);
     }
-    find_root(memory);
+    memory->root = find_root(memory);
+}
+
+bool memory_reopen(struct memory *memory)
+{
+    memory->window_used = 0;
+    read_resident(memory);
+    return view_open(&memory->view, memory->root) == VIEW_OPEN;
+}
+
+bool memory_write(struct memory *memory, uint64_t address, const void *from, size_t size)
+{
+    struct iovec local = {(void *)(uintptr_t)from, size};
+    struct iovec remote = {(void *)(uintptr_t)address, size};
+    errno = EROFS;
+    if (memory->pid == 0)
+        return false;
+    if (process_vm_writev(memory->pid, &local, 1, &remote, 1, 0) == (ssize_t)size)
+        return true;
+    char path[PATH_TEXT];
+    snprintf(path, sizeof(path), "/proc/%d/mem", (int)memory->pid);
+    int file = open(path, O_WRONLY | O_CLOEXEC);
+    if (file < 0)
+        return false;
+    bool done = pwrite(file, from, size, (off_t)address) == (ssize_t)size;
+    int saved = errno;
+    close(file);
+    errno = saved;
+    return done;
 }
 
 /* The number at the end of the line "NSpid:" of a thread's status: its id in its own namespace; 0
@@ -553,6 +598,7 @@ static char *read_thread_name(struct memory *memory, const char *directory, int 
     if (!read_proc(memory->pid, path, text, sizeof(text)))
         return NULL;
     text[strcspn(text, "\n")] = '\0';
+    hide_controls(text);
     return strdup(text);
 }
 

@@ -29,6 +29,7 @@ struct memory {
     char *name;       /* "process 123" or the core's file name, for messages */
     char program[64]; /* the program's name */
     int program_pid;
+    uint64_t root;     /* its address */
     uint64_t resident; /* bytes of the process; 0: unknown */
     int file;          /* /proc/PID/mem, or the core; -1: not open */
     int pagemap;       /* /proc/PID/pagemap; -1: not open */
@@ -48,6 +49,13 @@ struct memory {
  * this program can read.
  */
 void memory_open(struct memory *memory, const char *what);
+
+/* Gets ready to read a process again, as it is now. False if it has ended, or runs another program.
+ */
+bool memory_reopen(struct memory *memory);
+
+/* Writes to the process. False, with errno set, if that cannot be; always for a core. */
+bool memory_write(struct memory *memory, uint64_t address, const void *from, size_t size);
 
 /* The name of the thread that has `id` in its own namespace, allocated; NULL: unknown. */
 char *memory_thread_name(struct memory *memory, int id);

@@ -25,7 +25,7 @@ extern "C" {
 #endif
 
 /* Counts up with each change that a reader has to know of; tests/inspect/layout.txt. */
-#define ACRE_LAYOUT 1
+#define ACRE_LAYOUT 2
 
 /* "acreroot", read as a number of this machine. */
 #define ACRE_MAGIC UINT64_C(0x746f6f7265726361)
@@ -49,7 +49,8 @@ struct acre_note {
     X(METADATA)   /* a word: bytes of the allocator's own metadata */                              \
     X(COUNTS)     /* struct os_counts */                                                           \
     X(UNITS_PEAK) /* a word: the most units that were in slabs */                                  \
-    X(LARGE_PEAK) /* a word: the most bytes that were LARGE and live */
+    X(LARGE_PEAK) /* a word: the most bytes that were LARGE and live */                            \
+    X(REQUESTS)   /* a word: what a writer outside asks for, ACRE_REQUEST_TRIM and the like */
 
 /*
  * The fields that a reader needs: name, structure, member. ACRE_FIELD_name is the number of its
@@ -89,6 +90,7 @@ struct acre_note {
     X(EXTENT_STATE, extent, state)                                                                 \
     X(EXTENT_ZERO, extent, zero)                                                                   \
     X(OPTION_NAME, option, name)                                                                   \
+    X(OPTION_ALLOWED, option, allowed)                                                             \
     X(OPTION_VALUE, option, value)                                                                 \
     X(COUNTS_MMAP, os_counts, mmap)                                                                \
     X(COUNTS_MUNMAP, os_counts, munmap)                                                            \
@@ -122,6 +124,15 @@ enum acre_field_id {
 #undef ACRE_ENTRY
             ACRE_FIELD_COUNT
 };
+
+/*
+ * Bits of the word of requests. Whoever has the right to write to the process may set option number
+ * i by its `value`, checked as the library would, and then bit i, so that the process says so on
+ * standard error. The process takes the bits, and leaves 0, when malloc or free next takes a slow
+ * path.
+ */
+#define ACRE_REQUEST_TRIM (UINT64_C(1) << 62)  /* give back what is idle, as malloc_trim does */
+#define ACRE_REQUEST_QUIET (UINT64_C(1) << 63) /* say nothing of all this */
 
 /* Where a field is in its structure. */
 struct acre_field {

@@ -5,9 +5,13 @@
 #include "arena/thread.h"
 #include "base/option.h"
 #include "base/os.h"
+#include "base/report.h"
 #include "large/large.h"
 #include "large/large_list.h"
 
+#include <acre/inspect.h>
+#include <assert.h>
+#include <errno.h>
 #include <limits.h>
 
 enum {
@@ -115,6 +119,11 @@ static bool is_warm(const struct arena *arena)
 /* [any] ms: a tick is due a decay after it */
 static uint64_t ticked_at;
 
+uint64_t idle_requests;
+
+static_assert(OPTION_COUNT <= 62, "each option has a bit below ACRE_REQUEST_TRIM");
+enum { OPTION_TEXT = 32 }; /* bytes of an option's value as text */
+
 /* True if `since` is OPTION_DECAY ago, 1 ms at least. It may be later than `now`, which was read by
  * another thread. */
 static bool is_due(uint64_t since, uint64_t now)
@@ -160,9 +169,31 @@ static bool look(struct arena *arena, uint64_t now)
     return left || heap_set_is_aging(&arena->heaps) || is_warm(arena);
 }
 
+/* Serves what was asked for from outside. Preserves errno. */
+static COLD void serve_requests(void)
+{
+    uint64_t requests = __atomic_exchange_n(&idle_requests, 0, __ATOMIC_RELAXED);
+    bool quiet = (requests & ACRE_REQUEST_QUIET) != 0;
+    int saved = errno;
+    for (int i = 0; i < OPTION_COUNT; i++) {
+        char value[OPTION_TEXT];
+        if ((requests >> i & 1) != 0 && !quiet &&
+            option_get_text(option_table[i].name, value, sizeof(value)) == 0)
+            report_warning("%s is %s now, set from outside", option_table[i].name, value);
+    }
+    if ((requests & ACRE_REQUEST_TRIM) != 0) {
+        size_t bytes = idle_trim();
+        if (!quiet)
+            report_warning("%zu bytes given back, asked for from outside", bytes);
+    }
+    errno = saved;
+}
+
 /* As idle_tick; looks at that many arenas at most. */
 static bool tick(uint64_t now, unsigned most)
 {
+    if (UNLIKELY(__atomic_load_n(&idle_requests, __ATOMIC_RELAXED) != 0))
+        serve_requests();
     if (!begin_tick(now))
         return true;
     uint64_t first = now;

@@ -13,10 +13,10 @@
  *   free LARGE extents         see large_list.h         a decay  tick; over the bound a free
  *   idle address space                                           a request that the system refuses
  *
- * malloc_trim gives back all of it at once. The tick is idle_tick: slow paths call it, and the
- * background thread. One thread at a time goes over the arenas. An arena that holds something idle
- * is looked at once in OPTION_DECAY; so memory goes back when it has been idle for one to two
- * decays.
+ * malloc_trim gives back all of it at once, as does a request from outside (acre/inspect.h). The
+ * tick is idle_tick: slow paths call it, and the background thread. One thread at a time goes over
+ * the arenas. An arena that holds something idle is looked at once in OPTION_DECAY; so memory goes
+ * back when it has been idle for one to two decays.
  *
  * What a thread keeps that sleeps for ever: its magazines, its current slabs, and its FREE blocks
  * in slabs that also have LIVE ones.
@@ -29,6 +29,8 @@
 #include "base/base.h"
 
 struct arena;
+
+extern uint64_t idle_requests; /* [any] bits ACRE_REQUEST_... and of options; a tick serves them */
 
 /*
  * Gives back what has been idle for OPTION_DECAY in any thread's arena, in the pool and in the

@@ -2,6 +2,7 @@
 #include "inspect/root.h"
 
 #include "arena/arena.h"
+#include "arena/idle.h"
 #include "base/meta.h"
 #include "base/option.h"
 #include "base/os.h"
@@ -33,6 +34,7 @@ EXPORT struct acre_root acre_root = {
             [ACRE_AT_COUNTS] = &os_counts,
             [ACRE_AT_UNITS_PEAK] = &heap_units_peak,
             [ACRE_AT_LARGE_PEAK] = &large_list.peak,
+            [ACRE_AT_REQUESTS] = &idle_requests,
         },
     .fields =
         {

@@ -17,6 +17,7 @@ enum {
     MOST_CHUNKS = 1 << 16, /* of extents: 16 TiB of LARGE blocks at least */
     MOST_ARENAS = 1 << 20,
     EXTENT_SPAN = 256, /* bytes of an extent that are read, at most */
+    VERSION_TEXT = sizeof(((struct acre_root *)NULL)->version),
 };
 
 static_assert(HEAP_WORDS == 8, "as view.h says");
@@ -135,6 +136,17 @@ static bool read_map(struct view *view)
             view->map_covered <= (uint64_t)MOST_HEAPS * HEAP_UNITS);
 }
 
+/* Ends the text, and replaces what no version has: it is printed, and a terminal or a reader of
+ * JSON obeys some characters. */
+static void end_version(char version[VERSION_TEXT])
+{
+    static const char right[] = "0123456789.abcdefghijklmnopqrstuvwxyz-+";
+    version[VERSION_TEXT - 1] = '\0';
+    for (; *version != '\0'; version++)
+        if (strchr(right, *version) == NULL)
+            *version = '?';
+}
+
 enum view_opened view_open(struct view *view, uint64_t address)
 {
     /* the head first: a root of another layout may be shorter */
@@ -149,7 +161,7 @@ enum view_opened view_open(struct view *view, uint64_t address)
         return VIEW_OTHER_LAYOUT;
     if (!view->read(view, address, &view->root, sizeof(view->root)))
         return VIEW_UNREADABLE;
-    view->root.version[sizeof(view->root.version) - 1] = '\0';
+    end_version(view->root.version);
     if (view->root.pointer_size != sizeof(void *) || !fields_are_right(view))
         return VIEW_NO_ROOT;
     if (view->root.page_size < 4096 || view->root.page_size > UNIT_SIZE ||
@@ -267,7 +279,8 @@ static bool heap_from(struct view *view, const struct view_arena *arena, unsigne
         return false;
     if (!is_covered(view, address) || !read_heap(view, address, heap))
         return damaged(view, "a heap's header is wrong", address);
-    if (heap->index >= limit || heap->set != set)
+    /* a heap of an earlier chain would lead round in a circle */
+    if (heap->index % HEAP_CHAINS != chain - 1 || heap->index >= limit || heap->set != set)
         return damaged(view, "a heap is in the wrong chain", address);
     return true;
 }

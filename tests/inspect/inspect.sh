@@ -122,11 +122,80 @@ awk '/^# HELP / { help[$3] = 1; next }
      { print "wrong: " $0; exit 1 }' "$directory/prom" || fail "Prometheus: $(cat "$directory/prom")"
 [ -s "$directory/prom" ] || fail "nothing for Prometheus"
 
+echo "a name that a terminal would obey"
+cp ./plain "$directory/"$'a\e[7mb'
+LD_PRELOAD=$ACRE_LIBRARY "$directory/"$'a\e[7mb' quiet <"$directory/input" >"$directory/named" 7>&- &
+for _ in $(seq 600); do
+    ! grep -q '^block' "$directory/named" || break
+    sleep 0.05
+done
+"$inspect" $! >"$directory/text"
+grep -q '^acre .*, a?\[7mb\[' "$directory/text" || fail "$(cat -v "$directory/text")"
+
 if [ "$(id -u)" -eq 0 ] && command -v runuser >/dev/null; then
     echo "another user's process"
     check_refusal "which is user root's" runuser -u nobody -- "$inspect" "$subject_id"
+    check_refusal "which is user root's" runuser -u nobody -- "$inspect" --trim "$subject_id"
 fi
 end_subject
+
+echo "options from outside"
+ACRE_OPTIONS=decay:3600000 start_subject ./subject steps 2>"$directory/log"
+check_refused_set() { # TEXT ARGUMENT...
+    local text=$1 status=0 said
+    shift
+    said=$("$inspect" "$@" "$subject_id" 2>&1) || status=$?
+    [ "$status" -eq 2 ] && [[ $said == *"$text"* ]] || fail "$*: status $status, $said"
+}
+check_refused_set 'decay cannot be "3600001"; allowed: 0..3600000' --set decay:3600001
+check_refused_set 'huge_pages cannot be "many"; allowed: never|large|' --set huge_pages:many
+check_refused_set 'decay cannot be ""' --set decay
+check_refused_set 'there is no option "decoy"; there are: abort decay ' --set decoy:1
+check_refused_set 'go with no other option' --set decay:1 --json
+check_refused_set '--quiet goes with' --quiet
+stock() {
+    "$inspect" --json "$subject_id" >"$directory/json"
+    number stock "$directory/json"
+}
+# The subject takes slow paths until it has no free extent left.
+step_until_no_stock() {
+    for _ in $(seq 600); do
+        echo >&7
+        [ "$(stock)" -ne 0 ] || return 0
+        sleep 0.01
+    done
+    fail "$1: the stock is $(stock)"
+}
+"$inspect" --set decay:1800000 --set dirty_limit:2M "$subject_id" >"$directory/text"
+grep -q 'subject): decay is 1800000$' "$directory/text" &&
+    grep -q 'subject): dirty_limit is 2M$' "$directory/text" || fail "$(cat "$directory/text")"
+[ ! -s "$directory/log" ] || fail "a process that takes no slow path: $(cat "$directory/log")"
+echo >&7
+for _ in $(seq 600); do
+    [ "$(wc -l <"$directory/log")" -lt 2 ] || break
+    sleep 0.01
+done
+grep -q '^acre: subject\[[0-9]*\]: decay is 1800000 now, set from outside$' "$directory/log" &&
+    grep -q ': dirty_limit is 2M now, ' "$directory/log" || fail "$(cat "$directory/log")"
+[ "$(stock)" -ge 5242880 ] || fail "memory goes back within a decay: $(stock)"
+"$inspect" --set decay:1 --quiet "$subject_id" >"$directory/text"
+step_until_no_stock "--set decay:1"
+[ "$(wc -l <"$directory/log")" -eq 2 ] || fail "--quiet: $(cat "$directory/log")"
+end_subject
+
+echo "--trim"
+ACRE_OPTIONS=decay:3600000 start_subject ./subject steps 2>"$directory/log"
+echo >&7
+[ "$(stock)" -ge 5242880 ] || fail "the stock is $(stock)"
+"$inspect" --trim "$subject_id" >"$directory/text"
+step_until_no_stock "--trim"
+grep -q ': [0-9]* bytes given back, asked for from outside$' "$directory/log" ||
+    fail "$(cat "$directory/log")"
+[ "$(wc -l <"$directory/log")" -eq 1 ] || fail "more than one trim: $(cat "$directory/log")"
+"$inspect" --trim --quiet "$subject_id" >"$directory/text"
+for _ in 1 2 3; do echo >&7; done
+end_subject
+[ "$(wc -l <"$directory/log")" -eq 1 ] || fail "--trim --quiet: $(cat "$directory/log")"
 
 echo "a stripped library, preloaded"
 cp "$ACRE_LIBRARY" "$directory/libacre.so"
@@ -167,6 +236,7 @@ if [[ $pattern == core* ]] && ulimit -c unlimited; then
         (cd "$directory/$program.cores" && "$own" crash >"$directory/out" </dev/null) 2>/dev/null || :
         set -- "$directory/$program.cores"/core*
         check_all "$1"
+        check_refusal "only a process can be changed" "$inspect" --trim "$1"
         size=$(stat -c %s "$1")
         truncate -s $((size / 2)) "$1"
         "$inspect" "$1" >"$directory/text" 2>&1 || :

@@ -5,6 +5,7 @@
  *   subject quiet     holds blocks of four threads
  *   subject busy      the same, while its threads allocate and free
  *   subject crash     the same as quiet, then ends by SIGABRT
+ *   subject steps     the same as quiet; for each byte of its input it takes slow paths
  *   subject layout    its root says that it is of another layout
  *
  * PRELOADED: built without the library, which is preloaded.
@@ -91,6 +92,14 @@ static void change_layout(void)
 }
 #endif
 
+/* Empties magazines and windows of a class. */
+static void take_slow_paths(void)
+{
+    for (size_t i = 0; i < 1000; i++)
+        if (malloc(32) == NULL)
+            err(1, NULL);
+}
+
 int main(int argc, char **argv)
 {
     static char *large[LARGE_BLOCKS];
@@ -118,7 +127,8 @@ int main(int argc, char **argv)
         err(1, NULL);
     if (strcmp(mode, "crash") == 0)
         abort();
-    while (read(STDIN_FILENO, line, sizeof(line)) > 0)
-        ;
+    while (read(STDIN_FILENO, line, 1) > 0)
+        if (strcmp(mode, "steps") == 0)
+            take_slow_paths();
     _exit(0);
 }

@@ -8,11 +8,13 @@
 #include "filled.h"
 #include "in_thread.h"
 #include "large/large.h"
+#include "base/option.h"
 #include "large/large_list.h"
 #include "base/os.h"
 #include "own_arena.h"
 #include "paths/alloc.h"
 
+#include <acre/inspect.h>
 #include <pthread.h>
 #include <string.h>
 #include <time.h>
@@ -436,4 +438,45 @@ TEST(a_purge_lost_in_a_fork_ends)
     partner_does(&owner.thread, free_for_main, block);
     owner_does(purge_for_ever);
     capture_exit(collect_after_purge, NULL, "");
+}
+
+/* ---- Requests from outside ---- */
+
+static void tick(void *unused)
+{
+    (void)unused;
+    idle_tick(os_now_ms());
+}
+
+TEST(a_request_to_trim_is_served_once)
+{
+    static struct capture said;
+    start_owner();
+    owner_does(free_all);
+    size_t dirty = totals().free_dirty;
+    tick(NULL);
+    ck_assert_uint_eq(totals().free_dirty, dirty);
+    ck_assert_uint_gt(dirty, 0);
+
+    idle_requests = ACRE_REQUEST_TRIM;
+    capture_stderr(&said, tick, NULL);
+    ck_assert_uint_eq(totals().free_dirty, 0);
+    ck_assert_ptr_nonnull(strstr(said.text, " bytes given back, asked for from outside\n"));
+    ck_assert_uint_eq(idle_requests, 0);
+    capture_stderr(&said, tick, NULL);
+    ck_assert_uint_eq(said.writes, 0);
+
+    idle_requests = ACRE_REQUEST_TRIM | ACRE_REQUEST_QUIET | UINT64_C(1) << OPTION_DECAY;
+    capture_stderr(&said, tick, NULL);
+    ck_assert_uint_eq(said.writes, 0);
+    end_owner();
+}
+
+TEST(an_option_that_was_set_is_said)
+{
+    static struct capture said;
+    idle_requests = UINT64_C(1) << OPTION_LARGE_STOCK;
+    capture_stderr(&said, tick, NULL);
+    ck_assert_ptr_nonnull(strstr(said.text, ": large_stock is 16M now, set from outside\n"));
+    ck_assert_uint_eq(said.writes, 1);
 }

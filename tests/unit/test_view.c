@@ -199,6 +199,10 @@ TEST(a_root_that_is_wrong_is_refused)
     PATCH(&acre_root, addresses[ACRE_AT_UNIT_MAP], 8);
     ck_assert_int_eq(open_patched(&view), VIEW_UNREADABLE);
     patches.count = 0;
+    PATCH(&acre_root, version, 0x0941203031221b31);
+    ck_assert_int_eq(open_patched(&view), VIEW_OPEN);
+    ck_assert_mem_eq(view.root.version, "1??10???", 8);
+    patches.count = 0;
     PATCH(&unit_map, covered, UINT64_C(1) << 40);
     ck_assert_int_eq(open_patched(&view), VIEW_UNREADABLE);
     ck_assert(!view_heap_at(&view, 0, &(struct view_heap){0}));
@@ -217,6 +221,11 @@ TEST(lists_that_do_not_end)
     ck_assert_uint_eq(figures.small_blocks, BLOCKS - BLOCKS / 3);
     patches.count = 0;
     PATCH(heap, next, (uintptr_t)heap);
+    ck_assert_str_eq(count(&figures), "a heap is in the wrong chain");
+    ck_assert_uint_eq(figures.heaps, 1);
+    patches.count = 0;
+    /* a later chain leads to it, too, and from there the walk would go through that chain again */
+    PATCH(arena, heaps.chains[(heap->index + 1) % HEAP_CHAINS], (uintptr_t)heap);
     ck_assert_str_eq(count(&figures), "a heap is in the wrong chain");
     ck_assert_uint_eq(figures.heaps, 1);
     patches.count = 0;
