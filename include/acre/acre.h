@@ -78,6 +78,7 @@ enum acre_stats_format {
     ACRE_STATS_TEXT,       /* the table that `acre-run --stats` prints */
     ACRE_STATS_JSON,       /* one object; its members are in libacre(3) */
     ACRE_STATS_PROMETHEUS, /* text format 0.0.4, labelled with the process's name and id */
+    ACRE_STATS_XML,        /* the document of glibc's malloc_info */
 };
 
 /*

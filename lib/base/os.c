@@ -372,7 +372,7 @@ void os_name_thread(const char *name)
     system_call(SYS_prctl, PR_SET_NAME, name);
 }
 
-void os_write(int fd, const char *text, size_t size)
+bool os_write(int fd, const char *text, size_t size)
 {
     while (size != 0) {
         long written = system_call(SYS_write, fd, text, size);
@@ -380,9 +380,10 @@ void os_write(int fd, const char *text, size_t size)
             text += written;
             size -= (size_t)written;
         } else if (written != -EINTR) {
-            break;
+            return false;
         }
     }
+    return true;
 }
 
 int os_duplicate(int fd)

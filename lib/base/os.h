@@ -141,8 +141,9 @@ bool os_is_secure(void);
  * be called by a constructor: takes the dynamic linker's lock. */
 bool os_in_program_namespace(void);
 
-/* Writes all of the text, going on after EINTR and short writes; gives up on other errors. */
-void os_write(int fd, const char *text, size_t size);
+/* Writes all of the text, going on after EINTR and short writes. False, with a part of it written
+ * perhaps, after another error. */
+bool os_write(int fd, const char *text, size_t size);
 
 /* A duplicate of fd at or above 100 that is closed on exec, or -1. */
 int os_duplicate(int fd);

@@ -50,6 +50,8 @@ void init_end(void)
     if (option_value(OPTION_STATS) == STATS_OFF)
         return;
     int fd = os_is_of(stats_fd, stats_file) ? stats_fd : STDERR_FILENO;
+    struct out out;
+    out_to_fd(&out, fd);
     if (os_is_of(fd, stats_file))
-        stats_print(fd, ACRE_STATS_TEXT);
+        (void)stats_print(&out, ACRE_STATS_TEXT);
 }
