@@ -159,9 +159,13 @@ static bool look(struct arena *arena, uint64_t now)
     return left || heap_set_is_aging(&arena->heaps) || is_warm(arena);
 }
 
+void (*idle_report)(uint64_t now);
+
 /* As idle_tick; looks at that many arenas at most. */
 static bool tick(uint64_t now, unsigned most)
 {
+    if (idle_report != NULL)
+        idle_report(now);
     if (!begin_tick(now))
         return true;
     uint64_t first = now;

@@ -30,6 +30,9 @@
 
 struct arena;
 
+/* [constant] What each tick calls first, with its `now`; NULL: nothing. */
+extern void (*idle_report)(uint64_t now);
+
 /*
  * Gives back what has been idle for OPTION_DECAY in any thread's arena, in the pool and in the
  * LARGE stock. `now` is os_now_ms(). Looks at a few arenas at most, and leaves the others to

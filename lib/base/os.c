@@ -386,6 +386,24 @@ bool os_write(int fd, const char *text, size_t size)
     return true;
 }
 
+int os_create_file(const char *path)
+{
+    /* exclusively: not through a link that another user has put there */
+    system_call(SYS_unlinkat, AT_FDCWD, path, 0);
+    return (int)system_call(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
+                            0644);
+}
+
+int os_place_file(int fd, const char *path, const char *place)
+{
+    long error = system_call(SYS_close, fd);
+    if (place != NULL && error == 0)
+        error = system_call(SYS_renameat, AT_FDCWD, path, AT_FDCWD, place);
+    if (place == NULL || error != 0)
+        system_call(SYS_unlinkat, AT_FDCWD, path, 0);
+    return (int)-error;
+}
+
 int os_duplicate(int fd)
 {
     long copy = system_call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, LOWEST_DUPLICATE);

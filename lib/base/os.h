@@ -145,6 +145,14 @@ bool os_in_program_namespace(void);
  * perhaps, after another error. */
 bool os_write(int fd, const char *text, size_t size);
 
+/* Makes a new file, in the place of one that has that name; 0644 less the umask, closed on exec.
+ * The descriptor, or a negative errno code. */
+int os_create_file(const char *path);
+
+/* Closes fd, of the file `path`, and renames that to `place`, or removes it if that is NULL or the
+ * system refuses. 0 or an errno code. */
+int os_place_file(int fd, const char *path, const char *place);
+
 /* A duplicate of fd at or above 100 that is closed on exec, or -1. */
 int os_duplicate(int fd);
 
