@@ -8,6 +8,7 @@
 #include "base/os.h"
 
 #include "base/elf.h"
+#include "base/probe.h"
 #include "base/system_call.h"
 
 #include <errno.h>
@@ -70,6 +71,13 @@ struct os_counts os_counts;
 static void count(uint64_t *counter, size_t by)
 {
     __atomic_fetch_add(counter, by, __ATOMIC_RELAXED);
+}
+
+/* Pages went back that stay mapped. */
+static void count_purged(void *address, size_t size)
+{
+    count(&os_counts.purged, size);
+    PROBE(memory_returned, address, size);
 }
 
 /* The address that mmap or mremap gave, or NULL. */
@@ -176,7 +184,7 @@ bool os_close(void *address, size_t size)
 {
     if (map_anonymous(address, size, PROT_NONE, MAP_FIXED) == NULL)
         return false;
-    count(&os_counts.purged, size);
+    count_purged(address, size);
     keep_out_of_cores(address, size);
     return true;
 }
@@ -196,14 +204,17 @@ bool os_purge(void *address, size_t size)
 {
     if (advice_is_ignored || !advise(address, size, MADV_DONTNEED))
         return false;
-    count(&os_counts.purged, size);
+    count_purged(address, size);
     return true;
 }
 
 bool os_unmap(void *address, size_t size)
 {
     count(&os_counts.munmap, 1);
-    return system_call(SYS_munmap, address, size) == 0;
+    if (system_call(SYS_munmap, address, size) != 0)
+        return false;
+    PROBE(memory_returned, address, size);
+    return true;
 }
 
 void *os_remap(void *address, size_t old_size, size_t new_size)
