@@ -178,6 +178,7 @@ static void *wait_for_file(void *unused)
 TEST(the_background_thread_writes_while_others_sleep)
 {
     set_file("a");
+    set_option("decay", "0"); /* nothing is idle, so it would sleep until it is rung */
     set_option("stats_seconds", "1");
     set_option("background_thread", "1");
     background_start();
