@@ -33,9 +33,7 @@ EXPORT int acre_stats(struct acre_stats *stats, size_t size)
 
 EXPORT void acre_stats_print(int fd, enum acre_stats_format format)
 {
-    struct out out;
-    out_to_fd(&out, fd);
-    (void)stats_print(&out, format);
+    stats_print_to(fd, format);
 }
 
 EXPORT int acre_heap_walk(acre_heap_callback *callback, void *context)

@@ -55,9 +55,7 @@ EXPORT struct mallinfo mallinfo(void)
 
 EXPORT void malloc_stats(void)
 {
-    struct out out;
-    out_to_fd(&out, STDERR_FILENO);
-    (void)stats_print(&out, ACRE_STATS_TEXT);
+    stats_print_to(STDERR_FILENO, ACRE_STATS_TEXT);
 }
 
 EXPORT int malloc_info(int options, FILE *stream)
@@ -67,8 +65,9 @@ EXPORT int malloc_info(int options, FILE *stream)
         return -1;
     }
     struct out out;
+    struct figures figures;
     out_to_stream(&out, stream);
-    (void)stats_print(&out, ACRE_STATS_XML);
+    (void)stats_print(&out, ACRE_STATS_XML, &figures);
     return 0;
 }
 

@@ -30,6 +30,15 @@ static struct {
     uint32_t refused;    /* [any] a file could not be written, and that was said */
 } stats_file = {.error_fd = -1};
 
+/* What writing needs. The thread that writes in a tick may have little stack, so it uses this one;
+ * [any] the thread that has set `writing`. */
+struct room {
+    struct out path, beside, out;
+    struct figures figures;
+};
+
+static struct room tick_room;
+
 /* ---- where ---- */
 
 /* Puts the name together. False if it is too long. */
@@ -74,45 +83,44 @@ static bool may_write(const char *pattern)
                                       (*pattern == '\0' || strstr(pattern, "%p") != NULL));
 }
 
-/* Writes the file beside its place, then renames it. Returns 0 or an errno code. */
-static int write_file(const struct out *path)
+/* Writes the file at room->path beside its place, then renames it. Returns 0 or an errno code. */
+static int write_file(struct room *room)
 {
-    struct out beside, out;
-    out_to_memory(&beside);
-    out_format(&beside, "%s.%d.tmp", path->text, os_thread_id());
-    if (beside.used >= sizeof(beside.text) - 1)
+    const struct out *path = &room->path;
+    struct out *beside = &room->beside;
+    out_to_memory(beside);
+    out_format(beside, "%s.%d.tmp", path->text, os_thread_id());
+    if (beside->used >= sizeof(beside->text) - 1)
         return ENAMETOOLONG;
-    int fd = os_create_file(beside.text);
+    int fd = os_create_file(beside->text);
     if (fd < 0)
         return -fd;
-    out_to_fd(&out, fd);
-    bool whole = stats_print(&out, format_of(path));
-    int error = os_place_file(fd, beside.text, whole ? path->text : NULL);
+    out_to_fd(&room->out, fd);
+    bool whole = stats_print(&room->out, format_of(path), &room->figures);
+    int error = os_place_file(fd, beside->text, whole ? path->text : NULL);
     return whole ? error : EIO;
 }
 
-static void write_to_error(void)
+static void write_to_error(struct room *room)
 {
-    struct out out;
     bool kept = os_is_of(stats_file.error_fd, stats_file.error_file);
-    out_to_fd(&out, kept ? stats_file.error_fd : STDERR_FILENO);
-    if (os_is_of(out.fd, stats_file.error_file))
-        (void)stats_print(&out, ACRE_STATS_TEXT);
+    out_to_fd(&room->out, kept ? stats_file.error_fd : STDERR_FILENO);
+    if (os_is_of(room->out.fd, stats_file.error_file))
+        (void)stats_print(&room->out, ACRE_STATS_TEXT, &room->figures);
 }
 
-static void write_stats(void)
+static void write_stats(struct room *room)
 {
-    struct out path;
     const char *pattern = option_text(OPTION_STATS_FILE);
     if (!may_write(pattern))
         return;
     if (*pattern == '\0') {
-        write_to_error();
+        write_to_error(room);
         return;
     }
-    int error = put_path(&path, pattern) ? write_file(&path) : ENAMETOOLONG;
+    int error = put_path(&room->path, pattern) ? write_file(room) : ENAMETOOLONG;
     if (error != 0 && __atomic_exchange_n(&stats_file.refused, 1, __ATOMIC_RELAXED) == 0)
-        report_warning("cannot write the statistics to %.300s: error %d", path.text, error);
+        report_warning("cannot write the statistics to %.300s: error %d", room->path.text, error);
 }
 
 /* ---- when ---- */
@@ -142,7 +150,7 @@ void stats_file_tick(uint64_t now)
     if (is_due(now)) { /* and no other thread has done it meanwhile */
         __atomic_store_n(&stats_file.wanted, 0, __ATOMIC_RELAXED);
         __atomic_store_n(&stats_file.written_at, now, __ATOMIC_RELAXED);
-        write_stats();
+        write_stats(&tick_room);
     }
     __atomic_store_n(&stats_file.writing, 0, __ATOMIC_RELEASE);
 }
@@ -188,6 +196,7 @@ void stats_file_start(void)
 
 void stats_file_end(void)
 {
+    struct room room; /* a thread of the program may be writing in a tick */
     if (option_value(OPTION_STATS) != STATS_OFF)
-        write_stats();
+        write_stats(&room);
 }

@@ -12,6 +12,7 @@
 #include "own_arena.h"
 #include "paths/alloc.h"
 #include "process/stats_file.h"
+#include "sanitized.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -215,9 +216,9 @@ TEST(a_signal_asks_for_a_writing)
 TEST(a_signal_wakes_the_background_thread)
 {
     set_option("background_thread", "1");
-    background_start();
     set_file("a");
     start_with_signal("12");
+    background_start();
     raise(SIGUSR2);
     wait_for_file(NULL);
     remove_directory();
@@ -329,6 +330,30 @@ TEST(no_link_is_followed)
     stats_file_end();
     ck_assert_int_ne(stat(other, &status), 0);
     check_file("a", "acre ", "\n");
+    remove_directory();
+}
+
+enum { SMALLEST_STACK = 16384 /* bytes: PTHREAD_STACK_MIN where that is a constant */ };
+
+/* With as much of the stack in use as malloc has when it ticks. */
+static void *tick_deep(void *unused)
+{
+    char used[3500];
+    memset(used, 1, sizeof used);
+    __asm__ volatile("" : : "r"(used) : "memory");
+    idle_tick(os_now_ms() + 100 * SECOND);
+    __asm__ volatile("" : : "r"(used) : "memory");
+    return unused;
+}
+
+TEST_UNLESS(NO_LIMITS, the_smallest_stack_has_room)
+{
+    char *stack = os_map_guarded(SMALLEST_STACK);
+    ck_assert_ptr_nonnull(stack);
+    set_option("stats_seconds", "1");
+    set_file("a.json");
+    run_thread_on(stack, SMALLEST_STACK, tick_deep, NULL);
+    check_file("a.json", "{\"version\": ", "}\n");
     remove_directory();
 }
 
