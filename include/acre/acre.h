@@ -118,11 +118,11 @@ typedef int acre_heap_callback(void *context, const struct acre_block *block);
 int acre_heap_walk(acre_heap_callback *callback, void *context);
 
 /*
- * Checks the library's own structures and writes to file descriptor fd (-1: nothing) what is wrong, a
- * line for each. Returns the number of lines; 0: nothing was found. The arena of the calling thread
- * and arenas without a thread are checked whole; of arenas that other threads use, what those may
- * not change meanwhile: headers, units, geometry. Not to be called in a signal handler. Where
- * memory is damaged badly, it may end the process as any use of that memory would.
+ * Checks the library's own structures and writes to file descriptor fd (-1: nothing) what is wrong,
+ * a line for each. Returns the number of lines; 0: nothing was found. The arena of the calling
+ * thread and arenas without a thread are checked whole; of arenas that other threads use, what
+ * those may not change meanwhile: headers, units, geometry. Not to be called in a signal handler.
+ * Where memory is damaged badly, it may end the process as any use of that memory would.
  */
 size_t acre_check(int fd);
 
