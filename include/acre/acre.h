@@ -78,6 +78,7 @@ enum acre_stats_format {
     ACRE_STATS_TEXT,       /* the table that `acre-run --stats` prints */
     ACRE_STATS_JSON,       /* one object; its members are in libacre(3) */
     ACRE_STATS_PROMETHEUS, /* text format 0.0.4, labelled with the process's name and id */
+    ACRE_STATS_XML,        /* the document of glibc's malloc_info */
 };
 
 /*
@@ -115,6 +116,15 @@ typedef int acre_heap_callback(void *context, const struct acre_block *block);
  * thread that is quiet are seen exactly once.
  */
 int acre_heap_walk(acre_heap_callback *callback, void *context);
+
+/*
+ * Checks the library's own structures and writes to file descriptor fd (-1: nothing) what is wrong,
+ * a line for each. Returns the number of lines; 0: nothing was found. The arena of the calling
+ * thread and arenas without a thread are checked whole; of arenas that other threads use, what
+ * those may not change meanwhile: headers, units, geometry. Not to be called in a signal handler.
+ * Where memory is damaged badly, it may end the process as any use of that memory would.
+ */
+size_t acre_check(int fd);
 
 /*
  * Reads option `key` (see acre-run --help-options) as text into value[0..size-1], NUL-terminated.

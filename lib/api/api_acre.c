@@ -6,6 +6,7 @@
 #include "base/option.h"
 #include "inspect/root.h"
 #include "inspect/walk.h"
+#include "process/check.h"
 #include "process/stats.h"
 #include "arena/thread.h"
 
@@ -32,7 +33,7 @@ EXPORT int acre_stats(struct acre_stats *stats, size_t size)
 
 EXPORT void acre_stats_print(int fd, enum acre_stats_format format)
 {
-    stats_print(fd, format);
+    stats_print_to(fd, format);
 }
 
 EXPORT int acre_heap_walk(acre_heap_callback *callback, void *context)
@@ -40,6 +41,15 @@ EXPORT int acre_heap_walk(acre_heap_callback *callback, void *context)
     struct view own;
     root_view_own(&own);
     return walk_blocks(&own, callback, context);
+}
+
+EXPORT size_t acre_check(int fd)
+{
+    struct out out;
+    out_to_fd(&out, fd);
+    size_t faults = check_process(&out);
+    (void)out_end(&out);
+    return faults;
 }
 
 EXPORT void acre_options_print(int fd)

@@ -55,7 +55,7 @@ EXPORT struct mallinfo mallinfo(void)
 
 EXPORT void malloc_stats(void)
 {
-    stats_print(STDERR_FILENO, ACRE_STATS_TEXT);
+    stats_print_to(STDERR_FILENO, ACRE_STATS_TEXT);
 }
 
 EXPORT int malloc_info(int options, FILE *stream)
@@ -64,31 +64,10 @@ EXPORT int malloc_info(int options, FILE *stream)
         errno = EINVAL;
         return -1;
     }
-    struct acre_stats stats;
-    stats_collect(&stats, sizeof(stats));
-    size_t heap_bytes = stats.heap_in_slabs + stats.heap_free_dirty;
-    fputs("<malloc version=\"acre-1\">\n<sizes>\n", stream);
-    size_t smallest = 1;
-    for (size_t i = 0; i < stats.class_count; i++) {
-        const struct acre_class_stats *cls = &stats.classes[i];
-        size_t free_blocks = cls->blocks - cls->live_blocks;
-        if (free_blocks != 0)
-            fprintf(stream, "<size from=\"%zu\" to=\"%zu\" total=\"%zu\" count=\"%zu\"/>\n",
-                    smallest, cls->block_size, free_blocks * cls->block_size, free_blocks);
-        smallest = cls->block_size + 1;
-    }
-    fprintf(stream,
-            "</sizes>\n"
-            "<total type=\"rest\" count=\"%zu\" size=\"%zu\"/>\n"
-            "<total type=\"mmap\" count=\"%zu\" size=\"%zu\"/>\n"
-            "<system type=\"current\" size=\"%zu\"/>\n"
-            "<aspace type=\"total\" size=\"%zu\"/>\n"
-            "<live type=\"small\" count=\"%zu\" size=\"%zu\"/>\n"
-            "<live type=\"large\" count=\"%zu\" size=\"%zu\"/>\n"
-            "</malloc>\n",
-            count_free(&stats), heap_bytes - stats.small_live, stats.large_blocks, stats.large_live,
-            heap_bytes, stats.heap_mapped, stats.small_blocks, stats.small_live, stats.large_blocks,
-            stats.large_live);
+    struct out out;
+    struct figures figures;
+    out_to_stream(&out, stream);
+    (void)stats_print(&out, ACRE_STATS_XML, &figures);
     return 0;
 }
 

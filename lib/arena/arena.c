@@ -280,21 +280,55 @@ struct arena *arena_first(void)
 
 struct validity {
     struct arena *arena;
-    bool valid;
+    const char *fault; /* the first one; NULL: none */
+    const void *at;
+    size_t units; /* of the slabs so far */
 };
+
+/* What is wrong with a slab; NULL: nothing. */
+static const char *slab_fault(const struct arena *arena, struct slab *slab)
+{
+    struct heap *heap = slab_heap(slab);
+    struct slab_geometry g = geometry_unpack(slab->geometry);
+    if (slab->owner != arena)
+        return "a slab has another owner";
+    if (slab->states != geometry_states(heap, g) || slab->base != geometry_base(heap, g))
+        return "a slab's place is not that of its units";
+    for (size_t unit = g.first_unit; unit < (size_t)g.first_unit + g.units; unit++)
+        if (heap->slab_of[unit] != slab)
+            return "a slab's unit does not lead to it";
+    return slab_is_valid(slab) ? NULL : "a slab is inconsistent";
+}
+
+static void note_fault(struct validity *validity, const char *fault, const void *at)
+{
+    if (fault == NULL || validity->fault != NULL)
+        return;
+    validity->fault = fault;
+    validity->at = at;
+}
 
 static void check_slab(void *context, struct slab *slab)
 {
     struct validity *validity = context;
-    if (slab->owner != validity->arena || !slab_is_valid(slab))
-        validity->valid = false;
+    note_fault(validity, slab_fault(validity->arena, slab), slab);
+    validity->units += geometry_unpack(slab->geometry).units;
 }
 
-bool arena_is_valid(struct arena *arena)
+const char *arena_fault(struct arena *arena, const void **at)
 {
-    struct validity validity = {.arena = arena, .valid = true};
-    for (unsigned class = 0; class < SIZE_CLASS_COUNT; class ++)
-        validity.valid = validity.valid && bin_is_valid(&arena->bins[class]);
+    struct validity validity = {.arena = arena};
+    struct heap_totals totals;
+    *at = arena;
+    if (!heap_set_is_valid(&arena->heaps))
+        return "a heap is inconsistent"; /* and its slabs may be anywhere */
     heap_set_for_each_slab(&arena->heaps, check_slab, &validity);
-    return validity.valid && heap_set_is_valid(&arena->heaps);
+    heap_set_totals(&arena->heaps, &totals);
+    if (totals.in_slabs != validity.units * UNIT_SIZE)
+        note_fault(&validity, "units of a slab do not lead to it", arena);
+    for (unsigned class = 0; class < SIZE_CLASS_COUNT; class ++)
+        if (!bin_is_valid(&arena->bins[class]))
+            note_fault(&validity, "a bin is inconsistent", &arena->bins[class]);
+    *at = validity.at;
+    return validity.fault;
 }

@@ -153,7 +153,14 @@ static inline bool arena_is_owned(const struct arena *arena)
 /* For fork_begin: what the calling thread holds. */
 void *arena_forked(void);
 
-/* Checks every bin and heap of one arena. Its owner must be quiet or the caller. */
-bool arena_is_valid(struct arena *arena);
+/* The first thing that is wrong with the slabs, bins and heaps of an arena, and the address of
+ * where; NULL if nothing is. The caller owns or has borrowed it, or its owner is quiet. */
+const char *arena_fault(struct arena *arena, const void **at);
+
+static inline bool arena_is_valid(struct arena *arena)
+{
+    const void *at;
+    return arena_fault(arena, &at) == NULL;
+}
 
 #endif

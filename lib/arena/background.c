@@ -74,6 +74,8 @@ static void sleep_until_rung(void)
 static void sleep_a_while(void)
 {
     uint64_t ms = max_size(option_value(OPTION_DECAY) / SLEEPS_PER_DECAY, SHORTEST_SLEEP);
+    if (option_value(OPTION_STATS_SECONDS) != 0)
+        ms = min_size(ms, option_value(OPTION_STATS_SECONDS) * 1000);
     if (main_has_ended())
         ms = min_size(ms, LAST_SLEEPS);
     flag_store(&background.bell, BELL_RUNG);
@@ -95,7 +97,7 @@ static void *run(void *unused)
             pthread_sigmask(SIG_SETMASK, &background.mask, NULL);
             return unused;
         }
-        if (idle || main_has_ended())
+        if (idle || main_has_ended() || option_value(OPTION_STATS_SECONDS) != 0)
             sleep_a_while();
         else
             sleep_until_rung();
@@ -160,6 +162,12 @@ void background_ring_now(void)
         __atomic_exchange_n(&background.bell, BELL_RUNG, __ATOMIC_SEQ_CST) == BELL_ASLEEP)
         os_wake(&background.bell);
     errno = saved;
+}
+
+void background_wake(void)
+{
+    flag_store(&background.bell, BELL_RUNG);
+    os_wake(&background.bell);
 }
 
 void background_thread_ends(void)

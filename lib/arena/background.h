@@ -28,6 +28,9 @@ void background_thread_ends(void);
 /* Says that something may have become idle; starts the thread if need be. Preserves errno. */
 COLD void background_ring_now(void);
 
+/* Has the thread look soon, if there is one. Async-signal-safe. */
+void background_wake(void);
+
 /* The same if there is to be such a thread, and free units of the arena or LARGE extents are
  * waiting for their time. */
 static ALWAYS_INLINE void background_ring_if_idle(const struct arena *arena)

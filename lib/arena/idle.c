@@ -169,6 +169,8 @@ static bool look(struct arena *arena, uint64_t now)
     return left || heap_set_is_aging(&arena->heaps) || is_warm(arena);
 }
 
+void (*idle_report)(uint64_t now);
+
 /* Serves what was asked for from outside. Preserves errno. */
 static COLD void serve_requests(void)
 {
@@ -194,6 +196,8 @@ static bool tick(uint64_t now, unsigned most)
 {
     if (UNLIKELY(__atomic_load_n(&idle_requests, __ATOMIC_RELAXED) != 0))
         serve_requests();
+    if (idle_report != NULL)
+        idle_report(now);
     if (!begin_tick(now))
         return true;
     uint64_t first = now;

@@ -31,6 +31,8 @@
 struct arena;
 
 extern uint64_t idle_requests; /* [any] bits ACRE_REQUEST_... and of options; a tick serves them */
+/* [constant] What each tick calls first, with its `now`; NULL: nothing. */
+extern void (*idle_report)(uint64_t now);
 
 /*
  * Gives back what has been idle for OPTION_DECAY in any thread's arena, in the pool and in the

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/meta.h"
 #include "base/os.h"
 #include "base/out.h"
 #include "base/report.h"
@@ -33,7 +34,15 @@ struct option option_table[OPTION_COUNT] = {
                            DEFAULT(HUGE_PAGES_LARGE),
                            .help = "huge pages; large: blocks of 4, heaps of 8 MiB"},
     [OPTION_STATS] = {"stats", TYPE_NAME, "off|exit", DEFAULT(STATS_OFF),
-                      .help = "when to print the statistics to standard error"},
+                      .help = "whether to write the statistics at exit"},
+    [OPTION_STATS_FILE] = {"stats_file", TYPE_TEXT, "NAME", 255,
+                           .help = "their file: %p id, %n name; .json, .prom, .xml"},
+    [OPTION_STATS_SECONDS] = {"stats_seconds", TYPE_NUMBER, "0..86400", 86400, DEFAULT(0),
+                              .help = "also write them after this many seconds; 0: no"},
+    [OPTION_STATS_SIGNAL] = {"stats_signal", TYPE_NUMBER, "0..64", 64, DEFAULT(0),
+                             .help = "also write them at that signal; 0: none"},
+    [OPTION_STATS_CHILDREN] = {"stats_children", TYPE_NAME, "0|1", DEFAULT(1),
+                               .help = "children of fork write them, too (1: yes)"},
     [OPTION_BACKGROUND_THREAD] = {"background_thread", TYPE_NAME, "0|1", DEFAULT(0),
                                   .help = "have a thread give idle memory back (1: yes)"},
 };
@@ -41,6 +50,13 @@ struct option option_table[OPTION_COUNT] = {
 uint64_t option_value(enum option_id id)
 {
     return __atomic_load_n(&option_table[id].value, __ATOMIC_RELAXED);
+}
+
+const char *option_text(enum option_id id)
+{
+    /* acquire: the bytes were written before their address */
+    uint64_t value = __atomic_load_n(&option_table[id].value, __ATOMIC_ACQUIRE);
+    return value == 0 ? "" : (const char *)(uintptr_t)value;
 }
 
 /* A part of a list. */
@@ -115,6 +131,28 @@ static const char *next_name(const char *name)
     return *name == '|' ? name + 1 : NULL;
 }
 
+/* The text's address, 0 if it is empty: a copy for ever, since other threads may read it when the
+ * option has changed. False if it is too long, or there is no memory. */
+static bool keep_text(const struct option *option, struct text text, uint64_t *value)
+{
+    const char *old = option_text((enum option_id)(option - option_table));
+    char *copy = NULL;
+    if (text.length > option->most)
+        return false;
+    if (is_text(text, old, strlen(old))) {
+        *value = option->value;
+        return true;
+    }
+    if (text.length != 0) {
+        copy = meta_alloc(text.length + 1);
+        if (copy == NULL)
+            return false;
+        memcpy(copy, text.start, text.length);
+    }
+    *value = (uintptr_t)copy;
+    return true;
+}
+
 /* Sets the option to the value that the text is. False if that is not allowed. */
 static bool set_text(struct option *option, struct text text)
 {
@@ -125,10 +163,11 @@ static bool set_text(struct option *option, struct text text)
             value++;
         if (name == NULL)
             return false;
-    } else if (!parse_number(option, text, &value)) {
+    } else if (!(option->type == TYPE_TEXT ? keep_text(option, text, &value)
+                                           : parse_number(option, text, &value))) {
         return false;
     }
-    __atomic_store_n(&option->value, value, __ATOMIC_RELAXED);
+    __atomic_store_n(&option->value, value, __ATOMIC_RELEASE);
     return true;
 }
 
@@ -141,6 +180,10 @@ static void format_value(struct out *out, const struct option *option, uint64_t 
         for (; value != 0; value--)
             name = next_name(name);
         out_format(out, "%.*s", (int)strcspn(name, "|"), name);
+        return;
+    }
+    if (option->type == TYPE_TEXT) {
+        out_format(out, "%s", value == 0 ? "" : (const char *)(uintptr_t)value);
         return;
     }
     const char *suffix = "";
@@ -229,7 +272,7 @@ int option_get_text(const char *key, char *value, size_t size)
     if (option == NULL)
         return ENOENT;
     struct out text;
-    format_value(&text, option, __atomic_load_n(&option->value, __ATOMIC_RELAXED));
+    format_value(&text, option, __atomic_load_n(&option->value, __ATOMIC_ACQUIRE));
     return (size_t)snprintf(value, size, "%s", text.text) < size ? 0 : ERANGE;
 }
 
@@ -253,7 +296,7 @@ void option_print_help(int fd)
         struct out standard;
         format_value(&standard, option, option->standard);
         out_format(&out, row, NAME_COLUMN, option->name, ALLOWED_COLUMN, option->allowed,
-                   DEFAULT_COLUMN, standard.text, option->help);
+                   DEFAULT_COLUMN, standard.used == 0 ? "none" : standard.text, option->help);
     }
     out_end(&out);
 }

@@ -1,6 +1,7 @@
 /*
  * Options: one table (in option.c), parsed once from ACRE_OPTIONS and changed by acre_option_set.
- * Values are relaxed atomics: any thread may read and set them. Never allocates, calls no getenv.
+ * Values are relaxed atomics: any thread may read and set them. Calls no getenv, allocates nothing
+ * but texts, from metadata.
  */
 #ifndef ACRE_LIB_OPTION_H
 #define ACRE_LIB_OPTION_H
@@ -15,7 +16,11 @@ enum option_id {
                                  depend on what is live; 0: none (large_list.h) */
     OPTION_DIRTY_LIMIT,       /* bytes: most dirty free units that an arena keeps */
     OPTION_HUGE_PAGES,        /* enum huge_pages: what is asked of transparent huge pages */
-    OPTION_STATS,             /* enum stats_when: when to print the statistics to standard error */
+    OPTION_STATS,             /* enum stats_when: whether to write the statistics at the end */
+    OPTION_STATS_FILE,        /* text: the file's name, with %p and %n; "": standard error */
+    OPTION_STATS_SECONDS,     /* seconds between two writings; 0: none */
+    OPTION_STATS_SIGNAL,      /* number of the signal that asks for a writing; 0: none */
+    OPTION_STATS_CHILDREN,    /* bool: children of fork write, too */
     OPTION_BACKGROUND_THREAD, /* bool: a thread gives idle memory back (background.h) */
     OPTION_COUNT
 };
@@ -31,6 +36,7 @@ enum option_type {
     TYPE_NAME,   /* one of the names in `allowed`; the value is its index */
     TYPE_NUMBER, /* a plain number */
     TYPE_BYTES,  /* a number, then K, M or G for powers of 1024 */
+    TYPE_TEXT,   /* at most `most` bytes without a comma; the value is their address, 0 if none */
 };
 
 /* A row of the table. */
@@ -38,7 +44,7 @@ struct option {
     const char *name;
     enum option_type type;
     const char *allowed; /* for the user; of TYPE_NAME: the names, between `|` */
-    uint64_t most;       /* of the numbers: the range is 0..most */
+    uint64_t most;       /* of the numbers: the range is 0..most; of a text: bytes */
     uint64_t standard;   /* the default */
     uint64_t value;      /* [any] */
     const char *help;
@@ -48,6 +54,9 @@ extern struct option option_table[OPTION_COUNT];
 
 /* The value: bytes, milliseconds, 0 or 1, or the enumerator. */
 uint64_t option_value(enum option_id id);
+
+/* A text; it stays as it is when the option changes. */
+const char *option_text(enum option_id id);
 
 /* Parses "key:value,key:value"; sizes take K, M, G suffixes, or k, m, g (powers of 1024). Each
  * mistake is one warning line that names `source`, where the list is from, and says what is

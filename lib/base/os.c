@@ -8,6 +8,7 @@
 #include "base/os.h"
 
 #include "base/elf.h"
+#include "base/probe.h"
 #include "base/system_call.h"
 
 #include <errno.h>
@@ -70,6 +71,13 @@ struct os_counts os_counts;
 static void count(uint64_t *counter, size_t by)
 {
     __atomic_fetch_add(counter, by, __ATOMIC_RELAXED);
+}
+
+/* Pages went back that stay mapped. */
+static void count_purged(void *address, size_t size)
+{
+    count(&os_counts.purged, size);
+    PROBE(memory_returned, address, size);
 }
 
 /* The address that mmap or mremap gave, or NULL. */
@@ -170,7 +178,7 @@ bool os_close(void *address, size_t size)
 {
     if (map_anonymous(address, size, PROT_NONE, MAP_FIXED) == NULL)
         return false;
-    count(&os_counts.purged, size);
+    count_purged(address, size);
     keep_out_of_cores(address, size);
     return true;
 }
@@ -190,14 +198,17 @@ bool os_purge(void *address, size_t size)
 {
     if (advice_is_ignored || !advise(address, size, MADV_DONTNEED))
         return false;
-    count(&os_counts.purged, size);
+    count_purged(address, size);
     return true;
 }
 
 bool os_unmap(void *address, size_t size)
 {
     count(&os_counts.munmap, 1);
-    return system_call(SYS_munmap, address, size) == 0;
+    if (system_call(SYS_munmap, address, size) != 0)
+        return false;
+    PROBE(memory_returned, address, size);
+    return true;
 }
 
 void *os_remap(void *address, size_t old_size, size_t new_size)
@@ -364,7 +375,7 @@ void os_name_thread(const char *name)
     system_call(SYS_prctl, PR_SET_NAME, name);
 }
 
-void os_write(int fd, const char *text, size_t size)
+bool os_write(int fd, const char *text, size_t size)
 {
     while (size != 0) {
         long written = system_call(SYS_write, fd, text, size);
@@ -372,9 +383,28 @@ void os_write(int fd, const char *text, size_t size)
             text += written;
             size -= (size_t)written;
         } else if (written != -EINTR) {
-            break;
+            return false;
         }
     }
+    return true;
+}
+
+int os_create_file(const char *path)
+{
+    /* exclusively: not through a link that another user has put there */
+    system_call(SYS_unlinkat, AT_FDCWD, path, 0);
+    return (int)system_call(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
+                            0644);
+}
+
+int os_place_file(int fd, const char *path, const char *place)
+{
+    long error = system_call(SYS_close, fd);
+    if (place != NULL && error == 0)
+        error = system_call(SYS_renameat, AT_FDCWD, path, AT_FDCWD, place);
+    if (place == NULL || error != 0)
+        system_call(SYS_unlinkat, AT_FDCWD, path, 0);
+    return (int)-error;
 }
 
 int os_duplicate(int fd)

@@ -136,8 +136,17 @@ bool os_is_secure(void);
  * be called by a constructor: takes the dynamic linker's lock. */
 bool os_in_program_namespace(void);
 
-/* Writes all of the text, going on after EINTR and short writes; gives up on other errors. */
-void os_write(int fd, const char *text, size_t size);
+/* Writes all of the text, going on after EINTR and short writes. False, with a part of it written
+ * perhaps, after another error. */
+bool os_write(int fd, const char *text, size_t size);
+
+/* Makes a new file, in the place of one that has that name; 0644 less the umask, closed on exec.
+ * The descriptor, or a negative errno code. */
+int os_create_file(const char *path);
+
+/* Closes fd, of the file `path`, and renames that to `place`, or removes it if that is NULL or the
+ * system refuses. 0 or an errno code. */
+int os_place_file(int fd, const char *path, const char *place);
 
 /* A duplicate of fd at or above 100 that is closed on exec, or -1. */
 int os_duplicate(int fd);

@@ -1,20 +1,41 @@
 /* Text: see out.h. */
 #include "base/out.h"
 
-#include <stdio.h>
-
 #include "base/os.h"
 
 void out_to_fd(struct out *out, int fd)
 {
     out->fd = fd;
+    out->stream = NULL;
+    out->failed = false;
     out->used = 0;
     out->text[0] = '\0';
+}
+
+void out_to_stream(struct out *out, FILE *stream)
+{
+    out_to_memory(out);
+    out->stream = stream;
 }
 
 void out_to_memory(struct out *out)
 {
     out_to_fd(out, -1);
+}
+
+/* Writes the first `length` bytes; the buffer is empty then. */
+static void flush(struct out *out, size_t length)
+{
+    if (out->stream != NULL)
+        fwrite(out->text, 1, length, out->stream);
+    else if (!os_write(out->fd, out->text, length))
+        out->failed = true;
+    out->used = 0;
+}
+
+static bool is_to_be_written(const struct out *out)
+{
+    return out->fd >= 0 || out->stream != NULL;
 }
 
 /* Formats into what is left of the buffer. False if that is too short. */
@@ -31,9 +52,8 @@ void out_format_list(struct out *out, const char *format, va_list list)
     size_t before = out->used;
     va_list again;
     va_copy(again, list);
-    if (!format_rest(out, format, list) && out->fd >= 0) {
-        os_write(out->fd, out->text, before);
-        out->used = 0;
+    if (!format_rest(out, format, list) && is_to_be_written(out)) {
+        flush(out, before);
         (void)format_rest(out, format, again);
     }
     va_end(again);
@@ -72,8 +92,9 @@ void out_size(struct out *out, size_t bytes, int width)
     out_format(out, "%*s", width, number.text);
 }
 
-void out_end(struct out *out)
+bool out_end(struct out *out)
 {
-    if (out->fd >= 0)
-        os_write(out->fd, out->text, out->used);
+    if (is_to_be_written(out))
+        flush(out, out->used);
+    return !out->failed;
 }

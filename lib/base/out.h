@@ -1,23 +1,29 @@
 /*
- * Text that is collected on the caller's stack, and goes to a file descriptor when the buffer is
- * full and at out_end, or stays in memory and is cut off. Allocates nothing, as vsnprintf does not
- * for these formats.
+ * Text that is collected on the caller's stack, and goes to a file descriptor or a stream when the
+ * buffer is full and at out_end, or stays in memory and is cut off. Allocates nothing, as vsnprintf
+ * does not for these formats.
  */
 #ifndef ACRE_LIB_OUT_H
 #define ACRE_LIB_OUT_H
 
 #include <stdarg.h>
+#include <stdio.h>
 
 #include "base/base.h"
 
 struct out {
-    int fd;         /* where it goes; -1: stays in `text` */
+    int fd;         /* where it goes, unless to the stream; -1: stays in `text` */
+    FILE *stream;   /* NULL: none */
+    bool failed;    /* the descriptor did not take all of it */
     size_t used;    /* bytes of the text, without its NUL */
     char text[512]; /* what has not been written yet */
 };
 
 /* Begins output to file descriptor fd. */
 void out_to_fd(struct out *out, int fd);
+
+/* Begins output to a stream, which may allocate. */
+void out_to_stream(struct out *out, FILE *stream);
 
 /* Begins output that stays in out->text. */
 void out_to_memory(struct out *out);
@@ -30,7 +36,7 @@ void out_format_list(struct out *out, const char *format, va_list list);
  * MiB". */
 void out_size(struct out *out, size_t bytes, int width);
 
-/* Writes what is left to the descriptor. */
-void out_end(struct out *out);
+/* Writes what is left. False if the descriptor did not take all of the text. */
+bool out_end(struct out *out);
 
 #endif

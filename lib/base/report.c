@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/os.h"
+#include "base/probe.h"
 
 /* The program's name; empty until report_start has written it, once. */
 static char program_name[REPORT_NAME];
@@ -70,6 +71,7 @@ static void line_end(struct out *out)
 void report_misuse(const struct misuse_report *report)
 {
     struct out out;
+    PROBE(misuse, report->pointer, report->kind);
     line_begin(&out);
     out_format(&out, "%s: %s(%p)", kinds[report->kind].fault, report->function, report->pointer);
     if (report->block == NULL)

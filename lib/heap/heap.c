@@ -384,6 +384,9 @@ bool heap_is_valid(const struct heap *heap)
         struct slab_geometry g = geometry_unpack(heap->slabs[i].geometry);
         if (heap->slabs[i].geometry == 0)
             continue;
+        if (g.class >= SIZE_CLASS_COUNT || g.first_unit + g.units > HEAP_UNITS ||
+            g.first_line + geometry_lines(g) > HEAP_LINES)
+            return false;
         if (bits_test(heap->free_slabs, i) ||
             bits_count(heap->free_units, g.first_unit, g.units) != 0 ||
             bits_count(units, g.first_unit, g.units) != 0 ||

@@ -292,3 +292,45 @@ void print_prometheus(struct out *out, const struct print_process *process,
         print_of_classes(out, process, figures, &event_rows[i], figures->class_events,
                          sizeof(figures->class_events[0]));
 }
+
+/* ---- malloc_info ---- */
+
+/* The elements that close a heap, and the document. */
+static void print_xml_sums(struct out *out, const struct figures *figures, uint64_t blocks,
+                           bool is_document)
+{
+    size_t heap = figures->in_slabs + figures->free_dirty;
+    out_format(out,
+               "<total type=\"fast\" count=\"0\" size=\"0\"/>\n"
+               "<total type=\"rest\" count=\"%zu\" size=\"%zu\"/>\n",
+               (size_t)blocks, heap - (size_t)figures->small_live);
+    if (is_document)
+        out_format(out, "<total type=\"mmap\" count=\"%zu\" size=\"%zu\"/>\n",
+                   (size_t)figures->large_blocks, (size_t)figures->large_live);
+    out_format(out,
+               "<system type=\"current\" size=\"%zu\"/>\n"
+               "<system type=\"max\" size=\"%zu\"/>\n"
+               "<aspace type=\"total\" size=\"%zu\"/>\n"
+               "<aspace type=\"mprotect\" size=\"%zu\"/>\n</%s>\n",
+               heap, max_size(figures->slabs_peak, heap), (size_t)figures->heap_mapped, heap,
+               is_document ? "malloc" : "heap");
+}
+
+void print_xml(struct out *out, const struct figures *figures)
+{
+    uint64_t sum = 0;
+    size_t smallest = 1;
+    out_format(out, "<malloc version=\"1\">\n<heap nr=\"0\">\n<sizes>\n");
+    for (unsigned cls = 0; cls < SIZE_CLASS_COUNT; cls++) {
+        size_t size = size_class_sizes[cls];
+        uint64_t blocks = figures->classes[cls].blocks - figures->classes[cls].places;
+        if (blocks != 0)
+            out_format(out, "  <size from=\"%zu\" to=\"%zu\" total=\"%zu\" count=\"%zu\"/>\n",
+                       smallest, size, (size_t)blocks * size, (size_t)blocks);
+        sum += blocks;
+        smallest = size + 1;
+    }
+    out_format(out, "</sizes>\n");
+    print_xml_sums(out, figures, sum, false);
+    print_xml_sums(out, figures, sum, true);
+}

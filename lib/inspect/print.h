@@ -1,6 +1,6 @@
 /*
- * Printing figures: as a table, as JSON, as Prometheus's text format. Used in the process and by
- * the tools. Allocates nothing.
+ * Printing figures: as a table, as JSON, as Prometheus's text format, as glibc's malloc_info. Used
+ * in the process and by the tools. Allocates nothing.
  */
 #ifndef ACRE_LIB_PRINT_H
 #define ACRE_LIB_PRINT_H
@@ -27,5 +27,8 @@ void print_json(struct out *out, const struct print_process *process, const stru
 /* Text format 0.0.4, with the labels process and pid at each sample, for one process by itself. */
 void print_prometheus(struct out *out, const struct print_process *process,
                       const struct figures *figures);
+
+/* The document of glibc's malloc_info, with one heap that stands for all. */
+void print_xml(struct out *out, const struct figures *figures);
 
 #endif

@@ -2,9 +2,13 @@
 #include "inspect/walk.h"
 
 #include "base/states.h"
+#include "heap/heap.h"
 #include "large/extents.h"
 
-enum { STATES_AT_ONCE = 256 }; /* threads may have little stack */
+enum {
+    STATES_AT_ONCE = 256, /* threads may have little stack */
+    TRIES = 4,            /* how often a slab that changes is read */
+};
 
 struct walk {
     struct view *view;
@@ -47,14 +51,38 @@ static int visit_places(struct walk *walk, const struct view_slab *slab, uint32_
                        (end - first) * slab->block_size, state_of(state), arena, slab->block_size);
 }
 
-static int walk_slab(struct walk *walk, const struct view_slab *slab, uint32_t arena)
+/* Copies states, where the slab still is, with the count that it has now. False if it is gone, or
+ * its place is another's: the callback, too, may have freed its blocks. */
+static bool read_states(struct walk *walk, struct view_heap *heap, struct view_slab *slab,
+                        size_t first, uint8_t *states)
+{
+    struct view_slab now = *slab;
+    for (int i = 0; i < TRIES; i++) {
+        unsigned unit = slab->first_unit;
+        heap->entries_from = HEAP_UNITS; /* they are to be read again */
+        if (!view_next_slab(walk->view, heap, &unit, &now) || now.base != slab->base ||
+            now.block_size != slab->block_size || now.count <= first)
+            return false;
+        *slab = now;
+        if (!view_states(walk->view, slab, first, min_size(slab->count - first, STATES_AT_ONCE),
+                         states))
+            return false;
+        if (view_slab_stayed(walk->view, slab))
+            break;
+        if (walk->view->prefetch != NULL)
+            walk->view->prefetch(walk->view, slab->word_at, sizeof(slab->word));
+    }
+    return true;
+}
+
+static int walk_slab(struct walk *walk, struct view_heap *heap, struct view_slab *slab,
+                     uint32_t arena)
 {
     uint8_t states[STATES_AT_ONCE], state = BLOCK_END;
     size_t first = 0; /* of the block that is not visited yet; its state is `state` */
     int result = 0;
     for (size_t i = 0; i < slab->count && result == 0; i++) {
-        size_t count = min_size(slab->count - i, STATES_AT_ONCE);
-        if (i % STATES_AT_ONCE == 0 && !view_states(walk->view, slab, i, count, states))
+        if (i % STATES_AT_ONCE == 0 && !read_states(walk, heap, slab, i, states))
             return 0;
         uint8_t next = states[i % STATES_AT_ONCE];
         if (next == BLOCK_REST && (state == BLOCK_WIDE || state == BLOCK_REMOTE))
@@ -75,7 +103,7 @@ static int walk_arena(struct walk *walk, const struct view_arena *arena)
          more = view_next_heap(walk->view, arena, &heap))
         for (unsigned unit = heap.first_unit;
              result == 0 && view_next_slab(walk->view, &heap, &unit, &slab);)
-            result = walk_slab(walk, &slab, arena->number);
+            result = walk_slab(walk, &heap, &slab, arena->number);
     return result;
 }
 

@@ -11,7 +11,8 @@
 #include <acre/acre.h>
 
 /* Calls back for each block until that returns something other than 0, which is returned then; 0
- * at the end. Slabs that change while they are read are passed on as they were read. */
+ * at the end. States are read a few hundred at a time; what the callback does to blocks whose
+ * states were read before is not seen. */
 int walk_blocks(struct view *view, acre_heap_callback *callback, void *context);
 
 #endif

@@ -8,20 +8,10 @@
 #include "base/os.h"
 #include "base/report.h"
 #include "inspect/root.h"
-#include "process/stats.h"
+#include "process/stats_file.h"
 #include "arena/thread.h"
 
 #include <pthread.h>
-#include <unistd.h>
-
-/*
- * Where statistics go at exit: a duplicate of standard error (-1: none could be had), which some
- * programs close before destructors run, and what it was of at the start. A program that closes all
- * its descriptors closes the duplicate, too, and may get its number for a file of its own; then
- * stats_file tells. Written once, by init_start.
- */
-static int stats_fd = -1;
-static struct os_file stats_file;
 
 void init_start(char *const *environment)
 {
@@ -30,10 +20,7 @@ void init_start(char *const *environment)
     report_start();
     if (environment != NULL)
         option_parse_environment(environment);
-    if (option_value(OPTION_STATS) != STATS_OFF) {
-        stats_fd = os_duplicate(STDERR_FILENO);
-        stats_file = os_file_of(STDERR_FILENO);
-    }
+    stats_file_start();
     /* it may fail (no memory): then the first lock notices a fork (fork.h) */
     (void)pthread_atfork(NULL, NULL, fork_child);
     if (!os_in_program_namespace()) {
@@ -47,9 +34,5 @@ void init_start(char *const *environment)
 
 void init_end(void)
 {
-    if (option_value(OPTION_STATS) == STATS_OFF)
-        return;
-    int fd = os_is_of(stats_fd, stats_file) ? stats_fd : STDERR_FILENO;
-    if (os_is_of(fd, stats_file))
-        stats_print(fd, ACRE_STATS_TEXT);
+    stats_file_end();
 }

@@ -8,8 +8,7 @@
 /* To be called by the library's constructor with the process's environment (NULL: none). */
 void init_start(char *const *environment);
 
-/* To be called by the library's destructor: prints what option `stats` asks for, to what standard
- * error was at the start; not at all if the program has closed that. */
+/* To be called by the library's destructor: writes what option `stats` asks for. */
 void init_end(void);
 
 #endif

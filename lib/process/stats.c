@@ -2,7 +2,6 @@
 #include "process/stats.h"
 
 #include "base/os.h"
-#include "base/out.h"
 #include "base/report.h"
 #include "inspect/print.h"
 #include "inspect/root.h"
@@ -64,11 +63,9 @@ void stats_collect(struct acre_stats *stats, size_t size)
     }
 }
 
-void stats_print(int fd, enum acre_stats_format format)
+bool stats_print(struct out *out, enum acre_stats_format format, struct figures *figures)
 {
-    struct out out;
     char name[REPORT_NAME];
-    struct figures figures;
     const struct print_process process = {
         .name = name,
         .id = os_process_id(),
@@ -76,13 +73,22 @@ void stats_print(int fd, enum acre_stats_format format)
         .resident = os_resident(),
     };
     report_process_name(name);
-    out_to_fd(&out, fd);
-    stats_count(&(struct figures_wanted){.resident = true}, &figures);
+    stats_count(&(struct figures_wanted){.resident = format != ACRE_STATS_XML}, figures);
     if (format == ACRE_STATS_JSON)
-        print_json(&out, &process, &figures, NULL, 0);
+        print_json(out, &process, figures, NULL, 0);
     else if (format == ACRE_STATS_PROMETHEUS)
-        print_prometheus(&out, &process, &figures);
+        print_prometheus(out, &process, figures);
+    else if (format == ACRE_STATS_XML)
+        print_xml(out, figures);
     else
-        print_text(&out, &process, &figures);
-    out_end(&out);
+        print_text(out, &process, figures);
+    return out_end(out);
+}
+
+void stats_print_to(int fd, enum acre_stats_format format)
+{
+    struct out out;
+    struct figures figures;
+    out_to_fd(&out, fd);
+    (void)stats_print(&out, format, &figures);
 }

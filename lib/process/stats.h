@@ -5,6 +5,7 @@
 #ifndef ACRE_LIB_STATS_H
 #define ACRE_LIB_STATS_H
 
+#include "base/out.h"
 #include "inspect/count.h"
 
 #include <acre/acre.h>
@@ -15,7 +16,11 @@ void stats_count(const struct figures_wanted *wanted, struct figures *figures);
 /* Fills in the public structure, of which the caller knows `size` bytes. */
 void stats_collect(struct acre_stats *stats, size_t size);
 
-/* Writes what acre_stats_print writes to file descriptor fd. */
-void stats_print(int fd, enum acre_stats_format format);
+/* Writes what acre_stats_print writes; `figures` is room for what is counted. False if `out` did
+ * not take all of it. */
+bool stats_print(struct out *out, enum acre_stats_format format, struct figures *figures);
+
+/* The same to file descriptor fd. */
+void stats_print_to(int fd, enum acre_stats_format format);
 
 #endif

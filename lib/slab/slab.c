@@ -1,6 +1,7 @@
 /* Slabs and bins: see slab.h. */
 #include "slab/slab.h"
 
+#include "base/probe.h"
 #include "base/size_class.h"
 
 enum {
@@ -247,6 +248,7 @@ bool bin_make_slab(struct bin *bin, struct heap_set *set)
     make_current(bin, slab);
     bin->units += slab_units(slab);
     counter_add(&bin->slabs_made, 1);
+    PROBE(slab_made, slab->base, slab->block_size);
     heap_show_slab(slab);
     return true;
 }
@@ -294,6 +296,7 @@ static void release(struct slab *slab)
         leave(slab->bin);
     slab->bin->units -= slab_units(slab);
     counter_add(&slab->bin->slabs_released, 1);
+    PROBE(slab_released, slab->base, slab->block_size);
     heap_set_give(slab);
 }
 

@@ -75,10 +75,13 @@ options() {
 
     ends 0 "arenas" "$acre_run" --stats echo hello
     equal "standard output with --stats" "$(cat "$directory/output")" "hello"
+    ends 0 "" "$acre_run" --options "stats:exit,stats_file:$directory/%n.json" echo hello
+    equal "a file of statistics" "$(grep -c '"process": "echo"' "$directory/echo.json")" 1
     ACRE_OPTIONS=stats:exit ends 0 "" "$acre_run" --help-options
     equal "options of --help-options" \
         "$(awk 'NR > 1 { printf "%s ", $1 }' "$directory/output")" \
-        "abort decay large_stock dirty_limit huge_pages stats background_thread "
+        "abort decay large_stock dirty_limit huge_pages stats stats_file stats_seconds \
+stats_signal stats_children background_thread "
 }
 
 command_line() {

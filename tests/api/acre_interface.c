@@ -166,6 +166,16 @@ static void test_print(void)
     CHECK(strpbrk(text, "123456789") != NULL);
 }
 
+static void test_check(void)
+{
+    char text[512];
+    int ends[2];
+    CHECK(pipe(ends) == 0);
+    CHECK(acre_check(ends[1]) == 0 && acre_check(-1) == 0);
+    close(ends[1]);
+    CHECK(read_all(ends[0], text, sizeof(text)) == 0);
+}
+
 int main(void)
 {
     check_begin();
@@ -178,5 +188,6 @@ int main(void)
     test_heap_walk();
     test_print();
     test_options();
+    test_check();
     return 0;
 }

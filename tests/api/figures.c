@@ -243,30 +243,54 @@ static void test_malloc_stats_shows_all(void)
 
 /* ---- malloc_info ---- */
 
-/* Writes the document that malloc_info must give: XML with glibc's names, and an element for each
- * class that has free blocks. */
-static void write_document(FILE *stream, const struct acre_stats *stats)
+static void write_sums(FILE *stream, const struct acre_stats *stats)
 {
-    size_t heap_bytes = stats->heap_in_slabs + stats->heap_free_dirty, smallest = 1;
-    fprintf(stream, "<malloc version=\"acre-1\">\n<sizes>\n");
+    fprintf(stream, "<total type=\"fast\" count=\"0\" size=\"0\"/>\n");
+    fprintf(stream, "<total type=\"rest\" count=\"%zu\" size=\"%zu\"/>\n", free_blocks_of(stats),
+            stats->heap_in_slabs + stats->heap_free_dirty - stats->small_live);
+}
+
+/* `peak` is that of slabs. */
+static void write_space(FILE *stream, const struct acre_stats *stats, size_t peak)
+{
+    size_t heap_bytes = stats->heap_in_slabs + stats->heap_free_dirty;
+    fprintf(stream, "<system type=\"current\" size=\"%zu\"/>\n", heap_bytes);
+    fprintf(stream, "<system type=\"max\" size=\"%zu\"/>\n", peak > heap_bytes ? peak : heap_bytes);
+    fprintf(stream, "<aspace type=\"total\" size=\"%zu\"/>\n", stats->heap_mapped);
+    fprintf(stream, "<aspace type=\"mprotect\" size=\"%zu\"/>\n", heap_bytes);
+}
+
+/* The peak that a document gives. */
+static size_t peak_in(const char *text)
+{
+    const char *element = strstr(text, "<system type=\"max\" size=\"");
+    CHECK(element != NULL);
+    return strtoul(element + strlen("<system type=\"max\" size=\""), NULL, 10);
+}
+
+/* Writes the document that malloc_info must give: glibc's, and an element for each class that has
+ * free blocks. */
+static void write_document(FILE *stream, const struct acre_stats *stats, size_t peak)
+{
+    size_t smallest = 1;
+    fprintf(stream, "<malloc version=\"1\">\n<heap nr=\"0\">\n<sizes>\n");
     for (size_t i = 0; i < stats->class_count; i++) {
         const struct acre_class_stats *class = &stats->classes[i];
         size_t unused = class->blocks - class->live_blocks;
         if (unused != 0)
-            fprintf(stream, "<size from=\"%zu\" to=\"%zu\" total=\"%zu\" count=\"%zu\"/>\n",
+            fprintf(stream, "  <size from=\"%zu\" to=\"%zu\" total=\"%zu\" count=\"%zu\"/>\n",
                     smallest, class->block_size, unused * class->block_size, unused);
         smallest = class->block_size + 1;
     }
-    fprintf(stream, "</sizes>\n<total type=\"rest\" count=\"%zu\" size=\"%zu\"/>\n",
-            free_blocks_of(stats), heap_bytes - stats->small_live);
+    fprintf(stream, "</sizes>\n");
+    write_sums(stream, stats);
+    write_space(stream, stats, peak);
+    fprintf(stream, "</heap>\n");
+    write_sums(stream, stats);
     fprintf(stream, "<total type=\"mmap\" count=\"%zu\" size=\"%zu\"/>\n", stats->large_blocks,
             stats->large_live);
-    fprintf(stream, "<system type=\"current\" size=\"%zu\"/>\n", heap_bytes);
-    fprintf(stream, "<aspace type=\"total\" size=\"%zu\"/>\n", stats->heap_mapped);
-    fprintf(stream, "<live type=\"small\" count=\"%zu\" size=\"%zu\"/>\n", stats->small_blocks,
-            stats->small_live);
-    fprintf(stream, "<live type=\"large\" count=\"%zu\" size=\"%zu\"/>\n</malloc>\n",
-            stats->large_blocks, stats->large_live);
+    write_space(stream, stats, peak);
+    fprintf(stream, "</malloc>\n");
 }
 
 static void test_malloc_info(void)
@@ -282,7 +306,8 @@ static void test_malloc_info(void)
     struct acre_stats stats = stats_now();
     CHECK(malloc_info(0, stream) == 0);
     CHECK(fclose(stream) == 0);
-    write_document(wanted, &stats);
+    CHECK(peak_in(text) >= stats.heap_in_slabs);
+    write_document(wanted, &stats, peak_in(text));
     CHECK(fclose(wanted) == 0);
     CHECK(strcmp(text, expected) == 0);
     CHECK(stats.small_blocks != 0 && stats.large_live == 700 * CHECK_MIB);

@@ -26,6 +26,10 @@ static const struct {
     {"dirty_limit", OPTION_DIRTY_LIMIT, 64 * MIB, "64M", "0..64G"},
     {"huge_pages", OPTION_HUGE_PAGES, 1, "large", "never|large|system|always"},
     {"stats", OPTION_STATS, 0, "off", "off|exit"},
+    {"stats_file", OPTION_STATS_FILE, 0, "", "NAME"},
+    {"stats_seconds", OPTION_STATS_SECONDS, 0, "0", "0..86400"},
+    {"stats_signal", OPTION_STATS_SIGNAL, 0, "0", "0..64"},
+    {"stats_children", OPTION_STATS_CHILDREN, 1, "1", "0|1"},
     {"background_thread", OPTION_BACKGROUND_THREAD, 0, "0", "0|1"},
 };
 
@@ -51,6 +55,10 @@ static const struct {
     {"huge_pages:always", OPTION_HUGE_PAGES, 3},
     {"huge_pages:system", OPTION_HUGE_PAGES, 2},
     {"stats:exit", OPTION_STATS, 1},
+    {"stats_seconds:15", OPTION_STATS_SECONDS, 15},
+    {"stats_signal:64", OPTION_STATS_SIGNAL, 64},
+    {"stats_children:0", OPTION_STATS_CHILDREN, 0},
+    {"stats_file:/a,stats_file:", OPTION_STATS_FILE, 0},
     {"background_thread:1", OPTION_BACKGROUND_THREAD, 1},
     {"decay:5,decay:7", OPTION_DECAY, 7},
     {",,stats:exit,,decay:8,", OPTION_DECAY, 8},
@@ -63,7 +71,8 @@ static const struct {
 
 /* After an unknown option. */
 #define KNOWN                                                                                      \
-    "; there are: abort, decay, large_stock, dirty_limit, huge_pages, stats, background_thread"
+    "; there are: abort, decay, large_stock, dirty_limit, huge_pages, stats, stats_file, "         \
+    "stats_seconds, stats_signal, stats_children, background_thread"
 
 /* Each is one warning, exactly this; valid options around it still apply. */
 static const struct {
@@ -224,6 +233,26 @@ TEST(text_errors_are_told_apart)
     ck_assert_str_eq(text, "large");
 }
 
+TEST(a_text_is_kept_as_it_was)
+{
+    char longest[257], text[300];
+    memset(longest, 'x', sizeof longest);
+    longest[256] = '\0';
+    ck_assert_int_eq(option_set_text("stats_file", longest), EINVAL);
+    longest[255] = '\0';
+    ck_assert_str_eq(option_text(OPTION_STATS_FILE), "");
+    ck_assert_int_eq(option_set_text("stats_file", longest), 0);
+    const char *kept = option_text(OPTION_STATS_FILE);
+    ck_assert_int_eq(option_set_text("stats_file", longest), 0);
+    ck_assert_ptr_eq(option_text(OPTION_STATS_FILE), kept);
+    ck_assert(option_parse("stats_file: /a:b=c d ,decay:1", "ACRE_OPTIONS"));
+    ck_assert_int_eq(option_get_text("stats_file", text, sizeof text), 0);
+    ck_assert_str_eq(text, "/a:b=c d");
+    ck_assert_str_eq(kept, longest);
+    ck_assert_int_eq(option_set_text("stats_file", ""), 0);
+    ck_assert_str_eq(option_text(OPTION_STATS_FILE), "");
+}
+
 static void print_help(void *unused)
 {
     (void)unused;
@@ -241,8 +270,9 @@ TEST(help_has_a_line_for_each_option_and_its_default)
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         line = strtok(NULL, "\n");
         ck_assert_ptr_nonnull(line);
+        const char *standard = options[i].standard_text;
         snprintf(wanted, sizeof wanted, "%-18s%-26s%-8s", options[i].name, options[i].allowed,
-                 options[i].standard_text);
+                 *standard == '\0' ? "none" : standard);
         ck_assert_int_eq(strncmp(line, wanted, strlen(wanted)), 0);
         ck_assert_uint_gt(strlen(line), strlen(wanted));
         ck_assert_uint_le(strlen(line), 100);

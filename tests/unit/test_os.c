@@ -350,7 +350,7 @@ TEST(writing_goes_on_after_interruptions)
     sigaction(SIGALRM, &action, NULL);
     struct itimerval often = {{0, 200}, {0, 200}}, never = {{0, 0}, {0, 0}};
     setitimer(ITIMER_REAL, &often, NULL);
-    os_write(ends[1], text, TEXT_SIZE);
+    ck_assert(os_write(ends[1], text, TEXT_SIZE));
     setitimer(ITIMER_REAL, &never, NULL);
     close(ends[1]);
     ck_assert_int_eq(result_of(child), 0);
@@ -453,7 +453,7 @@ TEST(what_cannot_be_had_is_null_and_errno_is_kept)
     os_wait(&zero, 1, 0);
     os_wait(&zero, 0, 1);
     os_wake(&zero);
-    os_write(-1, "x", 1);
+    ck_assert(!os_write(-1, "x", 1));
     os_duplicate(-1);
     os_resident();
     os_now_ms();

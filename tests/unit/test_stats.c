@@ -159,7 +159,7 @@ TEST(figures_agree_while_others_allocate)
 static void print(void *unused)
 {
     (void)unused;
-    stats_print(STDERR_FILENO, ACRE_STATS_TEXT);
+    stats_print_to(STDERR_FILENO, ACRE_STATS_TEXT);
 }
 
 TEST(the_table_shows_the_figures)

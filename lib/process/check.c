@@ -1,0 +1,57 @@
+/* Checking every structure: see check.h. */
+#include "process/check.h"
+
+#include "arena/arena.h"
+#include "arena/thread.h"
+#include "heap/heap_set.h"
+#include "inspect/count.h"
+#include "inspect/root.h"
+#include "large/large.h"
+
+/* Walks over everything without trusting it. NULL if that is right. */
+static const char *find_damage(const void **at)
+{
+    struct view own;
+    struct figures figures;
+    root_view_own(&own);
+    figures_count(&own, &(struct figures_wanted){.arena = 0}, &figures);
+    *at = (const void *)(uintptr_t)own.damage_at;
+    return own.damage;
+}
+
+/* What is wrong in an arena, as far as its thread lets this one see. */
+static const char *find_in_arena(struct arena *arena, const void **at)
+{
+    const char *fault;
+    *at = arena;
+    if (arena == thread_own_arena())
+        return arena_fault(arena, at);
+    if (!arena_borrow(arena))
+        return heap_set_is_valid(&arena->heaps) ? NULL : "a heap is inconsistent";
+    fault = arena_fault(arena, at);
+    arena_retire(arena);
+    return fault;
+}
+
+size_t check_process(struct out *out)
+{
+    size_t faults = 0;
+    const void *at;
+    const char *fault = find_damage(&at);
+    if (fault != NULL) {
+        out_format(out, "acre: %s, at %p\n", fault, at);
+        return 1;
+    }
+    for (struct arena *arena = arena_first(); arena != NULL; arena = arena_next(arena)) {
+        fault = find_in_arena(arena, &at);
+        if (fault == NULL)
+            continue;
+        out_format(out, "acre: arena %u: %s, at %p\n", arena->number, fault, at);
+        faults++;
+    }
+    if (!large_is_valid()) {
+        out_format(out, "acre: the LARGE list is inconsistent\n");
+        faults++;
+    }
+    return faults;
+}
