@@ -5,7 +5,7 @@
 #include "test.h"
 #include "arena/idle.h"
 #include "capture.h"
-#include "filled.h"
+#include "memory.h"
 #include "own_arena.h"
 #include "paths/alloc.h"
 #include "paths/free.h"

@@ -3,7 +3,7 @@
  * contents are checked before each free, and what is left at the end.
  */
 #include "test.h"
-#include "filled.h"
+#include "memory.h"
 #include "in_thread.h"
 #include "own_arena.h"
 #include "paths/alloc.h"

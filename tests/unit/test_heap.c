@@ -25,7 +25,7 @@ TEST(a_run_is_claimed_shown_and_withdrawn)
     ck_assert_ptr_null(heap_find((char *)heap + HEAP_SIZE));
     ck_assert_ptr_eq(slab->base, geometry_base(heap, geometry));
     ck_assert_uint_eq(slab->geometry, geometry_pack(geometry));
-    ck_assert(slab->zero && is_zero(slab->base, UNIT_SIZE));
+    ck_assert(slab->zero && is_filled(slab->base, UNIT_SIZE, 0));
     for (size_t i = 0; i < geometry_lines(geometry) * STATES_GROUP; i++)
         ck_assert_uint_eq(slab->states[i], i < geometry.count ? BLOCK_FREE : BLOCK_END);
 
@@ -73,13 +73,13 @@ TEST_LOOP(what_a_run_loses_is_dirty_or_purged, 0, 2)
     set_option("dirty_limit", _i == 0 ? "64M" : "0");
     ck_assert(resize(slab, UNITS));
     ck_assert_ptr_eq(heap_slab_of(slab_heap(slab), tail), slab);
-    ck_assert(is_zero(tail, (UNITS - 1) * UNIT_SIZE));
+    ck_assert(is_filled(tail, (UNITS - 1) * UNIT_SIZE, 0));
     memset(tail, 'x', (UNITS - 1) * UNIT_SIZE);
     ck_assert(resize(slab, 1));
     ck_assert_ptr_eq(heap_slab_of(slab_heap(slab), tail), &heap_nobody);
     ck_assert_uint_eq(totals().in_slabs, UNIT_SIZE);
     ck_assert_uint_eq(totals().free_dirty, _i == 0 ? (UNITS - 1) * UNIT_SIZE : 0);
-    ck_assert_int_eq(is_zero(tail, UNIT_SIZE), _i != 0);
+    ck_assert_int_eq(is_filled(tail, UNIT_SIZE, 0), _i != 0);
     ck_assert(heap_set_is_valid(&set));
 }
 

@@ -5,7 +5,7 @@
 #include "heap/heap_pages.h"
 #include "heap_runs.h"
 #include "base/os.h"
-#include "vm_flags.h"
+#include "memory.h"
 
 SUITE(heap_pages, .begin = begin);
 
@@ -132,7 +132,7 @@ TEST(a_heap_without_inner_guard_is_used_as_any_other)
     ck_assert(!is_accessible(base));
     ck_assert(is_accessible(base - 1));
     ck_assert_ptr_eq(take(SLAB_MAX_UNITS)->base, base);
-    ck_assert(is_zero(base, SLAB_MAX_UNITS * UNIT_SIZE));
+    ck_assert(is_filled(base, SLAB_MAX_UNITS * UNIT_SIZE, 0));
     ck_assert(heap_set_is_valid(&set));
 }
 

@@ -193,7 +193,7 @@ TEST(purging_gives_contents_back)
     ck_assert_uint_eq(heap_set_purge(&set, UINT64_MAX), 4 * UNIT_SIZE);
     ck_assert_uint_eq(totals().free_dirty, 0);
     ck_assert_uint_eq(heap_set_purge(&set, UINT64_MAX), 0);
-    ck_assert(is_zero(base, 4 * UNIT_SIZE));
+    ck_assert(is_filled(base, 4 * UNIT_SIZE, 0));
     struct slab *slab = take(4);
     ck_assert_ptr_eq(slab->base, base);
     ck_assert(slab->zero);
@@ -212,7 +212,7 @@ TEST(what_is_not_purged_is_not_known_to_be_zero)
 TEST(no_decay_means_purged_at_once)
 {
     set_option("decay", "0");
-    ck_assert(is_zero(dirty_a_run(3), 3 * UNIT_SIZE));
+    ck_assert(is_filled(dirty_a_run(3), 3 * UNIT_SIZE, 0));
     ck_assert_uint_eq(totals().free_dirty, 0);
 }
 
@@ -276,7 +276,7 @@ TEST(free_units_decay)
     /* all of it has been idle since it was freed */
     ck_assert_uint_eq(heap_set_purge(&set, os_now_ms()), 2 * UNIT_SIZE);
     ck_assert_uint_eq(totals().free_dirty, 0);
-    ck_assert(is_zero(base, 2 * UNIT_SIZE));
+    ck_assert(is_filled(base, 2 * UNIT_SIZE, 0));
     ck_assert(!heap_set_is_aging(&set));
     ck_assert(heap_set_is_valid(&set));
 }
@@ -324,7 +324,7 @@ TEST(empty_heaps_give_address_space_back)
 
     slab = take(SLAB_MAX_UNITS);
     ck_assert(slab->zero);
-    ck_assert(is_zero(slab->base, bytes_of(slab)));
+    ck_assert(is_filled(slab->base, bytes_of(slab), 0));
     ck_assert_uint_eq(totals().free_dirty, 0);
     ck_assert(heap_set_is_valid(&set));
 }

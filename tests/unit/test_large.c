@@ -24,7 +24,7 @@ TEST(blocks_are_page_rounded_and_zero)
 
     ck_assert_ptr_nonnull(block);
     ck_assert(zero);
-    ck_assert(all_bytes(block, MIB + 1, 0));
+    ck_assert(is_filled(block, MIB + 1, 0));
     ck_assert_uint_eq((uintptr_t)block % os_page_size(), 0);
     ck_assert_uint_eq(large_usable_size(block), align_up(MIB + 1, os_page_size()));
     ck_assert_uint_eq(large_usable_size(block + 1), 0);
@@ -86,7 +86,7 @@ TEST(a_loop_is_served_from_the_stock)
         ck_assert_ptr_eq(large_alloc(8 * MIB, 16, &zero), first);
         ck_assert(!zero);
     }
-    ck_assert(all_bytes(first, 8 * MIB, 0xa5));
+    ck_assert(is_filled(first, 8 * MIB, 0xa5));
 }
 
 /* The rest of an extent stays in the stock. Extents that touch serve one block. */
@@ -109,9 +109,9 @@ TEST(extents_are_split_and_used_across_borders)
     large_free(block + 8 * MIB);
     ck_assert_uint_eq(totals().stock_bytes, 16 * MIB);
     ck_assert_ptr_eq(alloc(10 * MIB), block);
-    ck_assert(all_bytes(block + 8 * MIB, 2 * MIB, 0x3c));
+    ck_assert(is_filled(block + 8 * MIB, 2 * MIB, 0x3c));
     ck_assert_ptr_eq(alloc(6 * MIB), block + 10 * MIB);
-    ck_assert(all_bytes(block + 10 * MIB, 2 * MIB, 0x3c));
+    ck_assert(is_filled(block + 10 * MIB, 2 * MIB, 0x3c));
     ck_assert(large_is_valid());
 }
 
@@ -241,9 +241,9 @@ TEST(oldest_contents_go_first)
     ck_assert_uint_eq(totals().stock_dirty, 8 * MIB);
     ck_assert_ptr_eq(large_alloc(12 * MIB, 16, &zero), block);
     ck_assert(!zero);
-    ck_assert(all_bytes(block, 2 * MIB, 1));
-    ck_assert(all_bytes(block + 2 * MIB, 4 * MIB, 0));
-    ck_assert(all_bytes(block + 6 * MIB, 6 * MIB, 2));
+    ck_assert(is_filled(block, 2 * MIB, 1));
+    ck_assert(is_filled(block + 2 * MIB, 4 * MIB, 0));
+    ck_assert(is_filled(block + 6 * MIB, 6 * MIB, 2));
 }
 
 /* A block below which 4 MiB are unmapped. */
@@ -267,8 +267,8 @@ TEST(list_is_extended_at_its_edge)
     memset(block, 0x42, 8 * MIB);
     large_free(block);
     ck_assert_ptr_eq(alloc(12 * MIB), block - 4 * MIB);
-    ck_assert(all_bytes(block - 4 * MIB, 4 * MIB, 0));
-    ck_assert(all_bytes(block, 8 * MIB, 0x42));
+    ck_assert(is_filled(block - 4 * MIB, 4 * MIB, 0));
+    ck_assert(is_filled(block, 8 * MIB, 0x42));
     ck_assert_uint_eq(totals().stock_bytes, 0);
     ck_assert(large_is_valid());
 }
@@ -359,7 +359,7 @@ TEST(known_zero_is_zero)
             bool zero;
             *block = large_alloc(size, (size_t)1 << random_below(&random, 20), &zero);
             ck_assert_ptr_nonnull(*block);
-            ck_assert(!zero || all_bytes(*block, size, 0));
+            ck_assert(!zero || is_filled(*block, size, 0));
             known += zero;
         } else if (random_below(&random, 2) != 0) {
             ck_assert_int_eq(large_free(*block), 0);
@@ -442,13 +442,13 @@ TEST(shrinking_gives_back_the_tail)
     ck_assert_uint_eq(totals().stock_bytes, 2 * MIB);
     ck_assert_ptr_eq(large_resize(block, 8 * MIB), block);
     ck_assert_uint_eq(totals().stock_bytes, 0);
-    ck_assert(all_bytes(block, 3 * MIB, 0x5a));
+    ck_assert(is_filled(block, 3 * MIB, 0x5a));
 
     set_options("0", FOREVER);
     ck_assert_ptr_eq(large_resize(block, MIB), block);
     ck_assert_uint_eq(totals().stock_bytes, 0);
     ck_assert(!info_of(block + MIB).known);
-    ck_assert(all_bytes(block, MIB, 0x5a));
+    ck_assert(is_filled(block, MIB, 0x5a));
     ck_assert(large_is_valid());
 }
 
@@ -491,7 +491,7 @@ TEST(refused_growth_changes_nothing)
     ck_assert_ptr_null(large_resize(block, 512 * MIB));
     ck_assert_int_eq(errno, ERANGE);
     ck_assert_uint_eq(large_usable_size(block), 4 * MIB);
-    ck_assert(all_bytes(block, 4 * MIB, 3));
+    ck_assert(is_filled(block, 4 * MIB, 3));
     ck_assert(large_is_valid());
     ck_assert_int_eq(large_free(block), 0);
 }

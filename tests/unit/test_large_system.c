@@ -6,7 +6,7 @@
 #include "child.h"
 #include "random.h"
 #include "sanitized.h"
-#include "vm_flags.h"
+#include "memory.h"
 
 #include "base/fork.h"
 
@@ -57,8 +57,8 @@ TEST_UNLESS(NO_LIMITS, refused_unmapping_keeps_the_extent_without_contents)
     bool zero = false;
     ck_assert_ptr_eq(large_alloc(8 * MIB, 16, &zero), block + 16 * MIB);
     ck_assert(zero);
-    ck_assert(all_bytes(block + 16 * MIB, 8 * MIB, 0));
-    ck_assert(all_bytes(block + 24 * MIB, 8 * MIB, 9));
+    ck_assert(is_filled(block + 16 * MIB, 8 * MIB, 0));
+    ck_assert(is_filled(block + 24 * MIB, 8 * MIB, 9));
     ck_assert_int_eq(large_free(block + 16 * MIB), 0);
     large_tick(os_now_ms());
     ck_assert_int_eq(large_free(block + 8 * MIB), 0);
@@ -145,7 +145,7 @@ TEST_LOOP_UNLESS(NO_LIMITS, what_stays_around_an_aligned_block_is_stock, REFUSE_
         if (totals().stock_bytes != stock - page)
             ck_abort_msg("mapped anew with %zu bytes in the stock", stock);
     }
-    ck_assert(all_bytes(block, CUT_SIZE, 1));
+    ck_assert(is_filled(block, CUT_SIZE, 1));
     ck_assert(large_is_valid());
 }
 
@@ -402,7 +402,7 @@ static int use_list_in_child(const unsigned char *kept)
     for (int i = 0; i < BLOCKS; i++)
         if (!is_marked(blocks[i], MIB, (unsigned char)i) || large_free(blocks[i]) != 0)
             return 3;
-    if (!all_bytes(kept, MIB, 0x77))
+    if (!is_filled(kept, MIB, 0x77))
         return 4;
     return large_is_valid() ? 0 : 5;
 }

@@ -3,8 +3,7 @@
  * threads.
  */
 #include "test.h"
-#include "accessible.h"
-#include "filled.h"
+#include "memory.h"
 #include "in_thread.h"
 #include "random.h"
 #include "base/meta.h"
