@@ -6,9 +6,8 @@
 #include "test.h"
 #include "heap/heap_pages.h"
 #include "heap_runs.h"
-#include "random.h"
+#include "common/random.h"
 
-#include <inttypes.h>
 #include <string.h>
 
 SUITE(heap, .begin = begin);
@@ -180,7 +179,7 @@ static void churn(struct random *random, int steps, size_t used, unsigned most_u
         if (wrong == NULL && !heap_set_is_valid(&set))
             wrong = "not valid";
         if (wrong != NULL)
-            ck_abort_msg("step %d: %s; seed %" PRIu64, step, wrong, random->seed);
+            ck_abort_msg("step %d: %s", step, wrong);
     }
 }
 
@@ -210,7 +209,7 @@ TEST_LOOP(random_runs_are_first_fit, 0, 3)
     churn(&random, 1500, mixes[_i].used, mixes[_i].most_units);
     heap_set_for_each_slab(&set, count_visit, visits);
     for (int i = 0; i < MOST_SLABS; i++)
-        ck_assert_msg(visits[i] == (slabs[i] != NULL), "slab %d; seed %" PRIu64, i, random.seed);
+        ck_assert_msg(visits[i] == (slabs[i] != NULL), "slab %d", i);
     give_all();
     ck_assert_uint_eq(totals().in_slabs, 0);
     ck_assert(heap_set_is_valid(&set));
@@ -277,8 +276,7 @@ TEST(everything_derived_is_rebuilt)
 
     rebuild();
     for (size_t i = 0; i < count; i++)
-        ck_assert_msg(same_derived(heaps[i], &copies[i]), "heap %zu; seed %" PRIu64, i,
-                      random.seed);
+        ck_assert_msg(same_derived(heaps[i], &copies[i]), "heap %zu", i);
     ck_assert(heap_set_is_valid(&set));
     ck_assert_uint_eq(totals().heaps, before.heaps);
     ck_assert_uint_ge(totals().free_dirty, before.free_dirty); /* at worst: all may be dirty */

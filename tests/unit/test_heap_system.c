@@ -6,7 +6,7 @@
 #include "heap/heap_pages.h"
 #include "heap_runs.h"
 #include "base/os.h"
-#include "random.h"
+#include "common/random.h"
 #include "sanitized.h"
 #include "system_limits.h"
 

@@ -4,7 +4,7 @@
  */
 #include "large_blocks.h"
 #include "child.h"
-#include "random.h"
+#include "common/random.h"
 #include "sanitized.h"
 #include "memory.h"
 

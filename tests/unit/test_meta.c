@@ -5,7 +5,7 @@
 #include "test.h"
 #include "memory.h"
 #include "in_thread.h"
-#include "random.h"
+#include "common/random.h"
 #include "base/meta.h"
 
 SUITE(meta);

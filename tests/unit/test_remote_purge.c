@@ -5,11 +5,10 @@
 #include "test.h"
 #include "child.h"
 #include "base/os.h"
-#include "random.h"
+#include "common/random.h"
 #include "remote_threads.h"
 #include "step.h"
 
-#include <inttypes.h>
 #include <string.h>
 #include <sys/syscall.h>
 
@@ -72,7 +71,7 @@ TEST_LOOP(what_is_not_collected_loses_its_pages, 0, 10)
                       : goes  ? BLOCK_PURGED
                               : BLOCK_REMOTE) ||
             !is_filled(held[i], goes ? '\0' : 'x'))
-            ck_abort_msg("block %d is in state %u; seed %" PRIu64, i, state, random.seed);
+            ck_abort_msg("block %d is in state %u", i, state);
         ck_assert(kept[i] || !free_remotely(held[i])); /* a double free is seen as before */
         purged += goes;
     }
@@ -244,15 +243,14 @@ TEST(purging_beside_an_owner_touches_no_live_block)
         left--;
         __atomic_store_n(slot, block, __ATOMIC_RELEASE);
     }
-    ck_assert_msg(join_freers() == 0, "blocks changed; seed %" PRIu64, random.seed);
+    ck_assert_msg(join_freers() == 0, "blocks changed");
     end_thread(purger);
     bytes += remote_purge(&remote);
-    ck_assert_msg(bytes != 0, "nothing was ever purged; seed %" PRIu64, random.seed);
+    ck_assert_msg(bytes != 0, "nothing was ever purged");
     remote_collect(&remote);
     ck_assert(all_valid());
     bin_leave_slab(bin);
-    ck_assert_msg(bytes_in_slabs() == 0, "%zu bytes lost; seed %" PRIu64, bytes_in_slabs(),
-                  random.seed);
+    ck_assert_msg(bytes_in_slabs() == 0, "%zu bytes lost", bytes_in_slabs());
 }
 
 /* The same as close as can be: blocks are freed, collected and taken again all the time. */
@@ -354,7 +352,7 @@ TEST(collecting_and_purging_exclude_each_other)
     __atomic_store_n(&done, true, __ATOMIC_RELEASE);
     end_thread(purger);
     free(lines);
-    ck_assert_msg(!changed, "purged while its owner collects; seed %" PRIu64, random.seed);
+    ck_assert_msg(!changed, "purged while its owner collects");
 }
 
 enum outcome { PASSED, PURGED_OVER, ENDED }; /* of a child */

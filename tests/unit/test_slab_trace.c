@@ -6,10 +6,8 @@
  */
 #include "test.h"
 #include "memory.h"
-#include "random.h"
+#include "common/random.h"
 #include "wide_blocks.h"
-
-#include <inttypes.h>
 
 SUITE(slab_trace, .begin = begin);
 
@@ -35,7 +33,7 @@ static uint64_t below(uint64_t limit)
 #define CHECK(condition)                                                                           \
     do {                                                                                           \
         if (!(condition))                                                                          \
-            ck_abort_msg(#condition "; seed %" PRIu64, random_numbers.seed);                       \
+            ck_abort_msg(#condition "");                                                           \
     } while (0)
 
 static struct bin *random_bin(void)

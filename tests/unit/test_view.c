@@ -12,7 +12,7 @@
 #include "paths/alloc.h"
 #include "paths/free.h"
 #include "process/init.h"
-#include "random.h"
+#include "common/random.h"
 
 #include <stdlib.h>
 #include <string.h>
