@@ -1,7 +1,6 @@
 /*
- * The table of LARGE blocks and free extents on made-up addresses: against a plain array of pages
- * on random data, and rebuilt from entries as a fork may leave them (test_extents_steps.c tries
- * every instruction).
+ * The table of LARGE blocks and free extents on made-up addresses, against a plain array of pages
+ * on random data. What a fork may leave of it: test_extents_steps.c.
  */
 #include "test.h"
 #include "common/random.h"
@@ -312,35 +311,12 @@ TEST(random_changes_agree_with_a_plain_array)
     }
 }
 
-/* ---- Rebuilding ---- */
+/* ---- The table itself ---- */
 
 static void write_entry(int index, size_t page, size_t count, enum extent_state state)
 {
     chunks[0].entries[index] =
         (struct extent){.base = address_of(page), .size = count * PAGE, .state = (uint8_t)state};
-}
-
-/* Entries as a fork may leave them in the middle of a join and of unmapping. */
-TEST(rebuild_goes_by_the_states_alone)
-{
-    begin();
-    write_entry(0, 0, 4, EXTENT_LIVE);
-    write_entry(1, 4, 6, EXTENT_STOCK);    /* has grown over ... */
-    write_entry(2, 8, 2, EXTENT_PRIVATE);  /* ... this one */
-    write_entry(3, 20, 4, EXTENT_PRIVATE); /* its range may be another thread's already: */
-    write_entry(4, 21, 1, EXTENT_LIVE);
-    write_entry(5, 0, PAGES, EXTENT_UNUSED);            /* written, not published */
-    chunks[0].entries[0].right = &chunks[0].entries[4]; /* old links mean nothing */
-    table.root = &chunks[0].entries[3];
-
-    extents_rebuild(&table);
-    ck_assert(extents_is_valid(&table));
-    ck_assert_uint_eq(extents_sum(&table)->blocks, 2);
-    ck_assert_uint_eq(extents_sum(&table)->live, 5 * PAGE);
-    ck_assert_uint_eq(extents_sum(&table)->stock, 6 * PAGE);
-    ck_assert_uint_eq(table.spare, CHUNKS * EXTENTS_PER_CHUNK - 5);
-    ck_assert_ptr_null(extents_at(&table, address_of(20)));
-    ck_assert_ptr_eq(extents_at(&table, address_of(21)), &chunks[0].entries[4]);
 }
 
 /* Each defect that the checker is there for is one it sees. */
