@@ -5,8 +5,10 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 #define RANDOM_STEP UINT64_C(0x9e3779b97f4a7c15)
+#define RANDOM_SEED_VARIABLE "ACRE_SEED" /* in the environment: repeats a run of tests/unit */
 
 struct random {
     uint64_t state;
@@ -18,6 +20,20 @@ static inline uint64_t random_mix(uint64_t value)
     value = (value ^ (value >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
     value = (value ^ (value >> 27)) * UINT64_C(0x94d049bb133111eb);
     return value ^ (value >> 31);
+}
+
+/* A generator that begins with the seed, or with 1 where that is not set; one that differs for each
+ * number, of a thread or a round. */
+static inline struct random random_begin_for(uint64_t number)
+{
+    const char *text = getenv(RANDOM_SEED_VARIABLE);
+    uint64_t seed = text != NULL ? strtoull(text, NULL, 0) : 1;
+    return (struct random){random_mix(seed) + number};
+}
+
+static inline struct random random_begin(void)
+{
+    return random_begin_for(0);
 }
 
 static inline uint64_t random_next(struct random *random)

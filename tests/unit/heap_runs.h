@@ -6,7 +6,7 @@
 #define ACRE_TESTS_UNIT_HEAP_RUNS_H
 
 #include "test.h"
-#include "accessible.h"
+#include "memory.h"
 #include "heap/heap.h"
 #include "base/option.h"
 
@@ -98,11 +98,6 @@ static inline void rebuild(void)
     heap_set_lock(&set);
     heap_set_rebuild_locked(&set);
     heap_set_unlock(&set);
-}
-
-static inline bool is_zero(const char *memory, size_t size)
-{
-    return memory[0] == 0 && memcmp(memory, memory + 1, size - 1) == 0;
 }
 
 #endif

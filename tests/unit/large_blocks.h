@@ -4,6 +4,7 @@
 #define ACRE_TESTS_UNIT_LARGE_BLOCKS_H
 
 #include "test.h"
+#include "memory.h"
 #include "large/large.h"
 #include "large/large_list.h"
 
@@ -53,11 +54,6 @@ static inline bool is_in_stock(const void *p)
 static inline bool is_freed_start(const void *p)
 {
     return info_of(p).base == p && large_usable_size(p) == 0;
-}
-
-static inline bool all_bytes(const unsigned char *memory, size_t size, unsigned char value)
-{
-    return size == 0 || (memory[0] == value && memcmp(memory, memory + 1, size - 1) == 0);
 }
 
 static inline void *alloc(size_t size)

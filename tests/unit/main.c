@@ -5,7 +5,7 @@
  * and put into the environment, where the test processes find it.
  */
 #include "test.h"
-#include "random.h"
+#include "common/random.h"
 
 #include <inttypes.h>
 #include <stdio.h>

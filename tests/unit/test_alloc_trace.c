@@ -3,14 +3,12 @@
  * contents are checked before each free, and what is left at the end.
  */
 #include "test.h"
-#include "filled.h"
+#include "memory.h"
 #include "in_thread.h"
 #include "own_arena.h"
 #include "paths/alloc.h"
 #include "arena/idle.h"
-#include "random.h"
-
-#include <inttypes.h>
+#include "common/random.h"
 
 SUITE(alloc_trace, .begin = begin);
 
@@ -42,7 +40,6 @@ struct tracer {
     unsigned number;
     const char *wrong; /* NULL: nothing */
     int step;          /* at which that was */
-    uint64_t seed;
 };
 
 static void fill(const struct shadow *shadow)
@@ -132,7 +129,6 @@ static void *trace(void *argument)
     struct tracer *tracer = argument;
     struct random random = random_begin_for(tracer->number);
 
-    tracer->seed = random.seed;
     for (tracer->step = 0; tracer->step < STEPS; tracer->step++) {
         struct shadow **slot = &slots[random_below(&random, SLOTS)];
         struct shadow *shadow = __atomic_exchange_n(slot, NULL, __ATOMIC_ACQUIRE);
@@ -180,8 +176,8 @@ TEST_LOOP(random_traces_find_contents_as_they_were, 0, 2)
     else
         run_threads(trace, tracers, THREADS, sizeof(tracers[0]));
     for (int i = 0; i < THREADS; i++)
-        ck_assert_msg(tracers[i].wrong == NULL, "thread %d, step %d: %s; seed %" PRIu64, i,
-                      tracers[i].step, tracers[i].wrong, tracers[i].seed);
+        ck_assert_msg(tracers[i].wrong == NULL, "thread %d, step %d: %s", i, tracers[i].step,
+                      tracers[i].wrong);
     for (int i = 0; i < SLOTS; i++)
         free_block(shadows[i].block);
     check_arenas();

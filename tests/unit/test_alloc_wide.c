@@ -1,16 +1,13 @@
 /*
- * Wide blocks as a program gets them: when an arena makes them, and what allocation, resizing,
- * freeing and the statistics do with them. What is said about one that is misused:
- * test_free_wide.c.
+ * Wide blocks as a program gets them: when an arena makes them, and what allocation, resizing and
+ * the statistics do with them. What is said about one that is misused: test_free.c.
  */
 #include "arena/idle.h"
 #include "in_thread.h"
-#include "arena/remote.h"
 #include "process/stats.h"
 #include "wide_arena.h"
 
 #include <acre/acre.h>
-#include <errno.h>
 
 SUITE(alloc_wide, .begin = begin_without_decay);
 
@@ -80,29 +77,15 @@ TEST_LOOP(a_wide_block_has_the_size_of_its_places, 0, SIZES)
 
     begin_wide();
     for (int i = 0; i < COUNTED; i++) {
-        char *block = alloc_block(size);
+        char *block = i % 2 == 0 ? alloc_block(size) : alloc_zeroed(1, size);
         size_t usable = free_usable_size(block, "test");
+        ck_assert(i % 2 == 0 || is_filled(block, size, 0));
         if (is_wide(block) != is_served(size))
             ck_abort_msg("%zu bytes: %d", size, *state_of(block));
         ck_assert_uint_eq(usable, is_wide(block) ? align_up(good, PLACE) : good);
         memset(block, 'a' + i, usable);
     }
     ck_assert(arena_is_valid(thread_state.arena));
-}
-
-TEST_LOOP(zeroed_blocks_may_be_wide, 0, SIZES)
-{
-    size_t size = sizes[_i];
-    int wides = 0;
-
-    begin_wide();
-    for (int i = 0; i < COUNTED; i++) {
-        char *block = alloc_zeroed(1, size);
-        ck_assert(is_filled(block, size, 0));
-        wides += is_wide(block);
-        memset(block, 'y', size);
-    }
-    ck_assert_int_eq(wides, is_served(size) ? COUNTED : 0);
 }
 
 TEST(aligned_blocks_are_not_wide)
@@ -119,100 +102,21 @@ TEST(aligned_blocks_are_not_wide)
     }
 }
 
-/* ---- Freeing and resizing ---- */
-
-TEST_LOOP(a_wide_block_is_freed, 0, 2)
-{
-    char *block = begin_wide();
-
-    errno = EXDEV;
-    if (_i == 0) {
-        free_block(block);
-    } else {
-        run_thread(free_in_thread, block);
-        ck_assert_uint_eq(*state_of(block), BLOCK_REMOTE);
-        idle_trim();
-    }
-    ck_assert_int_eq(errno, EXDEV);
-    ck_assert(places_are(block, SIZE, BLOCK_FREE) || (_i != 0 && !is_wide(block)));
-    ck_assert_uint_ne(*state_of(block + PLACE), BLOCK_REST);
-    ck_assert(arena_is_valid(thread_state.arena));
-}
+/* ---- Resizing ---- */
 
 TEST(a_wide_block_grows_and_shrinks)
 {
     char *block = begin_wide();
 
     memset(block, 'z', SIZE);
-    errno = EXDEV;
-    ck_assert_ptr_eq(alloc_resize(block, SIZE, "realloc"), block);
     ck_assert_ptr_eq(alloc_resize(block, SIZE / 2, "realloc"), block);
-    ck_assert_ptr_eq(alloc_resize(block, SIZE - 1, "realloc"), block);
     char *larger = alloc_resize(block, 2 * SIZE, "realloc");
-    ck_assert(larger != block && is_filled(larger, SIZE, 'z'));
-    ck_assert(is_wide(larger));
+    ck_assert(is_wide(larger) && is_filled(larger, SIZE, 'z'));
     ck_assert(places_are(block, SIZE, BLOCK_FREE));
-    memset(larger, 'w', 2 * SIZE);
-    char *smaller = alloc_resize(larger, SIZE - 1, "realloc");
-    ck_assert(smaller != larger && is_filled(smaller, SIZE - 1, 'w'));
+    char *smaller = alloc_resize(larger, 100, "realloc");
+    ck_assert(!is_wide(smaller) && is_filled(smaller, 100, 'z'));
     ck_assert(places_are(larger, 2 * SIZE, BLOCK_FREE));
-    char *least = alloc_resize(smaller, 100, "realloc");
-    ck_assert(is_filled(least, 100, 'w') && !is_wide(least));
-    char *again = alloc_resize(least, SIZE, "realloc");
-    ck_assert(is_filled(again, 100, 'w'));
-    ck_assert_ptr_null(alloc_resize(again, 0, "realloc"));
-    ck_assert_int_eq(errno, EXDEV);
     ck_assert(arena_is_valid(thread_state.arena));
-}
-
-static void *resize_in_thread(void *block)
-{
-    return alloc_resize(block, 3 * SIZE, "realloc");
-}
-
-TEST(another_thread_s_wide_block_is_resized)
-{
-    char *block = begin_wide();
-
-    memset(block, 'z', SIZE);
-    char *resized = run_thread(resize_in_thread, block);
-    ck_assert(resized != NULL && is_filled(resized, SIZE, 'z'));
-    ck_assert_uint_eq(*state_of(block), BLOCK_REMOTE);
-}
-
-/* ---- An arena whose thread is lost ---- */
-
-/* Leaves a wide block in a slab that has no other block. */
-static void *leave_wide(void *place)
-{
-    char *block = begin_wide();
-    struct slab *slab = slab_of(block);
-
-    memset(block, 'l', SIZE);
-    for (size_t i = 0; i < slab->count; i++)
-        if (state_get(&slab->states[i]) == BLOCK_LIVE)
-            free_block(slab->base + i * PLACE);
-    *(char **)place = block;
-    return NULL;
-}
-
-TEST(a_wide_block_survives_its_thread)
-{
-    char *block;
-
-    run_thread(leave_wide, &block);
-    struct arena *arena = arena_first();
-    struct slab *slab = slab_of(block);
-    arena->orphan = true; /* as if the thread had been lost in a fork */
-    ck_assert_ptr_eq(arena_adopt(), arena);
-    ck_assert(!arena->orphan && arena_is_valid(arena));
-    ck_assert(is_wide(block) && is_filled(block, SIZE, 'l'));
-    ck_assert_uint_eq(free_usable_size(block, "test"), SIZE);
-    ck_assert_uint_eq(slab_live_blocks(slab), 1);
-    free_block(block); /* from outside: it is not the arena of this thread */
-    remote_collect(&arena->remote);
-    ck_assert_uint_eq(slab->geometry, 0);
-    ck_assert(arena_is_valid(arena));
 }
 
 /* ---- Statistics ---- */
@@ -252,20 +156,6 @@ TEST(a_wide_block_is_counted_with_its_places)
         check_live(&before, i, i * SIZE);
     }
     ck_assert(is_wide(first));
-}
-
-TEST(one_that_another_thread_freed_is_not_counted)
-{
-    begin_wide();
-    struct acre_stats before = collect();
-    char *blocks[COUNTED];
-
-    for (int i = 0; i < COUNTED; i++)
-        blocks[i] = alloc_block(SIZE);
-    for (size_t i = COUNTED; i-- > 0;) {
-        run_thread(free_in_thread, blocks[i]);
-        check_live(&before, i, i * SIZE);
-    }
 }
 
 /* ---- Threads ---- */

@@ -9,7 +9,7 @@
 #include "in_thread.h"
 #include "own_arena.h"
 #include "paths/alloc.h"
-#include "random.h"
+#include "common/random.h"
 
 #include <pthread.h>
 

@@ -5,7 +5,7 @@
 #include "test.h"
 #include "arena/idle.h"
 #include "capture.h"
-#include "filled.h"
+#include "memory.h"
 #include "in_thread.h"
 #include "large/large.h"
 #include "base/option.h"

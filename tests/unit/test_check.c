@@ -8,7 +8,7 @@
 #include "own_arena.h"
 #include "paths/alloc.h"
 #include "process/check.h"
-#include "random.h"
+#include "common/random.h"
 #include "sanitized.h"
 
 #include <stdio.h>

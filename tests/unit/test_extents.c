@@ -1,13 +1,11 @@
 /*
- * The table of LARGE blocks and free extents on made-up addresses: against a plain array of pages
- * on random data, and rebuilt from entries as a fork may leave them (test_extents_steps.c tries
- * every instruction).
+ * The table of LARGE blocks and free extents on made-up addresses, against a plain array of pages
+ * on random data. What a fork may leave of it: test_extents_steps.c.
  */
 #include "test.h"
-#include "random.h"
+#include "common/random.h"
 #include "large/extents.h"
 
-#include <inttypes.h>
 #include <string.h>
 
 SUITE(extents);
@@ -86,7 +84,7 @@ static bool agrees(const struct extent *entry, size_t page)
 }
 
 /* Compares the whole table with the reference. Few ck_asserts: each is a system call. */
-static void check_all(const struct random *random)
+static void check_all(void)
 {
     const struct extent_summary *sum = extents_sum(&table);
     const struct extent *current = NULL;
@@ -115,7 +113,7 @@ static void check_all(const struct random *random)
     same = same && sum->live == live && sum->blocks == blocks && sum->stock == stock &&
            sum->dirty == dirty && sum->pieces == pieces && sum->oldest == oldest &&
            (due != NULL ? due->stamp : EXTENT_KEPT) == oldest;
-    ck_assert_msg(same, "seed %" PRIu64, random->seed);
+    ck_assert(same);
 }
 
 /* Pages of the run that goes on at `page`: STOCK pages side by side, of whatever extents. */
@@ -183,8 +181,7 @@ static void check_searches(struct random *random)
                run.size == plain_run_length(expected) * PAGE;
     same = same &&
            extents_find_room(&table, count * PAGE, alignment) == plain_find_room(count, alignment);
-    ck_assert_msg(same, "seed %" PRIu64 ": %zu pages at a multiple of %zu", random->seed, count,
-                  alignment);
+    ck_assert_msg(same, "%zu pages at a multiple of %zu", count, alignment);
 }
 
 /* ---- Random operations, each done to the table and to the reference ---- */
@@ -305,44 +302,21 @@ TEST(random_changes_agree_with_a_plain_array)
     begin();
     for (int i = 0; i < ROUNDS; i++) {
         random_step(&random);
-        check_all(&random);
+        check_all();
         check_searches(&random);
         if (i % 64 == 0) {
             extents_rebuild(&table);
-            check_all(&random);
+            check_all();
         }
     }
 }
 
-/* ---- Rebuilding ---- */
+/* ---- The table itself ---- */
 
 static void write_entry(int index, size_t page, size_t count, enum extent_state state)
 {
     chunks[0].entries[index] =
         (struct extent){.base = address_of(page), .size = count * PAGE, .state = (uint8_t)state};
-}
-
-/* Entries as a fork may leave them in the middle of a join and of unmapping. */
-TEST(rebuild_goes_by_the_states_alone)
-{
-    begin();
-    write_entry(0, 0, 4, EXTENT_LIVE);
-    write_entry(1, 4, 6, EXTENT_STOCK);    /* has grown over ... */
-    write_entry(2, 8, 2, EXTENT_PRIVATE);  /* ... this one */
-    write_entry(3, 20, 4, EXTENT_PRIVATE); /* its range may be another thread's already: */
-    write_entry(4, 21, 1, EXTENT_LIVE);
-    write_entry(5, 0, PAGES, EXTENT_UNUSED);            /* written, not published */
-    chunks[0].entries[0].right = &chunks[0].entries[4]; /* old links mean nothing */
-    table.root = &chunks[0].entries[3];
-
-    extents_rebuild(&table);
-    ck_assert(extents_is_valid(&table));
-    ck_assert_uint_eq(extents_sum(&table)->blocks, 2);
-    ck_assert_uint_eq(extents_sum(&table)->live, 5 * PAGE);
-    ck_assert_uint_eq(extents_sum(&table)->stock, 6 * PAGE);
-    ck_assert_uint_eq(table.spare, CHUNKS * EXTENTS_PER_CHUNK - 5);
-    ck_assert_ptr_null(extents_at(&table, address_of(20)));
-    ck_assert_ptr_eq(extents_at(&table, address_of(21)), &chunks[0].entries[4]);
 }
 
 /* Each defect that the checker is there for is one it sees. */

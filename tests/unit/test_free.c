@@ -6,7 +6,7 @@
 #include "base/option.h"
 #include "paths/alloc.h"
 #include "capture.h"
-#include "filled.h"
+#include "memory.h"
 #include "own_arena.h"
 #include "paths/free.h"
 #include "in_thread.h"

@@ -1,87 +1,16 @@
 /*
- * Runs of units in heaps on real mappings, without what slabs have inside: first fit against a
- * plain reference, and rebuilding from the geometry words. Giving back: test_heap_system.c.
+ * Runs of units in heaps on real mappings, without what slabs have inside: taken first fit,
+ * resized and given back against a plain reference, and rebuilt from the geometry words. What goes
+ * back to the system: test_heap_system.c.
  */
 #include "test.h"
 #include "heap/heap_pages.h"
 #include "heap_runs.h"
-#include "random.h"
+#include "common/random.h"
 
-#include <inttypes.h>
 #include <string.h>
 
 SUITE(heap, .begin = begin);
-
-/* ---- One run ---- */
-
-TEST(a_run_is_claimed_shown_and_withdrawn)
-{
-    struct slab_geometry geometry = {.class = size_class_of(48), .count = 1365, .units = 1};
-    struct slab *slab = heap_set_take(&set, &geometry);
-    struct heap *heap = slab_heap(slab);
-
-    ck_assert(heap_find(heap) == heap && heap_find((char *)heap + HEAP_SIZE - 1) == heap);
-    ck_assert_ptr_null(heap_find((char *)heap - 1));
-    ck_assert_ptr_null(heap_find((char *)heap + HEAP_SIZE));
-    ck_assert_ptr_eq(slab->base, geometry_base(heap, geometry));
-    ck_assert_uint_eq(slab->geometry, geometry_pack(geometry));
-    ck_assert(slab->zero && is_zero(slab->base, UNIT_SIZE));
-    for (size_t i = 0; i < geometry_lines(geometry) * STATES_GROUP; i++)
-        ck_assert_uint_eq(slab->states[i], i < geometry.count ? BLOCK_FREE : BLOCK_END);
-
-    ck_assert_ptr_eq(heap_slab_of(heap, slab->base), &heap_nobody);
-    heap_show_slab(slab);
-    ck_assert_ptr_eq(heap_slab_of(heap, slab->base), slab);
-    ck_assert_ptr_eq(heap_slab_of(heap, slab->base + UNIT_SIZE - 1), slab);
-    ck_assert_ptr_eq(heap_slab_of(heap, slab->base + UNIT_SIZE), &heap_nobody);
-    ck_assert_ptr_eq(heap_slab_of(heap, slab->base - 1), &heap_nobody);
-    heap_set_give(slab);
-    ck_assert_ptr_eq(heap_slab_of(heap, slab->base), &heap_nobody);
-    ck_assert_uint_eq(slab->geometry, 0);
-    ck_assert_uint_eq(totals().in_slabs, 0);
-    ck_assert(heap_set_is_valid(&set));
-}
-
-/* ---- Resizing ---- */
-
-TEST(a_run_grows_up_to_the_end_of_its_heap)
-{
-    struct slab *before = NULL, *last = try_take_blocks(1, 1);
-    struct heap *heap = slab_heap(last);
-
-    while (geometry_unpack(last->geometry).first_unit + 1u < heap->unit_limit) {
-        before = last;
-        last = try_take_blocks(1, 1);
-        ck_assert_ptr_eq(slab_heap(last), heap);
-    }
-    ck_assert(!resize(last, 2) && !resize(before, 2));
-    heap_set_give(last);
-    ck_assert(!resize(before, 3));
-    ck_assert(resize(before, 2));
-    ck_assert_ptr_eq(heap_slab_of(heap, before->base + UNIT_SIZE), before);
-    ck_assert_uint_eq(totals().free_dirty, 0);
-    ck_assert(heap_set_is_valid(&set));
-}
-
-/* Units that were never opened, and that leave dirty; with a limit of 0 they are purged at once. */
-TEST_LOOP(what_a_run_loses_is_dirty_or_purged, 0, 2)
-{
-    enum { UNITS = 14 };
-    struct slab *slab = try_take_blocks(1, 1);
-    char *tail = slab->base + UNIT_SIZE;
-
-    set_option("dirty_limit", _i == 0 ? "64M" : "0");
-    ck_assert(resize(slab, UNITS));
-    ck_assert_ptr_eq(heap_slab_of(slab_heap(slab), tail), slab);
-    ck_assert(is_zero(tail, (UNITS - 1) * UNIT_SIZE));
-    memset(tail, 'x', (UNITS - 1) * UNIT_SIZE);
-    ck_assert(resize(slab, 1));
-    ck_assert_ptr_eq(heap_slab_of(slab_heap(slab), tail), &heap_nobody);
-    ck_assert_uint_eq(totals().in_slabs, UNIT_SIZE);
-    ck_assert_uint_eq(totals().free_dirty, _i == 0 ? (UNITS - 1) * UNIT_SIZE : 0);
-    ck_assert_int_eq(is_zero(tail, UNIT_SIZE), _i != 0);
-    ck_assert(heap_set_is_valid(&set));
-}
 
 /* ---- Many runs ---- */
 
@@ -89,18 +18,25 @@ enum { MOST_SLABS = 1500, MOST_HEAPS = 8 };
 
 static struct slab *slabs[MOST_SLABS];
 
-/* The lowest unit of a heap where a run of `units` fits, found unit by unit; -1 if nowhere. */
-static int reference_fit(const struct heap *heap, unsigned units)
+/* Notes which units of a heap are in a run. */
+static void find_used(const struct heap *heap, bool used[HEAP_UNITS])
 {
-    bool used[HEAP_UNITS] = {false};
-
+    memset(used, 0, HEAP_UNITS);
     for (int i = 0; i < MOST_SLABS; i++) {
         if (slabs[i] == NULL || slab_heap(slabs[i]) != heap)
             continue;
         struct slab_geometry g = geometry_unpack(slabs[i]->geometry);
         memset(used + g.first_unit, true, g.units);
     }
+}
+
+/* The lowest unit of a heap where a run of `units` fits, found unit by unit; -1 if nowhere. */
+static int reference_fit(const struct heap *heap, unsigned units)
+{
+    bool used[HEAP_UNITS];
     unsigned run = 0;
+
+    find_used(heap, used);
     for (int unit = heap->first_unit; unit < heap->unit_limit; unit++) {
         run = used[unit] ? 0 : run + 1;
         if (run == units)
@@ -132,6 +68,17 @@ static bool mark(struct slab *slab, int number, bool check)
     return right;
 }
 
+/* True if all addresses from one unit on lead to the slab. */
+static bool all_lead_to(char *unit, unsigned units, const struct slab *slab)
+{
+    struct heap *heap = heap_containing(unit);
+
+    for (const char *end = unit + units * (size_t)UNIT_SIZE; unit < end; unit += UNIT_SIZE)
+        if (heap_slab_of(heap, unit) != slab || heap_slab_of(heap, unit + UNIT_SIZE - 1) != slab)
+            return false;
+    return true;
+}
+
 static bool ends_are_zero(const struct slab *slab, unsigned units)
 {
     for (unsigned unit = 0; unit < units; unit++)
@@ -145,7 +92,8 @@ static bool ends_are_zero(const struct slab *slab, unsigned units)
 static const char *take_random(struct random *random, int number, unsigned most_units)
 {
     unsigned units = 1 + (unsigned)random_below(random, most_units);
-    unsigned count = (unsigned)min_size(SLAB_MAX_BLOCKS, units << random_below(random, 10));
+    unsigned blocks = (unsigned)min_size(SLAB_MAX_BLOCKS, units << random_below(random, 10));
+    unsigned count = random_below(random, 2) != 0 ? 1 : blocks;
     struct slab_geometry geometry = geometry_of(units, count);
     struct heap *heaps[MOST_HEAPS];
     size_t heap_count = find_heaps(heaps, MOST_HEAPS);
@@ -156,7 +104,11 @@ static const char *take_random(struct random *random, int number, unsigned most_
     struct slab *slab = heap_set_take(&set, &geometry);
     if (slab == NULL)
         return "no memory";
+    if (!all_lead_to(slab->base, units, &heap_nobody))
+        return "shown too early";
     heap_show_slab(slab);
+    if (!all_lead_to(slab->base, units, slab))
+        return "not shown";
     if (fits_somewhere != (totals().heaps == heap_count))
         return "a new heap, or none, against the reference";
     if ((int)geometry.first_unit != reference_fit(slab_heap(slab), units))
@@ -173,27 +125,61 @@ static const char *take_random(struct random *random, int number, unsigned most_
 static const char *give(int number)
 {
     struct slab *slab = slabs[number];
+    char *base = slab->base;
+    unsigned units = geometry_unpack(slab->geometry).units;
 
     slabs[number] = NULL;
     if (!mark(slab, number, true))
         return "somebody wrote into a slab or its states";
     heap_set_give(slab);
+    return all_lead_to(base, units, &heap_nobody) ? NULL : "units still lead to it";
+}
+
+/* Grows a slab of one block, or shrinks it. It grows where the units that follow are free. */
+static const char *resize_random(struct random *random, int number)
+{
+    struct slab *slab = slabs[number];
+    struct slab_geometry g = geometry_unpack(slab->geometry);
+    unsigned units = 1 + (unsigned)random_below(random, SLAB_MAX_UNITS);
+    bool used[HEAP_UNITS], fits = g.first_unit + units <= slab_heap(slab)->unit_limit;
+
+    if (!mark(slab, number, true))
+        return "somebody wrote into a slab or its states";
+    find_used(slab_heap(slab), used);
+    for (unsigned unit = g.first_unit + g.units; unit < g.first_unit + units; unit++)
+        fits = fits && !used[unit];
+    if (resize(slab, units) != fits)
+        return "resized, or not, against the reference";
+    units = fits ? units : g.units;
+    mark(slab, number, false);
+    if (!all_lead_to(slab->base, units, slab))
+        return "not shown";
+    if (units < g.units &&
+        !all_lead_to(slab->base + units * (size_t)UNIT_SIZE, g.units - units, &heap_nobody))
+        return "units still lead to it";
     return NULL;
 }
 
-/* Takes and gives at random in about `used` slots. */
+static const char *change_random(struct random *random, int number, unsigned most_units)
+{
+    if (slabs[number] == NULL)
+        return take_random(random, number, most_units);
+    bool resizes = geometry_unpack(slabs[number]->geometry).count == 1;
+    return resizes && random_below(random, 3) == 0 ? resize_random(random, number) : give(number);
+}
+
+/* Takes, resizes and gives at random in about `used` slots. */
 static void churn(struct random *random, int steps, size_t used, unsigned most_units)
 {
     for (int step = 0; step < steps; step++) {
         int number = (int)random_below(random, used);
-        const char *wrong =
-            slabs[number] == NULL ? take_random(random, number, most_units) : give(number);
+        const char *wrong = change_random(random, number, most_units);
         if (wrong == NULL && random_below(random, 64) == 0)
             heap_set_purge(&set, UINT64_MAX);
         if (wrong == NULL && !heap_set_is_valid(&set))
             wrong = "not valid";
         if (wrong != NULL)
-            ck_abort_msg("step %d: %s; seed %" PRIu64, step, wrong, random->seed);
+            ck_abort_msg("step %d: %s", step, wrong);
     }
 }
 
@@ -204,20 +190,6 @@ static void give_all(void)
             ck_abort_msg("slab %d was written to", i);
 }
 
-TEST_LOOP(random_runs_are_first_fit, 0, 3)
-{
-    static const struct {
-        size_t used;
-        unsigned most_units;
-    } mixes[] = {{40, 16}, {MOST_SLABS, 2}, {200, 16}};
-    struct random random = random_begin();
-
-    churn(&random, 1500, mixes[_i].used, mixes[_i].most_units);
-    give_all();
-    ck_assert_uint_eq(totals().in_slabs, 0);
-    ck_assert(heap_set_is_valid(&set));
-}
-
 static void count_visit(void *context, struct slab *slab)
 {
     int *visits = context;
@@ -225,16 +197,22 @@ static void count_visit(void *context, struct slab *slab)
         visits[i] += slabs[i] == slab;
 }
 
-TEST(each_slab_is_visited_once)
+TEST_LOOP(random_runs_are_first_fit, 0, 3)
 {
+    static const struct {
+        size_t used;
+        unsigned most_units;
+    } mixes[] = {{40, 16}, {MOST_SLABS, 2}, {200, 16}};
     static int visits[MOST_SLABS];
     struct random random = random_begin();
 
-    churn(&random, 300, 200, SLAB_MAX_UNITS);
+    churn(&random, 1500, mixes[_i].used, mixes[_i].most_units);
     heap_set_for_each_slab(&set, count_visit, visits);
     for (int i = 0; i < MOST_SLABS; i++)
-        if (visits[i] != (slabs[i] != NULL))
-            ck_abort_msg("slab %d: %d visits; seed %" PRIu64, i, visits[i], random.seed);
+        ck_assert_msg(visits[i] == (slabs[i] != NULL), "slab %d", i);
+    give_all();
+    ck_assert_uint_eq(totals().in_slabs, 0);
+    ck_assert(heap_set_is_valid(&set));
 }
 
 /* ---- Rebuilding ---- */
@@ -298,8 +276,7 @@ TEST(everything_derived_is_rebuilt)
 
     rebuild();
     for (size_t i = 0; i < count; i++)
-        ck_assert_msg(same_derived(heaps[i], &copies[i]), "heap %zu; seed %" PRIu64, i,
-                      random.seed);
+        ck_assert_msg(same_derived(heaps[i], &copies[i]), "heap %zu", i);
     ck_assert(heap_set_is_valid(&set));
     ck_assert_uint_eq(totals().heaps, before.heaps);
     ck_assert_uint_ge(totals().free_dirty, before.free_dirty); /* at worst: all may be dirty */

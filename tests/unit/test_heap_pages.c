@@ -5,7 +5,7 @@
 #include "heap/heap_pages.h"
 #include "heap_runs.h"
 #include "base/os.h"
-#include "vm_flags.h"
+#include "memory.h"
 
 SUITE(heap_pages, .begin = begin);
 
@@ -21,14 +21,7 @@ TEST(only_what_is_opened_is_accessible)
     ck_assert(is_guard((char *)heap + (size_t)heap->opened_limit * UNIT_SIZE));
     ck_assert(is_guard((char *)heap + (size_t)heap->unit_limit * UNIT_SIZE - os_page_size()));
     ck_assert(is_guard((char *)heap - os_page_size()));
-}
-
-/* What the header and its lines have accessible counts for a core of the process, as what the units
- * have does: both begin small. */
-TEST(a_heap_begins_with_little_that_is_accessible)
-{
-    struct heap *heap = slab_heap(take(1));
-
+    /* what is accessible counts for a core of the process: both begin small */
     ck_assert_uint_eq(heap->states_opened, align_up(8 * KIB, os_page_size()));
     ck_assert_uint_le((heap->opened_limit - heap->first_unit) * UNIT_SIZE, 128 * KIB);
 }
@@ -111,29 +104,6 @@ TEST(heaps_from_the_257th_on_take_two_mappings)
     ck_assert_uint_eq(heap->states_opened, heap_states_size(heap));
     ck_assert(is_guard((char *)heap - page));
     ck_assert(is_guard(heap_unit_address(heap, heap->opened_limit)));
-}
-
-/* A set uses such a heap as any other: its units are closed and unmapped and come back. */
-TEST(a_heap_without_inner_guard_is_used_as_any_other)
-{
-    enum { GUARDED = 256 };
-    make_heaps(GUARDED);
-    char *base = take(SLAB_MAX_UNITS)->base;
-    struct slab *slab = take(SLAB_MAX_UNITS);
-    struct heap *heap = slab_heap(slab);
-
-    ck_assert(is_accessible(heap_unit_address(heap, heap->first_unit) - 1));
-    memset(base, 1, 2 * SLAB_MAX_UNITS * UNIT_SIZE);
-    heap_set_give(slab);
-    heap_set_give(heap_slab_of(heap, base));
-    ck_assert(heap_set_is_valid(&set));
-    ck_assert_uint_eq(heap_set_unmap_empty(&set),
-                      (size_t)(HEAP_UNITS - HEAP_GUARD_UNITS - heap->first_unit) * UNIT_SIZE);
-    ck_assert(!is_accessible(base));
-    ck_assert(is_accessible(base - 1));
-    ck_assert_ptr_eq(take(SLAB_MAX_UNITS)->base, base);
-    ck_assert(is_zero(base, SLAB_MAX_UNITS * UNIT_SIZE));
-    ck_assert(heap_set_is_valid(&set));
 }
 
 /* ---- Huge pages ---- */
@@ -253,29 +223,6 @@ TEST(a_grown_heap_takes_huge_pages_and_gives_back_what_it_does_not_use)
 TEST(later_heaps_take_huge_pages_from_the_second_one_on)
 {
     check_filled(reach(1, HEAP_HUGE_UNITS, SMALL_BLOCKS));
-}
-
-TEST(what_was_used_of_a_huge_page_is_not_known_to_be_zero)
-{
-    struct slab *slab = reach_huge_page();
-    char *base = slab->base;
-
-    heap_set_give(slab);
-    slab = try_take_blocks(1, SMALL_BLOCKS);
-    ck_assert_ptr_eq(slab->base, base);
-    ck_assert(!slab->zero && !slab->untouched);
-}
-
-TEST(the_rest_of_a_huge_page_decays)
-{
-    struct slab *slab = reach_huge_page();
-    size_t rest = check_filled(slab) ? HUGE_PAGE - UNIT_SIZE : 0;
-
-    ck_assert_uint_eq(heap_set_purge(&set, 1), 0); /* not that long */
-    ck_assert_uint_eq(heap_set_purge(&set, os_now_ms()), rest);
-    ck_assert_uint_eq(totals().free_dirty, 0);
-    ck_assert(os_is_filled_in(slab->base));
-    ck_assert(!os_is_filled_in(last_page(slab)));
 }
 
 /* What may be idle for no time, or not so much of it, is not filled in; nor what may be touched

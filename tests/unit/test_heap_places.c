@@ -35,14 +35,6 @@ static char *place_after(const struct heap *heap, size_t places)
     return (char *)heap + places * HEAP_SIZE;
 }
 
-TEST(heaps_lie_side_by_side)
-{
-    struct heap *first = slab_heap(take(1));
-    struct heap *second = take_in_next_heap(first);
-    ck_assert_ptr_eq(second, place_after(first, 1));
-    ck_assert_ptr_eq(take_in_next_heap(second), place_after(first, 2));
-}
-
 static void assert_gap(const char *from, const char *to)
 {
     for (const char *unit = from; unit < to; unit += UNIT_SIZE) {
@@ -153,12 +145,6 @@ static size_t places_left(void)
     }
     unit_map_unlock();
     return from;
-}
-
-TEST(the_region_has_a_tebibyte)
-{
-    take(1);
-    ck_assert_uint_eq(places_left(), (size_t)1024 * GIB / HEAP_SIZE - 1);
 }
 
 enum { LIMIT = 512 << 20 }; /* bytes */

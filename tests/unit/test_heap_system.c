@@ -6,6 +6,7 @@
 #include "heap/heap_pages.h"
 #include "heap_runs.h"
 #include "base/os.h"
+#include "common/random.h"
 #include "sanitized.h"
 #include "system_limits.h"
 
@@ -24,18 +25,6 @@ enum { MOST_SLABS = 1500 };
 static struct slab *slabs[MOST_SLABS];
 
 /* ---- Giving back to the system ---- */
-
-/* Fills heaps with the largest slabs until there are `heaps` of them; returns how many slabs. */
-static int fill_heaps(uint32_t heaps)
-{
-    int count = 0;
-
-    while (totals().heaps <= heaps)
-        slabs[count++] = take(SLAB_MAX_UNITS);
-    heap_set_give(slabs[--count]); /* that was the next heap's first one */
-    slabs[count] = NULL;
-    return count;
-}
 
 /* As heap_set_take, in this heap, which has the slab `known`. */
 static struct slab *take_in(struct heap *heap, struct slab *known, struct slab_geometry geometry)
@@ -77,33 +66,6 @@ TEST(a_heap_may_run_out_of_lines)
         struct slab *slab = take_in(first, slabs[0], geometry_of(1, SLAB_MAX_BLOCKS / 2));
         ck_assert((slab != NULL) == (i < 2));
     }
-    ck_assert(heap_set_is_valid(&set));
-}
-
-TEST(one_empty_heap_is_kept_and_others_are_closed)
-{
-    enum { HEAPS = 4 };
-    struct heap *heaps[HEAPS];
-    int count = fill_heaps(HEAPS - 1), open = 0;
-
-    for (int i = 0; i < count; i++) {
-        slabs[i]->base[0] = 1;
-        heap_set_give(slabs[i]);
-        slabs[i] = NULL;
-    }
-    ck_assert_uint_eq(find_heaps(heaps, HEAPS), HEAPS);
-    for (size_t i = 0; i < HEAPS; i++)
-        open += is_accessible(heap_unit_address(heaps[i], heaps[i]->first_unit));
-    ck_assert_int_eq(open, 1);
-    ck_assert(heap_set_is_valid(&set));
-
-    /* their addresses are used again, with contents gone where zero is promised */
-    for (int i = 0; i < count; i++) {
-        slabs[i] = take(SLAB_MAX_UNITS);
-        ck_assert(!slabs[i]->zero || slabs[i]->base[0] == 0);
-        ck_assert(is_accessible(slabs[i]->base + bytes_of(slabs[i]) - 1));
-    }
-    ck_assert_uint_eq(totals().heaps, HEAPS);
     ck_assert(heap_set_is_valid(&set));
 }
 
@@ -173,60 +135,6 @@ TEST(the_first_roomy_heap_is_the_empty_one_that_is_kept)
     ck_assert(heap_set_is_valid(&set));
 }
 
-/* Takes a run, dirties it and gives it back. */
-static char *dirty_a_run(unsigned units)
-{
-    struct slab *slab = take(units);
-    char *base = slab->base;
-
-    memset(base, 1, bytes_of(slab));
-    heap_set_give(slab);
-    return base;
-}
-
-TEST(purging_gives_contents_back)
-{
-    char *base = dirty_a_run(4);
-
-    ck_assert_uint_eq(totals().free_dirty, 4 * UNIT_SIZE);
-    ck_assert_int_eq(base[0], 1);
-    ck_assert_uint_eq(heap_set_purge(&set, UINT64_MAX), 4 * UNIT_SIZE);
-    ck_assert_uint_eq(totals().free_dirty, 0);
-    ck_assert_uint_eq(heap_set_purge(&set, UINT64_MAX), 0);
-    ck_assert(is_zero(base, 4 * UNIT_SIZE));
-    struct slab *slab = take(4);
-    ck_assert_ptr_eq(slab->base, base);
-    ck_assert(slab->zero);
-}
-
-TEST(what_is_not_purged_is_not_known_to_be_zero)
-{
-    char *base = dirty_a_run(1);
-    struct slab *slab = take(2); /* one unit dirty, one fresh */
-
-    ck_assert_ptr_eq(slab->base, base);
-    ck_assert(!slab->zero);
-    ck_assert_uint_eq(totals().free_dirty, 0);
-}
-
-TEST(no_decay_means_purged_at_once)
-{
-    set_option("decay", "0");
-    ck_assert(is_zero(dirty_a_run(3), 3 * UNIT_SIZE));
-    ck_assert_uint_eq(totals().free_dirty, 0);
-}
-
-TEST(dirty_memory_is_bounded)
-{
-    struct slab *one = take(8), *other = take(16);
-
-    set_option("dirty_limit", "1M");
-    heap_set_give(one);
-    ck_assert_uint_eq(totals().free_dirty, 8 * UNIT_SIZE);
-    heap_set_give(other);
-    ck_assert_uint_eq(totals().free_dirty, 0);
-}
-
 /* Sees to it that the system does not purge all of a run: locks it, or, where that is forbidden,
  * unmaps its last page. */
 static void make_unpurgeable(char *base, size_t size)
@@ -263,45 +171,90 @@ TEST(what_the_system_does_not_purge_is_not_tried_again_at_each_free)
     ck_assert(heap_set_is_valid(&set));
 }
 
-enum { LONG_AGO = 1 }; /* ms: all units that are free became so later */
+/* Free units, by a plain account. */
+enum { CLEAN, DIRTY, AGING /* dirty at the last purge of those that were AGING */ };
 
-TEST(free_units_decay)
+static uint8_t account[HEAP_UNITS];
+
+static size_t count_units(uint8_t at_least)
 {
-    char *base = dirty_a_run(2);
+    size_t count = 0;
 
-    ck_assert_uint_eq(heap_set_purge(&set, LONG_AGO), 0);
-    ck_assert_uint_eq(totals().free_dirty, 2 * UNIT_SIZE);
-    ck_assert_int_eq(base[0], 1);
-    ck_assert(heap_set_is_aging(&set));
-    /* all of it has been idle since it was freed */
-    ck_assert_uint_eq(heap_set_purge(&set, os_now_ms()), 2 * UNIT_SIZE);
-    ck_assert_uint_eq(totals().free_dirty, 0);
-    ck_assert(is_zero(base, 2 * UNIT_SIZE));
-    ck_assert(!heap_set_is_aging(&set));
+    for (size_t unit = 0; unit < HEAP_UNITS; unit++)
+        count += account[unit] >= at_least;
+    return count;
+}
+
+/* Takes a run: it is zero if all of its units are clean, and its units are no longer free. */
+static struct slab *take_accounted(unsigned units)
+{
+    struct slab *slab = take(units);
+    unsigned first = geometry_unpack(slab->geometry).first_unit;
+    bool clean = true;
+
+    for (unsigned unit = first; unit < first + units; unit++) {
+        clean = clean && account[unit] == CLEAN;
+        account[unit] = CLEAN;
+    }
+    ck_assert_int_eq(slab->zero, clean);
+    ck_assert(!clean || is_filled(slab->base, bytes_of(slab), 0));
+    memset(slab->base, 'x', bytes_of(slab));
+    return slab;
+}
+
+/* Gives it back: its units are dirty, and all are purged if they are more than `limit`. */
+static void give_accounted(struct slab *slab, size_t limit)
+{
+    struct slab_geometry g = geometry_unpack(slab->geometry);
+
+    heap_set_give(slab);
+    memset(account + g.first_unit, DIRTY, g.units);
+    if (count_units(DIRTY) > limit)
+        memset(account, CLEAN, sizeof(account));
+}
+
+/* Purges what was AGING, and all else that is dirty is AGING; or, if nothing became dirty since
+ * `before`, all. */
+static void purge_accounted(uint64_t before)
+{
+    enum { LONG_AGO = 1 }; /* ms: all units that are free became so later */
+    bool aged = before == LONG_AGO;
+    size_t expected = count_units(aged ? AGING : DIRTY);
+
+    ck_assert_uint_eq(heap_set_purge(&set, before), expected * UNIT_SIZE);
+    for (size_t unit = 0; unit < HEAP_UNITS; unit++)
+        account[unit] = aged && account[unit] == DIRTY ? AGING : CLEAN;
+    ck_assert_int_eq(heap_set_is_aging(&set), count_units(DIRTY) != 0);
+}
+
+TEST_LOOP(free_units_go_back_when_they_are_due, 0, 3)
+{
+    static const struct {
+        const char *option, *value;
+        size_t limit; /* units */
+    } cases[] = {{"dirty_limit", "64M", 1024}, {"dirty_limit", "1M", 16}, {"decay", "0", 0}};
+    enum { SLOTS = 24, STEPS = 1000 };
+    struct slab *held[SLOTS] = {NULL};
+    struct random random = random_begin_for((uint64_t)_i);
+
+    set_option("huge_pages", "never");
+    set_option(cases[_i].option, cases[_i].value);
+    take_accounted(1); /* stays, so that the heap is never empty */
+    for (int step = 0; step < STEPS; step++) {
+        struct slab **slot = &held[random_below(&random, SLOTS)];
+        if (random_below(&random, 8) == 0) {
+            purge_accounted(random_below(&random, 4) != 0 ? 1 : os_now_ms());
+        } else if (*slot == NULL) {
+            *slot = take_accounted(1 + (unsigned)random_below(&random, SLAB_MAX_UNITS));
+        } else {
+            give_accounted(*slot, cases[_i].limit);
+            *slot = NULL;
+        }
+        ck_assert_uint_eq(totals().free_dirty, count_units(DIRTY) * UNIT_SIZE);
+        ck_assert(heap_set_is_aging(&set) || count_units(DIRTY) == 0);
+        ck_assert_uint_eq(totals().heaps, 1);
+    }
     ck_assert(heap_set_is_valid(&set));
-}
-
-TEST(units_in_use_do_not_decay)
-{
-    char *base = dirty_a_run(2);
-    heap_set_purge(&set, LONG_AGO);
-    ck_assert_uint_eq(totals().free_dirty, 2 * UNIT_SIZE); /* aging now */
-    struct slab *slab = take(1);
-    ck_assert_ptr_eq(slab->base, base);
-    ck_assert_uint_eq(heap_set_purge(&set, LONG_AGO), UNIT_SIZE);
-    ck_assert_uint_eq(totals().free_dirty, 0);
-    ck_assert_int_eq(base[0], 1);
-    ck_assert_int_eq(base[UNIT_SIZE], 0);
-}
-
-/* Units that were taken and given back in between have not been free for all that time. */
-TEST(units_used_meanwhile_age_anew)
-{
-    dirty_a_run(2);
-    heap_set_purge(&set, LONG_AGO);
-    heap_set_give(take(2));
-    ck_assert_uint_eq(heap_set_purge(&set, LONG_AGO), 0);
-    ck_assert_uint_eq(heap_set_purge(&set, LONG_AGO), 2 * UNIT_SIZE);
 }
 
 TEST(empty_heaps_give_address_space_back)
@@ -324,7 +277,7 @@ TEST(empty_heaps_give_address_space_back)
 
     slab = take(SLAB_MAX_UNITS);
     ck_assert(slab->zero);
-    ck_assert(is_zero(slab->base, bytes_of(slab)));
+    ck_assert(is_filled(slab->base, bytes_of(slab), 0));
     ck_assert_uint_eq(totals().free_dirty, 0);
     ck_assert(heap_set_is_valid(&set));
 }

@@ -3,35 +3,17 @@
  * Limits, threads and forks are in test_large_system.c, the table under it in test_extents.c.
  */
 #include "large_blocks.h"
-#include "random.h"
+#include "common/random.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <sched.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #define STOCK (64 * MIB)
 
 SUITE(large, .begin = begin, .timeout = 120);
 
 /* ---- Blocks ---- */
-
-TEST(blocks_are_page_rounded_and_zero)
-{
-    bool zero = false;
-    unsigned char *block = large_alloc(MIB + 1, 16, &zero);
-
-    ck_assert_ptr_nonnull(block);
-    ck_assert(zero);
-    ck_assert(all_bytes(block, MIB + 1, 0));
-    ck_assert_uint_eq((uintptr_t)block % os_page_size(), 0);
-    ck_assert_uint_eq(large_usable_size(block), align_up(MIB + 1, os_page_size()));
-    ck_assert_uint_eq(large_usable_size(block + 1), 0);
-    ck_assert_uint_eq(totals().live_blocks, 1);
-    ck_assert_int_eq(large_free(block), 0);
-    ck_assert_uint_eq(totals().live_bytes, 0);
-}
 
 /* What an alignment leaves over stays in the stock, untouched; nothing does if the alignment is
  * large, or without a stock. */
@@ -71,49 +53,105 @@ TEST(impossible_requests_fail)
     ck_assert(large_is_valid());
 }
 
-/* ---- The stock ---- */
+/* ---- At random, against a plain account ---- */
 
-/* What was written is still there: the same pages come back, without a system call. */
-TEST(a_loop_is_served_from_the_stock)
+enum { BLOCKS = 16, ROUNDS = 1500, ENDS = 4096 /* bytes at each end of a block */ };
+
+static struct account {
+    unsigned char *block; /* NULL: none */
+    size_t size;          /* that was asked for */
+    unsigned char mark;   /* what its ends hold */
+} accounts[BLOCKS];
+
+static void check_contents(const struct account *account, size_t size)
 {
-    unsigned char *first = alloc(8 * MIB);
-
-    memset(first, 0xa5, 8 * MIB);
-    for (int i = 0; i < 1000; i++) {
-        bool zero = true;
-        ck_assert_int_eq(large_free(first), 0);
-        ck_assert_uint_eq(totals().stock_bytes, 8 * MIB);
-        ck_assert_ptr_eq(large_alloc(8 * MIB, 16, &zero), first);
-        ck_assert(!zero);
-    }
-    ck_assert(all_bytes(first, 8 * MIB, 0xa5));
+    size_t end = min_size(size, ENDS);
+    ck_assert(is_filled(account->block, end, account->mark));
+    if (size == account->size)
+        ck_assert(is_filled(account->block + size - end, end, account->mark));
 }
 
-/* The rest of an extent stays in the stock. Extents that touch serve one block. */
-TEST(extents_are_split_and_used_across_borders)
+/* Writes to all of it, so that it is not zero. */
+static void mark_contents(struct account *account, unsigned char mark)
 {
-    unsigned char *block = alloc(16 * MIB);
+    size_t usable = large_usable_size(account->block);
+    ck_assert_uint_eq(usable, align_up(account->size, os_page_size()));
+    account->mark = mark;
+    memset(account->block, mark, usable);
+}
 
-    large_free(block);
-    for (size_t i = 0; i < 4; i++)
-        ck_assert_ptr_eq(alloc(4 * MIB), block + i * 4 * MIB);
-    ck_assert_uint_eq(totals().stock_bytes, 0);
-    large_free(block + 4 * MIB);
-    large_free(block + 12 * MIB);
-    ck_assert_ptr_eq(alloc(3 * MIB), block + 4 * MIB);
-    ck_assert_ptr_eq(alloc(MIB), block + 7 * MIB); /* tighter than the other 4 MiB */
-    large_free(block);
-    large_free(block + 4 * MIB);
-    large_free(block + 7 * MIB);
-    memset(block + 8 * MIB, 0x3c, 4 * MIB);
-    large_free(block + 8 * MIB);
-    ck_assert_uint_eq(totals().stock_bytes, 16 * MIB);
-    ck_assert_ptr_eq(alloc(10 * MIB), block);
-    ck_assert(all_bytes(block + 8 * MIB, 2 * MIB, 0x3c));
-    ck_assert_ptr_eq(alloc(6 * MIB), block + 10 * MIB);
-    ck_assert(all_bytes(block + 10 * MIB, 2 * MIB, 0x3c));
+static void free_account(struct account *account)
+{
+    size_t page = os_page_size();
+    check_contents(account, account->size);
+    if (account->size > page)
+        ck_assert_int_eq(large_free(account->block + page), EINVAL);
+    ck_assert_int_eq(large_free(account->block), 0);
+    ck_assert_int_eq(large_free(account->block), EINVAL);
+    ck_assert(is_freed_start(account->block));
+    account->block = NULL;
+}
+
+static void resize_account(struct account *account, size_t size)
+{
+    unsigned char *moved = large_resize(account->block, size), *before = account->block;
+    if (moved == NULL) {
+        check_contents(account, account->size);
+        return;
+    }
+    account->block = moved;
+    check_contents(account, min_size(size, account->size));
+    account->size = size;
+    if (moved != before)
+        ck_assert(is_freed_start(before));
+}
+
+static void check_totals(void)
+{
+    size_t blocks = 0, bytes = 0;
+    for (int i = 0; i < BLOCKS; i++) {
+        blocks += accounts[i].block != NULL;
+        bytes += accounts[i].block != NULL ? align_up(accounts[i].size, os_page_size()) : 0;
+    }
+    ck_assert_uint_eq(totals().live_blocks, blocks);
+    ck_assert_uint_eq(totals().live_bytes, bytes);
     ck_assert(large_is_valid());
 }
+
+/* Contents stay, what is said to be zero is, and what was freed stays known, through reuse,
+ * splitting, joining, resizing and purging. */
+TEST_LOOP(blocks_agree_with_a_plain_account, 0, 3)
+{
+    struct random random = random_begin_for((uint64_t)_i);
+    int known = 0;
+
+    set_options("8M", FOREVER);
+    for (int i = 0; i < ROUNDS; i++) {
+        struct account *account = &accounts[random_below(&random, BLOCKS)];
+        size_t size = 1 + random_below(&random, 300 * 4096);
+        if (account->block == NULL) {
+            size_t alignment = (size_t)1 << random_below(&random, 20);
+            bool zero;
+            account->block = large_alloc(size, alignment, &zero);
+            account->size = size;
+            ck_assert_uint_eq((uintptr_t)account->block % alignment, 0);
+            ck_assert(!zero || is_filled(account->block, size, 0));
+            known += zero;
+        } else if (random_below(&random, 2) != 0) {
+            free_account(account);
+        } else {
+            resize_account(account, size);
+        }
+        if (account->block != NULL)
+            mark_contents(account, (unsigned char)(1 + i % 255));
+        if (random_below(&random, 64) == 0)
+            large_list_purge_due(os_now_ms() + option_value(OPTION_DECAY), SIZE_MAX);
+        check_totals();
+    }
+    ck_assert_int_gt(known, 0);
+}
+
+/* ---- The stock ---- */
 
 /* The most dirty bytes that the stock may have with `live` bytes LIVE now, `peak` lately. */
 static size_t bound(size_t limit, size_t live, size_t peak)
@@ -169,30 +207,6 @@ TEST(stock_is_bounded)
     ck_assert_uint_eq(totals().stock_bytes, 0);
 }
 
-/* The bound follows the bytes that are live, and their peak, exactly. */
-TEST(stock_follows_what_is_live)
-{
-    unsigned char *blocks[4];
-    unsigned lowest = 0;
-
-    set_options("8M", FOREVER);
-    for (unsigned i = 0; i < 4; i++) {
-        blocks[i] = alloc(8 * MIB);
-        lowest = blocks[i] < blocks[lowest] ? i : lowest;
-    }
-    for (unsigned i = 0; i < 4; i++)
-        if (i != lowest)
-            large_free(blocks[i]);
-    ck_assert_uint_eq(totals().stock_dirty, bound(8 * MIB, 8 * MIB, 32 * MIB));
-    void *other = alloc(40 * MIB); /* fits nowhere, and nothing free is at the edge */
-    ck_assert_uint_eq(totals().stock_dirty, 24 * MIB);
-    large_free(blocks[lowest]);
-    ck_assert_uint_eq(totals().stock_dirty, bound(8 * MIB, 40 * MIB, 48 * MIB));
-    large_free(other);
-    ck_assert_uint_eq(totals().stock_dirty, 8 * MIB);
-    ck_assert(large_is_valid());
-}
-
 /* The stock was cut to that bound, which is done between two huge pages. */
 static bool was_cut_to(size_t most)
 {
@@ -241,9 +255,9 @@ TEST(oldest_contents_go_first)
     ck_assert_uint_eq(totals().stock_dirty, 8 * MIB);
     ck_assert_ptr_eq(large_alloc(12 * MIB, 16, &zero), block);
     ck_assert(!zero);
-    ck_assert(all_bytes(block, 2 * MIB, 1));
-    ck_assert(all_bytes(block + 2 * MIB, 4 * MIB, 0));
-    ck_assert(all_bytes(block + 6 * MIB, 6 * MIB, 2));
+    ck_assert(is_filled(block, 2 * MIB, 1));
+    ck_assert(is_filled(block + 2 * MIB, 4 * MIB, 0));
+    ck_assert(is_filled(block + 6 * MIB, 6 * MIB, 2));
 }
 
 /* A block below which 4 MiB are unmapped. */
@@ -267,8 +281,8 @@ TEST(list_is_extended_at_its_edge)
     memset(block, 0x42, 8 * MIB);
     large_free(block);
     ck_assert_ptr_eq(alloc(12 * MIB), block - 4 * MIB);
-    ck_assert(all_bytes(block - 4 * MIB, 4 * MIB, 0));
-    ck_assert(all_bytes(block, 8 * MIB, 0x42));
+    ck_assert(is_filled(block - 4 * MIB, 4 * MIB, 0));
+    ck_assert(is_filled(block, 8 * MIB, 0x42));
     ck_assert_uint_eq(totals().stock_bytes, 0);
     ck_assert(large_is_valid());
 }
@@ -322,59 +336,6 @@ TEST(what_was_freed_goes_back_after_a_decay)
     ck_assert(large_is_valid());
 }
 
-/* A peak of more than two decays ago does not count. If this test is slow, more of the stock goes
- * back than it checks. */
-TEST(an_old_peak_is_forgotten)
-{
-    enum { DECAY = 300, KEPT = 32 }; /* ms, MiB */
-    /* MiB; each has room in no run of those before, and an aligned one does not extend the list */
-    static const size_t sizes[] = {8, 17, 35};
-
-    large_free(alloc(1000 * MIB));
-    large_list_purge_all();
-    void *kept = alloc(KEPT * MIB);
-    set_options("1M", "300");
-    usleep((DECAY * 2 + 50) * 1000);
-    large_free(alloc(MIB)); /* notes what is live now */
-    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-        large_free(large_alloc(sizes[i] * MIB, 2 * os_page_size(), NULL));
-        ck_assert_uint_le(totals().stock_dirty, bound(MIB, KEPT * MIB, (KEPT + sizes[i]) * MIB));
-    }
-    large_free(kept);
-}
-
-/* A block said to be zero is, through reuse, splitting, joining and resizing. */
-TEST(known_zero_is_zero)
-{
-    enum { BLOCKS = 16, ROUNDS = 1500 };
-    struct random random = random_begin();
-    unsigned char *blocks[BLOCKS] = {NULL};
-    int known = 0;
-
-    set_options("8M", FOREVER);
-    for (int i = 0; i < ROUNDS; i++) {
-        unsigned char **block = &blocks[random_below(&random, BLOCKS)];
-        size_t size = (1 + random_below(&random, 300)) * 4096;
-        if (*block == NULL) {
-            bool zero;
-            *block = large_alloc(size, (size_t)1 << random_below(&random, 20), &zero);
-            ck_assert_ptr_nonnull(*block);
-            ck_assert(!zero || all_bytes(*block, size, 0));
-            known += zero;
-        } else if (random_below(&random, 2) != 0) {
-            ck_assert_int_eq(large_free(*block), 0);
-            *block = NULL;
-            continue;
-        } else {
-            unsigned char *moved = large_resize(*block, size);
-            *block = moved != NULL ? moved : *block;
-        }
-        memset(*block, 0xff, large_usable_size(*block));
-        ck_assert_msg(large_is_valid(), "seed %" PRIu64, random.seed);
-    }
-    ck_assert_int_gt(known, 0);
-}
-
 /* ---- What is known of an address ---- */
 
 TEST(places_are_told_apart)
@@ -403,54 +364,7 @@ TEST(places_are_told_apart)
     ck_assert(!info_of(block + 4096).known);
 }
 
-/* The starts of freed blocks stay known while other blocks use their extents, until they are in a
- * LIVE block. */
-TEST(freed_blocks_stay_known)
-{
-    unsigned char *block = alloc(12 * MIB);
-
-    large_free(block);
-    for (size_t i = 0; i < 3; i++)
-        ck_assert_ptr_eq(alloc(4 * MIB), block + i * 4 * MIB);
-    for (size_t i = 0; i < 3; i++)
-        large_free(block + i * 4 * MIB);
-    ck_assert_uint_eq(totals().stock_bytes, 12 * MIB);
-    for (size_t i = 0; i < 3; i++) {
-        ck_assert(is_freed_start(block + i * 4 * MIB));
-        ck_assert_int_eq(large_free(block + i * 4 * MIB), EINVAL);
-    }
-    for (int i = 0; i < 5000; i++) /* others come and go */
-        large_free(alloc(2 * MIB));
-    ck_assert(is_freed_start(block + 8 * MIB));
-    ck_assert_ptr_eq(alloc(12 * MIB), block);
-    ck_assert_uint_eq(large_usable_size(block), 12 * MIB);
-    ck_assert_ptr_eq(info_of(block + 8 * MIB).base, block);
-}
-
 /* ---- Resizing ---- */
-
-TEST(shrinking_gives_back_the_tail)
-{
-    unsigned char *block = alloc(8 * MIB);
-
-    memset(block, 0x5a, 8 * MIB);
-    ck_assert_ptr_eq(large_resize(block, 3 * MIB - 5), block);
-    ck_assert_uint_eq(large_usable_size(block), 3 * MIB);
-    ck_assert_uint_eq(totals().stock_bytes, 5 * MIB);
-    ck_assert(is_in_stock(block + 3 * MIB));
-    ck_assert_ptr_eq(large_resize(block, 6 * MIB), block); /* and takes it in again */
-    ck_assert_uint_eq(totals().stock_bytes, 2 * MIB);
-    ck_assert_ptr_eq(large_resize(block, 8 * MIB), block);
-    ck_assert_uint_eq(totals().stock_bytes, 0);
-    ck_assert(all_bytes(block, 3 * MIB, 0x5a));
-
-    set_options("0", FOREVER);
-    ck_assert_ptr_eq(large_resize(block, MIB), block);
-    ck_assert_uint_eq(totals().stock_bytes, 0);
-    ck_assert(!info_of(block + MIB).known);
-    ck_assert(all_bytes(block, MIB, 0x5a));
-    ck_assert(large_is_valid());
-}
 
 /* Contents stay, and few steps move the block. */
 TEST(growth_in_small_steps_is_cheap)
@@ -491,7 +405,7 @@ TEST(refused_growth_changes_nothing)
     ck_assert_ptr_null(large_resize(block, 512 * MIB));
     ck_assert_int_eq(errno, ERANGE);
     ck_assert_uint_eq(large_usable_size(block), 4 * MIB);
-    ck_assert(all_bytes(block, 4 * MIB, 3));
+    ck_assert(is_filled(block, 4 * MIB, 3));
     ck_assert(large_is_valid());
     ck_assert_int_eq(large_free(block), 0);
 }

@@ -1,22 +1,14 @@
 /*
- * The LARGE list and the system under it: the limits on mappings and address space, threads, and
- * children of fork.
+ * The LARGE list and the system under it: the limit on mappings, huge pages, children of fork.
  */
 #include "large_blocks.h"
 #include "child.h"
-#include "random.h"
 #include "sanitized.h"
-#include "vm_flags.h"
+#include "memory.h"
 
 #include "base/fork.h"
 
-#include <errno.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <pthread.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 SUITE(large_system, .begin = begin, .timeout = 120);
@@ -57,8 +49,8 @@ TEST_UNLESS(NO_LIMITS, refused_unmapping_keeps_the_extent_without_contents)
     bool zero = false;
     ck_assert_ptr_eq(large_alloc(8 * MIB, 16, &zero), block + 16 * MIB);
     ck_assert(zero);
-    ck_assert(all_bytes(block + 16 * MIB, 8 * MIB, 0));
-    ck_assert(all_bytes(block + 24 * MIB, 8 * MIB, 9));
+    ck_assert(is_filled(block + 16 * MIB, 8 * MIB, 0));
+    ck_assert(is_filled(block + 24 * MIB, 8 * MIB, 9));
     ck_assert_int_eq(large_free(block + 16 * MIB), 0);
     large_list_purge_due(os_now_ms(), SIZE_MAX);
     ck_assert_int_eq(large_free(block + 8 * MIB), 0);
@@ -67,113 +59,6 @@ TEST_UNLESS(NO_LIMITS, refused_unmapping_keeps_the_extent_without_contents)
         ck_assert_int_eq(large_free(block + i * 8 * MIB), 0);
     ck_assert(large_is_valid());
     ck_assert_uint_le(totals().stock_bytes, 32 * MIB);
-}
-
-/* ---- munmap refuses ---- */
-
-enum { CUT_SIZE = 3 << 20, CUT_ALIGNMENT = 64 << 20 }; /* bytes */
-
-/* The part of what was mapped for such a block that munmap refuses. What follows the block begins
- * CUT_SIZE bytes after a multiple of CUT_ALIGNMENT. */
-enum { REFUSE_FRONT = 1, REFUSE_BEHIND = 2, REFUSE_BOTH = REFUSE_FRONT | REFUSE_BEHIND };
-
-/* From now on, for good. False if the system has no filters for system calls. */
-static bool refuse_unmapping(int parts)
-{
-    static const unsigned refused = SECCOMP_RET_ERRNO | ENOMEM;
-    struct sock_filter code[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_munmap, 0, 4),
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])), /* low half */
-        BPF_STMT(BPF_ALU | BPF_AND | BPF_K, CUT_ALIGNMENT - 1),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, CUT_SIZE, 0, 2),
-        BPF_STMT(BPF_RET | BPF_K, parts & REFUSE_BEHIND ? refused : SECCOMP_RET_ALLOW),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-        BPF_STMT(BPF_RET | BPF_K, parts & REFUSE_FRONT ? refused : SECCOMP_RET_ALLOW),
-    };
-    struct sock_fprog program = {.len = sizeof(code) / sizeof(code[0]), .filter = code};
-    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
-           prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
-}
-
-/* Makes sure that what is mapped next has a part in front of the block and one that follows it: the
- * system chooses the same address again. */
-static void shift_next_mapping(void)
-{
-    size_t page = os_page_size(), size = CUT_SIZE + CUT_ALIGNMENT - page;
-    char *next = os_map(size);
-    ck_assert_ptr_nonnull(next);
-    os_unmap(next, size);
-    if ((uintptr_t)next % CUT_ALIGNMENT <= page)
-        ck_assert_ptr_nonnull(os_map(2 * page));
-}
-
-/* The parts around an aligned block that cannot be unmapped are free memory. */
-TEST_LOOP_UNLESS(NO_LIMITS, what_stays_around_an_aligned_block_is_stock, REFUSE_FRONT,
-                 REFUSE_BOTH + 1)
-{
-    int refused = _i;
-    size_t excess = CUT_ALIGNMENT - os_page_size();
-    bool zero = false;
-
-    shift_next_mapping();
-    if (!refuse_unmapping(refused)) {
-        printf("skipped: this process may not filter system calls\n");
-        return;
-    }
-    unsigned char *block = large_alloc(CUT_SIZE, CUT_ALIGNMENT, &zero);
-    ck_assert_ptr_nonnull(block);
-    ck_assert_uint_eq((uintptr_t)block % CUT_ALIGNMENT, 0);
-    ck_assert_uint_eq(large_usable_size(block), CUT_SIZE);
-    ck_assert(zero);
-    ck_assert(large_is_valid());
-    ck_assert_int_eq(is_in_stock(block - 1), (refused & REFUSE_FRONT) != 0);
-    ck_assert_int_eq(is_in_stock(block + CUT_SIZE), (refused & REFUSE_BEHIND) != 0);
-    if (refused == REFUSE_BOTH)
-        ck_assert_uint_eq(totals().stock_bytes, excess);
-    else
-        ck_assert_uint_lt(totals().stock_bytes, excess);
-    ck_assert_uint_eq(totals().stock_dirty, 0);
-
-    /* what is in the stock is mapped, and no part of the block */
-    size_t stock = totals().stock_bytes;
-    memset(block, 1, CUT_SIZE);
-    for (size_t page = os_page_size(); stock != 0; stock -= page) {
-        unsigned char *other = large_alloc(page, 1, &zero);
-        ck_assert(zero && other[0] == 0 && other[page - 1] == 0);
-        other[0] = other[page - 1] = 2;
-        if (totals().stock_bytes != stock - page)
-            ck_abort_msg("mapped anew with %zu bytes in the stock", stock);
-    }
-    ck_assert(all_bytes(block, CUT_SIZE, 1));
-    ck_assert(large_is_valid());
-}
-
-/* More blocks than a process may have mappings; every second one is freed and allocated again. */
-TEST_UNLESS(NO_LIMITS, a_hundred_thousand_blocks)
-{
-    enum { BLOCKS = 100000 };
-    static void *blocks[BLOCKS];
-    bool done = true; /* few ck_asserts: each is a system call */
-
-    for (int i = 0; i < BLOCKS; i++)
-        done = done && (blocks[i] = large_alloc(MIB + 1, 16, NULL)) != NULL;
-    ck_assert(done);
-    ck_assert_uint_eq(totals().live_blocks, BLOCKS);
-    for (int i = 0; i < BLOCKS; i += 2)
-        done = done && large_free(blocks[i]) == 0;
-    ck_assert_uint_eq(totals().live_blocks, BLOCKS / 2);
-    for (int i = 0; i < BLOCKS; i += 2)
-        done = done && (blocks[i] = large_alloc(MIB + 1, 16, NULL)) != NULL;
-    ck_assert(done);
-    ck_assert(large_is_valid());
-    for (int i = 0; i < BLOCKS; i++)
-        done = done && large_free(blocks[i]) == 0;
-    ck_assert(done);
-    large_list_purge_all();
-    ck_assert_uint_eq(totals().live_blocks, 0);
-    ck_assert_uint_eq(totals().stock_bytes, 0);
-    ck_assert(large_is_valid());
 }
 
 enum { ASKED, DECLINED, NEITHER };
@@ -287,102 +172,12 @@ TEST_LOOP_UNLESS(NO_LIMITS, what_an_alignment_leaves_over_decays, 0, 2)
     ck_assert_uint_eq(pieces(), 0);
 }
 
-/* Freed blocks between live ones lose their contents at least. */
-TEST_UNLESS(NO_LIMITS, many_holes_are_not_unmapped_but_purged)
-{
-    enum { BLOCKS = 4000 };
-    static unsigned char *blocks[BLOCKS];
-
-    for (int i = 0; i < BLOCKS; i++) {
-        blocks[i] = alloc(64 * KIB);
-        blocks[i][0] = 1;
-    }
-    for (int i = 0; i < BLOCKS; i += 2)
-        large_free(blocks[i]);
-    size_t stock = totals().stock_bytes;
-    ck_assert_uint_eq(stock, totals().stock_dirty);
-    ck_assert_uint_eq(large_list_purge_all(), stock);
-    ck_assert_uint_le(pieces(), LARGE_PIECES_MOST + 8);
-    ck_assert_uint_gt(totals().stock_bytes, 0);
-    ck_assert_uint_eq(totals().stock_dirty, 0);
-    for (int i = 0; i < BLOCKS; i += 2) {
-        bool zero = false;
-        unsigned char *block = large_alloc(64 * KIB, 16, &zero);
-        ck_assert(block != NULL && zero && block[0] == 0);
-    }
-    ck_assert_uint_eq(totals().stock_bytes, 0);
-    ck_assert(large_is_valid());
-}
-
-/* ---- Threads and forks ---- */
-
-enum { THREADS = 4, CHURN = 3000, HELD = 8 };
-
-struct churner {
-    pthread_t thread;
-    unsigned char mark; /* of its blocks */
-    bool failed;
-};
+/* ---- Forks ---- */
 
 /* True if the first and last bytes of a block are the mark it was given. */
 static bool is_marked(const unsigned char *block, size_t size, unsigned char mark)
 {
     return block[0] == mark && block[size - 1] == mark;
-}
-
-static void *churn(void *argument)
-{
-    struct churner *churner = argument;
-    struct random random = random_begin();
-    unsigned char *blocks[HELD] = {NULL};
-    size_t sizes[HELD] = {0};
-
-    random.state += churner->mark;
-    for (int i = 0; i < CHURN; i++) {
-        unsigned slot = (unsigned)random_below(&random, HELD);
-        unsigned char *block = blocks[slot];
-        size_t size = (1 + random_below(&random, 64)) * 64 * KIB;
-        if (block == NULL) {
-            block = large_alloc(size, (size_t)1 << random_below(&random, 22), NULL);
-        } else if (!is_marked(block, sizes[slot], churner->mark)) {
-            churner->failed = true;
-        } else if (random_below(&random, 3) == 0) {
-            unsigned char *moved = large_resize(block, size);
-            size = moved != NULL ? size : sizes[slot];
-            block = moved != NULL ? moved : block;
-            churner->failed |= block[0] != churner->mark;
-        } else {
-            churner->failed |= large_free(block) != 0;
-            block = NULL;
-        }
-        blocks[slot] = block;
-        sizes[slot] = size;
-        if (block != NULL)
-            block[0] = block[size - 1] = churner->mark;
-    }
-    for (unsigned slot = 0; slot < HELD; slot++)
-        if (blocks[slot] != NULL)
-            churner->failed |= large_free(blocks[slot]) != 0;
-    return NULL;
-}
-
-TEST(threads_churn)
-{
-    struct churner churners[THREADS];
-
-    set_options("16M", "5");
-    for (unsigned i = 0; i < THREADS; i++) {
-        churners[i] = (struct churner){.mark = (unsigned char)(i + 1)};
-        ck_assert_int_eq(pthread_create(&churners[i].thread, NULL, churn, &churners[i]), 0);
-    }
-    for (unsigned i = 0; i < THREADS; i++) {
-        pthread_join(churners[i].thread, NULL);
-        ck_assert(!churners[i].failed);
-    }
-    ck_assert_uint_eq(totals().live_blocks, 0);
-    ck_assert(large_is_valid());
-    large_list_purge_all();
-    ck_assert_uint_eq(totals().stock_bytes, 0);
 }
 
 /* In a child: 0 if the list is valid and hands out no block that was live. */
@@ -402,7 +197,7 @@ static int use_list_in_child(const unsigned char *kept)
     for (int i = 0; i < BLOCKS; i++)
         if (!is_marked(blocks[i], MIB, (unsigned char)i) || large_free(blocks[i]) != 0)
             return 3;
-    if (!all_bytes(kept, MIB, 0x77))
+    if (!is_filled(kept, MIB, 0x77))
         return 4;
     return large_is_valid() ? 0 : 5;
 }

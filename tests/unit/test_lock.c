@@ -2,7 +2,7 @@
  * Locks in one process: holders, exclusion under contention, ranks. Forks: test_lock_fork.c.
  */
 #include "test.h"
-#include "accessible.h"
+#include "memory.h"
 #include "capture.h"
 #include "child.h"
 #include "in_thread.h"

@@ -3,10 +3,9 @@
  * threads.
  */
 #include "test.h"
-#include "accessible.h"
-#include "filled.h"
+#include "memory.h"
 #include "in_thread.h"
-#include "random.h"
+#include "common/random.h"
 #include "base/meta.h"
 
 SUITE(meta);

@@ -2,12 +2,10 @@
  * The system layer: what each function promises, seen through other system calls than its own.
  */
 #include "test.h"
-#include "accessible.h"
+#include "memory.h"
 #include "capture.h"
 #include "child.h"
-#include "filled.h"
 #include "in_thread.h"
-#include "vm_flags.h"
 #include "base/os.h"
 
 #include <errno.h>

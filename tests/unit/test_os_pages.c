@@ -3,7 +3,7 @@
  * system takes them back, where it cannot, and where it only says that it did.
  */
 #include "test.h"
-#include "filled.h"
+#include "memory.h"
 
 #include <stdio.h>
 #include <sys/syscall.h>

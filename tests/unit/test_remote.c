@@ -3,31 +3,15 @@
  * collects every one. What it does not collect: test_remote_purge.c.
  */
 #include "test.h"
-#include "random.h"
-#include "remote_threads.h"
+#include "memory.h"
+#include "in_thread.h"
+#include "common/random.h"
+#include "slab_bins.h"
 #include "step.h"
-
-#include <inttypes.h>
 
 SUITE(remote, .begin = begin);
 
 /* ---- One thread ---- */
-
-TEST(a_block_is_freed_once_and_collected_once)
-{
-    begin_bin(48);
-    char *block = take(), *other = take();
-
-    ck_assert(!remote_pending(&remote));
-    ck_assert(free_remotely(block));
-    ck_assert_uint_eq(*state_of(block), BLOCK_REMOTE);
-    ck_assert(remote_pending(&remote));
-    ck_assert(!free_remotely(block));
-    remote_collect(&remote);
-    ck_assert_uint_eq(*state_of(block), BLOCK_FREE);
-    ck_assert_uint_eq(*state_of(other), BLOCK_LIVE);
-    ck_assert(!remote_pending(&remote) && all_valid());
-}
 
 TEST(each_class_is_collected_by_itself)
 {
@@ -55,19 +39,6 @@ TEST(each_class_is_collected_by_itself)
     ck_assert(!remote_pending(&remote) && all_valid());
 }
 
-TEST(only_a_live_block_is_freed)
-{
-    begin_bin(48);
-    char *block = take();
-
-    for (uint8_t value = BLOCK_FREE; value <= BLOCK_END; value++) {
-        state_set(state_of(block), value);
-        ck_assert(value == BLOCK_LIVE || !free_remotely(block));
-        ck_assert_uint_eq(*state_of(block), value);
-    }
-    ck_assert(!remote_pending(&remote));
-}
-
 /* More heaps than chains, so that some chains have two heaps; each slab has one block. */
 TEST(every_pending_slab_of_every_heap_is_collected)
 {
@@ -88,106 +59,109 @@ TEST(every_pending_slab_of_every_heap_is_collected)
             }
         }
         remote_collect(&remote);
-        ck_assert_msg(bytes_in_slabs() == left * SIZE_CLASS_LIMIT, "seed %" PRIu64, random.seed);
+        ck_assert(bytes_in_slabs() == left * SIZE_CLASS_LIMIT);
         ck_assert(heap_set_is_valid(&set));
     }
 }
 
-TEST(a_late_notice_of_a_released_slab_is_harmless)
-{
-    begin_bin(SIZE_CLASS_LIMIT);
-    char *block = take(), *other = take();
-    struct slab *slab = slab_of(block);
-
-    ck_assert(free_remotely(block)); /* sets the bits */
-    give(block);                     /* as if another slab was released meanwhile */
-    ck_assert(!is_live(slab) && remote_pending(&remote));
-    remote_collect(&remote);
-    ck_assert(all_valid());
-    ck_assert_uint_eq(*state_of(other), BLOCK_LIVE);
-    ck_assert_uint_eq(*state_of(take()), BLOCK_LIVE);
-}
-
 /* ---- Threads ---- */
 
-static bool write_to(char *block)
+enum { THREADS = 3, SLOTS = 256, BLOCKS = 30000 };
+
+/* What the owner hands to the threads: atomic, release when filled, acquire when taken. */
+static char *slots[SLOTS];
+static bool done; /* atomic */
+
+/* What the owner fills a block with. */
+static char filling_of(const char *block)
 {
-    block[0] = 'f';
-    return true;
+    return (char)(1 + ((uintptr_t)block >> 4) % 100);
 }
 
-TEST_LOOP(nothing_is_lost_between_threads, 0, 6)
+/* Takes blocks out of the slots, and frees them; the number of those that are not as they were
+ * filled, or that it cannot free. */
+static void *free_slots(void *unused)
+{
+    size_t wrong = 0;
+
+    (void)unused;
+    for (bool last = false; !last;) {
+        last = __atomic_load_n(&done, __ATOMIC_ACQUIRE);
+        for (int i = 0; i < SLOTS; i++) {
+            char *block = __atomic_exchange_n(&slots[i], NULL, __ATOMIC_ACQ_REL);
+            if (block != NULL)
+                wrong +=
+                    !is_filled(block, bin->block_size, filling_of(block)) || !free_remotely(block);
+        }
+        sched_yield();
+    }
+    return (void *)wrong;
+}
+
+/* Purges all the time; the bytes that were purged. */
+static void *purge_always(void *unused)
+{
+    size_t bytes = 0;
+
+    (void)unused;
+    while (!__atomic_load_n(&done, __ATOMIC_ACQUIRE)) {
+        bytes += remote_purge(&remote);
+        sched_yield();
+    }
+    return (void *)bytes;
+}
+
+/* How the owner collects: one class, or all; seldom, and another thread purges. */
+enum { BY_CLASS, ALL, SELDOM, WAYS };
+
+static void collect(int way)
+{
+    if (way == BY_CLASS) /* alone: a class's bit that was lost would show */
+        remote_collect_class(&remote, bin->class);
+    else
+        remote_collect(&remote);
+}
+
+/*
+ * An owner takes, fills and hands out blocks; others check and free them. None is lost, and none
+ * that somebody holds loses its contents.
+ */
+TEST_LOOP(nothing_is_lost_between_threads, 0, 3 * WAYS)
 {
     static const size_t sizes[] = {16, 1024, 64 * 1024};
-    size_t size = sizes[_i / 2];
-    bool by_class = _i % 2 != 0;
+    size_t size = sizes[_i / WAYS], wrong = 0;
+    int way = _i % WAYS;
     struct random random = random_begin();
+    pthread_t freers[THREADS], purger = 0;
 
     begin_bin(size);
-    start_freers(write_to);
-    for (size_t left = size > 1024 ? BLOCKS / 10 : BLOCKS; left != 0;) {
+    for (int i = 0; i < THREADS; i++)
+        freers[i] = begin_thread(free_slots, NULL);
+    if (way == SELDOM)
+        purger = begin_thread(purge_always, NULL);
+    for (size_t left = size > 1024 ? BLOCKS / 20 : BLOCKS; left != 0;) {
         char **slot = &slots[random_below(&random, SLOTS)];
         if (__atomic_load_n(slot, __ATOMIC_RELAXED) != NULL) {
-            if (by_class)
-                remote_collect_class(&remote, bin->class);
-            else
-                remote_collect(&remote);
+            if (way != SELDOM || random_below(&random, 8) == 0)
+                collect(way);
             sched_yield();
             continue;
         }
         char *block = take();
-        block[0] = 'o';
+        memset(block, filling_of(block), size);
         left--;
         __atomic_store_n(slot, block, __ATOMIC_RELEASE);
     }
-    ck_assert_msg(join_freers() == 0, "seed %" PRIu64, random.seed);
-    /* by class alone: a class's bit that was lost would show */
-    if (by_class)
-        remote_collect_class(&remote, bin->class);
-    else
-        remote_collect(&remote);
+    __atomic_store_n(&done, true, __ATOMIC_RELEASE);
+    for (int i = 0; i < THREADS; i++)
+        wrong += (size_t)end_thread(freers[i]);
+    ck_assert_msg(wrong == 0, "%zu blocks", wrong);
+    if (way == SELDOM)
+        ck_assert_uint_ne((size_t)end_thread(purger) + remote_purge(&remote), 0);
+    collect(way);
     ck_assert(all_valid());
     bin_leave_slab(bin);
-    ck_assert_msg(bytes_in_slabs() == 0, "%zu bytes lost; seed %" PRIu64, bytes_in_slabs(),
-                  random.seed);
-}
-
-enum { RACES = 2000 };
-
-static char *raced[RACES];
-static pthread_barrier_t barrier;
-
-/* Returns the number of blocks that it was the one to free. */
-static void *race(void *unused)
-{
-    size_t freed = 0;
-
-    (void)unused;
-    for (int i = 0; i < RACES; i++) {
-        if (i % 50 == 0)
-            pthread_barrier_wait(&barrier);
-        freed += free_remotely(raced[i]);
-    }
-    return (void *)freed;
-}
-
-TEST(of_two_that_free_the_same_block_one_wins)
-{
-    pthread_t racers[2];
-    size_t all = 0;
-
-    begin_bin(32);
-    for (int i = 0; i < RACES; i++)
-        raced[i] = take();
-    ck_assert_int_eq(pthread_barrier_init(&barrier, NULL, 2), 0);
-    for (int i = 0; i < 2; i++)
-        racers[i] = begin_thread(race, NULL);
-    for (int i = 0; i < 2; i++)
-        all += (size_t)end_thread(racers[i]);
-    ck_assert_uint_eq(all, RACES);
-    remote_collect(&remote);
-    for (int i = 0; i < RACES; i++)
-        ck_assert_uint_ne(*state_of(raced[i]), BLOCK_REMOTE);
+    ck_assert_msg(bytes_in_slabs() == 0, "%zu bytes lost", bytes_in_slabs());
 }
 
 /* ---- At every instruction ---- */
@@ -258,7 +232,9 @@ TEST_LOOP_UNLESS(NO_STEPS, no_instant_loses_a_block, 0, MEETINGS)
         if (!frees)
             free_stepped();
         last = step_through(meetings[_i].run, act_at_step);
-        if (act != free_another || last < act_at)
+        if (act != free_another)
+            give(other); /* not by this thread: its bits would lead to the first one as well */
+        else if (last < act_at)
             free_another(); /* so that every round has both */
         if (_i % 2 != 0)
             collect_class();

@@ -5,11 +5,12 @@
 #include "test.h"
 #include "child.h"
 #include "base/os.h"
-#include "random.h"
-#include "remote_threads.h"
+#include "memory.h"
+#include "in_thread.h"
+#include "common/random.h"
+#include "slab_bins.h"
 #include "step.h"
 
-#include <inttypes.h>
 #include <string.h>
 #include <sys/syscall.h>
 
@@ -43,14 +44,6 @@ static bool is_page_freed(const char *block)
     return true;
 }
 
-static bool is_filled(const char *block, char value)
-{
-    for (size_t i = 0; i < PURGE_SIZE; i++)
-        if (block[i] != value)
-            return false;
-    return true;
-}
-
 TEST_LOOP(what_is_not_collected_loses_its_pages, 0, 10)
 {
     struct random random = random_begin_for((uint64_t)_i);
@@ -71,8 +64,8 @@ TEST_LOOP(what_is_not_collected_loses_its_pages, 0, 10)
         if (state != (kept[i] ? BLOCK_LIVE
                       : goes  ? BLOCK_PURGED
                               : BLOCK_REMOTE) ||
-            !is_filled(held[i], goes ? '\0' : 'x'))
-            ck_abort_msg("block %d is in state %u; seed %" PRIu64, i, state, random.seed);
+            !is_filled(held[i], PURGE_SIZE, goes ? '\0' : 'x'))
+            ck_abort_msg("block %d is in state %u", i, state);
         ck_assert(kept[i] || !free_remotely(held[i])); /* a double free is seen as before */
         purged += goes;
     }
@@ -83,20 +76,6 @@ TEST_LOOP(what_is_not_collected_loses_its_pages, 0, 10)
         continue;
     for (int i = 0; i < PURGE_BLOCKS; i++)
         ck_assert_uint_eq(*state_of(held[i]), BLOCK_LIVE);
-    ck_assert(all_valid());
-}
-
-TEST(slabs_that_were_purged_whole_are_released)
-{
-    hold_blocks();
-    for (int i = 0; i < PURGE_BLOCKS; i++)
-        ck_assert(free_remotely(held[i]));
-    ck_assert_uint_eq(remote_purge(&remote), (size_t)PURGE_BLOCKS * PURGE_SIZE);
-    remote_collect(&remote);
-    ck_assert_uint_eq(bytes_in_slabs(),
-                      (size_t)geometry_unpack(bin->slab->geometry).units * UNIT_SIZE);
-    bin_leave_slab(bin);
-    ck_assert_uint_eq(bytes_in_slabs(), 0);
     ck_assert(all_valid());
 }
 
@@ -198,87 +177,6 @@ TEST(a_tick_purges_what_was_pending_at_the_last)
 
 /* ---- Threads ---- */
 
-/* Purges all the time. */
-static void *purge_always(void *bytes)
-{
-    while (!__atomic_load_n(&done, __ATOMIC_ACQUIRE)) {
-        *(size_t *)bytes += remote_purge(&remote);
-        sched_yield();
-    }
-    return NULL;
-}
-
-/* What the owner fills a block with that it hands out. */
-static char filling_of(const char *block)
-{
-    return (char)(1 + ((uintptr_t)block >> 10) % 100);
-}
-
-static bool is_as_filled(char *block)
-{
-    return is_filled(block, filling_of(block));
-}
-
-/*
- * An owner takes, fills and hands out blocks in pages of their own, others check and free them, and
- * one purges whatever is not collected: no block that somebody holds may lose its contents.
- */
-TEST(purging_beside_an_owner_touches_no_live_block)
-{
-    struct random random = random_begin();
-    size_t bytes = 0;
-
-    begin_bin(PURGE_SIZE);
-    start_freers(is_as_filled);
-    pthread_t purger = begin_thread(purge_always, &bytes);
-    for (size_t left = BLOCKS; left != 0;) {
-        char **slot = &slots[random_below(&random, SLOTS)];
-        if (__atomic_load_n(slot, __ATOMIC_RELAXED) != NULL) {
-            if (random_below(&random, 8) == 0)
-                remote_collect(&remote);
-            sched_yield();
-            continue;
-        }
-        char *block = take();
-        memset(block, filling_of(block), PURGE_SIZE);
-        left--;
-        __atomic_store_n(slot, block, __ATOMIC_RELEASE);
-    }
-    ck_assert_msg(join_freers() == 0, "blocks changed; seed %" PRIu64, random.seed);
-    end_thread(purger);
-    bytes += remote_purge(&remote);
-    ck_assert_msg(bytes != 0, "nothing was ever purged; seed %" PRIu64, random.seed);
-    remote_collect(&remote);
-    ck_assert(all_valid());
-    bin_leave_slab(bin);
-    ck_assert_msg(bytes_in_slabs() == 0, "%zu bytes lost; seed %" PRIu64, bytes_in_slabs(),
-                  random.seed);
-}
-
-/* The same as close as can be: blocks are freed, collected and taken again all the time. */
-TEST(no_block_is_purged_in_its_next_life)
-{
-    enum { BATCHES = 20000, BATCH = 16 };
-    char *batch[BATCH];
-    size_t bytes = 0;
-
-    begin_bin(PURGE_SIZE);
-    pthread_t purger = begin_thread(purge_always, &bytes);
-    for (int round = 0; round < BATCHES; round++) {
-        for (int i = 0; i < BATCH; i++)
-            memset(batch[i] = take(), 1 + round % 100, PURGE_SIZE);
-        for (int i = 0; i < BATCH; i++)
-            if (!is_filled(batch[i], (char)(1 + round % 100)))
-                ck_abort_msg("block %d changed in round %d", i, round);
-        for (int i = 0; i < BATCH; i++)
-            ck_assert(free_remotely(batch[i]));
-        remote_collect(&remote);
-    }
-    __atomic_store_n(&done, true, __ATOMIC_RELEASE);
-    end_thread(purger);
-    ck_assert(all_valid());
-}
-
 /*
  * The owner that collects and the thread that purges each store a word and load the other's, as in
  * the litmus test "store buffering" (Sewell et al., "x86-TSO", 2010, 2.1): without the fence in
@@ -302,6 +200,7 @@ static void pause_at_random(struct random *random)
 }
 
 static size_t purges; /* relaxed */
+static bool done;     /* atomic */
 
 static void *purge_in_turn(void *unused)
 {
@@ -354,7 +253,7 @@ TEST(collecting_and_purging_exclude_each_other)
     __atomic_store_n(&done, true, __ATOMIC_RELEASE);
     end_thread(purger);
     free(lines);
-    ck_assert_msg(!changed, "purged while its owner collects; seed %" PRIu64, random.seed);
+    ck_assert_msg(!changed, "purged while its owner collects");
 }
 
 enum outcome { PASSED, PURGED_OVER, ENDED }; /* of a child */

@@ -1,12 +1,10 @@
 /*
- * Wide blocks of bins without an arena: which places they take. How they are freed:
- * test_slab_wide_free.c; with an arena: test_alloc_wide.c.
+ * Wide blocks of bins without an arena: which places they take. In random traces:
+ * test_slab_trace.c; with an arena: test_alloc_wide.c.
  */
 #include "test.h"
-#include "random.h"
+#include "common/random.h"
 #include "wide_blocks.h"
-
-#include <inttypes.h>
 
 SUITE(slab_wide, .begin = begin);
 
@@ -19,7 +17,7 @@ static const struct pair {
              {256, 1792, 7},    {512, 2048, 4},  {512, 32768, 64}, {640, 5120, 8},
              {1280, 20480, 16}, {4096, 8192, 2}, {1024, 28672, 28}};
 
-enum { PAIRS = sizeof(pairs) / sizeof(pairs[0]), MODELS = 3, ROUNDS = 6 };
+enum { PAIRS = sizeof(pairs) / sizeof(pairs[0]), MODELS = 3, ROUNDS = 6, MOST_TAKEN = 2000 };
 
 /* What the states of a slab are to be. */
 static struct model {
@@ -134,27 +132,41 @@ static size_t expected_sparse_bytes(const struct pair *pair)
     return places * pair->place;
 }
 
+/* Frees all of them. The class finds the places of each again: all of their groups are marked. */
+static void check_freed(char **taken, size_t count)
+{
+    for (int i = 0; i < MODELS; i++)
+        models[i].slab->summary =
+            states_summary(models[i].states, models[i].slab->count, BLOCK_FREE);
+    for (size_t i = 0; i < count; i++) {
+        size_t places = places_of(taken[i]);
+        give(taken[i]);
+        ck_assert(all_are(slab_of(taken[i]), number_of(taken[i]), places, BLOCK_FREE));
+        ck_assert(all_valid());
+    }
+}
+
 TEST_LOOP(the_lowest_run_of_enough_free_places_is_taken, 0, PAIRS *ROUNDS)
 {
     const struct pair *pair = &pairs[_i % PAIRS];
-    struct random random = random_begin();
-
-    random.state += (uint64_t)_i;
+    struct random random = random_begin_for((uint64_t)_i);
     struct bin *bin = begin_bin(pair->size);
     make_models(pair, &random);
     ck_assert_uint_eq(bin_sparse_bytes(&bins[size_class_of(pair->place)]),
                       expected_sparse_bytes(pair));
     struct place at = {.model = 0};
-    char *block, *expected;
+    char *expected, *taken[MOST_TAKEN];
+    size_t count = 0;
     look++;
     do {
         expected = expect_wide(&at, pair);
-        block = bin_take_wide(bin, bins, look);
-        if (block != expected || !is_as_in_models())
-            ck_abort_msg("%p, not %p; seed %" PRIu64, (void *)block, (void *)expected, random.seed);
-    } while (block != NULL);
-    ck_assert_ptr_null(bin_take_wide(bin, bins, look));
-    ck_assert_msg(is_as_in_models() && all_valid(), "seed %" PRIu64, random.seed);
+        taken[count] = bin_take_wide(bin, bins, look);
+        if (taken[count] != expected || !is_as_in_models())
+            ck_abort_msg("not %p", (void *)expected);
+    } while (expected != NULL && ++count < MOST_TAKEN);
+    ck_assert(all_valid());
+    check_freed(taken, count);
+    ck_assert_ptr_null(bin_take_wide(bin, bins, look)); /* until the next look */
 }
 
 /* ---- Bounds ---- */
@@ -240,23 +252,6 @@ TEST(only_what_its_class_has_used_is_taken)
     ck_assert_uint_eq(places_of(slab->base + 32), 64);
 }
 
-/* A look goes over all slabs once; what is freed behind it waits for the next one. */
-TEST(a_look_ends)
-{
-    struct bin *bin = begin_bin(2048);
-    struct slab *slab = make_used_slab(begin_bin(512));
-
-    state_set(&slab->states[0], BLOCK_LIVE);
-    memset(slab->states + 5, BLOCK_PURGED, slab->count - 5u);
-    list_slab(slab);
-    char *block = take_wide(bin);
-    ck_assert_ptr_eq(block, slab->base + 512);
-    ck_assert_ptr_null(bin_take_wide(bin, bins, look));
-    give(block);
-    ck_assert_ptr_null(bin_take_wide(bin, bins, look));
-    ck_assert_ptr_eq(take_wide(bin), block);
-}
-
 /* A call leaves off after 512 groups of states, inside a slab here, and the next one goes on there.
  * Each slab is gone over twice: for whether it is sparse, and for its runs. */
 TEST(a_call_looks_at_so_many_states)
@@ -277,28 +272,4 @@ TEST(a_call_looks_at_so_many_states)
     state_set(&slab->states[RUN + 49], BLOCK_FREE);
     ck_assert_ptr_null(take_wide(bin));
     ck_assert_ptr_eq(bin_take_wide(bin, bins, look), slab->base + (size_t)RUN * 32);
-}
-
-/* The slab at which a bin stands is taken or released before the next call. */
-TEST_LOOP(the_search_survives_its_slab, 0, 3)
-{
-    struct bin *bin = begin_bin(2048), *host = begin_bin(512), *lower = begin_bin(256);
-    struct slab *last = list_used_slab(lower);
-    struct slab *slab = list_used_slab(host);
-    char *block = take_wide(bin);
-    ck_assert_ptr_eq(slab_of(block), slab);
-    if (_i == 0) { /* its class takes it */
-        ck_assert(bin_next_slab(host));
-    } else { /* it goes */
-        give(block);
-        slab_give_back(slab, 0);
-        ck_assert_uint_eq(slab->geometry, 0);
-    }
-    if (_i == 2) { /* and is one of another class */
-        ck_assert_ptr_eq(make_used_slab(begin_bin(640)), slab);
-        state_set(&slab->states[0], BLOCK_LIVE);
-        list_slab(slab);
-    }
-    ck_assert_ptr_eq(slab_of(bin_take_wide(bin, bins, look)), last);
-    ck_assert(all_valid());
 }

@@ -8,6 +8,11 @@
 
 SUITE(slab_wide_steps, .begin = begin);
 
+enum { PLACE = 512, SIZE = 2048, PLACES = SIZE / PLACE };
+
+static struct bin *wide;       /* of SIZE */
+static struct slab *host_slab; /* of PLACE; its first block is LIVE */
+
 /* The block in hand is the second of three in a row. */
 static char *in_a_row[3];
 static size_t row_first; /* the number of its place */
@@ -77,7 +82,9 @@ static void look_at_row(void)
 
 TEST_LOOP_UNLESS(NO_STEPS, a_child_finds_a_whole_block_or_none, 0, ROW_OPERATIONS)
 {
-    in_a_row[0] = hold_one_wide(PLACE, SIZE);
+    wide = begin_bin(SIZE);
+    host_slab = list_used_slab(begin_bin(PLACE));
+    in_a_row[0] = take_wide(wide);
     in_a_row[1] = take_wide(wide);
     in_a_row[2] = take_wide(wide);
     row_first = number_of(in_a_row[1]);

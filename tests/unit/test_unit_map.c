@@ -3,7 +3,7 @@
  * thread leaves behind.
  */
 #include "test.h"
-#include "accessible.h"
+#include "memory.h"
 #include "in_thread.h"
 #include "sanitized.h"
 #include "system_limits.h"

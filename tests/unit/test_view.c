@@ -12,7 +12,7 @@
 #include "paths/alloc.h"
 #include "paths/free.h"
 #include "process/init.h"
-#include "random.h"
+#include "common/random.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -180,107 +180,70 @@ TEST(each_address_is_found)
     ck_assert_ptr_null(view.damage);
 }
 
+/* How a view opens whose memory has that word in the field. */
+#define OPENED_WITH(pointer, member, word)                                                         \
+    (patches.count = 0, PATCH(pointer, member, word), open_patched(&view))
+
 TEST(a_root_that_is_wrong_is_refused)
 {
     static struct view view;
+    uint64_t other = (uint64_t)sizeof(acre_root) << 32 | (ACRE_LAYOUT + 1);
+    uint64_t far = UINT64_C(8) << 32 | 100000;
 
-    PATCH(&acre_root, magic, 1);
-    ck_assert_int_eq(open_patched(&view), VIEW_NO_ROOT);
-    patches.count = 0;
-    PATCH(&acre_root, layout, (uint64_t)sizeof(acre_root) << 32 | (ACRE_LAYOUT + 1));
-    ck_assert_int_eq(open_patched(&view), VIEW_OTHER_LAYOUT);
-    patches.count = 0;
-    PATCH(&acre_root, fields[ACRE_FIELD_SLAB_SIZE], 0);
-    ck_assert_int_eq(open_patched(&view), VIEW_NO_ROOT);
-    patches.count = 0;
-    PATCH(&acre_root, fields[ACRE_FIELD_EXTENT_BASE], UINT64_C(8) << 32 | 100000);
-    ck_assert_int_eq(open_patched(&view), VIEW_NO_ROOT);
-    patches.count = 0;
-    PATCH(&acre_root, addresses[ACRE_AT_UNIT_MAP], 8);
-    ck_assert_int_eq(open_patched(&view), VIEW_UNREADABLE);
-    patches.count = 0;
-    PATCH(&acre_root, version, 0x0941203031221b31);
-    ck_assert_int_eq(open_patched(&view), VIEW_OPEN);
-    ck_assert_mem_eq(view.root.version, "1??10???", 8);
-    patches.count = 0;
-    PATCH(&unit_map, covered, UINT64_C(1) << 40);
-    ck_assert_int_eq(open_patched(&view), VIEW_UNREADABLE);
+    ck_assert_int_eq(OPENED_WITH(&acre_root, magic, 1), VIEW_NO_ROOT);
+    ck_assert_int_eq(OPENED_WITH(&acre_root, layout, other), VIEW_OTHER_LAYOUT);
+    ck_assert_int_eq(OPENED_WITH(&acre_root, fields[ACRE_FIELD_SLAB_SIZE], 0), VIEW_NO_ROOT);
+    ck_assert_int_eq(OPENED_WITH(&acre_root, fields[ACRE_FIELD_EXTENT_BASE], far), VIEW_NO_ROOT);
+    ck_assert_int_eq(OPENED_WITH(&acre_root, addresses[ACRE_AT_UNIT_MAP], 8), VIEW_UNREADABLE);
+    ck_assert_int_eq(OPENED_WITH(&unit_map, covered, UINT64_C(1) << 40), VIEW_UNREADABLE);
     ck_assert(!view_heap_at(&view, 0, &(struct view_heap){0}));
 }
+
+static struct figures damaged; /* of a memory with one wrong word */
+
+/* What is said of a memory that has that word in the field. */
+#define DAMAGE_BY(pointer, member, word)                                                           \
+    (patches.count = 0, PATCH(pointer, member, word), count(&damaged))
 
 /* Lists that lead back to themselves, or anywhere. */
 TEST(lists_that_do_not_end)
 {
-    static struct figures figures;
     struct arena *arena = arena_newest;
     struct heap *heap = heap_containing(blocks[1]);
     struct extent_chunk *chunk = large_list.table.chunks;
 
-    PATCH(arena, next, (uintptr_t)arena);
-    ck_assert_str_eq(count(&figures), "arenas out of order");
-    ck_assert_uint_eq(figures.small_blocks, BLOCKS - BLOCKS / 3);
-    patches.count = 0;
-    PATCH(heap, next, (uintptr_t)heap);
-    ck_assert_str_eq(count(&figures), "a heap is in the wrong chain");
-    ck_assert_uint_eq(figures.heaps, 1);
-    patches.count = 0;
-    /* a later chain leads to it, too, and from there the walk would go through that chain again */
-    PATCH(arena, heaps.chains[(heap->index + 1) % HEAP_CHAINS], (uintptr_t)heap);
-    ck_assert_str_eq(count(&figures), "a heap is in the wrong chain");
-    ck_assert_uint_eq(figures.heaps, 1);
-    patches.count = 0;
-    PATCH(chunk, next, (uintptr_t)chunk);
-    ck_assert_str_eq(count(&figures), "the chunks of extents go round in a circle");
-    ck_assert_uint_ge(figures.large_blocks, 1);
-    patches.count = 0;
-    PATCH(chunk, next, 1);
-    ck_assert_ptr_nonnull(count(&figures));
-    patches.count = 0;
-    PATCH(arena, next, 0x1000);
-    ck_assert_str_eq(count(&figures), "an arena cannot be read");
+    ck_assert_str_eq(DAMAGE_BY(arena, next, (uintptr_t)arena), "arenas out of order");
+    ck_assert_uint_eq(damaged.small_blocks, BLOCKS - BLOCKS / 3);
+    ck_assert_str_eq(DAMAGE_BY(heap, next, (uintptr_t)heap), "a heap is in the wrong chain");
+    ck_assert_uint_eq(damaged.heaps, 1);
+    ck_assert_str_eq(DAMAGE_BY(chunk, next, (uintptr_t)chunk),
+                     "the chunks of extents go round in a circle");
+    ck_assert_uint_ge(damaged.large_blocks, 1);
+    ck_assert_ptr_nonnull(DAMAGE_BY(chunk, next, 1));
+    ck_assert_str_eq(DAMAGE_BY(arena, next, 0x1000), "an arena cannot be read");
 }
 
 TEST(geometry_that_cannot_be)
 {
-    static struct figures figures;
-    struct heap *heap = heap_containing(blocks[1]);
-    struct slab *slab = heap_slab_of(heap, blocks[1]);
-    struct slab_geometry g = geometry_unpack(slab->geometry), wrong = g;
+    struct slab *slab = heap_slab_of(heap_containing(blocks[1]), blocks[1]);
+    struct slab_geometry g = geometry_unpack(slab->geometry), wrong[] = {g, g, g, g};
 
-    wrong.class = 63;
-    PATCH(slab, geometry, geometry_pack(wrong));
-    ck_assert_str_eq(count(&figures), "a slab's geometry is wrong");
-    patches.count = 0;
-    wrong = g;
-    wrong.first_line = 32767;
-    PATCH(slab, geometry, geometry_pack(wrong));
-    ck_assert_str_eq(count(&figures), "a slab's geometry is wrong");
-    patches.count = 0;
-    wrong = g;
-    wrong.count = SLAB_MAX_BLOCKS + 1;
-    PATCH(slab, geometry, geometry_pack(wrong));
-    ck_assert_str_eq(count(&figures), "a slab's geometry is wrong");
-    patches.count = 0;
-    wrong = g;
-    wrong.count = 0;
-    PATCH(slab, geometry, geometry_pack(wrong));
-    ck_assert_str_eq(count(&figures), "a slab's geometry is wrong");
+    wrong[0].class = 63;
+    wrong[1].first_line = 32767;
+    wrong[2].count = SLAB_MAX_BLOCKS + 1;
+    wrong[3].count = 0;
+    for (size_t i = 0; i < COUNT_OF(wrong); i++)
+        ck_assert_str_eq(DAMAGE_BY(slab, geometry, geometry_pack(wrong[i])),
+                         "a slab's geometry is wrong");
 }
 
 TEST(extents_that_cannot_be)
 {
-    static struct figures figures;
-    const struct extent *extent;
+    const struct extent *extent = extents_at(&large_list.table, (uintptr_t)alloc_block(4 * MIB));
 
-    extent = extents_at(&large_list.table, (uintptr_t)alloc_block(4 * MIB));
-    PATCH(extent, size, extent->size + 1);
-    ck_assert_str_eq(count(&figures), "an extent is wrong");
-    patches.count = 0;
-    PATCH(extent, base, UINT64_C(1) << 60);
-    ck_assert_str_eq(count(&figures), "an extent is wrong");
-    patches.count = 0;
-    PATCH(extent, size, 0);
-    ck_assert_str_eq(count(&figures), "an extent is wrong");
+    ck_assert_str_eq(DAMAGE_BY(extent, size, extent->size + 1), "an extent is wrong");
+    ck_assert_str_eq(DAMAGE_BY(extent, base, UINT64_C(1) << 60), "an extent is wrong");
+    ck_assert_str_eq(DAMAGE_BY(extent, size, 0), "an extent is wrong");
 }
 
 /* A slab whose geometry differs each time that it is read is left out. */

@@ -6,7 +6,7 @@
 #define ACRE_TESTS_UNIT_WIDE_ARENA_H
 
 #include "block_places.h"
-#include "filled.h"
+#include "memory.h"
 #include "own_arena.h"
 #include "paths/alloc.h"
 #include "base/option.h"

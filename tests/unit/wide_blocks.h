@@ -61,22 +61,4 @@ static inline bool all_are(const struct slab *slab, size_t number, size_t count,
     return true;
 }
 
-/* ---- One host ---- */
-
-enum { PLACE = 512, SIZE = 2048, PLACES = SIZE / PLACE };
-
-static struct bin *host, *wide; /* the bins of PLACE and SIZE */
-static struct slab *host_slab;  /* the first block is LIVE */
-
-/* A wide block in a slab that has one other block, a LIVE one before it. */
-static inline char *hold_one_wide(size_t place, size_t size)
-{
-    wide = begin_bin(size);
-    host = begin_bin(place);
-    host_slab = list_used_slab(host);
-    char *block = take_wide(wide);
-    ck_assert_ptr_nonnull(block);
-    return block;
-}
-
 #endif
