@@ -98,7 +98,7 @@ static void *allocate_with_request_pending(void *argument)
     for (size_t i = 0; i < BLOCKS; i++)
         CHECK(holding->blocks[i] != NULL);
     CHECK(stats_now().resident >
-          0);               /* read from a file, by system calls that are cancellation points */
+          0); /* read from a file, by system calls that are cancellation points */
     acre_stats_print(null, ACRE_STATS_TEXT); /* writes, likewise */
     holding->begun = true;
     pthread_testcancel();
