@@ -4,19 +4,19 @@
  *   alloc_block ---- magazine ----> block
  *        |  \------- window ------> block
  *        v
- *   alloc_slow ---- next window of the current slab
- *        |  \------ large_alloc                     above 1 MiB; from 4 KiB on if no heap has room
+ *   alloc_slow ----- next window of the current slab
+ *        |  \------- large_alloc     above 1 MiB; from 4 KiB on if no heap has room
+ *        v
+ *   take_block       the class, or a wider one for a thread's first few blocks
  *        |
- *        v
- *   refill -------- window of the current slab
- *                -- collect remote frees
- *                -- idle_tick                    idle memory of all arenas, once in a decay
- *                -- a partly free slab
- *        |  \------ bin_take_wide                   in the place of several smaller ones
- *        v
- *   refill_from_new a new slab; give idle memory back and try again
+ *      refill ------ what other threads freed of the class
+ *        |     \---- a partly free slab
+ *        |
+ *      bin_take_wide in the place of several smaller blocks
+ *        |
+ *      refill_from_new   a new slab; else idle memory goes back, and another try
  *
- * All functions preserve errno, and set it to ENOMEM where they return NULL for want of memory.
+ * All functions preserve errno, and set it to ENOMEM where they return NULL.
  */
 #ifndef ACRE_LIB_ALLOC_H
 #define ACRE_LIB_ALLOC_H

@@ -2,17 +2,19 @@
  * Freeing: the fast path, and finding out about any address.
  *
  *   free_block ---- magazine
- *        |  \------ give back to the slab ---- slab_check    had no free block, or may be empty
- *        |  \------ free_other --- remote_free   another thread's block; not LIVE or WIDE:
- * free_slow
- *        v
- *   free_slow ----- NULL
- *               --- a WIDE block
- *               --- large_free                   not in a heap
- *               --- report_misuse                everything else
+ *        |  \------ the slab, if the magazine is full; slab_check if it is due
+ *        |
+ *        |--------- free_other         another thread's block
+ *        |              \--- remote_free
+ *        v              v
+ *      free_slow ------------ NULL: nothing
+ *          |  \-------------- a WIDE block of the thread's own
+ *          |  \-------------- large_free, if the address is in no heap
+ *          v
+ *      report_misuse          all else
  *
- * The one test that a free makes of its block is "is it LIVE". A WIDE one (slab_wide.c) fails it
- * too, and is freed by free_slow and free_other. All functions preserve errno.
+ * Of the state the short path asks only whether it is LIVE. A WIDE block (slab_wide.c) fails that,
+ * too; free_slow and free_other free it. All functions preserve errno.
  */
 #ifndef ACRE_LIB_FREE_H
 #define ACRE_LIB_FREE_H
