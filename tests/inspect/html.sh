@@ -13,50 +13,27 @@ for program in chromium python3; do
 done
 script=${srcdir:-.}/html.py
 directory=$(mktemp -d)
-process=
-trap 'end_process; rm -rf "$directory"' EXIT
+. "${srcdir:-.}/subject.sh"
+subject_seconds=120
+subject_at=$directory # a core is written there
 page=$directory/page.html
-
-fail() {
-    echo "html.sh: $*" >&2
-    exit 1
-}
-
-# Starts a program in the background and waits until it holds its blocks.
-start_process() { # COMMAND...
-    rm -f "$directory/input" "$directory/out"
-    mkfifo "$directory/input"
-    (cd "$directory" && exec "$@" <"$directory/input" >"$directory/out") &
-    process=$!
-    exec 7>"$directory/input"
-    for _ in $(seq 1200); do
-        ! grep -q '^block' "$directory/out" || return 0
-        sleep 0.1
-    done
-    fail "$* does not begin"
-}
-
-end_process() {
-    [ -z "$process" ] || { exec 7>&- && wait "$process" || :; }
-    process=
-}
 
 ulimit -c unlimited 2>/dev/null || :
 inspect=$PWD/../../tools/acre-inspect
 programs=$PWD
 
 echo "a process: clicks, keys, pictures"
-start_process "$programs/many" 7 12
-"$inspect" --html "$page" "$process"
+start_subject "$programs/many" 7 12
+"$inspect" --html "$page" "$subject_id"
 read -r _ block _ large <"$directory/out"
 python3 "$script" "$page" "$block" "$large" ${ACRE_PICTURES:+"$ACRE_PICTURES"} ||
     fail "the page is not right"
-! "$inspect" --html "$directory/none/page.html" "$process" 2>/dev/null || fail "no such directory"
-! "$inspect" --html "$page" --arena 1 "$process" 2>/dev/null || fail "--arena goes with --html"
+! "$inspect" --html "$directory/none/page.html" "$subject_id" 2>/dev/null || fail "no such directory"
+! "$inspect" --html "$page" --arena 1 "$subject_id" 2>/dev/null || fail "--arena goes with --html"
 if [[ $(cat /proc/sys/kernel/core_pattern) == core* ]] && [ "$(ulimit -c)" = unlimited ]; then
     echo "a core"
-    kill -ABRT "$process"
-    end_process 2>/dev/null
+    kill -ABRT "$subject_id"
+    end_subject 2>/dev/null
     # the one that it has just left
     for core in "$directory"/core*; do
         "$inspect" --html "$page" "$core"
@@ -65,27 +42,27 @@ if [[ $(cat /proc/sys/kernel/core_pattern) == core* ]] && [ "$(ulimit -c)" = unl
         rm "$core"
     done
 fi
-end_process
+end_subject
 
 echo "a process of which nothing is live"
-start_process "$programs/many" 0 0
-"$inspect" --html "$page" "$process"
+start_subject "$programs/many" 0 0
+"$inspect" --html "$page" "$subject_id"
 python3 "$script" --open "$page" >/dev/null || fail "the page of no live block is not right"
-end_process
+end_subject
 
 echo "a busy process"
-start_process "$programs/subject" busy
+start_subject "$programs/subject" busy
 for _ in 1 2 3; do
-    "$inspect" --html "$page" "$process"
+    "$inspect" --html "$page" "$subject_id"
 done
 python3 "$script" --open "$page" >/dev/null || fail "the page of a busy process is not right"
-end_process
+end_subject
 
 if [ "$(awk '/^MemAvailable/ { print $2 }' /proc/meminfo)" -ge 3000000 ]; then
     # with huge pages it would take 7 GiB of memory
-    start_process env ACRE_OPTIONS=huge_pages:never "$programs/many" 500 20
-    "$inspect" --html "$page" "$process"
-    end_process
+    start_subject env ACRE_OPTIONS=huge_pages:never "$programs/many" 500 20
+    "$inspect" --html "$page" "$subject_id"
+    end_subject
     size=$(stat -c %s "$page")
     echo "10 GiB in 500 arenas: $size bytes, drawn after $(python3 "$script" --open "$page") ms"
     [ "$size" -lt 5000000 ] || fail "5 MB are to be enough"

@@ -5,39 +5,10 @@
 set -euo pipefail
 
 directory=$(mktemp -d)
-subject_id=
-trap 'end_subject; rm -rf "$directory"' EXIT
+. "${srcdir:-.}/subject.sh"
 chmod 755 "$directory"
 cp ../../tools/acre-inspect "$directory/acre-inspect"
 inspect=$directory/acre-inspect
-
-fail() {
-    echo "inspect.sh: $*" >&2
-    exit 1
-}
-
-# Starts a subject in the background, waits until it holds its blocks: subject_id, $directory/out.
-start_subject() { # COMMAND...
-    rm -f "$directory/input" "$directory/out"
-    mkfifo "$directory/input"
-    "$@" <"$directory/input" >"$directory/out" &
-    subject_id=$!
-    exec 7>"$directory/input"
-    wait_for_line
-}
-
-wait_for_line() {
-    for _ in $(seq 600); do
-        ! grep -q '^block' "$directory/out" || return 0
-        sleep 0.05
-    done
-    fail "the subject does not begin"
-}
-
-end_subject() {
-    [ -z "$subject_id" ] || { exec 7>&- && wait "$subject_id" || :; }
-    subject_id=
-}
 
 # The first number of that name in a JSON file.
 number() { # NAME FILE
