@@ -82,11 +82,10 @@ static uint64_t parse_number(const char *option, const char *text)
     errno = 0;
     bool hexadecimal = strncmp(text, "0x", 2) == 0 || strncmp(text, "0X", 2) == 0;
     uint64_t number = strtoull(text, &end, hexadecimal ? 16 : 10);
-    if (*text < '0' || *text > '9' || *end != '\0' || errno != 0 || number == 0) {
-        warnx("%s cannot be \"%s\"; allowed: a number from 1 on, in hexadecimal after 0x", option,
-              text);
-        exit(STATUS_USAGE);
-    }
+    if (*text < '0' || *text > '9' || *end != '\0' || errno != 0 || number == 0)
+        errx(STATUS_USAGE,
+             "%s cannot be \"%s\"; allowed: a number from 1 on, in hexadecimal after 0x", option,
+             text);
     return number;
 }
 
@@ -96,10 +95,8 @@ static uint64_t parse_address(const char *text)
     char *end;
     errno = 0;
     uint64_t address = strtoull(text, &end, 16);
-    if (*text == '\0' || *text == '-' || *end != '\0' || errno != 0) {
-        warnx("--find cannot be \"%s\"; allowed: an address in hexadecimal", text);
-        exit(STATUS_USAGE);
-    }
+    if (*text == '\0' || *text == '-' || *end != '\0' || errno != 0)
+        errx(STATUS_USAGE, "--find cannot be \"%s\"; allowed: an address in hexadecimal", text);
     return address;
 }
 
@@ -110,10 +107,8 @@ static unsigned parse_seconds(const char *text)
     if (text == NULL)
         return 1000;
     double seconds = strtod(text, &end);
-    if (end == text || *end != '\0' || !(seconds >= 0.1 && seconds <= 86400)) {
-        warnx("--watch cannot be \"%s\"; allowed: 0.1 to 86400 seconds", text);
-        exit(STATUS_USAGE);
-    }
+    if (end == text || *end != '\0' || !(seconds >= 0.1 && seconds <= 86400))
+        errx(STATUS_USAGE, "--watch cannot be \"%s\"; allowed: 0.1 to 86400 seconds", text);
     return (unsigned)(seconds * 1000);
 }
 
