@@ -16,6 +16,7 @@
 #include "acre/acre.h"
 #include "base/states.h"
 #include "change.h"
+#include "find.h"
 #include "html.h"
 #include "inspect/print.h"
 #include "memory.h"
@@ -418,7 +419,7 @@ static const char *state_name(uint8_t state)
 }
 
 /* Prints the places around a block. */
-static void print_neighbours(struct view *view, const struct view_found *found)
+static void print_neighbours(struct view *view, const struct found *found)
 {
     uint8_t states[4096];
     const struct view_slab *slab = &found->slab;
@@ -448,33 +449,33 @@ static void print_owner(struct memory *memory, const struct view_arena *arena)
 static bool show_address(struct memory *memory, uint64_t address)
 {
     static const char *const kinds[] = {
-        [VIEW_NOT_ACRE] = "not in a block, heap or free extent of acre's",
-        [VIEW_SLAB_REST] = "in a slab, after its last block",
-        [VIEW_FREE_UNIT] = "in a heap, where no slab is",
-        [VIEW_HEAP_HEADER] = "in a heap's header",
-        [VIEW_LARGE] = "in a LARGE block",
-        [VIEW_STOCK] = "in a free extent of LARGE memory",
+        [FIND_NOT_ACRE] = "not in a block, heap or free extent of acre's",
+        [FIND_SLAB_REST] = "in a slab, after its last block",
+        [FIND_FREE_UNIT] = "in a heap, where no slab is",
+        [FIND_HEAP_HEADER] = "in a heap's header",
+        [FIND_LARGE] = "in a LARGE block",
+        [FIND_STOCK] = "in a free extent of LARGE memory",
     };
-    static struct view_found found;
-    view_find(&memory->view, address, &found);
+    static struct found found;
+    find_address(&memory->view, address, &found);
     printf("0x%" PRIx64 ": ", address);
-    if (found.kind != VIEW_BLOCK) {
+    if (found.kind != FIND_BLOCK) {
         puts(kinds[found.kind]);
     } else {
         printf("in a block: %s\n", state_name(found.state));
     }
-    if (found.kind == VIEW_BLOCK || found.kind == VIEW_LARGE || found.kind == VIEW_STOCK)
+    if (found.kind == FIND_BLOCK || found.kind == FIND_LARGE || found.kind == FIND_STOCK)
         printf("  from 0x%" PRIx64 ", %" PRIu64 " bytes; the address is %" PRIu64
                " bytes into it\n",
                found.block, found.size, address - found.block);
-    if (found.kind == VIEW_BLOCK)
+    if (found.kind == FIND_BLOCK)
         printf("  block %" PRIu32 " of %" PRIu32 " in a slab of class %" PRIu32 ", from 0x%" PRIx64
                "\n",
                found.number, found.slab.count, found.slab.block_size, found.slab.base);
-    if (found.kind == VIEW_BLOCK || found.kind == VIEW_SLAB_REST || found.kind == VIEW_FREE_UNIT ||
-        found.kind == VIEW_HEAP_HEADER)
+    if (found.kind == FIND_BLOCK || found.kind == FIND_SLAB_REST || found.kind == FIND_FREE_UNIT ||
+        found.kind == FIND_HEAP_HEADER)
         print_owner(memory, &found.arena);
-    if (found.kind == VIEW_BLOCK)
+    if (found.kind == FIND_BLOCK)
         print_neighbours(&memory->view, &found);
     fflush(stdout);
     return report_gaps(memory);

@@ -16,7 +16,7 @@ enum {
     MOST_HEAPS = 1 << 16,  /* places of the unit map; a process has mappings for no more */
     MOST_CHUNKS = 1 << 16, /* of extents: 16 TiB of LARGE blocks at least */
     MOST_ARENAS = 1 << 20,
-    EXTENT_SPAN = 256, /* bytes of an extent that are read, at most */
+    EXTENT_HEAD = 32, /* bytes of an extent that are read: all fields that count are in them */
     VERSION_TEXT = sizeof(((struct acre_root *)NULL)->version),
 };
 
@@ -95,16 +95,10 @@ uint64_t view_word(struct view *view, enum acre_address which)
 
 /* ---- opening ---- */
 
-static const enum acre_field_id extent_fields[] = {ACRE_FIELD_EXTENT_STATE, ACRE_FIELD_EXTENT_BASE,
-                                                   ACRE_FIELD_EXTENT_BYTES, ACRE_FIELD_EXTENT_ZERO};
-
-/* Bytes of an entry that have these fields. */
-static size_t extent_span(const struct view *view)
+/* True if a field is a number of `size` bytes in an extent's head. */
+static bool is_in_head(const struct view *view, enum acre_field_id field, size_t size)
 {
-    size_t span = 0;
-    for (size_t i = 0; i < sizeof(extent_fields) / sizeof(extent_fields[0]); i++)
-        span = max_size(span, offset_of(view, extent_fields[i]) + size_of(view, extent_fields[i]));
-    return span;
+    return size_of(view, field) == size && offset_of(view, field) + size <= EXTENT_HEAD;
 }
 
 /* The fields that are read as numbers have the sizes of numbers, and all lie near. */
@@ -119,9 +113,11 @@ static bool fields_are_right(const struct view *view)
            size_of(view, ACRE_FIELD_HEAP_SLABS) % size_of(view, ACRE_FIELD_SLAB_SIZE) == 0 &&
            size_of(view, ACRE_FIELD_EXTENT_CHUNK_ENTRIES) >=
                size_of(view, ACRE_FIELD_EXTENT_SIZE) &&
-           size_of(view, ACRE_FIELD_EXTENT_BASE) == sizeof(uint64_t) &&
-           size_of(view, ACRE_FIELD_EXTENT_BYTES) == sizeof(uint64_t) &&
-           extent_span(view) <= EXTENT_SPAN;
+           size_of(view, ACRE_FIELD_EXTENT_SIZE) >= EXTENT_HEAD &&
+           is_in_head(view, ACRE_FIELD_EXTENT_BASE, sizeof(uint64_t)) &&
+           is_in_head(view, ACRE_FIELD_EXTENT_BYTES, sizeof(uint64_t)) &&
+           is_in_head(view, ACRE_FIELD_EXTENT_STATE, 1) &&
+           is_in_head(view, ACRE_FIELD_EXTENT_ZERO, 1);
 }
 
 static bool read_map(struct view *view)
@@ -395,9 +391,9 @@ bool view_next_slab(struct view *view, struct view_heap *heap, unsigned *unit,
 /* Reads an entry, which may be neither LIVE nor STOCK, as it is now or was at the last prefetch. */
 static bool read_extent(struct view *view, uint64_t entry, bool now, struct view_extent *extent)
 {
-    uint8_t bytes[EXTENT_SPAN];
+    uint8_t bytes[EXTENT_HEAD];
     bool (*read)(struct view *, uint64_t, void *, size_t) = now ? view->read_now : view->read;
-    if (!read(view, entry, bytes, extent_span(view)))
+    if (!read(view, entry, bytes, sizeof(bytes)))
         return damaged(view, "an extent cannot be read", entry);
     memcpy(&extent->base, bytes + offset_of(view, ACRE_FIELD_EXTENT_BASE), sizeof(extent->base));
     memcpy(&extent->size, bytes + offset_of(view, ACRE_FIELD_EXTENT_BYTES), sizeof(extent->size));
@@ -466,76 +462,5 @@ bool view_next_extent(struct view *view, struct view_extents *at, struct view_ex
             at->chunk + offset_of(view, ACRE_FIELD_EXTENT_CHUNK_ENTRIES) + at->entry++ * size;
         if (settle_extent(view, entry, extent))
             return true;
-    }
-}
-
-/* ---- what an address is ---- */
-
-/* The arena whose set of heaps the heap is of. */
-static bool find_arena(struct view *view, const struct view_heap *heap, struct view_arena *arena)
-{
-    uint64_t address = heap->set - offset_of(view, ACRE_FIELD_ARENA_HEAPS);
-    for (bool more = view_first_arena(view, arena); more; more = view_next_arena(view, arena))
-        if (arena->address == address)
-            return true;
-    return false;
-}
-
-/* Fills in what is known of the block that byte `offset` of the slab lies in. */
-static void find_block(const uint8_t *states, size_t offset, struct view_found *found)
-{
-    const struct view_slab *slab = &found->slab;
-    uint32_t number = (uint32_t)(offset / slab->block_size), first = number;
-    if (number >= slab->count) {
-        found->kind = VIEW_SLAB_REST;
-        return;
-    }
-    while (first != 0 && states[first] == BLOCK_REST)
-        first--;
-    /* REST that follows another state than these belongs to no block */
-    if (states[first] == BLOCK_WIDE || states[first] == BLOCK_REMOTE)
-        number = first;
-    found->kind = VIEW_BLOCK;
-    found->number = number;
-    found->state = states[number];
-    found->places = 1;
-    if (found->state == BLOCK_WIDE || found->state == BLOCK_REMOTE)
-        while (number + found->places < slab->count && states[number + found->places] == BLOCK_REST)
-            found->places++;
-    found->block = slab->base + (uint64_t)number * slab->block_size;
-    found->size = (uint64_t)found->places * slab->block_size;
-}
-
-/* The same for an address in a heap. */
-static void find_in_heap(struct view *view, uint64_t address, struct view_found *found)
-{
-    uint8_t states[SLAB_MAX_BLOCKS];
-    struct view_heap *heap = &found->heap;
-    unsigned unit = (unsigned)((address - heap->address) / UNIT_SIZE);
-    found->kind = unit < heap->first_unit ? VIEW_HEAP_HEADER : VIEW_FREE_UNIT;
-    uint64_t word_at = geometry_address(view, heap, unit);
-    if (word_at != 0 && read_slab(view, heap, word_at, unit, &found->slab) &&
-        view_states(view, &found->slab, 0, found->slab.count, states))
-        find_block(states, address - found->slab.base, found);
-}
-
-void view_find(struct view *view, uint64_t address, struct view_found *found)
-{
-    *found = (struct view_found){.kind = VIEW_NOT_ACRE};
-    if (view_heap_at(view, align_down(address, HEAP_SIZE), &found->heap) &&
-        address - found->heap.address < (uint64_t)found->heap.unit_limit * UNIT_SIZE &&
-        find_arena(view, &found->heap, &found->arena)) {
-        find_in_heap(view, address, found);
-        return;
-    }
-    struct view_extents at = {0};
-    struct view_extent extent;
-    while (view_next_extent(view, &at, &extent)) {
-        if (address - extent.base >= extent.size)
-            continue;
-        found->kind = extent.state == EXTENT_LIVE ? VIEW_LARGE : VIEW_STOCK;
-        found->block = extent.base;
-        found->size = extent.size;
-        return;
     }
 }

@@ -128,30 +128,6 @@ struct view_extents {
 /* The next LIVE or STOCK extent, in no order. False at the end. */
 bool view_next_extent(struct view *view, struct view_extents *at, struct view_extent *extent);
 
-/* What an address is. */
-enum view_kind {
-    VIEW_NOT_ACRE,    /* no block, heap or extent of acre's */
-    VIEW_BLOCK,       /* in a slab's block */
-    VIEW_SLAB_REST,   /* in a slab, after its last block */
-    VIEW_FREE_UNIT,   /* in a heap, in no slab */
-    VIEW_HEAP_HEADER, /* in a heap's header or states */
-    VIEW_LARGE,       /* in a LARGE block */
-    VIEW_STOCK,       /* in a free extent */
-};
-
-struct view_found {
-    enum view_kind kind;
-    struct view_arena arena; /* of BLOCK, SLAB_REST, FREE_UNIT and HEAP_HEADER */
-    struct view_heap heap;   /* likewise */
-    struct view_slab slab;   /* of BLOCK and SLAB_REST */
-    uint64_t block, size;    /* of BLOCK, a wide one as a whole, LARGE and STOCK */
-    uint32_t number, places; /* of BLOCK: in its slab, and how many places it has */
-    uint8_t state;           /* of BLOCK: enum block_state, REST only if no block has it */
-};
-
-/* Says what an address is. */
-void view_find(struct view *view, uint64_t address, struct view_found *found);
-
 /* The word at one of the root's addresses; 0 if it cannot be read. */
 uint64_t view_word(struct view *view, enum acre_address which);
 

@@ -13,6 +13,7 @@
 #include "paths/free.h"
 #include "process/init.h"
 #include "common/random.h"
+#include "tools/find.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -153,30 +154,30 @@ TEST(pages_with_few_live_blocks_are_pinned)
 TEST(each_address_is_found)
 {
     static struct view view;
-    static struct view_found found;
+    static struct found found;
     char *large = alloc_block(4 * MIB);
 
     ck_assert_int_eq(open_patched(&view), VIEW_OPEN);
     for (size_t i = 0; i < BLOCKS; i++) {
         size_t size = i * 7919 % 5000;
-        view_find(&view, (uintptr_t)blocks[i] + size / 2, &found);
-        ck_assert_int_eq(found.kind, VIEW_BLOCK);
+        find_address(&view, (uintptr_t)blocks[i] + size / 2, &found);
+        ck_assert_int_eq(found.kind, FIND_BLOCK);
         ck_assert_uint_eq(found.block, (uintptr_t)blocks[i]);
         ck_assert_uint_ge(found.size, size);
         if (i % 3 != 0)
             ck_assert_int_eq(found.state, BLOCK_LIVE);
         ck_assert_uint_eq(found.arena.address, (uintptr_t)arena_newest);
     }
-    view_find(&view, (uintptr_t)large + 4 * MIB - 1, &found);
-    ck_assert_int_eq(found.kind, VIEW_LARGE);
+    find_address(&view, (uintptr_t)large + 4 * MIB - 1, &found);
+    ck_assert_int_eq(found.kind, FIND_LARGE);
     ck_assert_uint_eq(found.block, (uintptr_t)large);
     ck_assert_uint_eq(found.size, 4 * MIB);
-    view_find(&view, (uintptr_t)heap_containing(blocks[1]) + 100, &found);
-    ck_assert_int_eq(found.kind, VIEW_HEAP_HEADER);
-    view_find(&view, (uintptr_t)&view, &found);
-    ck_assert_int_eq(found.kind, VIEW_NOT_ACRE);
-    view_find(&view, UINT64_MAX, &found);
-    ck_assert_int_eq(found.kind, VIEW_NOT_ACRE);
+    find_address(&view, (uintptr_t)heap_containing(blocks[1]) + 100, &found);
+    ck_assert_int_eq(found.kind, FIND_HEAP_HEADER);
+    find_address(&view, (uintptr_t)&view, &found);
+    ck_assert_int_eq(found.kind, FIND_NOT_ACRE);
+    find_address(&view, UINT64_MAX, &found);
+    ck_assert_int_eq(found.kind, FIND_NOT_ACRE);
     ck_assert_ptr_null(view.damage);
 }
 
@@ -287,7 +288,7 @@ TEST(damage_at_random)
 {
     static struct view view;
     static struct figures figures;
-    static struct view_found found;
+    static struct found found;
     const struct figures_wanted wanted = {.arena = 0};
 
     struct random random = random_begin();
@@ -303,6 +304,6 @@ TEST(damage_at_random)
         ck_assert_uint_le(figures.small_live, figures.in_slabs);
         ck_assert_uint_le(figures.in_slabs, figures.heap_mapped);
         patches.until = 1 + random_below(&random, 100);
-        view_find(&view, (uintptr_t)blocks[random_below(&random, BLOCKS)], &found);
+        find_address(&view, (uintptr_t)blocks[random_below(&random, BLOCKS)], &found);
     }
 }
