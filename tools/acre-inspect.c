@@ -16,9 +16,9 @@
 #include "acre/acre.h"
 #include "base/states.h"
 #include "change.h"
+#include "detail.h"
 #include "find.h"
 #include "html.h"
-#include "inspect/print.h"
 #include "memory.h"
 #include "watch.h"
 
@@ -60,12 +60,6 @@ struct request {
     struct change change;
     unsigned watch;   /* ms; 0: not asked for */
     const char *what; /* the process or core */
-};
-
-/* The arenas that were counted. */
-struct arenas {
-    struct figures_arena *all;
-    size_t count;
 };
 
 /* ---- the command line ---- */
@@ -200,18 +194,6 @@ static struct request read_command_line(int argc, char **argv)
 
 /* ---- counting ---- */
 
-static void add_arena(void *context, const struct figures_arena *arena)
-{
-    struct arenas *arenas = context;
-    if ((arenas->count & (arenas->count - 1)) == 0) {
-        size_t room = arenas->count != 0 ? 2 * arenas->count : 1;
-        arenas->all = reallocarray(arenas->all, room, sizeof(*arena));
-        if (arenas->all == NULL)
-            err(EXIT_FAILURE, NULL);
-    }
-    arenas->all[arenas->count++] = *arena;
-}
-
 /* The arena with the most in slabs first. */
 static int compare_arenas(const void *left, const void *right)
 {
@@ -236,12 +218,12 @@ static bool report_gaps(struct memory *memory)
 
 /* ---- text ---- */
 
-static void print_arenas(struct out *out, struct memory *memory, const struct arenas *arenas)
+static void print_arenas(struct out *out, struct memory *memory, const struct detail *detail)
 {
     out_format(out, "  %5s %7s %-15s %5s %10s %10s %10s %10s\n", "arena", "thread", "name", "heaps",
                "in slabs", "live", "pinned", "resident");
-    for (size_t i = 0; i < arenas->count; i++) {
-        const struct figures_arena *each = &arenas->all[i];
+    for (size_t i = 0; i < detail->arena_count; i++) {
+        const struct figures_arena *each = &detail->arenas[i];
         char *name = each->pooled ? NULL : memory_thread_name(memory, each->arena.thread);
         out_format(out, "  %5zu ", (size_t)each->arena.number);
         if (each->pooled)
@@ -279,16 +261,7 @@ static void print_large(struct out *out, const struct figures *figures)
 
 static bool show_figures(struct memory *memory, const struct request *request)
 {
-    struct arenas arenas = {0};
-    static struct figures figures;
-    static struct figures_events events[SIZE_CLASS_COUNT];
-    const struct figures_wanted wanted = {
-        .class_events = events,
-        .arena = request->arena,
-        .resident = true,
-        .each = add_arena,
-        .context = &arenas,
-    };
+    static struct detail detail;
     const struct print_process process = {
         .name = memory->program,
         .id = memory->program_pid,
@@ -296,29 +269,29 @@ static bool show_figures(struct memory *memory, const struct request *request)
         .resident = memory->resident,
     };
     struct out out;
-    figures_count(&memory->view, &wanted, &figures);
-    if (request->arena != 0 && figures.arenas == 0 && memory->view.damage == NULL)
+    detail_count(&memory->view, request->arena, &detail);
+    if (request->arena != 0 && detail.arena_count == 0 && memory->view.damage == NULL)
         errx(EXIT_FAILURE, "%s has no arena %" PRIu32, memory->name, request->arena);
-    if (arenas.count != 0)
-        qsort(arenas.all, arenas.count, sizeof(arenas.all[0]), compare_arenas);
+    if (detail.arena_count != 0)
+        qsort(detail.arenas, detail.arena_count, sizeof(detail.arenas[0]), compare_arenas);
     out_to_fd(&out, STDOUT_FILENO);
     switch (request->format) {
     case JSON:
-        print_json(&out, &process, &figures, arenas.all, arenas.count);
+        detail_print_json(&out, &process, &detail);
         break;
     case PROMETHEUS:
-        print_prometheus(&out, &process, &figures);
+        detail_print_prometheus(&out, &process, &detail);
         break;
     case HTML:
-        html_write(memory, &process, &figures, arenas.all, arenas.count, request->html);
+        html_write(memory, &process, &detail, request->html);
         break;
     case TEXT:
-        print_text(&out, &process, &figures);
-        print_large(&out, &figures);
-        print_arenas(&out, memory, &arenas);
+        print_text(&out, &process, &detail.figures);
+        print_large(&out, &detail.figures);
+        print_arenas(&out, memory, &detail);
     }
     out_end(&out);
-    free(arenas.all);
+    detail_free(&detail);
     return report_gaps(memory);
 }
 
@@ -374,11 +347,10 @@ static bool show_class(struct memory *memory, const struct request *request)
              next = view_next_heap(view, &arena, &heap))
             add_heap(view, &heap, cls, &fill);
     }
-    static struct figures figures;
-    static struct figures_events events[SIZE_CLASS_COUNT];
-    const struct figures_wanted wanted = {.arena = request->arena, .class_events = events};
-    figures_count(view, &wanted, &figures);
-    const struct figures_class *sums = &figures.classes[cls];
+    static struct detail detail;
+    detail_count(view, request->arena, &detail);
+    const struct figures_class *sums = &detail.figures.classes[cls];
+    const struct view_bin *events = &detail.events[cls];
     struct out out;
     out_to_fd(&out, STDOUT_FILENO);
     out_format(&out, "class of %zu bytes, for %zu to %zu\n", size,
@@ -391,8 +363,8 @@ static bool show_class(struct memory *memory, const struct request *request)
                (size_t)sums->purged);
     out_size(&out, sums->pinned, 0);
     out_format(&out, "\n  %zu windows opened, %zu slabs made, %zu released\n",
-               (size_t)events[cls].windows, (size_t)events[cls].slabs_made,
-               (size_t)events[cls].slabs_released);
+               (size_t)events->windows, (size_t)events->slabs_made, (size_t)events->slabs_released);
+    detail_free(&detail);
     out_format(&out, "  %12s %12s %12s\n", "live", "slabs", "blocks");
     for (size_t i = 0; i < FILL_STEPS; i++)
         out_format(&out, "  %4zu - %3zu %% %12zu %12zu\n", i * 100 / FILL_STEPS,

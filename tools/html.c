@@ -1,9 +1,9 @@
 /*
  * The heap map: see html.h.
  *
- * The data are one JSON object: what print_json prints, as "totals", and the heaps. What there are
- * many of is packed into strings, of digits of 6 bits (`digits`): a number has 5 bits in each
- * digit, the lowest first, and the sixth bit says that another digit follows. Of a heap:
+ * The data are one JSON object: what detail_print_json prints, as "totals", and the heaps. What
+ * there are many of is packed into strings, of digits of 6 bits (`digits`): a number has 5 bits in
+ * each digit, the lowest first, and the sixth bit says that another digit follows. Of a heap:
  *
  *   slabs   ten numbers for each: units between it and the one before it, its units, its class,
  *           its places, those of live blocks, these less the live blocks, cached, remote, purged,
@@ -236,11 +236,11 @@ static void put_extents(FILE *file, struct view *view)
 
 /* ---- the page ---- */
 
-static void put_names(FILE *file, struct memory *memory, const struct figures_arena *arenas,
-                      size_t count)
+static void put_names(FILE *file, struct memory *memory, const struct detail *detail)
 {
+    const struct figures_arena *arenas = detail->arenas;
     const char *separator = "";
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < detail->arena_count; i++) {
         char *name = arenas[i].pooled ? NULL : memory_thread_name(memory, arenas[i].arena.thread);
         if (name == NULL)
             continue;
@@ -252,14 +252,12 @@ static void put_names(FILE *file, struct memory *memory, const struct figures_ar
     }
 }
 
-/* Writes the data to a file of its own: print_json writes to a descriptor. */
+/* Writes the data to a file of its own: detail_print_json writes to a descriptor. */
 static FILE *write_data(struct memory *memory, const struct print_process *process,
-                        const struct figures *figures, const struct figures_arena *arenas,
-                        size_t count)
+                        const struct detail *detail)
 {
     struct view *view = &memory->view;
     FILE *file = tmpfile();
-    const struct figures_arena none = {0}; /* so that "by_arena" is there */
     char date[64];
     time_t now = time(NULL);
     struct out out;
@@ -272,14 +270,14 @@ static FILE *write_data(struct memory *memory, const struct print_process *proce
             view->resident != NULL ? "true" : "false");
     fflush(file);
     out_to_fd(&out, fileno(file));
-    print_json(&out, process, figures, arenas != NULL ? arenas : &none, count);
+    detail_print_json(&out, process, detail);
     out_end(&out);
     fseek(file, 0, SEEK_END);
     fputs(",\"sizes\":[", file);
     for (unsigned cls = 0; cls < SIZE_CLASS_COUNT; cls++)
         fprintf(file, "%s%" PRIu32, cls == 0 ? "" : ",", size_class_sizes[cls]);
     fputs("],\"names\":[", file);
-    put_names(file, memory, arenas, count);
+    put_names(file, memory, detail);
     fputs("],\"heaps\":[", file);
     put_heaps(file, view);
     fputs("]", file);
@@ -293,10 +291,9 @@ static FILE *write_data(struct memory *memory, const struct print_process *proce
 }
 
 void html_write(struct memory *memory, const struct print_process *process,
-                const struct figures *figures, const struct figures_arena *arenas, size_t count,
-                const char *path)
+                const struct detail *detail, const char *path)
 {
-    FILE *data = write_data(memory, process, figures, arenas, count);
+    FILE *data = write_data(memory, process, detail);
     FILE *page = fopen(path, "we");
     const char *place = strstr(html_template, marker);
     if (page == NULL)

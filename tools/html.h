@@ -5,18 +5,17 @@
 #ifndef ACRE_TOOLS_HTML_H
 #define ACRE_TOOLS_HTML_H
 
-#include "inspect/print.h"
+#include "detail.h"
 #include "memory.h"
 
 /* The template, made into a string when it was built. */
 extern const char html_template[];
 
 /*
- * Writes the page to the file at `path`. The figures and the `count` arenas are of all of `memory`.
+ * Writes the page to the file at `path`. The figures are of all of `memory`.
  * Exits with status 1, after it has said why, if that cannot be.
  */
 void html_write(struct memory *memory, const struct print_process *process,
-                const struct figures *figures, const struct figures_arena *arenas, size_t count,
-                const char *path);
+                const struct detail *detail, const char *path);
 
 #endif

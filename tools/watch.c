@@ -12,8 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/out.h"
-#include "inspect/count.h"
+#include "detail.h"
 
 enum {
     SIZE_TEXT = 16,
@@ -23,10 +22,7 @@ enum {
 
 /* What is counted at one time. */
 struct sample {
-    struct figures figures;
-    struct figures_events classes[SIZE_CLASS_COUNT];
-    struct figures_arena *arenas;
-    size_t arena_count;
+    struct detail detail;
     uint64_t time; /* ms */
 };
 
@@ -45,32 +41,13 @@ static uint64_t now_ms(void)
     return (uint64_t)time.tv_sec * 1000 + (uint64_t)time.tv_nsec / 1000000;
 }
 
-static void add_arena(void *context, const struct figures_arena *arena)
-{
-    struct sample *sample = context;
-    sample->arenas =
-        reallocarray(sample->arenas, sample->arena_count + 1, sizeof(sample->arenas[0]));
-    if (sample->arenas == NULL)
-        err(EXIT_FAILURE, NULL);
-    sample->arenas[sample->arena_count++] = *arena;
-}
-
 /* Counts again. False if the process cannot be read any more. */
 static bool take_sample(struct memory *memory, struct sample *sample)
 {
-    const struct figures_wanted wanted = {
-        .class_events = sample->classes,
-        .resident = true,
-        .each = add_arena,
-        .context = sample,
-    };
-    free(sample->arenas);
-    sample->arenas = NULL;
-    sample->arena_count = 0;
     if (!memory_reopen(memory))
         return false;
     sample->time = now_ms();
-    figures_count(&memory->view, &wanted, &sample->figures);
+    detail_count(&memory->view, 0, &sample->detail);
     return true;
 }
 
@@ -78,17 +55,17 @@ static bool take_sample(struct memory *memory, struct sample *sample)
 
 static uint64_t class_windows(unsigned cls)
 {
-    return after->classes[cls].windows - before->classes[cls].windows;
+    return after->detail.events[cls].windows - before->detail.events[cls].windows;
 }
 
 static uint64_t class_live(unsigned cls)
 {
-    return after->figures.classes[cls].places * size_class_sizes[cls];
+    return after->detail.figures.classes[cls].places * size_class_sizes[cls];
 }
 
 static uint64_t class_key(unsigned cls)
 {
-    const struct figures_class *figures = &after->figures.classes[cls];
+    const struct figures_class *figures = &after->detail.figures.classes[cls];
     return order == BY_LIVE     ? class_live(cls)
            : order == BY_PINNED ? figures->pinned
            : order == BY_SLABS  ? (uint64_t)figures->units * FIGURES_UNIT
@@ -166,11 +143,11 @@ static uint64_t rate(uint64_t was, uint64_t is)
     return ms != 0 && is > was ? (is - was) * 1000 / ms : 0;
 }
 
-#define RATE(member) rate(before->figures.member, after->figures.member)
+#define RATE(member) rate(before->detail.figures.member, after->detail.figures.member)
 
 static void show_totals(const struct memory *memory)
 {
-    const struct figures *figures = &after->figures;
+    const struct figures *figures = &after->detail.figures;
     put(0, A_BOLD, "acre %s, %s[%d], arenas %" PRIu64 " (%" PRIu64 " without thread)",
         memory->view.root.version, memory->program, memory->program_pid, figures->arenas,
         figures->arenas_pooled);
@@ -197,25 +174,25 @@ static void show_classes(int row, int rows)
     unsigned numbers[SIZE_CLASS_COUNT];
     size_t count = 0;
     for (unsigned cls = 0; cls < SIZE_CLASS_COUNT; cls++)
-        if (after->figures.classes[cls].slabs != 0 || after->classes[cls].windows != 0)
+        if (detail_has_class(&after->detail, cls))
             numbers[count++] = cls;
     qsort(numbers, count, sizeof(numbers[0]), compare_classes);
     put(row, A_REVERSE, "%10s %10s %12s %10s %10s %12s", "class", "slabs", "live", "live bytes",
         "pinned", "windows/s");
     for (int i = 0; i < rows && (size_t)i < count; i++) {
         unsigned cls = numbers[i];
-        const struct figures_class *figures = &after->figures.classes[cls];
+        const struct figures_class *figures = &after->detail.figures.classes[cls];
         put(row + 1 + i, 0, "%10zu %10" PRIu32 " %12" PRIu64 " %10s %10s %12" PRIu64,
             (size_t)size_class_sizes[cls], figures->slabs, figures->live,
             size_text(class_live(cls)), size_text(figures->pinned),
-            rate(before->classes[cls].windows, after->classes[cls].windows));
+            rate(before->detail.events[cls].windows, after->detail.events[cls].windows));
     }
 }
 
 static void show_arenas(struct memory *memory, int row, int rows)
 {
-    size_t count = after->arena_count;
-    struct figures_arena *arenas = after->arenas;
+    size_t count = after->detail.arena_count;
+    struct figures_arena *arenas = after->detail.arenas;
     if (count != 0)
         qsort(arenas, count, sizeof(arenas[0]), compare_arenas);
     put(row, A_REVERSE, "%6s %8s %-15s %10s %10s %10s %10s", "arena", "thread", "name", "in slabs",
@@ -241,8 +218,8 @@ static void show(struct memory *memory)
 {
     int rows = LINES - TABLES_AT - HEADS;
     int arenas = rows > 0 ? rows / 2 : 0;
-    if ((size_t)arenas > after->arena_count)
-        arenas = (int)after->arena_count;
+    if ((size_t)arenas > after->detail.arena_count)
+        arenas = (int)after->detail.arena_count;
     erase();
     show_totals(memory);
     show_arenas(memory, TABLES_AT - 1, arenas);
@@ -302,8 +279,8 @@ void watch(struct memory *memory, unsigned milliseconds)
         after = next;
     }
     end_screen();
-    free(samples[0].arenas);
-    free(samples[1].arenas);
+    detail_free(&samples[0].detail);
+    detail_free(&samples[1].detail);
     if (!alive)
         errx(EXIT_FAILURE, "%s (%s) has ended, or runs another program", memory->name,
              memory->program);

@@ -155,13 +155,6 @@ static void count_heap(struct view *view, const struct figures_wanted *wanted,
             view->resident(view, heap->address, (uint64_t)heap->unit_limit * UNIT_SIZE);
 }
 
-static void add_events(struct figures_events *events, const struct view_bin *bin)
-{
-    events->windows += bin->windows;
-    events->slabs_made += bin->slabs_made;
-    events->slabs_released += bin->slabs_released;
-}
-
 static void count_arena(struct view *view, const struct figures_wanted *wanted,
                         const struct view_arena *arena, struct figures *figures)
 {
@@ -172,9 +165,9 @@ static void count_arena(struct view *view, const struct figures_wanted *wanted,
         struct view_bin bin;
         if (!view_bin(view, arena, cls, &bin))
             break;
-        add_events(&figures->events, &bin);
-        if (wanted->class_events != NULL)
-            add_events(&wanted->class_events[cls], &bin);
+        figures->events.windows += bin.windows;
+        figures->events.slabs_made += bin.slabs_made;
+        figures->events.slabs_released += bin.slabs_released;
     }
     for (bool more = view_first_heap(view, arena, &heap); more;
          more = view_next_heap(view, arena, &heap))
@@ -232,9 +225,6 @@ void figures_count(struct view *view, const struct figures_wanted *wanted, struc
 {
     struct view_arena arena;
     memset(figures, 0, sizeof(*figures));
-    figures->class_events = wanted->class_events;
-    if (wanted->class_events != NULL)
-        memset(wanted->class_events, 0, SIZE_CLASS_COUNT * sizeof(wanted->class_events[0]));
     for (bool more = view_first_arena(view, &arena); more; more = view_next_arena(view, &arena))
         if (wanted->arena == 0 || wanted->arena == arena.number)
             count_arena(view, wanted, &arena, figures);

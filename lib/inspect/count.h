@@ -25,12 +25,6 @@ struct figures_class {
     uint64_t pinned; /* bytes of pages that hold live blocks, in less than a quarter of the page */
 };
 
-/* What happened in a size class, or in all, since the arenas were made. */
-struct figures_events {
-    uint64_t windows; /* opened */
-    uint64_t slabs_made, slabs_released;
-};
-
 /* LARGE blocks from 2^(20 + i) bytes up to below twice that; the last one: all above. */
 enum { FIGURES_LARGE_SIZES = 24, FIGURES_LARGE_SHIFT = 20 };
 
@@ -51,10 +45,9 @@ struct figures {
     uint64_t slabs_peak, large_peak;
     uint64_t adoptions, collected; /* of arenas by threads; remote frees, in blocks */
     uint64_t mmap, munmap, mremap, mprotect, madvise, purged_bytes;
-    struct figures_events events;
+    struct view_bin events; /* of all bins */
     struct figures_class classes[SIZE_CLASS_COUNT];
     struct figures_large large[FIGURES_LARGE_SIZES];
-    const struct figures_events *class_events; /* of each class; NULL: not asked for */
 };
 
 /* What one arena has. */
@@ -67,9 +60,8 @@ struct figures_arena {
 
 /* What is wanted beyond the sums. */
 struct figures_wanted {
-    uint32_t arena;                      /* only that of this number, and no LARGE; 0: all */
-    struct figures_events *class_events; /* room for those of SIZE_CLASS_COUNT, or NULL */
-    bool resident; /* heap_resident, which costs a system call for each MiB or more */
+    uint32_t arena; /* only that of this number, and no LARGE; 0: all */
+    bool resident;  /* heap_resident, which costs a system call for each MiB or more */
     void (*each)(void *context, const struct figures_arena *arena); /* NULL: none */
     void *context;
 };

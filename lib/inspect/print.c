@@ -16,7 +16,6 @@ struct row {
 
 #define OF_ALL(member) offsetof(struct figures, member)
 #define OF_CLASS(member) offsetof(struct figures_class, member)
-#define OF_EVENTS(member) offsetof(struct figures_events, member)
 
 static const struct row rows[] = {
     {"arenas", OF_ALL(arenas), "", "Arenas made."},
@@ -61,15 +60,7 @@ static const struct row class_rows[] = {
     {"pinned", OF_CLASS(pinned), "_bytes", "Pages of which less than a quarter is live."},
 };
 
-/* What happened in one class. */
-static const struct row event_rows[] = {
-    {"windows", OF_EVENTS(windows), "_total", "Windows opened."},
-    {"slabs_made", OF_EVENTS(slabs_made), "_total", "Slabs made."},
-    {"slabs_released", OF_EVENTS(slabs_released), "_total", "Slabs released."},
-};
-
 enum {
-    EVENT_ROWS = sizeof(event_rows) / sizeof(event_rows[0]),
     ROWS = sizeof(rows) / sizeof(rows[0]),
     CLASS_ROWS = sizeof(class_rows) / sizeof(class_rows[0]),
 };
@@ -79,13 +70,6 @@ static uint64_t value_of(const struct row *row, const void *figures)
     uint64_t value;
     memcpy(&value, (const char *)figures + row->offset, sizeof(value));
     return value;
-}
-
-/* True if there is, or was, anything of the class. */
-static bool is_used(const struct figures *figures, unsigned cls)
-{
-    return figures->classes[cls].slabs != 0 ||
-           (figures->class_events != NULL && figures->class_events[cls].windows != 0);
 }
 
 /* ---- text ---- */
@@ -181,21 +165,8 @@ static void print_members(struct out *out, const struct row *members, size_t cou
                    (size_t)value_of(&members[i], figures));
 }
 
-static void print_arena(struct out *out, const struct figures_arena *arena)
-{
-    out_format(out, "{\"number\": %zu, \"thread\": %zu, \"pooled\": %s, \"heaps\": %zu, ",
-               (size_t)arena->arena.number, (size_t)arena->arena.thread,
-               arena->pooled ? "true" : "false", (size_t)arena->heaps);
-    out_format(out, "\"heap_mapped\": %zu, \"in_slabs\": %zu, \"free_dirty\": %zu, ",
-               (size_t)arena->heap_mapped, (size_t)arena->in_slabs, (size_t)arena->free_dirty);
-    out_format(out, "\"blocks\": %zu, \"live\": %zu, \"pinned\": %zu, ", (size_t)arena->blocks,
-               (size_t)arena->live, (size_t)arena->pinned);
-    out_format(out, "\"cached\": %zu, \"remote\": %zu, \"adoptions\": %zu}", (size_t)arena->cached,
-               (size_t)arena->remote, (size_t)arena->arena.adoptions);
-}
-
-void print_json(struct out *out, const struct print_process *process, const struct figures *figures,
-                const struct figures_arena *arenas, size_t count)
+void print_json_open(struct out *out, const struct print_process *process,
+                     const struct figures *figures)
 {
     const char *separator = "";
     out_format(out, "{\"version\": ");
@@ -210,16 +181,12 @@ void print_json(struct out *out, const struct print_process *process, const stru
     out_format(out, ",\n \"classes\": [");
     for (unsigned cls = 0; cls < SIZE_CLASS_COUNT; cls++) {
         const struct figures_class *each = &figures->classes[cls];
-        if (!is_used(figures, cls))
+        if (each->slabs == 0)
             continue;
         out_format(out, "%s\n  {\"size\": %zu, \"slabs\": %zu, \"in_slabs\": %zu, ", separator,
                    (size_t)size_class_sizes[cls], (size_t)each->slabs,
                    (size_t)each->units * FIGURES_UNIT);
         print_members(out, class_rows, CLASS_ROWS, each);
-        if (figures->class_events != NULL) {
-            out_format(out, ", ");
-            print_members(out, event_rows, EVENT_ROWS, &figures->class_events[cls]);
-        }
         out_format(out, "}");
         separator = ",";
     }
@@ -234,18 +201,17 @@ void print_json(struct out *out, const struct print_process *process, const stru
         separator = ",";
     }
     out_format(out, "]");
-    if (arenas != NULL)
-        out_format(out, ",\n \"by_arena\": [");
-    for (size_t i = 0; arenas != NULL && i < count; i++) {
-        out_format(out, "%s\n  ", i == 0 ? "" : ",");
-        print_arena(out, &arenas[i]);
-    }
-    out_format(out, "%s}\n", arenas != NULL ? "]" : "");
+}
+
+void print_json(struct out *out, const struct print_process *process, const struct figures *figures)
+{
+    print_json_open(out, process, figures);
+    out_format(out, "}\n");
 }
 
 /* ---- Prometheus ---- */
 
-static void print_labels(struct out *out, const struct print_process *process)
+void print_labels(struct out *out, const struct print_process *process)
 {
     out_format(out, "{process=");
     print_quoted(out, process->name);
@@ -260,19 +226,18 @@ static void print_metric(struct out *out, const char *prefix, const struct row *
                row->help, prefix, row->key, row->suffix, counts ? "counter" : "gauge");
 }
 
-/* One metric of the classes, which stand in an array of elements of that size. */
+/* One metric of the classes. */
 static void print_of_classes(struct out *out, const struct print_process *process,
-                             const struct figures *figures, const struct row *row,
-                             const void *classes, size_t size)
+                             const struct figures *figures, const struct row *row)
 {
     print_metric(out, "class_", row);
     for (unsigned cls = 0; cls < SIZE_CLASS_COUNT; cls++) {
-        if (!is_used(figures, cls))
+        if (figures->classes[cls].slabs == 0)
             continue;
         out_format(out, "acre_class_%s%s", row->key, row->suffix);
         print_labels(out, process);
         out_format(out, ",size=\"%zu\"} %zu\n", (size_t)size_class_sizes[cls],
-                   (size_t)value_of(row, (const char *)classes + cls * size));
+                   (size_t)value_of(row, &figures->classes[cls]));
     }
 }
 
@@ -286,11 +251,7 @@ void print_prometheus(struct out *out, const struct print_process *process,
         out_format(out, "} %zu\n", (size_t)value_of(&rows[i], figures));
     }
     for (size_t i = 0; i < CLASS_ROWS; i++)
-        print_of_classes(out, process, figures, &class_rows[i], figures->classes,
-                         sizeof(figures->classes[0]));
-    for (size_t i = 0; figures->class_events != NULL && i < EVENT_ROWS; i++)
-        print_of_classes(out, process, figures, &event_rows[i], figures->class_events,
-                         sizeof(figures->class_events[0]));
+        print_of_classes(out, process, figures, &class_rows[i]);
 }
 
 /* ---- malloc_info ---- */

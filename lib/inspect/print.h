@@ -20,13 +20,20 @@ struct print_process {
 void print_text(struct out *out, const struct print_process *process,
                 const struct figures *figures);
 
-/* One object; `arenas` ones are those of figures_count's `each`, in an array, if not NULL. */
-void print_json(struct out *out, const struct print_process *process, const struct figures *figures,
-                const struct figures_arena *arenas, size_t count);
+/* One object. */
+void print_json(struct out *out, const struct print_process *process,
+                const struct figures *figures);
+
+/* The same without its end, so that more members may follow. */
+void print_json_open(struct out *out, const struct print_process *process,
+                     const struct figures *figures);
 
 /* Text format 0.0.4, with the labels process and pid at each sample, for one process by itself. */
 void print_prometheus(struct out *out, const struct print_process *process,
                       const struct figures *figures);
+
+/* The labels of a sample for Prometheus; more of them may follow, and a brace. */
+void print_labels(struct out *out, const struct print_process *process);
 
 /* The document of glibc's malloc_info, with one heap that stands for all. */
 void print_xml(struct out *out, const struct figures *figures);

@@ -61,9 +61,10 @@ struct view_arena {
 bool view_first_arena(struct view *view, struct view_arena *arena);
 bool view_next_arena(struct view *view, struct view_arena *arena);
 
-/* What an arena's bin has counted. */
+/* What an arena's bin has counted since the arena was made. */
 struct view_bin {
-    uint64_t windows, slabs_made, slabs_released;
+    uint64_t windows; /* opened */
+    uint64_t slabs_made, slabs_released;
 };
 
 bool view_bin(struct view *view, const struct view_arena *arena, unsigned cls,

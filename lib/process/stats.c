@@ -78,7 +78,7 @@ bool stats_print(struct out *out, enum acre_stats_format format, struct figures 
     report_process_name(name);
     stats_count(&(struct figures_wanted){.resident = format != ACRE_STATS_XML}, figures);
     if (format == ACRE_STATS_JSON)
-        print_json(out, &process, figures, NULL, 0);
+        print_json(out, &process, figures);
     else if (format == ACRE_STATS_PROMETHEUS)
         print_prometheus(out, &process, figures);
     else if (format == ACRE_STATS_XML)

@@ -28,9 +28,9 @@ check_figures() { # FILE
         [ "$(number $name "$1")" = "$(number $name "$directory/out")" ] ||
             fail "$name is $(number $name "$1"), the process says $(number $name "$directory/out")"
     done
-    # from outside there is more about each class
-    diff <(grep '{"size"' "$1" | sed 's/, "windows.*//') \
-        <(grep '{"size"' "$directory/out" | sed 's/}.*//') || fail "other classes"
+    diff <(grep '{"size"' "$1") <(grep '{"size"' "$directory/out") || fail "other classes"
+    [ "$(sed -n 's/.*{"class".*"windows": \([0-9]*\).*/\1/p' "$1" | awk '{ sum += $1 } END { print sum }')" = \
+        "$(number windows "$1")" ] || fail "the windows of all classes are not those of the process"
     grep '{"size": 3072,' "$1" >"$directory/class"
     [ "$(number live "$directory/class")" = 600 ] || fail "not 600 blocks: $(cat "$directory/class")"
     [ "$(number remote "$directory/class")" = 600 ] || fail "not 600 freed by another thread"
