@@ -368,8 +368,10 @@ void heap_rebuild(struct heap *heap)
         if (bits_test(heap->free_units, unit))
             __atomic_store_n(&heap->slab_of[unit], &heap_nobody, __ATOMIC_RELAXED);
     /* dirty_units may be half changed: all units that were ever accessible may be dirty */
-    for (size_t w = 0; w < HEAP_WORDS; w++)
-        heap->dirty_units[w] = heap->aging_units[w] = 0;
+    for (size_t w = 0; w < HEAP_WORDS; w++) {
+        __atomic_store_n(&heap->dirty_units[w], 0, __ATOMIC_RELAXED); /* any reads */
+        heap->aging_units[w] = 0;
+    }
     bits_set(heap->dirty_units, heap->first_unit,
              min_size(heap->used_limit, heap->unit_limit) - heap->first_unit);
     heap->idle_units = (uint32_t)count_idle(heap);

@@ -50,7 +50,7 @@ struct heap {
 
     /* [heap lock] */
     CACHE_ALIGNED uint64_t free_units[HEAP_WORDS]; /* bit i: unit i is mapped and in no slab */
-    uint64_t dirty_units[HEAP_WORDS];              /* may have pages */
+    uint64_t dirty_units[HEAP_WORDS];              /* [heap lock, any reads] may have pages */
     uint64_t aging_units[HEAP_WORDS];              /* free and dirty at the last heap_age */
     uint64_t free_slabs[HEAP_WORDS];               /* bit i: descriptor i is not in use */
     uint64_t free_lines[HEAP_LINES / 64];          /* bit i: line i of states is in no slab */

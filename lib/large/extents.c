@@ -289,7 +289,7 @@ void extents_add_chunk(struct extents *table, struct extent_chunk *chunk)
 {
     chunk->next = table->chunks;
     order_stores();
-    __atomic_store_n(&table->chunks, chunk, __ATOMIC_RELAXED);
+    __atomic_store_n(&table->chunks, chunk, __ATOMIC_RELEASE);
     push_chunk(table, chunk);
 }
 
@@ -328,8 +328,8 @@ void extents_withdraw(struct extents *table, struct extent *entry)
 void extents_set_stock(struct extents *table, struct extent *entry, uint64_t stamp, bool zero)
 {
     ASSERT(entry->state == EXTENT_LIVE);
-    entry->stamp = stamp;
-    entry->zero = zero;
+    extent_set_stamp(entry, stamp);
+    extent_set_zero(entry, zero);
     store_state(entry, EXTENT_STOCK);
     refresh_to(table->root, entry->base);
 }
@@ -346,10 +346,9 @@ struct extent *extents_cut(struct extents *table, struct extent *entry, size_t s
 {
     ASSERT(size != 0 && size < entry->size && table->spare != 0);
     struct extent *rest = extents_take_entry(table);
-    rest->base = entry->base + size;
-    rest->size = entry->size - size;
-    rest->stamp = stamp;
-    rest->zero = zero;
+    extent_set_range(rest, entry->base + size, entry->size - size);
+    extent_set_stamp(rest, stamp);
+    extent_set_zero(rest, zero);
     store_size(table, entry, size);
     extents_publish(table, rest, EXTENT_STOCK);
     return rest;
@@ -366,8 +365,8 @@ static void join(struct extents *table, struct extent *first, struct extent *sec
 {
     ASSERT(second->state == EXTENT_STOCK && extent_end(first) == second->base);
     extents_withdraw(table, second);
-    first->zero = first->zero && second->zero;
-    first->stamp = first->stamp < second->stamp ? first->stamp : second->stamp;
+    extent_set_zero(first, first->zero && second->zero);
+    extent_set_stamp(first, first->stamp < second->stamp ? first->stamp : second->stamp);
     store_size(table, first, first->size + second->size);
     extents_recycle(table, second);
 }

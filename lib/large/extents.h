@@ -57,7 +57,8 @@ struct extent_run {
     size_t size;    /* bytes */
 };
 
-/* [lock], but a PRIVATE entry is its thread's own. */
+/* [lock, any reads] what is not derived, but a PRIVATE entry is its thread's own: written by the
+ * functions below. */
 struct extent {
     uintptr_t base; /* address; written before the state that publishes it */
     size_t size;    /* bytes, not 0 while LIVE or STOCK; one store publishes a change */
@@ -91,6 +92,24 @@ struct extents {
 static inline uintptr_t extent_end(const struct extent *entry)
 {
     return entry->base + entry->size;
+}
+
+/* ---- fields of an entry that is not published yet, or that its own thread has ---- */
+
+static inline void extent_set_range(struct extent *entry, uintptr_t base, size_t size)
+{
+    __atomic_store_n(&entry->base, base, __ATOMIC_RELAXED);
+    __atomic_store_n(&entry->size, size, __ATOMIC_RELAXED);
+}
+
+static inline void extent_set_stamp(struct extent *entry, uint64_t stamp)
+{
+    __atomic_store_n(&entry->stamp, stamp, __ATOMIC_RELAXED);
+}
+
+static inline void extent_set_zero(struct extent *entry, bool zero)
+{
+    __atomic_store_n(&entry->zero, zero, __ATOMIC_RELAXED);
 }
 
 /* ---- searches ---- */

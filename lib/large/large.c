@@ -139,12 +139,10 @@ static size_t missing_at_edge(size_t size, size_t alignment)
  * `anywhere` bytes where the system chooses. False if it refuses. */
 static bool map_range(struct extent *range, uintptr_t edge, size_t missing, size_t anywhere)
 {
-    range->base = edge - missing;
-    range->size = missing;
+    extent_set_range(range, edge - missing, missing);
     if (missing != 0 && os_map_at((void *)range->base, range->size))
         return true;
-    range->size = anywhere;
-    range->base = (uintptr_t)os_map(range->size);
+    extent_set_range(range, (uintptr_t)os_map(anywhere), anywhere);
     return range->base != 0;
 }
 
@@ -173,8 +171,8 @@ static void *find_block(size_t size, size_t alignment, bool extends, bool *zero)
     bool mapped = map_range(range, edge, missing, anywhere);
     if (mapped)
         ask_huge_pages((void *)range->base, range->size, size);
-    range->stamp = keeps_left_over(alignment) ? os_now_ms() : LARGE_DUE;
-    range->zero = true;
+    extent_set_stamp(range, keeps_left_over(alignment) ? os_now_ms() : LARGE_DUE);
+    extent_set_zero(range, true);
     ready = large_list_acquire(SPARE_ENTRIES);
     if (missing != 0 && range->base != edge - missing)
         blocked_edge = edge;
@@ -265,8 +263,7 @@ static void *grow_by_remap(struct extent *block, size_t size, uint64_t now)
     if (moved != NULL) {
         if ((uintptr_t)moved != block->base)
             remember_freed(block->base, block->size);
-        block->base = (uintptr_t)moved;
-        block->size = grown;
+        extent_set_range(block, (uintptr_t)moved, grown);
     }
     extents_publish(&large_list.table, block, EXTENT_LIVE);
     if (moved != NULL && grown > size && spare) /* without an entry it is the block's */

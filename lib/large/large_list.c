@@ -157,7 +157,7 @@ static bool may_unmap(const struct extent *extent)
 static bool purge(struct extent *extent)
 {
     bool purged = !extent->zero && os_purge((void *)extent->base, extent->size);
-    extent->zero |= purged;
+    extent_set_zero(extent, extent->zero || purged);
     return purged;
 }
 
@@ -172,7 +172,7 @@ static size_t give_back(struct extent *extent, bool purges, uint64_t now)
     bool purged = purges && purge(extent);
     bool unmapped = !purged && may_unmap(extent) && os_unmap((void *)extent->base, size);
 
-    extent->stamp = purged ? now : EXTENT_KEPT;
+    extent_set_stamp(extent, purged ? now : EXTENT_KEPT);
     if (!purged && !unmapped)
         purged = purge(extent);
     large_list_acquire(0);

@@ -19,11 +19,9 @@
     (UNDER_SANITIZER ? "sanitizers need mappings and address space of their own" : NULL)
 
 #ifdef ACRE_TSAN
-#define NO_READS_OF_OTHERS "structures of other threads are read while they change, then checked"
 #define NO_BARE_FORKS "ThreadSanitizer's runtime must see each fork"
 #define NO_THREADS_IN_CHILDREN "ThreadSanitizer starts no thread in a child of several"
 #else
-#define NO_READS_OF_OTHERS NULL
 #define NO_BARE_FORKS NULL          /* vfork, _Fork, clone */
 #define NO_THREADS_IN_CHILDREN NULL /* pthread_create in a child of several threads */
 #endif
