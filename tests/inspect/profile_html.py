@@ -329,8 +329,9 @@ def check_search(browser, data):
         check("the tables have the matches", len(column(browser, "stack-table", 0)) == len(rows))
     said = search(browser, "libc\\.so")
     check("a module matches", "1" + NBSP + "function matches" in said, said)
+    search(browser, "^turn")  # in two stacks, one of which goes through serve
     click_box(browser, f(M, S1))
-    inside = sum(one["live"][0] for one in data["stacks"][:3]) / tree_of(data, "live")[tuple(f(M, S1))]
+    inside = data["stacks"][3]["live"][0] / tree_of(data, "live")[tuple(f(M, S1))]
     check("of what is shown", f"{percent(inside)} of" in text(browser, "found"), text(browser, "found"))
     browser.key("Escape")
     check("nothing matches", search(browser, "nowhere") == "Nothing matches.")
@@ -478,7 +479,7 @@ def check_shared(template):
     pages = [pathlib.Path(template).read_text(encoding="utf-8"),
              pathlib.Path(template).with_name("inspect.html").read_text(encoding="utf-8")]
     pattern = re.compile(r"^(function (\w+)\(.*?^}|:root.*?^}|const (\w+) = [^\n]*;)$", re.M | re.S)
-    own = {"layOut", "draw", "boxAt", "describe", "place", "tipSelected", "showTip", "readColours", "paintOf",
+    own = {"layOut", "draw", "boxAt", "describe", "place", "tipSelected", "readColours", "paintOf",
            "showHead", "select", "reveal", "goTo", "find", "scrolled", "LABEL", "setTheme", "context", "tip"}
     parts = [{match[2] or match[3] or match[1].split("\n")[0]: match[1] for match in pattern.finditer(page)}
              for page in pages]
