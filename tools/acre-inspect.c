@@ -338,7 +338,7 @@ static size_t count_places(struct view *view, const struct view_slab *slab)
     if (!view_states(view, slab, 0, slab->count, states))
         return 0;
     for (size_t i = 0; i < slab->count; i++) {
-        held = state_is_held(states[i]) || (states[i] == BLOCK_REST && held);
+        held = state_is_live(states[i]) || (states[i] == BLOCK_REST && held);
         places += held;
     }
     return places;

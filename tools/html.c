@@ -101,7 +101,7 @@ static bool read_states(struct view *view, const struct view_slab *slab, struct 
         while (i < slab->count && min_size(states[i], BLOCK_END) == state)
             i++;
         counts[state] += i - begin;
-        held = state_is_held(state) || (state == BLOCK_REST && held);
+        held = state_is_live(state) || (state == BLOCK_REST && held);
         if (!held)
             continue;
         map->places += i - begin;

@@ -37,7 +37,7 @@ static inline void state_set(uint8_t *state, uint8_t value)
 }
 
 /* True of a block that the program holds. */
-static inline bool state_is_held(uint8_t state)
+static inline bool state_is_live(uint8_t state)
 {
     return state == BLOCK_LIVE || state == BLOCK_WIDE;
 }

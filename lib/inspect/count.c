@@ -64,7 +64,7 @@ static void add_states(struct slab_figures *sums, const struct view *view,
         if (state > BLOCK_END)
             continue; /* hostile */
         sums->states[state] += i - begin;
-        sums->held = state_is_held(state) || (state == BLOCK_REST && sums->held);
+        sums->held = state_is_live(state) || (state == BLOCK_REST && sums->held);
         if (!sums->held)
             continue;
         sums->places += i - begin;

@@ -191,7 +191,7 @@ static size_t live_size(const void *p, const struct place *place)
 {
     if (place->heap == NULL)
         return large_usable_size(p);
-    return place->block == p && state_is_held(state_get(place->state)) ? place->size : 0;
+    return place->block == p && state_is_live(state_get(place->state)) ? place->size : 0;
 }
 
 bool free_is_live(const void *p)

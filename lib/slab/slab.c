@@ -304,7 +304,7 @@ static void release(struct slab *slab)
  * was looked at before, and is not empty if a block that was LIVE then still is. */
 static bool is_empty(struct slab *slab, bool hinted)
 {
-    if (hinted && state_is_held(state_get(&slab->states[slab->live_hint]))) {
+    if (hinted && state_is_live(state_get(&slab->states[slab->live_hint]))) {
         slab->until_check = 1;
         return false;
     }
