@@ -410,6 +410,7 @@ static const char *const state_names[] = {
     [BLOCK_PURGED] = "free, its pages were given back",
     [BLOCK_WIDE] = "live, in the place of several smaller blocks",
     [BLOCK_REST] = "free, was part of a larger block",
+    [BLOCK_SAMPLED] = "live, in the heap profile",
 };
 
 static const char *state_name(uint8_t state)

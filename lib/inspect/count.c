@@ -92,7 +92,8 @@ static void add_slab(const struct view_slab *slab, const struct slab_figures *su
                      struct figures_arena *arena, struct figures *figures)
 {
     struct figures_class *cls = &figures->classes[slab->cls];
-    uint64_t live = sums->states[BLOCK_LIVE] + sums->states[BLOCK_WIDE];
+    uint64_t live =
+        sums->states[BLOCK_LIVE] + sums->states[BLOCK_WIDE] + sums->states[BLOCK_SAMPLED];
     cls->slabs++;
     cls->units += slab->units;
     cls->blocks += slab->count;
