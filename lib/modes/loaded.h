@@ -10,8 +10,8 @@
 #include "base/base.h"
 
 struct loaded {
-    uintptr_t from, to; /* all of the image lies there, with gaps */
-    uintptr_t tables;   /* its .eh_frame_hdr; 0: it has none */
+    uintptr_t from, to; /* of the image, or of one of its segments */
+    uintptr_t tables;   /* its .eh_frame_hdr, there or elsewhere; 0: it has none */
 };
 
 /* Finds the image that has something at `address`; false, with all fields 0, if none is known. */

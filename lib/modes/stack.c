@@ -114,12 +114,10 @@ static union frame_rule find_rule(struct walk *walk)
     union frame_rule rule = {.word = FRAME_UNKNOWN};
     uintptr_t pc = walk->exact ? walk->pc : walk->pc - 1;
     bool same_image = pc - walk->image.from < walk->image.to - walk->image.from;
-    if (!same_image)
+    if (!same_image) {
         loaded_find(pc, &walk->image);
-    walk->memory.from = walk->image.from;
-    walk->memory.to = walk->image.to;
-    if (!same_image)
         walk->identity = walk->image.tables != 0 ? identify(walk) : 0;
+    }
     if (walk->identity == 0)
         return rule;
     uint64_t key = mix(pc ^ walk->identity);
@@ -177,8 +175,6 @@ static bool step_by_rule(struct walk *walk, union frame_rule rule)
 static bool follows_call(struct walk *walk, uintptr_t address)
 {
     unsigned char code[8];
-    walk->memory.from = 0;
-    walk->memory.to = UINTPTR_MAX;
     if (address < sizeof code || !readable_has(&walk->memory, address - sizeof code, sizeof code))
         return false;
     memcpy(code, (const void *)(address - sizeof code), sizeof code);
@@ -237,8 +233,6 @@ static const unsigned char signal_return[] = {0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0
 /* True if the code that the frame returns to ends a signal handler. */
 static bool is_signal_return(struct walk *walk)
 {
-    walk->memory.from = 0;
-    walk->memory.to = UINTPTR_MAX;
     return readable_has(&walk->memory, walk->pc, sizeof signal_return) &&
            memcmp((const void *)walk->pc, signal_return, sizeof signal_return) == 0;
 }
@@ -270,7 +264,7 @@ static bool step(struct walk *walk)
 NOINLINE size_t stack_take(uintptr_t *frames, size_t most)
 {
     const uintptr_t *record = __builtin_frame_address(0); /* the caller's frame pointer, where to */
-    struct walk walk = {.fp = record[0], .pc = plain_address(record[1])};
+    struct walk walk = {.fp = record[0], .pc = plain_address(record[1]), .memory.to = UINTPTR_MAX};
     struct loaded library;
     begin_stack(&walk, (uintptr_t)__builtin_dwarf_cfa());
     loaded_find_library(&library);
