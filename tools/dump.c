@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "html_profile.h"
 #include "pinned.h"
 #include "report.h"
 
@@ -21,6 +22,7 @@ static const struct {
     [DUMP_PPROF] = {"pprof", ".pb.gz", report_pprof},
     [DUMP_HEAP_V2] = {"heap_v2", ".heap", report_heap_v2},
     [DUMP_FOLDED] = {"folded", ".folded", report_folded},
+    [DUMP_HTML] = {"html", ".html", html_profile},
 };
 
 enum { FORMATS = sizeof(formats) / sizeof(formats[0]) };

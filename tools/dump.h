@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 
-enum dump_format { DUMP_BY_NAME, DUMP_TEXT, DUMP_PPROF, DUMP_HEAP_V2, DUMP_FOLDED };
+enum dump_format { DUMP_BY_NAME, DUMP_TEXT, DUMP_PPROF, DUMP_HEAP_V2, DUMP_FOLDED, DUMP_HTML };
 
 struct dump_wanted {
     enum dump_format format; /* BY_NAME: what the end of the file's name says, else TEXT */
