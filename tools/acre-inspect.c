@@ -16,6 +16,7 @@
 #include "acre/acre.h"
 #include "base/states.h"
 #include "change.h"
+#include "find_sample.h"
 #include "html.h"
 #include "inspect/print.h"
 #include "memory.h"
@@ -475,6 +476,8 @@ static bool show_address(struct memory *memory, uint64_t address)
     if (found.kind == VIEW_BLOCK || found.kind == VIEW_SLAB_REST || found.kind == VIEW_FREE_UNIT ||
         found.kind == VIEW_HEAP_HEADER)
         print_owner(memory, &found.arena);
+    if (found.kind == VIEW_BLOCK || found.kind == VIEW_LARGE)
+        find_sample(memory, found.block);
     if (found.kind == VIEW_BLOCK)
         print_neighbours(&memory->view, &found);
     fflush(stdout);

@@ -23,8 +23,6 @@ enum {
     STACKS = 20, /* of the table, by default */
 };
 
-#define INTERVAL "512K" /* by default; doc/profile.md has what it costs */
-
 static const char usage[] =
     "usage: acre-profile start [--interval SIZE] [--quiet] PID\n"
     "       acre-profile stop [--quiet] PID\n"
@@ -225,7 +223,7 @@ static int start(int argc, char **argv)
     static struct memory memory;
     struct request request = read_options(argc, argv, "start", start_options);
     open_process(&memory, argc, argv);
-    bool done = control_start(&memory, request.interval != NULL ? request.interval : INTERVAL,
+    bool done = control_start(&memory, request.interval != NULL ? request.interval : RUN_INTERVAL,
                               request.quiet);
     memory_close(&memory);
     return done ? EXIT_SUCCESS : EXIT_FAILURE;
@@ -274,9 +272,7 @@ static int run_command(int argc, char **argv)
     const struct run_wanted wanted = {
         .dump = request.dump,
         .leaks = request.leaks,
-        .interval = request.interval != NULL ? request.interval
-                    : request.leaks          ? "1"
-                                             : INTERVAL,
+        .interval = request.interval,
     };
     return run(&wanted, argv + optind);
 }

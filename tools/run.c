@@ -219,14 +219,22 @@ static void trace(struct runner *runner)
 
 /* ---- the command ---- */
 
+/* Adds options of acre: those that were not asked for in front of those that are set, which win. */
 static void add_options(const struct run_wanted *wanted)
 {
-    const char *set = getenv(OPTIONS_VARIABLE);
+    const char *set = getenv(OPTIONS_VARIABLE), *interval = wanted->interval;
     char *options;
-    if (asprintf(&options, "%s%sprofile:%s%s", set != NULL ? set : "",
-                 set != NULL && *set != '\0' ? "," : "", wanted->interval,
-                 wanted->leaks ? LEAKS_SAMPLES : "") < 0 ||
-        setenv(OPTIONS_VARIABLE, options, 1) != 0)
+    int length;
+    set = set != NULL ? set : "";
+    const char *separator = *set != '\0' ? "," : "";
+    if (wanted->leaks)
+        length = asprintf(&options, "%s%sprofile:%s" LEAKS_SAMPLES, set, separator,
+                          interval != NULL ? interval : "1");
+    else if (interval != NULL)
+        length = asprintf(&options, "%s%sprofile:%s", set, separator, interval);
+    else
+        length = asprintf(&options, "profile:" RUN_INTERVAL "%s%s", separator, set);
+    if (length < 0 || setenv(OPTIONS_VARIABLE, options, 1) != 0)
         err(RUN_FAILED, NULL);
     free(options);
 }

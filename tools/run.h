@@ -16,10 +16,12 @@ enum {
     RUN_NOT_FOUND = 127, /* there is no such command */
 };
 
+#define RUN_INTERVAL "512K" /* by default; doc/profile.md has what it costs */
+
 struct run_wanted {
     struct dump_wanted dump; /* `path` may have %p, the process's id, and %n, its name */
     bool leaks;              /* only what nothing leads to any more */
-    const char *interval;    /* of the option `profile` */
+    const char *interval;    /* bytes between samples; NULL: not given */
 };
 
 /*
