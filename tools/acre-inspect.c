@@ -16,6 +16,7 @@
 #include "acre/acre.h"
 #include "base/states.h"
 #include "change.h"
+#include "find_sample.h"
 #include "html.h"
 #include "inspect/print.h"
 #include "memory.h"
@@ -338,7 +339,7 @@ static size_t count_places(struct view *view, const struct view_slab *slab)
     if (!view_states(view, slab, 0, slab->count, states))
         return 0;
     for (size_t i = 0; i < slab->count; i++) {
-        held = state_is_held(states[i]) || (states[i] == BLOCK_REST && held);
+        held = state_is_live(states[i]) || (states[i] == BLOCK_REST && held);
         places += held;
     }
     return places;
@@ -410,6 +411,7 @@ static const char *const state_names[] = {
     [BLOCK_PURGED] = "free, its pages were given back",
     [BLOCK_WIDE] = "live, in the place of several smaller blocks",
     [BLOCK_REST] = "free, was part of a larger block",
+    [BLOCK_SAMPLED] = "live, in the heap profile",
 };
 
 static const char *state_name(uint8_t state)
@@ -474,6 +476,8 @@ static bool show_address(struct memory *memory, uint64_t address)
     if (found.kind == VIEW_BLOCK || found.kind == VIEW_SLAB_REST || found.kind == VIEW_FREE_UNIT ||
         found.kind == VIEW_HEAP_HEADER)
         print_owner(memory, &found.arena);
+    if (found.kind == VIEW_BLOCK || found.kind == VIEW_LARGE)
+        find_sample(memory, found.block);
     if (found.kind == VIEW_BLOCK)
         print_neighbours(&memory->view, &found);
     fflush(stdout);

@@ -113,7 +113,7 @@ void change_apply(struct memory *memory, const struct change *change)
             continue;
         write_word(memory, table + numbers[i] * size + value.offset, change->values[i]);
         requests |= UINT64_C(1) << numbers[i];
-        if (option_get_text(option_table[i].name, text, sizeof(text)) == 0)
+        if (!change->silent && option_get_text(option_table[i].name, text, sizeof(text)) == 0)
             printf("%s (%s): %s is %s\n", memory->name, memory->program, option_table[i].name,
                    text);
     }

@@ -394,16 +394,24 @@ static void read_resident(struct memory *memory)
         memory->resident = resident * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-static void open_process(struct memory *memory)
+/* Reads the name of a process. */
+static bool read_name(struct memory *memory, pid_t process)
 {
     char text[512];
-    struct view *view = &memory->view;
-    if (!read_proc(memory->pid, "comm", text, sizeof(text)))
-        errx(EXIT_FAILURE, "there is no %s", memory->name);
+    if (!read_proc(process, "comm", text, sizeof(text)))
+        return false;
     text[strcspn(text, "\n")] = '\0';
     snprintf(memory->program, sizeof(memory->program), "%.63s", text);
     hide_controls(memory->program);
-    memory->program_pid = (int)memory->pid;
+    memory->program_pid = (int)process;
+    return true;
+}
+
+static void open_process(struct memory *memory)
+{
+    struct view *view = &memory->view;
+    if (!read_name(memory, memory->pid))
+        errx(EXIT_FAILURE, "there is no %s", memory->name);
     read_maps(memory);
     if (memory->range_count == 0)
         errx(EXIT_FAILURE, "%s (%s) has no memory: it has ended, or is a kernel thread",
@@ -542,6 +550,33 @@ void memory_open(struct memory *memory, const char *what)
         open_core(memory, what);
     }
     memory->root = find_root(memory);
+}
+
+bool memory_has_acre(pid_t id)
+{
+    static struct memory memory;
+    uint64_t root = 0;
+    memory = (struct memory){.file = open_proc(id, "mem"), .pid = id, .by_file = true};
+    memory.pagemap = memory.mapped_file = -1;
+    memory.view = (struct view){.read_now = read_now, .context = &memory};
+    int maps = open_proc(id, "maps"); /* as read_maps will */
+    if (memory.file >= 0 && maps >= 0)
+        read_maps(&memory);
+    for (size_t i = 0; i < memory.range_count && root == 0; i++)
+        if (memory.ranges[i].file_offset == 0)
+            root = find_root_in(&memory.view, memory.ranges[i].start);
+    if (maps >= 0)
+        close(maps);
+    memory_close(&memory);
+    return root != 0;
+}
+
+void memory_name_process(struct memory *memory, pid_t process)
+{
+    (void)read_name(memory, process);
+    free(memory->name);
+    if (asprintf(&memory->name, "process %d", (int)process) < 0)
+        err(EXIT_FAILURE, NULL);
 }
 
 bool memory_reopen(struct memory *memory)
