@@ -48,7 +48,7 @@ def boxes(browser):
     found = browser.value("""rows.flat().filter(box => box.node >= 0).map(box => [pathTo(box.node).map(node => {
         const id = tree.id[node];
         return tree.what.byLine ? (id === NO_STACK ? -1 : id)
-          : [...D.frames.map(f => [f[0], f[1]]), [-1, -1]][frames.findIndex(f => f.function === id)];
+          : [...D.frames.map(f => [f[0], f[1]]), [-2, -1]][frames.findIndex(f => f.function === id)];
       }), box.row, box.x, box.w])""")
     return {tuple(tuple(i) if isinstance(i, list) else i for i in path): (row, x, w)
             for path, row, x, w in found}
@@ -100,13 +100,12 @@ def text(browser, element):
 
 def choose(browser, select, value):
     """Chooses by keys, as one does."""
-    browser.value(f"document.getElementById('{select}').focus()")
-    for key in ("ArrowUp", "ArrowDown"):
-        for _ in range(12):
-            if browser.value(f"document.getElementById('{select}').value") == value:
-                return
-            browser.key(key)
-    check("a choice", False, (select, value))
+    steps = browser.value(f"(() => {{ const e = document.getElementById('{select}'); e.focus();"
+                          f" return [...e.options].findIndex(o => o.value === '{value}') - e.selectedIndex; }})()")
+    for _ in range(abs(steps)):
+        browser.key("ArrowDown" if steps > 0 else "ArrowUp")
+    found = browser.value(f"document.getElementById('{select}').value")
+    check("a choice", found == value, (select, value, found))
 
 
 def point(browser, ids):
@@ -147,7 +146,7 @@ def search(browser, pattern):
 
 
 def f(*frames):
-    return [tuple(FRAMES[frame][:2]) for frame in frames]
+    return [tuple(FRAMES[frame][:2]) if frame >= 0 else (-2, -1) for frame in frames]
 
 
 # ---- the checks ----
@@ -165,7 +164,7 @@ def check_names(browser):
     whole = browser.value("document.documentElement.innerText")
     check("no such character", not re.search("[\x00-\x09\x0b-\x1f\u202e\u200b]", whole.replace("\t", "")))
     check("short names", {"std::map::insert", "(anonymous namespace)::Pool::operator()",
-                          "<alloc::Vec<u8> as Clone>::clone", "(no stack)"} <= set(names), names)
+                          "<alloc::Vec<u8> as Clone>::clone", "(no stack)", "(no name)"} <= set(names), names)
     check("no longer ones", max(map(len, names)) < 200, names)
 
 
@@ -225,6 +224,9 @@ def check_tip(browser, data):
     root = hover(browser, f(M, S2))
     check("lines of one function", "lines\tsrc/serve.c:20, src/serve.c:25" in root and
           abs(amount(root.split("live bytes\t")[1].split(" ")[0]) / right - 1) < 0.01, (root, right))
+    shown = hover(browser, f(-1))
+    check("no stack", "(no stack)" in shown and f"live\t1.6{NBSP}MiB in 100 blocks" in shown and
+          f"±{NBSP}{percent(deviation([(16384, 100)])[0])}" in shown and "sizes" not in shown, shown)
     check("unknown module", "module\tnot known" in hover(browser, f(R)))
     browser.mouse("mouseMoved", 1, 1)
     browser.settle()
@@ -336,10 +338,10 @@ def check_search(browser, data):
     browser.key("Escape")
     check("nothing matches", search(browser, "nowhere") == "Nothing matches.")
     check("no expression", "This is no regular expression" in search(browser, "<img(["), text(browser, "found"))
-    check("it changes no table", len(column(browser, "stack-table", 0)) == 9)
+    check("it changes no table", len(column(browser, "stack-table", 0)) == 10)
     search(browser, "grow")
     browser.click_on("document.getElementById('clear')")
-    check("clear", text(browser, "found") == "" and len(column(browser, "stack-table", 0)) == 9)
+    check("clear", text(browser, "found") == "" and len(column(browser, "stack-table", 0)) == 10)
     search(browser, "grow")
     browser.key("Escape")
     check("Escape clears", browser.value("matches === 0 && document.getElementById('pattern').value === ''"))
@@ -355,14 +357,14 @@ def sort_by(browser, table, title):
 def check_tables(browser, data):
     selfs, totals = {}, {}
     for one in data["stacks"]:
-        frames = [function_of(data, frame) for frame in one["f"]] or [(-1, -1)]
+        frames = [function_of(data, frame) for frame in one["f"]] or [(-2, -1)]
         selfs[frames[0]] = selfs.get(frames[0], 0) + one["live"][0]
         for each in set(frames):
             totals[each] = totals.get(each, 0) + one["live"][0]
     rows = dict(zip(column(browser, "function-table", 0), zip(column(browser, "function-table", 2),
                                                               column(browser, "function-table", 3))))
     for name, key in (("grow", (GROW, 1)), ("main", (MAIN, 0)), ("serve", (SERVE, 0)),
-                      ("parse", (PARSE, 0)), ("turn\\x{1b}[31m\\x{202e}round\\x{200b}\\x{a}", (TURN, 3)), ("(no stack)", (-1, -1))):
+                      ("parse", (PARSE, 0)), ("turn\\x{1b}[31m\\x{202e}round\\x{200b}\\x{a}", (TURN, 3)), ("(no stack)", (-2, -1))):
         for found, right in zip(rows.get(name, ("-1\u00a0B", "-1\u00a0B")), (selfs.get(key, 0), totals[key])):
             check("self and total", abs(amount(found) - right) <= 0.05 * right, (name, rows.get(name), right))
     for table, title, order in (
@@ -569,8 +571,16 @@ def drive(template, directory, pictures):
         check("exact", "±" not in hover(browser, f(M, S1, P)))
         notes = text(browser, "warnings")
         check("stopped", "was stopped" in notes and "older than 60 s" in notes, notes)
-        browser.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}])
-        browser.open(directory + "/exact.html")
+        check_quiet(browser, url)
+        # stopped after the interval had doubled three times, which only the live samples tell
+        samples = sum(deviation([(size, total / size) for size, total in one["sizes"]])[1]
+                      for one in data["stacks"] if one["f"] and one["live"][0])
+        stopped = dict(data, interval=0, stopped=True, live_samples=round(samples))
+        url = begin(browser, write(template, stopped, directory + "/stopped.html"))
+        check("the interval that it had", browser.value("INTERVAL") == data["interval"], browser.value("INTERVAL"))
+        browser.call("Emulation.setEmulatedMedia",
+                     features=[{"name": "prefers-color-scheme", "value": "dark"}])
+        browser.open(directory + "/stopped.html")
         check("dark by preference", browser.value("document.documentElement.dataset.theme") == "dark")
         check_quiet(browser, url)
     finally:
