@@ -42,12 +42,3 @@ double chance_of(double x)
         p *= 2 - p;
     return p;
 }
-
-/* Newton's method, from above. */
-double chance_square_root(double x)
-{
-    double root = 1;
-    for (int i = 0; i < 64 && root * root > x; i++)
-        root = (root + x / root) / 2;
-    return root;
-}

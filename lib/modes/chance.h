@@ -17,7 +17,4 @@ double chance_minus_log(double x);
 /* 1 - exp(-x), x above 0; relative error below 1e-10. */
 double chance_of(double x);
 
-/* The square root of x, 0 .. 1; error below 1e-15. */
-double chance_square_root(double x);
-
 #endif

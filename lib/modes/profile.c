@@ -60,6 +60,12 @@ static uint64_t mode_word(void)
     return (uint64_t)profile.session << MODE_SHIFT | profile.interval;
 }
 
+/* The probability that a block of `size` bytes is a sample. */
+static double chance_at(uint64_t size, uint64_t interval)
+{
+    return chance_of((double)size / (double)interval);
+}
+
 /* Bytes until the next sample: whole ones, which for an interval of 1 is the next block. */
 static void draw_countdown(void)
 {
@@ -237,29 +243,16 @@ static void give_up(uint32_t *link)
         profile.live_blocks = profile.live_bytes = 0; /* no rounding adds up for ever */
 }
 
-/* How often the interval has doubled since the start. */
-static uint32_t doublings_at(uint64_t interval)
-{
-    uint32_t doublings = 0;
-    for (uint64_t at = profile.first_interval; at < interval; at *= 2)
-        doublings++;
-    return doublings;
-}
-
 /*
- * Makes a sample what it would be had the interval been as now when its block was allocated. False
- * if it would not be one. With q = 1 - p = exp(-size / interval), a doubling makes q its square
- * root, and (1 - sqrt(q)) / (1 - q) is 1 / (1 + sqrt(q)).
+ * Makes a sample what it would be had the interval been as now when its block was allocated, which
+ * was at an interval that was shorter, or the same. False if it would not be one.
  */
 static bool passes_doublings(struct profile_slot *slot)
 {
-    uint32_t now = doublings_at(profile.interval);
-    for (; slot->doublings < now; slot->doublings++) {
-        double grows = 1 + chance_square_root(1 - 1 / slot->weight);
-        if (random_number() * grows > 1)
-            return false;
-        slot->weight *= grows;
-    }
+    double p = chance_at(slot->size, profile.interval);
+    if (random_number() > p * slot->weight)
+        return false;
+    slot->weight = 1 / p;
     return true;
 }
 
@@ -339,26 +332,24 @@ static void unlock(void)
 
 /* ---- samples ---- */
 
-void profile_add(const void *p, size_t size, size_t counted)
+void profile_add(const void *p, size_t size)
 {
     uintptr_t frames[STACK_DEPTH];
     uint64_t mode = profile_thread.mode;
-    double p_sample = chance_of((double)counted / (double)interval_of(mode));
     size_t depth = stack_take(frames, STACK_DEPTH);
     int thread = os_thread_id();
     lock();
     struct profile_slot sample = {
         .size = size,
-        .weight = 1 / p_sample,
+        .weight = 1 / chance_at(size, interval_of(mode)),
         .time = os_now_ms(),
         .thread = thread,
-        .doublings = doublings_at(interval_of(mode)),
     };
     /* the profile may have been stopped, or started anew, or its interval doubled meanwhile */
-    if (profile_mode >> MODE_SHIFT != mode >> MODE_SHIFT || !passes_doublings(&sample))
+    if (profile_mode >> MODE_SHIFT != mode >> MODE_SHIFT)
         goto done;
     uint32_t number = take_slot();
-    if (!passes_doublings(&sample)) {
+    if (profile_mode != mode && !passes_doublings(&sample)) {
         set_unused(number);
         goto done;
     }

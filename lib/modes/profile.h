@@ -7,7 +7,7 @@
  *    that sums over samples are unbiased (as in tcmalloc and jemalloc).
  * 2. A sampled block in a slab is SAMPLED, which is not LIVE: the short path of free passes it on.
  *    Its sample ends before the block is given back, so that its address is in one sample at most.
- * 3. Where the samples fill their room, the interval doubles, and each stays with the probability
+ * 3. Where the samples fill their room, the interval doubles, and each stays with probability
  *    p(new) / p(old); it stands for 1 / p(new) blocks then.
  *
  * While it is on, the table of size classes is diverted, so that malloc comes to alloc_slow; while
@@ -31,7 +31,6 @@ struct profile_slot {
     uint32_t site;          /* index */
     int32_t thread;         /* id */
     uint32_t next;          /* in its bucket, or of those not in use: index + 1; 0: none */
-    uint32_t doublings;     /* of the interval until now, that it has passed */
 };
 
 /* One stack and size. Site 0: all whose stack was lost. Estimates. */
@@ -118,8 +117,8 @@ static ALWAYS_INLINE void profile_pass(size_t bytes)
  * thread, before it counts another block. False if the profile is off. */
 bool profile_draw(size_t bytes);
 
-/* Takes the sample: the block at p has `size` bytes, and was counted as `counted`. */
-void profile_add(const void *p, size_t size, size_t counted);
+/* Takes the sample: the block at p, which was counted as one of `size` bytes. */
+void profile_add(const void *p, size_t size);
 
 /* Ends the sample of the block at p, if there is one. To be called before it is given back. */
 void profile_end_sample(const void *p);

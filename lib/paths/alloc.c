@@ -113,11 +113,10 @@ static struct bin *bin_for(struct arena *arena, unsigned class)
     return bin;
 }
 
-/* Takes a block of a class, or of a wider one, from an arena that is the caller's. With `wide`, it
- * may be a wide block, aligned to BLOCK_ALIGNMENT alone. *zero: it is known to be zero. */
-static void *take_block(struct arena *arena, unsigned class, bool wide, bool *zero)
+/* Takes a block for a bin of an arena that is the caller's. With `wide`, it may be a wide block,
+ * aligned to BLOCK_ALIGNMENT alone. *zero: it is known to be zero. */
+static void *take_block(struct arena *arena, struct bin *bin, bool wide, bool *zero)
 {
-    struct bin *bin = bin_for(arena, class);
     void *block;
     *zero = false;
     if (bin->top == bin->bottom) {
@@ -134,7 +133,7 @@ static void *take_block(struct arena *arena, unsigned class, bool wide, bool *ze
     return alloc_from_bin(bin, &block) ? block : NULL;
 }
 
-/* The same for any thread; the block may be a sample. */
+/* A block of a class, or of a wider one, for any thread. It may be a sample. */
 static void *alloc_class(unsigned class, bool wide, bool *zero)
 {
     bool borrowed;
@@ -143,16 +142,18 @@ static void *alloc_class(unsigned class, bool wide, bool *zero)
         arena = thread_get_arena(&borrowed);
     if (arena == NULL)
         return NULL;
-    size_t bytes = size_class_sizes[class], sampled = 0;
-    bool draws = profile_is_on() && profile_draw(bytes);
-    void *block = take_block(arena, class, wide && !draws, zero);
-    if (UNLIKELY(draws) && block != NULL)
-        sampled = slab_mark_sampled(block);
+    struct bin *bin = bin_for(arena, class);
+    size_t size = bin->block_size;
+    bool sampled = profile_is_on() && profile_draw(size);
+    void *block = take_block(arena, bin, wide && !sampled, zero);
+    sampled = sampled && block != NULL;
+    if (UNLIKELY(sampled))
+        slab_mark_sampled(block);
     if (borrowed)
         arena_retire(arena);
     background_ring_if_idle(arena);
-    if (UNLIKELY(sampled != 0))
-        profile_add(block, sampled, bytes);
+    if (UNLIKELY(sampled))
+        profile_add(block, size);
     return block;
 }
 
@@ -161,7 +162,7 @@ static void count_large(const void *block, size_t size)
 {
     size_t bytes = align_up(size, os_page_size());
     if (profile_is_on() && profile_draw(bytes))
-        profile_add(block, bytes, bytes);
+        profile_add(block, bytes);
 }
 
 /* A LARGE block, or what else there is when the system refuses more address space. */
@@ -264,8 +265,10 @@ static bool stays(size_t usable, size_t size)
 /* A block of `bytes` bytes of the calling thread's, not SAMPLED, is as one just allocated. */
 static void count_again(void *block, size_t bytes)
 {
-    if (profile_is_on() && profile_draw(bytes))
-        profile_add(block, slab_mark_sampled(block), bytes);
+    if (profile_is_on() && profile_draw(bytes)) {
+        slab_mark_sampled(block);
+        profile_add(block, bytes);
+    }
 }
 
 /* Resizes a block of the calling thread, if it is a slab of its own, to at least `size` bytes where

@@ -351,14 +351,13 @@ static void count_give_backs(struct slab *slab, size_t blocks)
         slab_check(slab);
 }
 
-size_t slab_mark_sampled(void *block)
+void slab_mark_sampled(void *block)
 {
     struct slab *slab = heap_slab_of(heap_containing(block), block);
     size_t number;
     (void)slab_starts_block((size_t)((char *)block - slab->base), slab->reciprocal, &number);
     slab->sampled = true;
     state_set(&slab->states[number], BLOCK_SAMPLED);
-    return slab->block_size;
 }
 
 void slab_give_back(struct slab *slab, size_t number)

@@ -144,8 +144,8 @@ void bin_leave_slab(struct bin *bin);
  */
 void slab_check(struct slab *slab);
 
-/* Makes a LIVE block, which the owner has just taken, SAMPLED. Returns its bytes. */
-size_t slab_mark_sampled(void *block);
+/* Makes a LIVE block of the owner's SAMPLED. */
+void slab_mark_sampled(void *block);
 
 /* Turns a block that the owner holds (CACHED), or frees (WIDE), FREE. */
 void slab_give_back(struct slab *slab, size_t number);
