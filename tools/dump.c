@@ -51,10 +51,9 @@ static enum dump_format format_of(const char *path)
     return DUMP_TEXT;
 }
 
-static void write_report(const struct report *report, const struct dump_wanted *wanted)
+static void write_report(const struct report *report, const struct dump_wanted *wanted,
+                         enum dump_format format)
 {
-    enum dump_format format =
-        wanted->format == DUMP_BY_NAME ? format_of(wanted->path) : wanted->format;
     FILE *stream = wanted->stream != NULL ? wanted->stream : stdout;
     FILE *file = wanted->path != NULL ? fopen(wanted->path, "we") : stream;
     const char *name = wanted->path != NULL ? wanted->path : "the output";
@@ -92,6 +91,8 @@ bool dump(struct memory *memory, const struct dump_wanted *wanted, const struct 
     struct sums sums;
     struct sums_wanted which = wanted->which;
     double *pinned = NULL;
+    enum dump_format format =
+        wanted->format == DUMP_BY_NAME ? format_of(wanted->path) : wanted->format;
     if (!samples_read(memory, &samples))
         return false;
     if (which.since_mark && samples.marked_at == 0)
@@ -100,7 +101,7 @@ bool dump(struct memory *memory, const struct dump_wanted *wanted, const struct 
         which.only = leaks->addresses != NULL ? leaks->addresses : (const uint64_t[]){0};
         which.only_count = leaks->count;
     }
-    if (wanted->pinned)
+    if (wanted->pinned || format == DUMP_HTML) /* the page has all values */
         pinned = pinned_count(memory, &samples);
     maps_read(memory, &maps);
     symbols_open(&symbols, memory, &maps);
@@ -116,7 +117,7 @@ bool dump(struct memory *memory, const struct dump_wanted *wanted, const struct 
         .pinned = wanted->pinned,
         .most = wanted->most,
     };
-    write_report(&report, wanted);
+    write_report(&report, wanted, format);
     bool whole = report_gaps(memory, &samples);
     sums_free(&sums);
     symbols_close(&symbols);

@@ -38,7 +38,7 @@ def small():
         "version": "0.1.0", "program": MARKUP, "pid": 123, "from": "process 123",
         "when": "2026-11-30T17:00:00Z", "seconds": 93.2, "interval": INTERVAL, "first_interval": 8192,
         "stopped": False, "marked": True, "taken": 9000, "live_samples": 812, "thinned": 41,
-        "lost_stacks": 3, "changed": 1, "names": NAMES, "modules": MODULES, "files": FILES,
+        "lost_stacks": 3, "changed": 1, "value": "live", "part": "", "names": NAMES, "modules": MODULES, "files": FILES,
         "frames": FRAMES, "stacks": [
             stack([G, P, S1, M], 4000, 1024, 9000, 5000, 100, [0, 0, 1, 0, 0, 3], 40960),
             stack([G, P, S2, M], 1500, 2048, 1500, 1500, 0, [0, 0, 0, 0, 0, 1], 8192),

@@ -429,6 +429,8 @@ def check_colours(browser):
         if colour.startswith("#"):
             return colour
         return "#" + "".join(f"{int(part):02x}" for part in re.findall(r"\d+", colour))
+    page, none = browser.value("[getComputedStyle(document.body).backgroundColor, paints.none.fill]")
+    check("light on light, dark on dark", contrast(rgb(page), rgb(none)) < 2, (page, none))
     for fill, ink in browser.value("[...paints.module.flat(), ...paints.age, paints.none, paints.match]"
                                    ".map(p => [p.fill, p.ink])"):
         check("text on a box", contrast(rgb(fill), rgb(ink)) >= 4.5, (fill, ink, contrast(rgb(fill), rgb(ink))))
@@ -565,12 +567,15 @@ def drive(template, directory, pictures):
         choose(browser, "direction", "callers")
         check("no match", search(browser, "a") == "Nothing matches.")
         check_quiet(browser, url)
-        exact = dict(data, interval=0, first_interval=1, stopped=True, thinned=0, filter="older than 60 s")
+        exact = dict(data, interval=0, first_interval=1, stopped=True, thinned=0, value="peak",
+                     part="at least 60 s old")
         url = begin(browser, write(template, exact, directory + "/exact.html"))
         check("each block recorded", text(browser, "trust").startswith("Each block was recorded"))
+        check("the value that was asked for", browser.value(
+            "document.getElementById('value').value === 'peak' && tree.of.id === 'peak'"))
         check("exact", "±" not in hover(browser, f(M, S1, P)))
         notes = text(browser, "warnings")
-        check("stopped", "was stopped" in notes and "older than 60 s" in notes, notes)
+        check("stopped", "was stopped" in notes and "at least 60 s old" in notes, notes)
         check_quiet(browser, url)
         # stopped after the interval had doubled three times, which only the live samples tell
         samples = sum(deviation([(size, total / size) for size, total in one["sizes"]])[1]
