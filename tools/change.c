@@ -120,9 +120,8 @@ void change_apply(struct memory *memory, const struct change *change)
     if (change->quiet)
         requests |= ACRE_REQUEST_QUIET;
     /* what an earlier writer has asked for stays */
-    if (!change->quiet || change->trims)
-        write_word(memory, (uintptr_t)view->root.addresses[ACRE_AT_REQUESTS],
-                   requests | view_word(view, ACRE_AT_REQUESTS));
+    write_word(memory, (uintptr_t)view->root.addresses[ACRE_AT_REQUESTS],
+               requests | view_word(view, ACRE_AT_REQUESTS));
     if (change->trims)
         printf("%s (%s): trims when malloc or free next takes a slow path\n", memory->name,
                memory->program);

@@ -39,7 +39,7 @@ enum dump_format dump_format(const char *name)
     exit(STATUS_USAGE);
 }
 
-/* The format for a file of that name. */
+/* The format for a file of that name; BY_NAME: it tells none. */
 static enum dump_format format_of(const char *path)
 {
     size_t length = path != NULL ? strlen(path) : 0;
@@ -48,7 +48,20 @@ static enum dump_format format_of(const char *path)
         if (length > end && strcmp(path + length - end, formats[i].suffix) == 0)
             return (enum dump_format)i;
     }
-    return DUMP_TEXT;
+    return DUMP_BY_NAME;
+}
+
+size_t dump_suffix(const char *path)
+{
+    enum dump_format format = format_of(path);
+    return format != DUMP_BY_NAME ? strlen(formats[format].suffix) : 0;
+}
+
+static enum dump_format format_wanted(const struct dump_wanted *wanted)
+{
+    enum dump_format format =
+        wanted->format == DUMP_BY_NAME ? format_of(wanted->path) : wanted->format;
+    return format != DUMP_BY_NAME ? format : DUMP_TEXT;
 }
 
 static void write_report(const struct report *report, const struct dump_wanted *wanted,
@@ -91,8 +104,7 @@ bool dump(struct memory *memory, const struct dump_wanted *wanted, const struct 
     struct sums sums;
     struct sums_wanted which = wanted->which;
     double *pinned = NULL;
-    enum dump_format format =
-        wanted->format == DUMP_BY_NAME ? format_of(wanted->path) : wanted->format;
+    enum dump_format format = format_wanted(wanted);
     if (!samples_read(memory, &samples))
         return false;
     if (which.since_mark && samples.marked_at == 0)

@@ -22,6 +22,9 @@ struct dump_wanted {
  * none. */
 enum dump_format dump_format(const char *name);
 
+/* Characters of the end of a path by which it has a format; 0: none. */
+size_t dump_suffix(const char *path);
+
 /* Writes the profile of an open process or core; of its live blocks only the leaks, if that is not
  * NULL. False, after it has said so, if it has none or parts of it could not be read. Exits with
  * status 1 if the file cannot be written. */

@@ -44,29 +44,30 @@ static pid_t forward_to; /* the command, for the signal handler */
 /* ---- what a process leaves ---- */
 
 /* The path for a process: %p and %n are replaced; without %p, others than the command have their id
- * at the end. Allocated. */
+ * in front of the end that tells the format. Allocated. */
 static char *path_for(const struct runner *runner, const struct memory *memory)
 {
     char *path = NULL;
     size_t size;
     FILE *file = open_memstream(&path, &size);
-    bool has_id = false;
+    const char *pattern = runner->wanted->dump.path;
+    const char *end = pattern + strlen(pattern) - dump_suffix(pattern);
+    bool adds_id = memory->program_pid != runner->command && strstr(pattern, "%p") == NULL;
     if (file == NULL)
         err(EXIT_FAILURE, NULL);
-    for (const char *at = runner->wanted->dump.path; *at != '\0'; at++) {
-        if (at[0] != '%' || (at[1] != 'p' && at[1] != 'n')) {
-            putc(*at, file);
-            continue;
-        }
-        at++;
-        if (*at == 'p')
+    for (const char *at = pattern; *at != '\0'; at++) {
+        if (at == end && adds_id)
+            fprintf(file, ".%d", memory->program_pid);
+        if (at[0] == '%' && at[1] == 'p')
             fprintf(file, "%d", memory->program_pid);
-        else
+        else if (at[0] == '%' && at[1] == 'n')
             for (const char *name = memory->program; *name != '\0'; name++)
                 putc(*name == '/' ? '_' : *name, file);
-        has_id = has_id || *at == 'p';
+        else
+            putc(*at, file);
+        at += at[0] == '%' && (at[1] == 'p' || at[1] == 'n');
     }
-    if (!has_id && memory->program_pid != runner->command)
+    if (*end == '\0' && adds_id)
         fprintf(file, ".%d", memory->program_pid);
     if (fclose(file) != 0 || path == NULL)
         err(EXIT_FAILURE, NULL);
