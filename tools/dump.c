@@ -57,12 +57,9 @@ size_t dump_suffix(const char *path)
     return format != DUMP_BY_NAME ? strlen(formats[format].suffix) : 0;
 }
 
-static void write_report(const struct report *report, const struct dump_wanted *wanted)
+static void write_report(const struct report *report, const struct dump_wanted *wanted,
+                         enum dump_format format)
 {
-    enum dump_format format =
-        wanted->format == DUMP_BY_NAME ? format_of(wanted->path) : wanted->format;
-    if (format == DUMP_BY_NAME)
-        format = DUMP_TEXT;
     FILE *stream = wanted->stream != NULL ? wanted->stream : stdout;
     FILE *file = wanted->path != NULL ? fopen(wanted->path, "we") : stream;
     const char *name = wanted->path != NULL ? wanted->path : "the output";
@@ -99,16 +96,21 @@ bool dump(struct memory *memory, const struct dump_wanted *wanted, const struct 
     struct symbols symbols;
     struct sums sums;
     struct sums_wanted which = wanted->which;
+    static const uint64_t none;
     double *pinned = NULL;
+    enum dump_format format =
+        wanted->format == DUMP_BY_NAME ? format_of(wanted->path) : wanted->format;
+    if (format == DUMP_BY_NAME)
+        format = DUMP_TEXT;
     if (!samples_read(memory, &samples))
         return false;
     if (which.since_mark && samples.marked_at == 0)
         warnx("%s: there is no mark yet: \"acre-profile mark\" makes one", memory->name);
     if (leaks != NULL) {
-        which.only = leaks->addresses != NULL ? leaks->addresses : (const uint64_t[]){0};
+        which.only = leaks->addresses != NULL ? leaks->addresses : &none;
         which.only_count = leaks->count;
     }
-    if (wanted->pinned)
+    if (wanted->pinned || format == DUMP_HTML) /* the page has all values */
         pinned = pinned_count(memory, &samples);
     maps_read(memory, &maps);
     symbols_open(&symbols, memory, &maps);
@@ -124,7 +126,7 @@ bool dump(struct memory *memory, const struct dump_wanted *wanted, const struct 
         .pinned = wanted->pinned,
         .most = wanted->most,
     };
-    write_report(&report, wanted);
+    write_report(&report, wanted, format);
     bool whole = report_gaps(memory, &samples);
     sums_free(&sums);
     symbols_close(&symbols);

@@ -5,6 +5,8 @@
  *   seconds                            how long the profile has run
  *   interval, first_interval, taken, live_samples, thinned, lost_stacks, changed
  *   stopped, marked                    whether it was
+ *   value                              live, all or peak: what is shown first
+ *   part                               which of the live blocks count; empty: all
  *   names, modules, files              texts; of files, with ":line"
  *   frames                             [name, module, file], indices, -1: unknown; [.., 1]: inlined
  *   stacks                             f: frames, the innermost first; live, all, peak, since:
@@ -109,6 +111,31 @@ static void put_head(const struct page *page)
             samples->thinned, samples->lost_stacks, samples->changed);
 }
 
+/* What was asked for. */
+static void put_wanted(const struct page *page)
+{
+    static const char *const values[] = {
+        [SUMS_LIVE] = "live", [SUMS_ALLOCATED] = "all", [SUMS_PEAK] = "peak"};
+    const struct sums_wanted *wanted = page->report->wanted;
+    const char *separator = "";
+    fprintf(page->file, ",\"value\":\"%s\",\"part\":\"", values[wanted->kind]);
+    if (page->report->leaks != NULL) {
+        fputs("leaks", page->file);
+        separator = ", ";
+    }
+    if (wanted->since_mark) {
+        fprintf(page->file, "%sallocated after the mark", separator);
+        separator = ", ";
+    }
+    if (wanted->older != 0) {
+        fprintf(page->file, "%sat least %.12g s old", separator, (double)wanted->older / 1000);
+        separator = ", ";
+    }
+    if (wanted->newer != 0)
+        fprintf(page->file, "%syounger than %.12g s", separator, (double)wanted->newer / 1000);
+    putc('"', page->file);
+}
+
 static void put_amount(FILE *file, const char *name, struct amount amount)
 {
     fprintf(file, ",\"%s\":[%" PRIu64 ",%" PRIu64 "]", name, report_whole(amount.bytes),
@@ -155,6 +182,7 @@ static void put_data(struct page *page)
 {
     const char *separator = "\n";
     put_head(page);
+    put_wanted(page);
     fputs(",\n\"stacks\":[", page->file);
     for (size_t i = 0; i <= page->report->samples->stack_count; i++) {
         const struct sum *sum = &page->report->sums->stacks[i];

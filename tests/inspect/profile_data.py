@@ -17,8 +17,8 @@ MODULES = ["server", "libc.so.6", "<i id=bad>", "a.so", "b.so", "c.so", "d.so", 
 FILES = ["src/main.c:10", "src/serve.c:20", "src/serve.c:25", "src/parse.c:7", "<u id=bad>:1"]
 FRAMES = [[MAIN, 0, 0], [SERVE, 0, 1], [SERVE, 0, 2], [PARSE, 0, 3, 1], [GROW, 1, -1], [BAD, 2, 4],
           [TURN, 3, -1], [LENGTHY, 4, -1], [RAW, -1, -1], [POOL, 5, -1], [CLONE, 6, -1], [VISIT, 7, -1],
-          [VISIT, 8, -1], [VISIT, 9, -1]]
-M, S1, S2, P, G, B, T, L, R, O, C, V1, V2, V3 = range(len(FRAMES))
+          [VISIT, 8, -1], [VISIT, 9, -1], [-1, -1, -1]]
+M, S1, S2, P, G, B, T, L, R, O, C, V1, V2, V3, N = range(len(FRAMES))
 
 
 def stack(frames, live, size, total, peak, since, age, pinned):
@@ -38,7 +38,7 @@ def small():
         "version": "0.1.0", "program": MARKUP, "pid": 123, "from": "process 123",
         "when": "2026-11-30T17:00:00Z", "seconds": 93.2, "interval": INTERVAL, "first_interval": 8192,
         "stopped": False, "marked": True, "taken": 9000, "live_samples": 812, "thinned": 41,
-        "lost_stacks": 3, "changed": 1, "names": NAMES, "modules": MODULES, "files": FILES,
+        "lost_stacks": 3, "changed": 1, "value": "live", "part": "", "names": NAMES, "modules": MODULES, "files": FILES,
         "frames": FRAMES, "stacks": [
             stack([G, P, S1, M], 4000, 1024, 9000, 5000, 100, [0, 0, 1, 0, 0, 3], 40960),
             stack([G, P, S2, M], 1500, 2048, 1500, 1500, 0, [0, 0, 0, 0, 0, 1], 8192),
@@ -48,7 +48,8 @@ def small():
             stack([T, T, B, T, M], 700, 3072, 800, 700, 0, [0, 0, 0, 1, 0, 0], 0),
             stack([L, C, O, M], 600, 4096, 700, 600, 0, [0, 0, 0, 0, 1, 0], 0),
             stack([V1, V2, V3, R, R], 300, 8192, 300, 300, 300, [1, 0, 0, 0, 0, 0], 12288),
-            stack([], 100, 16384, 100, 100, 100, [1, 0, 0, 0, 0, 0], 0),
+            dict(stack([], 100, 16384, 100, 100, 100, [1, 0, 0, 0, 0, 0], 0), sizes=[[0, 1638400]]),
+            stack([N, M], 40, 8192, 50, 40, 0, [1, 0, 0, 0, 0, 0], 0),
             stack([P, M], 0, 64, 50000, 0, 0, [0] * 6, 0),
             stack([L, P, M], 1, 64, 1, 1, 1, [1, 0, 0, 0, 0, 0], 0),
         ]}
@@ -86,7 +87,7 @@ def value_of(one, value):
 
 
 def function_of(data, frame):
-    return tuple(data["frames"][frame][:2]) if frame >= 0 else (-1, -1)
+    return tuple(data["frames"][frame][:2]) if frame >= 0 else (-2, -1)
 
 
 def tree_of(data, value, callers=False, by_line=False, focus=None):
