@@ -57,13 +57,6 @@ size_t dump_suffix(const char *path)
     return format != DUMP_BY_NAME ? strlen(formats[format].suffix) : 0;
 }
 
-static enum dump_format format_wanted(const struct dump_wanted *wanted)
-{
-    enum dump_format format =
-        wanted->format == DUMP_BY_NAME ? format_of(wanted->path) : wanted->format;
-    return format != DUMP_BY_NAME ? format : DUMP_TEXT;
-}
-
 static void write_report(const struct report *report, const struct dump_wanted *wanted,
                          enum dump_format format)
 {
@@ -103,14 +96,18 @@ bool dump(struct memory *memory, const struct dump_wanted *wanted, const struct 
     struct symbols symbols;
     struct sums sums;
     struct sums_wanted which = wanted->which;
+    static const uint64_t none;
     double *pinned = NULL;
-    enum dump_format format = format_wanted(wanted);
+    enum dump_format format =
+        wanted->format == DUMP_BY_NAME ? format_of(wanted->path) : wanted->format;
+    if (format == DUMP_BY_NAME)
+        format = DUMP_TEXT;
     if (!samples_read(memory, &samples))
         return false;
     if (which.since_mark && samples.marked_at == 0)
         warnx("%s: there is no mark yet: \"acre-profile mark\" makes one", memory->name);
     if (leaks != NULL) {
-        which.only = leaks->addresses != NULL ? leaks->addresses : (const uint64_t[]){0};
+        which.only = leaks->addresses != NULL ? leaks->addresses : &none;
         which.only_count = leaks->count;
     }
     if (wanted->pinned || format == DUMP_HTML) /* the page has all values */

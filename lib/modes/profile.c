@@ -291,16 +291,20 @@ static uint32_t take_slot(void)
 
 /* ---- the lock ---- */
 
-/* Makes what follows from slots, sites and stacks again. */
+/* Makes what follows from the mode word, slots, sites and stacks again. */
 static void rebuild(void)
 {
-    profile_samples = 0;
     own.unused = 0;
+    profile_samples = 0;
+    bool peak = profile.changing % 2 != 0;
+    publish(&profile.changing, profile.changing + peak);
+    if (profile_mode == 0)
+        profile.interval = 0;
+    else /* the interval may have doubled */
+        __atomic_store_n(&profile_mode, mode_word(), __ATOMIC_RELAXED);
     size_class_divert(profile_mode != 0);
-    if (profile.slots == NULL) {
-        publish(&profile.changing, (profile.changing + 1) & ~1u);
+    if (profile.slots == NULL)
         return;
-    }
     memset(own.slots, 0, sizeof(uint32_t) * 3 << own.bits);
     for (uint32_t i = 0; i < profile.slots_used; i++) {
         if (profile.slots[i].address == 0) {
@@ -314,9 +318,13 @@ static void rebuild(void)
         link_site(i);
     for (uint32_t i = 1; i < profile.stacks_used; i++)
         link_stack(i);
-    pass_doublings();
-    if (profile.changing % 2 != 0)
+    profile.ended = profile.taken - profile.thinned - profile_samples;
+    if (profile_mode != 0)
+        pass_doublings();
+    if (peak)
         count_peak();
+    else
+        count_live(false);
 }
 
 static void lock(void)
