@@ -221,26 +221,49 @@ static bool settle_slot(struct view *view, uint64_t address, size_t size, struct
     return false;
 }
 
-static void read_slots(struct memory *memory, const struct tables *tables, struct samples *samples)
+static void add_sample(struct samples *samples, struct sample sample)
 {
-    struct view *view = &memory->view;
-    size_t size = entry_size(memory, ACRE_FIELD_PROFILE_SLOT_SIZE), count = tables->slot_count;
-    uint8_t *first = copy_table(samples, view, tables->slots, size, &count);
-    uint8_t *second = copy_table(samples, view, tables->slots, size, &count);
-    samples->live = make_table(count, sizeof(samples->live[0]));
+    if ((samples->live_count & (samples->live_count - 1)) == 0) {
+        size_t room = samples->live_count != 0 ? 2 * samples->live_count : 1;
+        samples->live = reallocarray(samples->live, room, sizeof(sample));
+        if (samples->live == NULL)
+            err(EXIT_FAILURE, NULL);
+    }
+    samples->live[samples->live_count++] = sample;
+}
+
+/* Reads a piece of the slots, of `size` bytes each. False if it cannot be read. */
+static bool read_slot_piece(struct view *view, struct samples *samples, uint64_t address,
+                            size_t size, size_t count)
+{
+    static uint8_t first[PIECE], second[PIECE];
+    if (!view->read_now(view, address, first, count * size) ||
+        !view->read_now(view, address, second, count * size))
+        return false;
     for (size_t i = 0; i < count; i++) {
         struct sample sample = parse_slot(view, first + i * size, size);
         struct sample again = parse_slot(view, second + i * size, size);
-        if (!is_same(&sample, &again) &&
-            !settle_slot(view, tables->slots + i * size, size, &again)) {
+        if (!is_same(&sample, &again) && !settle_slot(view, address + i * size, size, &again)) {
             samples->changed++;
             continue;
         }
         if (again.address != 0)
-            samples->live[samples->live_count++] = again;
+            add_sample(samples, again);
     }
-    free(first);
-    free(second);
+    return true;
+}
+
+static void read_slots(struct memory *memory, const struct tables *tables, struct samples *samples)
+{
+    size_t size = entry_size(memory, ACRE_FIELD_PROFILE_SLOT_SIZE);
+    for (size_t done = 0, count; done < tables->slot_count; done += count) {
+        count = tables->slot_count - done;
+        count = count < PIECE / size ? count : PIECE / size;
+        if (!read_slot_piece(&memory->view, samples, tables->slots + done * size, size, count)) {
+            samples->damaged = true;
+            return;
+        }
+    }
 }
 
 static void read_sites(struct memory *memory, const struct tables *tables, struct samples *samples)

@@ -1,16 +1,16 @@
 /*
- * Feeds what is not to be trusted to acre-inspect: cores with changed bytes, cut off ones, and a
- * process whose memory reads as something else each time. acre-inspect is linked in, with
- * sanitizers, and runs in a child of fork for each case. It may refuse, or say that something is
- * damaged. A finding is: a sanitizer's report, a signal, more than CPU_SECONDS, or output that
- * would change a terminal.
+ * Feeds what is not to be trusted to a tool, acre-inspect or acre-profile (fuzz.h): cores with
+ * changed bytes, cut off ones, and a process whose memory reads as something else each time. The
+ * tool is linked in, with sanitizers, and runs in a child of fork for each case. It may refuse, or
+ * say that something is damaged. A finding is: a sanitizer's report, a signal, more than
+ * CPU_SECONDS, or output that would change a terminal.
  *
  *   fuzz --seconds N --seed N [--cases N] SUBJECT [CORE]
  *
  * Case i is made from the number seed + i alone, as far as SUBJECT has its memory at the same
  * addresses: `--seed (seed + i) --cases 1` plays it again. CORE is one of SUBJECT.
  *
- * What is changed are bytes that acre-inspect reads: the first run of each kind of input is on the
+ * What is changed are bytes that the tool reads: the first run of each kind of input is on the
  * unchanged one, and notes them.
  */
 #define _GNU_SOURCE 1
@@ -32,7 +32,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "random.h"
+#include "fuzz.h"
 
 enum {
     CPU_SECONDS = 20,     /* of one case; some hundredths are usual */
@@ -41,14 +41,12 @@ enum {
     MOST_CHANGES = 8,     /* of a core */
     WORD = 8,             /* bytes of one change, at most */
     HEAD = 64 << 10,      /* bytes of a core in which its headers and notes are */
-    EXTRA_ARGUMENTS = 3,
 };
 
-/* That of tools/acre-inspect.c, which is built with another name for main. */
+/* The tools are built with another name for main. */
 #undef main
-int fuzz_inspect_main(int argc, char **argv);
 
-/* A read of acre-inspect: offset in the core, or address in the process. */
+/* A read of the tool: offset in the core, or address in the process. */
 struct noted {
     uint64_t at;
     size_t size;
@@ -118,7 +116,7 @@ static void change_read(uint8_t *bytes, size_t size)
     }
 }
 
-/* ---- what acre-inspect reads with ---- */
+/* ---- what the tool reads with ---- */
 
 static void note(uint64_t at, size_t size)
 {
@@ -167,41 +165,16 @@ static void end_subject(void)
         kill(subject_id, SIGKILL);
 }
 
-/* Runs acre-inspect in this process, a child, on what was chosen. */
+/* Runs the tool in this process, a child, on what was chosen. */
 _Noreturn static void inspect(const char *what, int output, int errors)
 {
-    char text[32];
-    char *arguments[EXTRA_ARGUMENTS + 2] = {(char *)"acre-inspect"};
-    int count = 1;
     uint64_t address = random_below(&choices, 4) == 0 ? large : block;
     const struct rlimit limit = {CPU_SECONDS, CPU_SECONDS + 1};
     setrlimit(RLIMIT_CPU, &limit);
-    switch (random_below(&choices, 6)) {
-    case 0:
-        arguments[count++] = (char *)"--json";
-        break;
-    case 1:
-        arguments[count++] = (char *)"--prometheus";
-        break;
-    case 2:
-        arguments[count++] = (char *)"--find";
-        address += random_small(&choices, 64 << 20) - random_small(&choices, 4 << 20);
-        snprintf(text, sizeof(text), "0x%" PRIx64, address);
-        arguments[count++] = text;
-        break;
-    case 3:
-        arguments[count++] = (char *)"--class";
-        snprintf(text, sizeof(text), "%zu", 1 + random_small(&choices, 4096));
-        arguments[count++] = text;
-        break;
-    default:
-        break;
-    }
-    arguments[count++] = (char *)what;
     if (dup2(output, STDOUT_FILENO) < 0 || dup2(errors, STDERR_FILENO) < 0)
         _exit(SANITIZER_FOUND);
     optind = 0;
-    exit(fuzz_inspect_main(count, arguments));
+    exit(fuzz_run(&choices, what, address));
 }
 
 /* True if the output has a byte that a terminal obeys. */
@@ -236,7 +209,7 @@ static int open_output(void)
     return file;
 }
 
-/* Runs acre-inspect on `what`; says on standard error what it found wrong with it, if anything.
+/* Runs the tool on `what`; says on standard error what it found wrong with it, if anything.
  * *status is the exit status. True if all is right. */
 static bool run(const char *what, int *status)
 {
@@ -253,11 +226,11 @@ static bool run(const char *what, int *status)
     bool right = true;
     if (*status != EXIT_SUCCESS && *status != EXIT_FAILURE) {
         right = false;
-        warnx("acre-inspect %s: %s %d", what, WIFSIGNALED(waited) ? "signal" : "status",
+        warnx("%s %s: %s %d", fuzz_tool, what, WIFSIGNALED(waited) ? "signal" : "status",
               WIFSIGNALED(waited) ? WTERMSIG(waited) : *status);
     } else if (has_control(output) || has_control(errors)) {
         right = false;
-        warnx("acre-inspect %s: control characters in the output", what);
+        warnx("%s %s: control characters in the output", fuzz_tool, what);
         show(output);
     }
     if (!right)
@@ -288,7 +261,7 @@ static void write_at(int file, const void *from, size_t size, off_t at)
         err(EXIT_FAILURE, "pwrite");
 }
 
-/* A place of the core that acre-inspect reads, or in its headers. */
+/* A place of the core that the tool reads, or in its headers. */
 static struct noted choose_place(off_t core_size)
 {
     const size_t head = core_size < HEAD ? (size_t)core_size : HEAD;
