@@ -21,6 +21,7 @@ missing() {
     pkg-config --exists 'check >= 0.10' 2>/dev/null || echo check
     pkg-config --exists libelf 2>/dev/null || echo libelf-dev
     pkg-config --exists libdw 2>/dev/null || echo libdw-dev
+    pkg-config --exists zlib 2>/dev/null || echo zlib1g-dev
     echo '#include <sys/sdt.h>' | gcc -E - >/dev/null 2>&1 || echo systemtap-sdt-dev
 }
 

@@ -18,6 +18,7 @@
 #include "change.h"
 #include "detail.h"
 #include "find.h"
+#include "find_sample.h"
 #include "html.h"
 #include "memory.h"
 #include "watch.h"
@@ -312,7 +313,7 @@ static size_t count_places(struct view *view, const struct view_slab *slab)
     if (!view_states(view, slab, 0, slab->count, states))
         return 0;
     for (size_t i = 0; i < slab->count; i++) {
-        held = state_is_held(states[i]) || (states[i] == BLOCK_REST && held);
+        held = state_is_live(states[i]) || (states[i] == BLOCK_REST && held);
         places += held;
     }
     return places;
@@ -383,6 +384,7 @@ static const char *const state_names[] = {
     [BLOCK_PURGED] = "free, its pages were given back",
     [BLOCK_WIDE] = "live, in the place of several smaller blocks",
     [BLOCK_REST] = "free, was part of a larger block",
+    [BLOCK_SAMPLED] = "live, in the heap profile",
 };
 
 static const char *state_name(uint8_t state)
@@ -447,6 +449,8 @@ static bool show_address(struct memory *memory, uint64_t address)
     if (found.kind == FIND_BLOCK || found.kind == FIND_SLAB_REST || found.kind == FIND_FREE_UNIT ||
         found.kind == FIND_HEAP_HEADER)
         print_owner(memory, &found.arena);
+    if (found.kind == FIND_BLOCK || found.kind == FIND_LARGE)
+        find_sample(memory, found.block);
     if (found.kind == FIND_BLOCK)
         print_neighbours(&memory->view, &found);
     fflush(stdout);

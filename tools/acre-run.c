@@ -35,13 +35,17 @@ static const char *const neighbours[] = {
 };
 
 static const char usage[] =
-    "usage: acre-run [--stats] [--options LIST] [--] COMMAND [ARGUMENT...]\n"
+    "usage: acre-run [--stats] [--options LIST] [--profile FILE | --leaks] [--] COMMAND "
+    "[ARGUMENT...]\n"
     "       acre-run --help-options | --version | --help\n"
     "\n"
     "Runs COMMAND with acre as its memory allocator.\n"
     "\n"
     "  --stats          print a table of what acre holds when COMMAND exits\n"
     "  --options LIST   options for acre, key:value,key:value (added to ACRE_OPTIONS)\n"
+    "  --profile FILE   write which stacks allocated what COMMAND holds when it ends;\n"
+    "                   by FILE's end: .txt, .pb.gz, .heap, .folded or .html (acre-profile(1))\n"
+    "  --leaks          print what COMMAND has allocated and lost; the exit status is 23 then\n"
     "  --help-options   list acre's options\n"
     "  --version        print the version\n"
     "  --help           print this\n"
@@ -189,13 +193,15 @@ static void add_given_options(const char *list)
     add_options(list);
 }
 
-/* Acts on the options of the command line. Returns the index of COMMAND. */
-static int read_command_line(int argc, char **argv)
+/* Acts on the options of the command line. Returns the index of COMMAND. `*profile` is the file of
+ * --profile; `*leaks`: --leaks was given. */
+static int read_command_line(int argc, char **argv, const char **profile, bool *leaks)
 {
     static const struct option options[] = {
         {"stats", no_argument, NULL, 's'},        {"options", required_argument, NULL, 'o'},
         {"help-options", no_argument, NULL, 'l'}, {"version", no_argument, NULL, 'v'},
-        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
+        {"help", no_argument, NULL, 'h'},         {"profile", required_argument, NULL, 'p'},
+        {"leaks", no_argument, NULL, 'k'},        {NULL, 0, NULL, 0},
     };
     int letter;
     while ((letter = getopt_long(argc, argv, "+", options, NULL)) != -1) {
@@ -205,6 +211,12 @@ static int read_command_line(int argc, char **argv)
             break;
         case 'o':
             add_given_options(optarg);
+            break;
+        case 'p':
+            *profile = optarg;
+            break;
+        case 'k':
+            *leaks = true;
             break;
         case 'l':
             print_options();
@@ -228,9 +240,48 @@ static int read_command_line(int argc, char **argv)
     return optind;
 }
 
+/*
+ * Becomes acre-profile, which is beside this program and runs it anew, without these options:
+ * acre-profile itself has no need of acre.
+ */
+_Noreturn static void become_profile(const char *file, bool leaks, char **command)
+{
+    char own[PATH_MAX], *profile;
+    ssize_t length = readlink("/proc/self/exe", own, sizeof own - 1);
+    if (length <= 0)
+        err(STATUS_FAILED, "/proc/self/exe");
+    own[length] = '\0';
+    if (asprintf(&profile, "%.*s/acre-profile", (int)(strrchr(own, '/') - own), own) < 0)
+        err(STATUS_FAILED, NULL);
+    size_t count = 0, used = 0;
+    while (command[count] != NULL)
+        count++;
+    const char **arguments = calloc(count + 8, sizeof arguments[0]);
+    if (arguments == NULL)
+        err(STATUS_FAILED, NULL);
+    arguments[used++] = "acre-profile";
+    arguments[used++] = "run";
+    if (leaks)
+        arguments[used++] = "--leaks";
+    if (file != NULL) {
+        arguments[used++] = "-o";
+        arguments[used++] = file;
+    }
+    arguments[used++] = "--";
+    arguments[used++] = own;
+    arguments[used++] = "--";
+    memcpy(arguments + used, command, count * sizeof arguments[0]);
+    execv(profile, (char **)arguments);
+    err(STATUS_FAILED, "%s (it is left out where elfutils or zlib is missing)", profile);
+}
+
 int main(int argc, char **argv)
 {
-    char **command = argv + read_command_line(argc, argv);
+    const char *profile = NULL;
+    bool leaks = false;
+    char **command = argv + read_command_line(argc, argv, &profile, &leaks);
+    if (profile != NULL || leaks)
+        become_profile(profile, leaks, command);
     struct elf_facts facts;
     char *library = find_library(&facts);
     char *path = command_find(command[0]);

@@ -116,16 +116,15 @@ void change_apply(struct memory *memory, const struct change *change)
             continue;
         write_word(memory, table + numbers[i] * size + value.offset, change->values[i]);
         requests |= UINT64_C(1) << numbers[i];
-        if (option_get_text(option_table[i].name, text, sizeof(text)) == 0)
+        if (!change->silent && option_get_text(option_table[i].name, text, sizeof(text)) == 0)
             printf("%s (%s): %s is %s\n", memory->name, memory->program, option_table[i].name,
                    text);
     }
     if (change->quiet)
         requests |= ACRE_REQUEST_QUIET;
     /* what an earlier writer has asked for stays */
-    if (!change->quiet || change->trims)
-        write_word(memory, (uintptr_t)view->root.addresses[ACRE_AT_REQUESTS],
-                   requests | view_word(view, ACRE_AT_REQUESTS));
+    write_word(memory, (uintptr_t)view->root.addresses[ACRE_AT_REQUESTS],
+               requests | view_word(view, ACRE_AT_REQUESTS));
     if (change->trims)
         printf("%s (%s): trims when malloc or free next takes a slow path\n", memory->name,
                memory->program);

@@ -16,6 +16,7 @@ struct change {
     uint64_t values[CHANGE_OPTIONS]; /* and to what */
     bool trims;                      /* idle memory is to be given back */
     bool quiet;                      /* the process says nothing of it */
+    bool silent;                     /* change_apply says nothing of it */
 };
 
 /* Adds "key:value", checked as the library would. Exits with status 2, after it has said what is
@@ -25,7 +26,8 @@ void change_add(struct change *change, const char *text);
 /* True if anything is asked for. */
 bool change_is_any(const struct change *change);
 
-/* Changes the process, and says so on standard output. Exits with status 1 if that cannot be. */
+/* Changes the process, and says so on standard output unless it is to be silent. Exits with status
+ * 1 if that cannot be. */
 void change_apply(struct memory *memory, const struct change *change);
 
 #endif

@@ -101,7 +101,7 @@ static bool read_states(struct view *view, const struct view_slab *slab, struct 
         while (i < slab->count && min_size(states[i], BLOCK_END) == state)
             i++;
         counts[state] += i - begin;
-        held = state_is_held(state) || (state == BLOCK_REST && held);
+        held = state_is_live(state) || (state == BLOCK_REST && held);
         if (!held)
             continue;
         map->places += i - begin;
@@ -109,7 +109,7 @@ static bool read_states(struct view *view, const struct view_slab *slab, struct 
     }
     for (size_t i = first; i < first + pages; i++)
         map->pinned += map->page_live[i] != 0 && map->page_live[i] < page_size / SPARSE_SHARE;
-    map->live = counts[BLOCK_LIVE] + counts[BLOCK_WIDE];
+    map->live = counts[BLOCK_LIVE] + counts[BLOCK_WIDE] + counts[BLOCK_SAMPLED];
     map->cached = counts[BLOCK_CACHED];
     map->remote = counts[BLOCK_REMOTE];
     map->purged = counts[BLOCK_PURGED];

@@ -226,6 +226,28 @@ void memory_open(struct memory *memory, const char *what)
     memory->root = find_root(memory);
 }
 
+bool memory_has_acre(pid_t id)
+{
+    static struct memory memory;
+    uint64_t root = 0;
+    memory = (struct memory){.pid = id, .file = -1, .pagemap = -1, .mapped_file = -1};
+    memory.view = (struct view){.read_now = read_now, .context = &memory};
+    if (process_try(&memory))
+        for (size_t i = 0; i < memory.range_count && root == 0; i++)
+            if (memory.ranges[i].file_offset == 0)
+                root = find_root_in(&memory, memory.ranges[i].start);
+    memory_close(&memory);
+    return root != 0;
+}
+
+void memory_name_process(struct memory *memory, pid_t process)
+{
+    (void)process_read_name(memory, process);
+    free(memory->name);
+    if (asprintf(&memory->name, "process %d", (int)process) < 0)
+        err(EXIT_FAILURE, NULL);
+}
+
 bool memory_reopen(struct memory *memory)
 {
     memory->window_used = 0;

@@ -52,6 +52,13 @@ struct memory {
  */
 void memory_open(struct memory *memory, const char *what);
 
+/* True if the process, or the thread, of that id may be read and has acre in it. */
+bool memory_has_acre(pid_t id);
+
+/* For memory that was opened by a thread's id: it is that of `process`, whose first thread may have
+ * ended. */
+void memory_name_process(struct memory *memory, pid_t process);
+
 /* Gets ready to read a process again, as it is now. False if it has ended, or runs another program.
  */
 bool memory_reopen(struct memory *memory);

@@ -130,15 +130,15 @@ _Noreturn static void refuse_process(const struct memory *memory)
          memory->name);
 }
 
-/* Reads /proc/PID/maps. Exits if that cannot be. */
-static void read_maps(struct memory *memory)
+/* Reads /proc/PID/maps; false if that cannot be. */
+static bool read_maps(struct memory *memory)
 {
     char path[PATH_TEXT], *line = NULL;
     size_t room = 0;
     snprintf(path, sizeof(path), "/proc/%d/maps", (int)memory->pid);
     FILE *file = fopen(path, "re");
     if (file == NULL)
-        refuse_process(memory);
+        return false;
     while (getline(&line, &room, file) > 0) {
         struct memory_range range = {0};
         if (sscanf(line, "%" SCNx64 "-%" SCNx64 " r%*3s %" SCNx64, &range.start, &range.end,
@@ -147,6 +147,7 @@ static void read_maps(struct memory *memory)
     }
     free(line);
     fclose(file);
+    return true;
 }
 
 /* Finds out how the process can be read. Exits if it cannot. */
@@ -179,17 +180,32 @@ bool process_has_memory(struct memory *memory)
            sscanf(text, "%lu", &mapped) == 1 && mapped != 0;
 }
 
-void process_open(struct memory *memory)
+bool process_read_name(struct memory *memory, pid_t process)
 {
     char text[512];
-    struct view *view = &memory->view;
-    if (!read_proc(memory->pid, "comm", text, sizeof(text)))
-        errx(EXIT_FAILURE, "there is no %s", memory->name);
+    if (!read_proc(process, "comm", text, sizeof(text)))
+        return false;
     text[strcspn(text, "\n")] = '\0';
     snprintf(memory->program, sizeof(memory->program), "%.63s", text);
     memory_hide_controls(memory->program);
-    memory->program_pid = (int)memory->pid;
-    read_maps(memory);
+    memory->program_pid = (int)process;
+    return true;
+}
+
+bool process_try(struct memory *memory)
+{
+    memory->by_file = true;
+    memory->file = open_proc(memory->pid, "mem");
+    return memory->file >= 0 && read_maps(memory);
+}
+
+void process_open(struct memory *memory)
+{
+    struct view *view = &memory->view;
+    if (!process_read_name(memory, memory->pid))
+        errx(EXIT_FAILURE, "there is no %s", memory->name);
+    if (!read_maps(memory))
+        refuse_process(memory);
     if (memory->range_count == 0)
         errx(EXIT_FAILURE, "%s (%s) has no memory: it has ended, or is a kernel thread",
              memory->name, memory->program);

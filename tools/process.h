@@ -11,6 +11,14 @@
  */
 void process_open(struct memory *memory);
 
+/* Gets ready to read process memory->pid, or the process of that thread; false if it is not there
+ * or may not be read. */
+bool process_try(struct memory *memory);
+
+/* Reads the name of a process, as that of the one whose memory this is; false if it is not there.
+ */
+bool process_read_name(struct memory *memory, pid_t process);
+
 /* Reads as much as there is from `address` on; returns bytes. */
 size_t process_read(struct memory *memory, uint64_t address, void *into, size_t size);
 

@@ -151,6 +151,22 @@ int acre_options_parse(const char *list, const char *source);
 void acre_options_print(int fd);
 
 /*
+ * Starts the heap profile: from now on about one block in `interval` allocated bytes is sampled,
+ * with its stack, until it is freed; 1: each block. A profile that was taken before is forgotten.
+ * It is read from outside, by acre-profile(1). A child of fork goes on with a copy. Returns 0,
+ * EINVAL if interval is 0 or above 64 GiB, or ENOMEM.
+ */
+int acre_profile_start(size_t interval);
+
+/* Samples no more blocks; those that were sampled stay in the profile until they are freed. Returns
+ * 0, or EINVAL if the profile is off. */
+int acre_profile_stop(void);
+
+/* Lets the profile tell what has been allocated since this call. Returns 0, or EINVAL if it is off.
+ */
+int acre_profile_mark(void);
+
+/*
  * Gives the blocks in the calling thread's magazines back to their slabs and collects what other
  * threads freed to it, so that empty slabs can be released. For a thread that is about to sleep
  * long.

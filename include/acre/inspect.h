@@ -25,7 +25,7 @@ extern "C" {
 #endif
 
 /* Counts up with each change that a reader has to know of; tests/inspect/layout.txt. */
-#define ACRE_LAYOUT 2
+#define ACRE_LAYOUT 3
 
 /* "acreroot", read as a number of this machine. */
 #define ACRE_MAGIC UINT64_C(0x746f6f7265726361)
@@ -50,7 +50,8 @@ struct acre_note {
     X(COUNTS)     /* struct os_counts */                                                           \
     X(UNITS_PEAK) /* a word: the most units that were in slabs */                                  \
     X(LARGE_PEAK) /* a word: the most bytes that were LARGE and live */                            \
-    X(REQUESTS)   /* a word: what a writer outside asks for, ACRE_REQUEST_TRIM and the like */
+    X(REQUESTS)   /* a word: what a writer outside asks for, ACRE_REQUEST_TRIM and the like */     \
+    X(PROFILE)    /* struct profile */
 
 /*
  * The fields that a reader needs: name, structure, member. ACRE_FIELD_name is the number of its
@@ -97,7 +98,48 @@ struct acre_note {
     X(COUNTS_MREMAP, os_counts, mremap)                                                            \
     X(COUNTS_MPROTECT, os_counts, mprotect)                                                        \
     X(COUNTS_MADVISE, os_counts, madvise)                                                          \
-    X(COUNTS_PURGED, os_counts, purged)
+    X(COUNTS_PURGED, os_counts, purged)                                                            \
+    X(PROFILE_INTERVAL, profile, interval)                                                         \
+    X(PROFILE_FIRST_INTERVAL, profile, first_interval)                                             \
+    X(PROFILE_SESSION, profile, session)                                                           \
+    X(PROFILE_CHANGING, profile, changing)                                                         \
+    X(PROFILE_STARTED_AT, profile, started_at)                                                     \
+    X(PROFILE_STOPPED_AT, profile, stopped_at)                                                     \
+    X(PROFILE_MARKED_AT, profile, marked_at)                                                       \
+    X(PROFILE_PEAK_AT, profile, peak_at)                                                           \
+    X(PROFILE_LIVE_BYTES, profile, live_bytes)                                                     \
+    X(PROFILE_LIVE_BLOCKS, profile, live_blocks)                                                   \
+    X(PROFILE_PEAK_BYTES, profile, peak_bytes)                                                     \
+    X(PROFILE_TAKEN, profile, taken)                                                               \
+    X(PROFILE_ENDED, profile, ended)                                                               \
+    X(PROFILE_THINNED, profile, thinned)                                                           \
+    X(PROFILE_LOST_STACKS, profile, lost_stacks)                                                   \
+    X(PROFILE_SLOT_LIMIT, profile, slot_limit)                                                     \
+    X(PROFILE_SITE_LIMIT, profile, site_limit)                                                     \
+    X(PROFILE_STACK_LIMIT, profile, stack_limit)                                                   \
+    X(PROFILE_FRAME_LIMIT, profile, frame_limit)                                                   \
+    X(PROFILE_SLOTS_USED, profile, slots_used)                                                     \
+    X(PROFILE_SITES_USED, profile, sites_used)                                                     \
+    X(PROFILE_STACKS_USED, profile, stacks_used)                                                   \
+    X(PROFILE_FRAMES_USED, profile, frames_used)                                                   \
+    X(PROFILE_SLOTS, profile, slots)                                                               \
+    X(PROFILE_SITES, profile, sites)                                                               \
+    X(PROFILE_STACKS, profile, stacks)                                                             \
+    X(PROFILE_FRAMES, profile, frames)                                                             \
+    X(PROFILE_SLOT_ADDRESS, profile_slot, address)                                                 \
+    X(PROFILE_SLOT_WEIGHT, profile_slot, weight)                                                   \
+    X(PROFILE_SLOT_TIME, profile_slot, time)                                                       \
+    X(PROFILE_SLOT_SITE, profile_slot, site)                                                       \
+    X(PROFILE_SLOT_THREAD, profile_slot, thread)                                                   \
+    X(PROFILE_SLOT_BYTES, profile_slot, size)                                                      \
+    X(PROFILE_SITE_STACK, profile_site, stack)                                                     \
+    X(PROFILE_SITE_BLOCKS, profile_site, blocks)                                                   \
+    X(PROFILE_SITE_BYTES, profile_site, bytes)                                                     \
+    X(PROFILE_SITE_PEAK_BLOCKS, profile_site, peak_blocks)                                         \
+    X(PROFILE_SITE_PEAK_BYTES, profile_site, peak_bytes)                                           \
+    X(PROFILE_SITE_BLOCK, profile_site, size)                                                      \
+    X(PROFILE_STACK_FIRST, profile_stack, first)                                                   \
+    X(PROFILE_STACK_DEPTH, profile_stack, depth)
 
 /* The structures whose size a reader needs; `offset` of such an entry is 0. */
 #define ACRE_SIZES(X)                                                                              \
@@ -106,7 +148,10 @@ struct acre_note {
     X(HEAP_HEADER_SIZE, heap)                                                                      \
     X(EXTENT_SIZE, extent)                                                                         \
     X(EXTENT_CHUNK_SIZE, extent_chunk)                                                             \
-    X(OPTION_SIZE, option)
+    X(OPTION_SIZE, option)                                                                         \
+    X(PROFILE_SLOT_SIZE, profile_slot)                                                             \
+    X(PROFILE_SITE_SIZE, profile_site)                                                             \
+    X(PROFILE_STACK_SIZE, profile_stack)
 
 enum acre_address {
 #define ACRE_ENTRY(name) ACRE_AT_##name,

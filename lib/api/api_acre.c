@@ -3,6 +3,7 @@
 
 #include "arena/background.h"
 #include "large/large.h"
+#include "modes/profile.h"
 #include "base/option.h"
 #include "inspect/root.h"
 #include "inspect/walk.h"
@@ -68,14 +69,33 @@ EXPORT int acre_option_set(const char *key, const char *value)
 {
     if (key == NULL || value == NULL)
         return EINVAL;
-    return option_set_text(key, value);
+    int error = option_set_text(key, value);
+    profile_follow_option();
+    return error;
 }
 
 EXPORT int acre_options_parse(const char *list, const char *source)
 {
-    if (list == NULL || source == NULL || !option_parse(list, source))
+    if (list == NULL || source == NULL)
         return EINVAL;
-    return 0;
+    bool right = option_parse(list, source);
+    profile_follow_option();
+    return right ? 0 : EINVAL;
+}
+
+EXPORT int acre_profile_start(size_t interval)
+{
+    return profile_start(interval);
+}
+
+EXPORT int acre_profile_stop(void)
+{
+    return profile_stop();
+}
+
+EXPORT int acre_profile_mark(void)
+{
+    return profile_mark();
 }
 
 EXPORT void acre_thread_flush(void)

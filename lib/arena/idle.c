@@ -8,6 +8,7 @@
 #include "base/report.h"
 #include "large/large.h"
 #include "large/large_list.h"
+#include "modes/profile.h"
 
 #include <acre/inspect.h>
 #include <assert.h>
@@ -183,6 +184,8 @@ static COLD void serve_requests(void)
             option_get_text(option_table[i].name, value, sizeof(value)) == 0)
             report_warning("%s is %s now, set from outside", option_table[i].name, value);
     }
+    if ((requests >> OPTION_PROFILE & 1) != 0)
+        profile_follow_option();
     if ((requests & ACRE_REQUEST_TRIM) != 0) {
         size_t bytes = idle_trim();
         if (!quiet)

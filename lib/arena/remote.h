@@ -36,8 +36,8 @@ void remote_init(struct remote *remote, struct heap_set *set);
 
 /*
  * Frees a block of another thread's slab of this class, `remote` being its arena's; `state` is its
- * state. False if that is not `live`, LIVE or WIDE: nothing has been written then. Touches nothing
- * of the slab after the compare-and-swap, since its owner may release it from then on.
+ * state. False if that is not `live`, LIVE, WIDE or SAMPLED: nothing has been written then. Touches
+ * nothing of the slab after the compare-and-swap, since its owner may release it from then on.
  */
 bool remote_free(struct remote *remote, struct slab *slab, unsigned class, uint8_t *state,
                  uint8_t live);

@@ -7,12 +7,13 @@
 
 #include <string.h>
 
-/* The table that an entry of the dynamic section names; NULL if there is no such entry. */
+/* The table that an entry of the dynamic section names; NULL if there is no such entry. glibc adds
+ * the base to the entries of the images that it loads, in place. */
 static const void *table(uintptr_t base, const ElfW(Dyn) * entry, ElfW(Sxword) tag)
 {
     for (; entry->d_tag != DT_NULL; entry++)
         if (entry->d_tag == tag)
-            return (const void *)(base + entry->d_un.d_ptr);
+            return (const void *)((entry->d_un.d_ptr < base ? base : 0) + entry->d_un.d_ptr);
     return NULL;
 }
 

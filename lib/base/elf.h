@@ -10,7 +10,7 @@
 #include <link.h>
 
 /* The symbol of that name in the image's dynamic symbol table, defined there or not, or NULL.
- * `base` is added to each address in the dynamic section. */
+ * `base` is added to each address in the dynamic section that is below it. */
 const ElfW(Sym) * elf_find_symbol(uintptr_t base, const ElfW(Dyn) * dynamic, const char *name);
 
 /* The function of that name in the vDSO whose ELF header is at `image` (AT_SYSINFO_EHDR): the

@@ -17,11 +17,12 @@
 /* In the order in which they may be taken; checked in debug builds: a thread takes only higher
  * ranks. */
 enum lock_rank {
-    LOCK_RANK_POOL,  /* the arena pool */
-    LOCK_RANK_HEAP,  /* an arena's heaps: runs of units, purge */
-    LOCK_RANK_UNITS, /* the unit map */
-    LOCK_RANK_LARGE, /* the LARGE list */
-    LOCK_RANK_META,  /* metadata pages */
+    LOCK_RANK_POOL,    /* the arena pool */
+    LOCK_RANK_HEAP,    /* an arena's heaps: runs of units, purge */
+    LOCK_RANK_UNITS,   /* the unit map */
+    LOCK_RANK_LARGE,   /* the LARGE list */
+    LOCK_RANK_META,    /* metadata pages */
+    LOCK_RANK_PROFILE, /* the samples of the heap profile */
 };
 
 struct lock {

@@ -45,6 +45,10 @@ struct option option_table[OPTION_COUNT] = {
                                .help = "children of fork write them, too (1: yes)"},
     [OPTION_BACKGROUND_THREAD] = {"background_thread", TYPE_NAME, "0|1", DEFAULT(0),
                                   .help = "have a thread give idle memory back (1: yes)"},
+    [OPTION_PROFILE] = {"profile", TYPE_BYTES, "0..64G", 64 * GIB, DEFAULT(0),
+                        .help = "bytes between samples of the heap; 0: off"},
+    [OPTION_PROFILE_SAMPLES] = {"profile_samples", TYPE_NUMBER, "0..16777216", 16777216,
+                                DEFAULT(65536), .help = "live samples that there is room for"},
 };
 
 uint64_t option_value(enum option_id id)

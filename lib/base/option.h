@@ -22,6 +22,9 @@ enum option_id {
     OPTION_STATS_SIGNAL,      /* number of the signal that asks for a writing; 0: none */
     OPTION_STATS_CHILDREN,    /* bool: children of fork write, too */
     OPTION_BACKGROUND_THREAD, /* bool: a thread gives idle memory back (background.h) */
+    OPTION_PROFILE,           /* bytes between two samples of the heap profile, on average; 0: off
+                                 (modes/profile.h) */
+    OPTION_PROFILE_SAMPLES,   /* live samples that a profile has room for, from its next start on */
     OPTION_COUNT
 };
 

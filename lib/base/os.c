@@ -44,8 +44,7 @@ enum {
     NS_PER_MS = 1000 * 1000,
 };
 
-/* An entry of the auxiliary vector, 0 if there is none. Preserves errno. */
-static unsigned long auxiliary(unsigned long type)
+unsigned long os_auxiliary(unsigned long type)
 {
     int saved = errno;
     unsigned long value = getauxval(type);
@@ -58,7 +57,7 @@ size_t os_page_size(void)
     static size_t cached; /* [any] bytes, 0 until first asked; all write the same */
     size_t size = __atomic_load_n(&cached, __ATOMIC_RELAXED);
     if (UNLIKELY(size == 0)) {
-        size = auxiliary(AT_PAGESZ);
+        size = os_auxiliary(AT_PAGESZ);
         if (size == 0)
             size = SMALLEST_PAGE;
         __atomic_store_n(&cached, size, __ATOMIC_RELAXED);
@@ -140,6 +139,13 @@ void *os_map(size_t size)
 bool os_map_at(void *address, size_t size)
 {
     return map_anonymous_at(address, size, PROT_READ | PROT_WRITE);
+}
+
+bool os_is_readable(uintptr_t page)
+{
+    /* The system reads the new set before it sees that it does not know what to do with it: a call
+     * that no filter refuses and that changes nothing (as in Abseil's AddressIsReadable). */
+    return system_call(SYS_rt_sigprocmask, ~0, page, NULL, sizeof(uint64_t)) != -EFAULT;
 }
 
 bool os_can_map(size_t size)
@@ -247,7 +253,8 @@ static void read_clock_now(clockid_t clock, struct timespec *now)
     static read_clock *cached; /* [any] NULL until first asked; all write the same */
     read_clock *function = __atomic_load_n(&cached, __ATOMIC_RELAXED);
     if (UNLIKELY(function == NULL)) {
-        function = (read_clock *)(uintptr_t)elf_find_vdso((void *)auxiliary(AT_SYSINFO_EHDR), name);
+        function =
+            (read_clock *)(uintptr_t)elf_find_vdso((void *)os_auxiliary(AT_SYSINFO_EHDR), name);
         if (function == NULL)
             function = read_clock_by_call;
         __atomic_store_n(&cached, function, __ATOMIC_RELAXED);
@@ -439,7 +446,7 @@ bool os_in_program_namespace(void)
 {
     int saved = errno;
     /* only the objects of the caller's namespace are visited */
-    void *headers = (void *)auxiliary(AT_PHDR);
+    void *headers = (void *)os_auxiliary(AT_PHDR);
     bool found = headers == NULL || dl_iterate_phdr(is_executable, headers) != 0;
     errno = saved;
     return found;
@@ -447,7 +454,7 @@ bool os_in_program_namespace(void)
 
 bool os_is_secure(void)
 {
-    return auxiliary(AT_SECURE) != 0;
+    return os_auxiliary(AT_SECURE) != 0;
 }
 
 bool os_addresses_are_random(void)

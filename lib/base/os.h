@@ -41,6 +41,9 @@ bool os_map_at(void *address, size_t size);
 /* The same with a page without access in front of it and one that follows it, both mapped. */
 void *os_map_guarded(size_t size);
 
+/* True if the page that starts at `page` can be read. */
+bool os_is_readable(uintptr_t page);
+
 /* True if os_map(size) would work now. */
 bool os_can_map(size_t size);
 
@@ -116,6 +119,9 @@ bool os_is_main_thread(void);
 void os_name_thread(const char *name);
 
 /* ---- the process and its files ---- */
+
+/* The entry AT_... of the auxiliary vector, 0 if there is none. */
+unsigned long os_auxiliary(unsigned long type);
 
 /* Bytes resident in this process (second field of /proc/self/statm); 0 if it cannot be read. */
 size_t os_resident(void);

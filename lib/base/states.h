@@ -2,9 +2,9 @@
  * The states of blocks, one byte each, and the scans over them. Pure functions over arrays; no OS.
  *
  * `states` is 64-byte aligned in every function, and reads reach to the end of the last group
- * of 64. Another thread may change a state from LIVE or WIDE to REMOTE during a scan: scans see
- * either. Under ThreadSanitizer the scans read bytes as relaxed atomics; otherwise SSE2 or NEON
- * where there is one, and a portable fallback (SWAR over uint64_t).
+ * of 64. Another thread may change a state from LIVE, WIDE or SAMPLED to REMOTE during a scan:
+ * scans see either. Under ThreadSanitizer the scans read bytes as relaxed atomics; otherwise SSE2
+ * or NEON where there is one, and a portable fallback (SWAR over uint64_t).
  */
 #ifndef ACRE_LIB_STATES_H
 #define ACRE_LIB_STATES_H
@@ -19,7 +19,9 @@ enum block_state {
     BLOCK_PURGED = 4, /* as FREE, but its pages were given back: taken when there is no FREE one */
     BLOCK_WIDE = 5,   /* as LIVE: the program holds it and the REST blocks that follow it, as one */
     BLOCK_REST = 6,   /* a place that a block before it has taken; see slab_wide.c */
-    BLOCK_END = 7,    /* no block: the sentinel after a slab's last one, and what follows it */
+    BLOCK_SAMPLED = 7, /* as LIVE: the program holds it, and the heap profile may have a sample of
+                          it (modes/profile.h) */
+    BLOCK_END = 8,     /* no block: the sentinel after a slab's last one, and what follows it */
 };
 
 enum { STATES_GROUP = 64 }; /* states that one window covers */
@@ -37,9 +39,9 @@ static inline void state_set(uint8_t *state, uint8_t value)
 }
 
 /* True of a block that the program holds. */
-static inline bool state_is_held(uint8_t state)
+static inline bool state_is_live(uint8_t state)
 {
-    return state == BLOCK_LIVE || state == BLOCK_WIDE;
+    return state == BLOCK_LIVE || state == BLOCK_WIDE || state == BLOCK_SAMPLED;
 }
 
 /* Makes states[0..count-1] FREE and the rest of the last group, up to states[64 x groups - 1],

@@ -64,7 +64,7 @@ static void add_states(struct slab_figures *sums, const struct view *view,
         if (state > BLOCK_END)
             continue; /* hostile */
         sums->states[state] += i - begin;
-        sums->held = state_is_held(state) || (state == BLOCK_REST && sums->held);
+        sums->held = state_is_live(state) || (state == BLOCK_REST && sums->held);
         if (!sums->held)
             continue;
         sums->places += i - begin;
@@ -92,7 +92,8 @@ static void add_slab(const struct view_slab *slab, const struct slab_figures *su
                      struct figures_arena *arena, struct figures *figures)
 {
     struct figures_class *cls = &figures->classes[slab->cls];
-    uint64_t live = sums->states[BLOCK_LIVE] + sums->states[BLOCK_WIDE];
+    uint64_t live =
+        sums->states[BLOCK_LIVE] + sums->states[BLOCK_WIDE] + sums->states[BLOCK_SAMPLED];
     cls->slabs++;
     cls->units += slab->units;
     cls->blocks += slab->count;

@@ -36,7 +36,8 @@ static enum acre_block_state state_of(uint8_t state)
         [BLOCK_FREE] = ACRE_BLOCK_FREE,     [BLOCK_LIVE] = ACRE_BLOCK_LIVE,
         [BLOCK_CACHED] = ACRE_BLOCK_CACHED, [BLOCK_REMOTE] = ACRE_BLOCK_REMOTE,
         [BLOCK_PURGED] = ACRE_BLOCK_PURGED, [BLOCK_WIDE] = ACRE_BLOCK_LIVE,
-        [BLOCK_REST] = ACRE_BLOCK_FREE,     [BLOCK_END] = ACRE_BLOCK_FREE,
+        [BLOCK_REST] = ACRE_BLOCK_FREE,     [BLOCK_SAMPLED] = ACRE_BLOCK_LIVE,
+        [BLOCK_END] = ACRE_BLOCK_FREE,
     };
     return states[state < BLOCK_END ? state : BLOCK_END];
 }

@@ -6,6 +6,7 @@
 #include "paths/free.h"
 #include "large/large.h"
 #include "base/os.h"
+#include "modes/profile.h"
 #include "arena/thread.h"
 
 #include <errno.h>
@@ -112,11 +113,10 @@ static struct bin *bin_for(struct arena *arena, unsigned class)
     return bin;
 }
 
-/* Takes a block of a class, or of a wider one, from an arena that is the caller's. With `wide`, it
- * may be a wide block, aligned to BLOCK_ALIGNMENT alone. *zero: it is known to be zero. */
-static void *take_block(struct arena *arena, unsigned class, bool wide, bool *zero)
+/* Takes a block for a bin of an arena that is the caller's. With `wide`, it may be a wide block,
+ * aligned to BLOCK_ALIGNMENT alone. *zero: it is known to be zero. */
+static void *take_block(struct arena *arena, struct bin *bin, bool wide, bool *zero)
 {
-    struct bin *bin = bin_for(arena, class);
     void *block;
     *zero = false;
     if (bin->top == bin->bottom) {
@@ -133,7 +133,7 @@ static void *take_block(struct arena *arena, unsigned class, bool wide, bool *ze
     return alloc_from_bin(bin, &block) ? block : NULL;
 }
 
-/* The same for any thread. */
+/* A block of a class, or of a wider one, for any thread. It may be a sample. */
 static void *alloc_class(unsigned class, bool wide, bool *zero)
 {
     bool borrowed;
@@ -142,11 +142,27 @@ static void *alloc_class(unsigned class, bool wide, bool *zero)
         arena = thread_get_arena(&borrowed);
     if (arena == NULL)
         return NULL;
-    void *block = take_block(arena, class, wide, zero);
+    struct bin *bin = bin_for(arena, class);
+    size_t size = bin->block_size;
+    bool sampled = profile_is_on() && profile_draw(size);
+    void *block = take_block(arena, bin, wide && !sampled, zero);
+    sampled = sampled && block != NULL;
+    if (UNLIKELY(sampled))
+        slab_mark_sampled(block);
     if (borrowed)
         arena_retire(arena);
     background_ring_if_idle(arena);
+    if (UNLIKELY(sampled))
+        profile_add(block, size);
     return block;
+}
+
+/* A LARGE block has come to be, or has another size. */
+static void count_large(const void *block, size_t size)
+{
+    size_t bytes = align_up(size, os_page_size());
+    if (profile_is_on() && profile_draw(bytes))
+        profile_add(block, bytes);
 }
 
 /* A LARGE block, or what else there is when the system refuses more address space. */
@@ -156,6 +172,8 @@ static void *alloc_large(size_t size, size_t alignment, bool *zero)
     idle_tick(os_now_ms());
     if (block == NULL && idle_make_room(thread_own_arena(), size))
         block = large_alloc(size, alignment, zero);
+    if (block != NULL)
+        count_large(block, size);
     return block;
 }
 
@@ -171,13 +189,30 @@ static void *alloc_any(size_t size, bool *zero)
     return with_errno(block, saved);
 }
 
+/*
+ * What most slow calls are for: one in 64 of a program that grows, to open a window, and while a
+ * profile is taken all but a few. A mode may begin or end at any time: the table may have led here
+ * although the bin has blocks at hand.
+ */
+static ALWAYS_INLINE bool take_at_hand(size_t size, void **block)
+{
+    unsigned class = size_class_of(size);
+    struct bin *bin = &thread_state.arena->bins[class];
+    uint64_t mode = __atomic_load_n(&profile_mode, __ATOMIC_RELAXED);
+    if (mode != 0 && !profile_passes(mode, size_class_sizes[class]))
+        return false;
+    if (!alloc_from_bin(bin, block) && !(bin_open_window(bin) && alloc_from_bin(bin, block)))
+        return false;
+    if (mode != 0)
+        profile_pass(size_class_sizes[class]);
+    return true;
+}
+
 void *alloc_slow(size_t size)
 {
     bool zero;
     void *block;
-    /* what most slow calls are for: one in 64 of a program that grows */
-    if (size <= SIZE_CLASS_TABLE_LIMIT && bin_open_window(alloc_bin_of(size)) &&
-        alloc_at_hand(size, &block))
+    if (size <= SIZE_CLASS_TABLE_LIMIT && take_at_hand(size, &block))
         return block;
     return alloc_any(size, &zero);
 }
@@ -213,7 +248,7 @@ void *alloc_aligned(size_t alignment, size_t size)
     unsigned class =
         alignment <= UNIT_ALIGNMENT ? size_class_of_aligned(size, alignment) : SIZE_CLASS_COUNT;
     if (class < SIZE_CLASS_COUNT) {
-        if (!alloc_from_bin(&thread_state.arena->bins[class], &block))
+        if (profile_is_on() || !alloc_from_bin(&thread_state.arena->bins[class], &block))
             block = alloc_class(class, false, &zero);
     } else if (size <= PTRDIFF_MAX && alignment <= PTRDIFF_MAX) {
         block = alloc_large(max_size(size, 1), alignment, &zero);
@@ -225,6 +260,15 @@ void *alloc_aligned(size_t alignment, size_t size)
 static bool stays(size_t usable, size_t size)
 {
     return size <= usable && (size >= usable / SHRINK_KEEPS || usable <= SHRINK_ALWAYS_KEPT);
+}
+
+/* A block of `bytes` bytes of the calling thread's, not SAMPLED, is as one just allocated. */
+static void count_again(void *block, size_t bytes)
+{
+    if (profile_is_on() && profile_draw(bytes)) {
+        slab_mark_sampled(block);
+        profile_add(block, bytes);
+    }
 }
 
 /* Resizes a block of the calling thread, if it is a slab of its own, to at least `size` bytes where
@@ -240,6 +284,8 @@ static bool resize_slab_in_place(struct slab *slab, size_t usable, size_t size)
     if (size > usable)
         idle_before_growth(arena, to->block_size - usable);
     bool resized = slab_resize(slab, to);
+    if (resized)
+        count_again(slab->base, to->block_size);
     background_ring_if_idle(arena);
     errno = saved;
     return resized;
@@ -263,7 +309,8 @@ void *alloc_resize(void *p, size_t size, const char *function)
     if (p == NULL)
         return alloc_block(size);
     struct own_block own;
-    if (!free_find_own(p, &own))
+    bool sampled = false;
+    if (!free_find_own(p, &own) && !(sampled = free_find_own_sampled(p, &own)))
         own = (struct own_block){.slab = NULL};
     size_t usable = own.slab != NULL ? own.slab->block_size : free_usable_size_slow(p, function);
     if (usable == 0)
@@ -272,19 +319,31 @@ void *alloc_resize(void *p, size_t size, const char *function)
         free_block_named(p, function);
         return NULL;
     }
-    if (stays(usable, size) || (own.slab != NULL && resize_slab_in_place(own.slab, usable, size)))
+    if (stays(usable, size))
+        return p;
+    if (UNLIKELY(sampled)) {
+        /* what is resized was freed, for the profile, and allocated anew */
+        profile_end_sample(p);
+        state_set(own.state, BLOCK_LIVE);
+    }
+    if (own.slab != NULL && resize_slab_in_place(own.slab, usable, size))
         return p;
     if (size > SIZE_CLASS_LIMIT && usable > SIZE_CLASS_LIMIT && size <= PTRDIFF_MAX) {
+        profile_end(p);
         void *resized = large_resize(p, size);
+        count_large(resized != NULL ? resized : p, resized != NULL ? size : usable);
         background_ring_if_idle(thread_state.arena);
         if (resized != NULL)
             return resized;
     }
     int saved = size <= usable ? errno : ENOMEM;
     void *block = alloc_block(size);
-    if (block == NULL)
+    if (block == NULL) {
+        if (sampled)
+            count_again(p, usable);
         /* a block that shrinks has room enough where it is */
         return with_errno(size <= usable ? p : NULL, saved);
+    }
     if (UNLIKELY(!is_still_live(p, &own, block))) {
         free_block(block);
         free_slow(p, function);

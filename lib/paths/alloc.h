@@ -4,7 +4,7 @@
  *   alloc_block ---- magazine ----> block
  *        |  \------- window ------> block
  *        v
- *   alloc_slow ----- next window of the current slab
+ *   alloc_slow ----- next window of the current slab; all of the above while a profile is taken
  *        |  \------- large_alloc     above 1 MiB; from 4 KiB on if no heap has room
  *        v
  *   take_block       the class, or a wider one for a thread's first few blocks
@@ -28,7 +28,7 @@
 
 #include <assert.h>
 
-/* All requests that the fast path does not serve. */
+/* All requests that the fast path does not serve; all of malloc while a profile is taken. */
 NOINLINE void *alloc_slow(size_t size);
 
 /* Takes a block from the bin's magazine or else its window; false if both are empty. */
@@ -53,11 +53,12 @@ static ALWAYS_INLINE bool alloc_from_bin(struct bin *bin, void **block)
 
 static_assert(sizeof(struct bin) == SIZE_CLASS_STRIDE, "the table's entries are offsets of bins");
 
-/* The calling thread's bin for `size`, at most SIZE_CLASS_TABLE_LIMIT bytes. */
+/* The calling thread's bin for `size`, at most SIZE_CLASS_TABLE_LIMIT bytes; the one that is for
+ * ever empty while a profile is taken. */
 static ALWAYS_INLINE struct bin *alloc_bin_of(size_t size)
 {
     char *bins = (char *)thread_state.arena->bins;
-    return (struct bin *)(void *)(bins + size_class_table[(size + 15) / 16]);
+    return (struct bin *)(void *)(bins + PLAIN_LOAD(size_class_table[(size + 15) / 16]));
 }
 
 /* A block of at least `size` bytes; false if that takes alloc_slow. */

@@ -7,6 +7,7 @@
 #include "base/option.h"
 #include "base/os.h"
 #include "base/report.h"
+#include "modes/profile.h"
 
 #include <errno.h>
 
@@ -144,7 +145,11 @@ void free_other(void *p, struct slab *slab, const char *function)
     if (UNLIKELY(!remote_free(&owner->remote, slab, class, state, BLOCK_LIVE))) {
         /* counted while the block is live, before it may be anything else */
         bytes *= slab_wide_places(state - spot.number, spot.geometry.count, spot.number);
-        if (!remote_free(&owner->remote, slab, class, state, BLOCK_WIDE)) {
+        bool sampled = state_get(state) == BLOCK_SAMPLED;
+        if (sampled)
+            profile_end_sample(p);
+        if (!remote_free(&owner->remote, slab, class, state,
+                         sampled ? BLOCK_SAMPLED : BLOCK_WIDE)) {
             free_slow(p, function);
             return;
         }
@@ -162,15 +167,37 @@ static bool is_own_wide(const void *p, const struct place *place)
            place->slab->owner == thread_state.arena;
 }
 
+bool free_find_own_sampled(const void *p, struct own_block *own)
+{
+    struct slab *slab;
+    size_t number;
+    if (!unit_map_find(p, &slab) || slab->owner != thread_state.arena ||
+        !slab_starts_block((size_t)((const char *)p - slab->base), slab->reciprocal, &number))
+        return false;
+    *own = (struct own_block){slab, slab->states + number};
+    return state_get(own->state) == BLOCK_SAMPLED;
+}
+
+/* Frees the LARGE block at p; false if there is none. */
+static bool free_large(void *p)
+{
+    profile_end(p);
+    return large_free(p) == 0;
+}
+
 void free_slow(void *p, const char *function)
 {
+    struct own_block own;
     if (p == NULL)
         return;
     int saved = errno;
     struct place place = find_place(p);
-    if (place.heap == NULL && large_free(p) == 0)
+    if (place.heap == NULL && free_large(p)) {
         idle_tick(os_now_ms());
-    else if (is_own_wide(p, &place))
+    } else if (free_find_own_sampled(p, &own)) {
+        profile_end_sample(p);
+        free_own_block(p, own);
+    } else if (is_own_wide(p, &place))
         slab_give_back(place.slab, (size_t)(place.state - place.slab->states));
     else
         misuse(p, &place, function);
@@ -191,7 +218,7 @@ static size_t live_size(const void *p, const struct place *place)
 {
     if (place->heap == NULL)
         return large_usable_size(p);
-    return place->block == p && state_is_held(state_get(place->state)) ? place->size : 0;
+    return place->block == p && state_is_live(state_get(place->state)) ? place->size : 0;
 }
 
 bool free_is_live(const void *p)

@@ -8,13 +8,14 @@
  *        |              \--- remote_free
  *        v              v
  *      free_slow ------------ NULL: nothing
- *          |  \-------------- a WIDE block of the thread's own
+ *          |  \-------------- a WIDE or SAMPLED block of the thread's own
  *          |  \-------------- large_free, if the address is in no heap
  *          v
  *      report_misuse          all else
  *
  * Of the state the short path asks only whether it is LIVE. A WIDE block (slab_wide.c) fails that,
- * too; free_slow and free_other free it. All functions preserve errno.
+ * too, and so does a SAMPLED one (modes/profile.h); free_slow and free_other free them. All
+ * functions preserve errno.
  */
 #ifndef ACRE_LIB_FREE_H
 #define ACRE_LIB_FREE_H
@@ -40,6 +41,9 @@ struct own_block {
     struct slab *slab;
     uint8_t *state;
 };
+
+/* True if p, any address at all, is a SAMPLED block of the calling thread's own arena. */
+bool free_find_own_sampled(const void *p, struct own_block *own);
 
 /* True if a block that the program holds starts at p, any address at all. */
 bool free_is_live(const void *p);

@@ -7,6 +7,7 @@
 #include "inspect/count.h"
 #include "inspect/root.h"
 #include "large/large.h"
+#include "modes/profile.h"
 
 /* Walks over everything without trusting it. NULL if that is right. */
 static const char *find_damage(const void **at)
@@ -52,6 +53,10 @@ size_t check_process(struct out *out)
     }
     if (!large_is_valid()) {
         out_format(out, "acre: the LARGE list is inconsistent\n");
+        faults++;
+    }
+    if (!profile_is_valid()) {
+        out_format(out, "acre: the heap profile is inconsistent\n");
         faults++;
     }
     return faults;

@@ -8,6 +8,7 @@
 #include "base/os.h"
 #include "base/report.h"
 #include "inspect/root.h"
+#include "modes/profile.h"
 #include "process/stats_file.h"
 #include "arena/thread.h"
 
@@ -21,6 +22,7 @@ void init_start(char *const *environment)
     if (environment != NULL)
         option_parse_environment(environment);
     stats_file_start();
+    profile_follow_option();
     /* it may fail (no memory): then the first lock notices a fork (fork.h) */
     (void)pthread_atfork(NULL, NULL, fork_child);
     if (!os_in_program_namespace()) {

@@ -102,7 +102,7 @@ static void slab_fill(struct slab *slab, struct bin *bin)
     set_bin(slab, bin);
     slab->live_hint = 0;
     slab->fresh_group = 0;
-    slab->purged = slab->purged_for_owner = slab->wide = false;
+    slab->purged = slab->purged_for_owner = slab->wide = slab->sampled = false;
     slab->node.next = slab->node.previous = NULL;
 }
 
@@ -110,7 +110,9 @@ static void slab_fill(struct slab *slab, struct bin *bin)
 
 struct slab_live slab_count_live(const uint8_t *states, size_t count)
 {
+    /* in this order: an owner may make a LIVE block SAMPLED meanwhile */
     size_t single = states_count(states, count, BLOCK_LIVE);
+    single += states_count(states, count, BLOCK_SAMPLED);
     struct slab_live live = {.blocks = single, .places = single};
     for (size_t first = 0; first < count; first += STATES_GROUP) {
         uint64_t wide = states_match(states + first, BLOCK_WIDE);
@@ -118,7 +120,7 @@ struct slab_live slab_count_live(const uint8_t *states, size_t count)
         for (; wide != 0; wide &= wide - 1)
             live.places += slab_wide_places(states, count, first + lowest_bit(wide));
     }
-    /* what was LIVE a moment ago may be part of a WIDE one now */
+    /* what was LIVE a moment ago may be SAMPLED, or part of a WIDE one, now */
     live.places = min_size(live.places, count);
     live.blocks = min_size(live.blocks, live.places);
     return live;
@@ -126,7 +128,7 @@ struct slab_live slab_count_live(const uint8_t *states, size_t count)
 
 size_t slab_live_blocks(const struct slab *slab)
 {
-    if (UNLIKELY(slab->wide))
+    if (UNLIKELY(slab->wide || slab->sampled))
         return slab_count_live(slab->states, slab->count).blocks;
     return states_count(slab->states, slab->count, BLOCK_LIVE);
 }
@@ -304,7 +306,7 @@ static void release(struct slab *slab)
  * was looked at before, and is not empty if a block that was LIVE then still is. */
 static bool is_empty(struct slab *slab, bool hinted)
 {
-    if (hinted && state_is_held(state_get(&slab->states[slab->live_hint]))) {
+    if (hinted && state_is_live(state_get(&slab->states[slab->live_hint]))) {
         slab->until_check = 1;
         return false;
     }
@@ -313,6 +315,8 @@ static bool is_empty(struct slab *slab, bool hinted)
         size_t first = states_find(slab->states, slab->count, BLOCK_LIVE);
         if (UNLIKELY(first == slab->count))
             first = states_find(slab->states, slab->count, BLOCK_WIDE);
+        if (UNLIKELY(first == slab->count))
+            first = states_find(slab->states, slab->count, BLOCK_SAMPLED);
         /* count: another thread has freed it meanwhile. A wrong hint only costs a look */
         slab->live_hint = (uint16_t)min_size(first, slab->count - 1u);
         slab->until_check = give_backs_until_empty(slab->bin, live);
@@ -324,7 +328,7 @@ static bool is_empty(struct slab *slab, bool hinted)
 void slab_check(struct slab *slab)
 {
     if (!is_shared(slab)) {
-        ASSERT(state_get(&slab->states[0]) != BLOCK_LIVE);
+        ASSERT(!state_is_live(state_get(&slab->states[0])));
         release(slab);
         return;
     }
@@ -345,6 +349,15 @@ static void count_give_backs(struct slab *slab, size_t blocks)
     slab->until_check = slab->until_check > blocks ? slab->until_check - (uint32_t)blocks : 0;
     if (slab->until_check == 0)
         slab_check(slab);
+}
+
+void slab_mark_sampled(void *block)
+{
+    struct slab *slab = heap_slab_of(heap_containing(block), block);
+    size_t number;
+    (void)slab_starts_block((size_t)((char *)block - slab->base), slab->reciprocal, &number);
+    slab->sampled = true;
+    state_set(&slab->states[number], BLOCK_SAMPLED);
 }
 
 void slab_give_back(struct slab *slab, size_t number)
@@ -423,7 +436,8 @@ void slab_rebuild(struct slab *slab, struct bin *bin)
         uint8_t state = state_get(&slab->states[i]);
         in_wide = state == BLOCK_WIDE || (in_wide && state == BLOCK_REST);
         slab->wide = slab->wide || in_wide;
-        if (state != BLOCK_LIVE && !in_wide)
+        slab->sampled = slab->sampled || state == BLOCK_SAMPLED;
+        if (state != BLOCK_LIVE && state != BLOCK_SAMPLED && !in_wide)
             state_set(&slab->states[i], BLOCK_FREE);
     }
     slab->summary = states_summary(slab->states, slab->count, BLOCK_FREE);
@@ -462,9 +476,11 @@ bool slab_is_valid(const struct slab *slab)
     for (size_t i = 0; i < slab->count; i++) {
         uint8_t state = state_get(&slab->states[i]);
         uint8_t before = i == 0 ? BLOCK_FREE : state_get(&slab->states[i - 1]);
-        bool follows = before != BLOCK_FREE && before != BLOCK_CACHED && before != BLOCK_LIVE;
-        if (state > BLOCK_REST || (state == BLOCK_REST && !follows) ||
-            (state >= BLOCK_WIDE && !slab->wide))
+        bool follows = before != BLOCK_FREE && before != BLOCK_CACHED && before != BLOCK_LIVE &&
+                       before != BLOCK_SAMPLED;
+        bool wide = state == BLOCK_WIDE || state == BLOCK_REST;
+        if (state >= BLOCK_END || (state == BLOCK_REST && !follows) || (wide && !slab->wide) ||
+            (state == BLOCK_SAMPLED && !slab->sampled))
             return false;
     }
     return true;

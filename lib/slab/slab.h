@@ -5,7 +5,7 @@
  *
  * A slab is in one of three places: current (its bin allocates from it), listed (it has FREE or
  * PURGED blocks and waits on the bin's list), or neither (it has none; the first give-back lists
- * it). It is released when none of its blocks is LIVE or WIDE, unless it is current and of a class
+ * it). It is released when none of its blocks is live, unless it is current and of a class
  * whose blocks share slabs.
  *
  * slab.c has the life of a slab, slab_wide.c wide blocks, slab_purge.c the pages of free blocks.
@@ -87,7 +87,7 @@ static ALWAYS_INLINE bool slab_starts_block(size_t offset, uint64_t reciprocal, 
     return (uint64_t)product < reciprocal;
 }
 
-/* ---- what the program holds: LIVE and WIDE blocks; any thread ---- */
+/* ---- what the program holds: LIVE, WIDE and SAMPLED blocks; any thread ---- */
 
 /* How many places the block at `number`, below `count`, has: 1, or more if REST follows it. */
 static inline size_t slab_wide_places(const uint8_t *states, size_t count, size_t number)
@@ -138,11 +138,14 @@ void bin_leave_slab(struct bin *bin);
 /* ---- giving back ---- */
 
 /*
- * Looks at a slab after give-backs: lists it, or releases it if none of its blocks is LIVE or WIDE,
- * and sets until_check anew. Called when until_check is 0, when a bin leaves the slab, and after
+ * Looks at a slab after give-backs: lists it, or releases it if none of its blocks is live, and
+ * sets until_check anew. Called when until_check is 0, when a bin leaves the slab, and after
  * slab_rebuild. A current slab of a class that shares is left as it is.
  */
 void slab_check(struct slab *slab);
+
+/* Makes a LIVE block of the owner's SAMPLED. */
+void slab_mark_sampled(void *block);
 
 /* Turns a block that the owner holds (CACHED), or frees (WIDE), FREE. */
 void slab_give_back(struct slab *slab, size_t number);
@@ -155,7 +158,7 @@ void slab_collect(struct slab *slab);
 void bin_flush(struct bin *bin);
 
 /*
- * Moves a slab that is one LIVE block to the bin `to`, both of classes above SLAB_SHARED_LIMIT: the
+ * Moves a slab that is one live block to the bin `to`, both of classes above SLAB_SHARED_LIMIT: the
  * block stays where it is and gets the size of that class; the slab takes the units after it, or
  * gives its last ones back. False, with nothing changed, if those are taken or the system refuses
  * to open them.
@@ -164,8 +167,8 @@ bool slab_resize(struct slab *slab, struct bin *to);
 
 /*
  * For an arena whose thread is gone: makes a bin (initialised, its lists empty) know a slab of its
- * class by its states alone. LIVE stays, and WIDE with its REST; all else becomes FREE. Releases
- * nothing.
+ * class by its states alone. LIVE and SAMPLED stay, and WIDE with its REST; all else becomes FREE.
+ * Releases nothing.
  */
 void slab_rebuild(struct slab *slab, struct bin *bin);
 

@@ -1,17 +1,17 @@
 /*
- * Feeds what is not to be trusted to acre-inspect: cores with changed bytes, cut off ones, and a
- * process whose memory reads as something else each time. acre-inspect is linked in, with
- * sanitizers, and runs in a child of fork for each case. It may refuse, or say that something is
- * damaged. A finding is: a sanitizer's report, a signal, more than CPU_SECONDS, or output that
- * would change a terminal. What it would write to the process is checked, and not written: one word
- * at a time, at an address that is not in the first page.
+ * Feeds what is not to be trusted to a tool, acre-inspect or acre-profile (fuzz.h): cores with
+ * changed bytes, cut off ones, and a process whose memory reads as something else each time. The
+ * tool is linked in, with sanitizers, and runs in a child of fork for each case. It may refuse, or
+ * say that something is damaged. A finding is: a sanitizer's report, a signal, more than
+ * CPU_SECONDS, or output that would change a terminal. What it would write to the process is
+ * checked, and not written: one word at a time, at an address that is not in the first page.
  *
  *   fuzz --seconds N --seed N [--cases N] SUBJECT [CORE]
  *
  * Case i is made from the number seed + i alone, as far as SUBJECT has its memory at the same
  * addresses: `--seed (seed + i) --cases 1` plays it again. CORE is one of SUBJECT.
  *
- * What is changed are bytes that acre-inspect reads: the first run of each kind of input is on the
+ * What is changed are bytes that the tool reads: the first run of each kind of input is on the
  * unchanged one, and notes them.
  */
 #define _GNU_SOURCE 1
@@ -33,18 +33,17 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "fuzz.h"
 #include "hostile.h"
 
 enum {
     CPU_SECONDS = 20, /* of one case; some hundredths are usual */
     MOST_CHANGES = 8, /* of a core */
     HEAD = 64 << 10,  /* bytes of a core in which its headers and notes are */
-    EXTRA_ARGUMENTS = 4,
 };
 
-/* That of tools/acre-inspect.c, which is built with another name for main. */
+/* The tools are built with another name for main. */
 #undef main
-int fuzz_inspect_main(int argc, char **argv);
 
 static const char *subject;
 static uint64_t block, large; /* addresses of blocks of the subject */
@@ -60,63 +59,18 @@ static void end_subject(void)
         kill(hostile.subject, SIGKILL);
 }
 
-/* Of --set; the library's table of options has them. */
-static const char *const settings[] = {"decay:100", "large_stock:64M", "huge_pages:never",
-                                       "stats:exit", "background_thread:1"};
-enum { SETTINGS = sizeof(settings) / sizeof(settings[0]) };
-
-/* Runs acre-inspect in this process, a child, on what was chosen. */
+/* Runs the tool in this process, a child, on what was chosen. */
 _Noreturn static void inspect(const char *what, int output, int errors)
 {
-    char text[32];
-    char *arguments[EXTRA_ARGUMENTS + 2] = {(char *)"acre-inspect"};
-    int count = 1;
     uint64_t address = random_below(&choices, 4) == 0 ? large : block;
     const struct rlimit limit = {CPU_SECONDS, CPU_SECONDS + 1};
     setrlimit(RLIMIT_CPU, &limit);
-    switch (hostile.notes_reads ? 0 : random_below(&choices, 9)) {
-    case 0:
-        arguments[count++] = (char *)"--json";
-        break;
-    case 1:
-        arguments[count++] = (char *)"--prometheus";
-        break;
-    case 2:
-        arguments[count++] = (char *)"--find";
-        address += random_small(&choices, 64 << 20) - random_small(&choices, 4 << 20);
-        snprintf(text, sizeof(text), "0x%" PRIx64, address);
-        arguments[count++] = text;
-        break;
-    case 3:
-        arguments[count++] = (char *)"--class";
-        snprintf(text, sizeof(text), "%zu", 1 + random_small(&choices, 4096));
-        arguments[count++] = text;
-        break;
-    case 4:
-        arguments[count++] = (char *)"--set";
-        arguments[count++] = (char *)settings[random_below(&choices, SETTINGS)];
-        break;
-    case 5:
-        arguments[count++] = (char *)"--trim";
-        break;
-#ifdef ACRE_WATCH
-    case 6: /* takes some tenths of a second */
-        if (random_below(&choices, 8) == 0) {
-            arguments[count++] = (char *)"--watch=0.1";
-            notes->screen = true;
-        }
-        break;
-#endif
-    default:
-        break;
-    }
     if (random_below(&choices, 4) == 0)
         hostile.left_alone = random_below(&choices, notes->count + 1);
-    arguments[count++] = (char *)what;
     if (dup2(output, STDOUT_FILENO) < 0 || dup2(errors, STDERR_FILENO) < 0)
         _exit(SANITIZER_FOUND);
     optind = 0;
-    exit(fuzz_inspect_main(count, arguments));
+    exit(fuzz_run(what, address));
 }
 
 /* True if the output has a byte that a terminal obeys. */
@@ -151,7 +105,7 @@ static int open_output(void)
     return file;
 }
 
-/* Runs acre-inspect on `what`; says on standard error what it found wrong with it, if anything.
+/* Runs the tool on `what`; says on standard error what it found wrong with it, if anything.
  * *status is the exit status. True if all is right. */
 static bool run(const char *what, int *status)
 {
@@ -169,11 +123,11 @@ static bool run(const char *what, int *status)
     bool right = true;
     if (*status != EXIT_SUCCESS && *status != EXIT_FAILURE) {
         right = false;
-        warnx("acre-inspect %s: %s %d", what, WIFSIGNALED(waited) ? "signal" : "status",
+        warnx("%s %s: %s %d", fuzz_tool, what, WIFSIGNALED(waited) ? "signal" : "status",
               WIFSIGNALED(waited) ? WTERMSIG(waited) : *status);
     } else if ((has_control(output) && !notes->screen) || has_control(errors)) {
         right = false;
-        warnx("acre-inspect %s: control characters in the output", what);
+        warnx("%s %s: control characters in the output", fuzz_tool, what);
         show(output);
     }
     if (!right)
@@ -204,7 +158,7 @@ static void write_at(int file, const void *from, size_t size, off_t at)
         err(EXIT_FAILURE, "pwrite");
 }
 
-/* A place of the core that acre-inspect reads, or in its headers. */
+/* A place of the core that the tool reads, or in its headers. */
 static struct noted choose_place(off_t core_size)
 {
     const size_t head = core_size < HEAD ? (size_t)core_size : HEAD;

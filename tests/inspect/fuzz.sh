@@ -1,11 +1,14 @@
 #!/bin/bash
-# Runs the program fuzz on a core of the program subject, if one can be had, and on a process of it.
-# The arguments are those of fuzz.
+# Runs a program, fuzz or fuzz_profile, on a core of the program subject, if one can be had, and on a
+# process of it. The other arguments are those of fuzz. The subject takes a heap profile.
 #
 # The core is made where addresses are not random, as the process is, so that a seed finds the same
 # again.
 set -euo pipefail
 
+program=$1
+shift
+export ACRE_OPTIONS=profile:4K
 directory=$(mktemp -d)
 trap 'rm -rf "$directory"' EXIT
 fixed=()
@@ -24,11 +27,11 @@ make_core() {
 export ASAN_OPTIONS=exitcode=99:detect_leaks=0:hard_rss_limit_mb=2048:use_sigaltstack=0
 export UBSAN_OPTIONS=print_stacktrace=1:exitcode=99
 if make_core; then
-    echo "a core of $(stat -c %s "$core") bytes, and a process"
+    echo "$program: a core of $(stat -c %s "$core") bytes, and a process"
 else
     core=
-    echo "no core can be had here: a process alone"
+    echo "$program: no core can be had here: a process alone"
 fi
 status=0
-"${fixed[@]}" ./fuzz "$@" ./subject ${core:+"$core"} || status=$?
+"${fixed[@]}" "./$program" "$@" ./subject ${core:+"$core"} || status=$?
 exit $status

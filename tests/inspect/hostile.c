@@ -5,8 +5,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/meta.h"
-
 enum {
     KEYS = 12, /* typed to --watch, at most */
 };
@@ -14,13 +12,6 @@ enum {
 struct notes *notes;
 struct random choices;
 struct hostile hostile;
-
-/* Only options with a text need it, which acre-inspect does not set. */
-void *meta_alloc(size_t size)
-{
-    (void)size;
-    return NULL;
-}
 
 /* ---- changes ---- */
 
@@ -80,7 +71,7 @@ static ssize_t change_answer(uint8_t *bytes, size_t size)
     return (ssize_t)size;
 }
 
-/* ---- what acre-inspect reads with ---- */
+/* ---- what the tool reads with ---- */
 
 static void note(uint64_t at, size_t size)
 {
@@ -119,7 +110,7 @@ ssize_t __wrap_process_vm_readv(pid_t pid, const struct iovec *local, unsigned l
     return got;
 }
 
-/* ---- what acre-inspect writes with ---- */
+/* ---- what the tool writes with ---- */
 
 ssize_t __wrap_process_vm_writev(pid_t pid, const struct iovec *local, unsigned long local_count,
                                  const struct iovec *remote, unsigned long remote_count,

@@ -1,5 +1,5 @@
 /*
- * What acre-inspect reads, writes and asks with, when it is linked into the program fuzz: pread and
+ * What a tool reads, writes and asks with, when it is linked into the program fuzz: pread and
  * process_vm_readv note what is read, and give something else; process_vm_writev only looks;
  * isatty and wgetch are a terminal at which keys are typed.
  */
@@ -20,7 +20,7 @@ enum {
     WORD = 8,             /* bytes of one change, at most */
 };
 
-/* A read of acre-inspect: offset in the core, or address in the process. */
+/* A read of the tool: offset in the core, or address in the process. */
 struct noted {
     uint64_t at;
     size_t size;

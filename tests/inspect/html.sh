@@ -26,7 +26,7 @@ echo "a process: clicks, keys, pictures"
 start_subject "$programs/many" 7 12
 "$inspect" --html "$page" "$subject_id"
 read -r _ block _ large <"$directory/out"
-python3 "$script" "$page" "$block" "$large" ${ACRE_PICTURES:+"$ACRE_PICTURES"} ||
+python3 -B "$script" "$page" "$block" "$large" ${ACRE_PICTURES:+"$ACRE_PICTURES"} ||
     fail "the page is not right"
 ! "$inspect" --html "$directory/none/page.html" "$subject_id" 2>/dev/null || fail "no such directory"
 ! "$inspect" --html "$page" --arena 1 "$subject_id" 2>/dev/null || fail "--arena goes with --html"
@@ -37,7 +37,7 @@ if [[ $(cat /proc/sys/kernel/core_pattern) == core* ]] && [ "$(ulimit -c)" = unl
     # the one that it has just left
     for core in "$directory"/core*; do
         "$inspect" --html "$page" "$core"
-        python3 "$script" --open "$page" >/dev/null || fail "the page of a core is not right"
+        python3 -B "$script" --open "$page" >/dev/null || fail "the page of a core is not right"
         grep -q '"core":true' "$page" || fail "the page is not that of a core"
         rm "$core"
     done
@@ -47,7 +47,7 @@ end_subject
 echo "a process of which nothing is live"
 start_subject "$programs/many" 0 0
 "$inspect" --html "$page" "$subject_id"
-python3 "$script" --open "$page" >/dev/null || fail "the page of no live block is not right"
+python3 -B "$script" --open "$page" >/dev/null || fail "the page of no live block is not right"
 end_subject
 
 echo "a busy process"
@@ -55,7 +55,7 @@ start_subject "$programs/subject" busy
 for _ in 1 2 3; do
     "$inspect" --html "$page" "$subject_id"
 done
-python3 "$script" --open "$page" >/dev/null || fail "the page of a busy process is not right"
+python3 -B "$script" --open "$page" >/dev/null || fail "the page of a busy process is not right"
 end_subject
 
 if [ "$(awk '/^MemAvailable/ { print $2 }' /proc/meminfo)" -ge 3000000 ]; then
@@ -64,7 +64,7 @@ if [ "$(awk '/^MemAvailable/ { print $2 }' /proc/meminfo)" -ge 3000000 ]; then
     "$inspect" --html "$page" "$subject_id"
     end_subject
     size=$(stat -c %s "$page")
-    echo "10 GiB in 500 arenas: $size bytes, drawn after $(python3 "$script" --open "$page") ms"
+    echo "10 GiB in 500 arenas: $size bytes, drawn after $(python3 -B "$script" --open "$page") ms"
     [ "$size" -lt 5000000 ] || fail "5 MB are to be enough"
 fi
 echo "all right"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The probes of base/probe.h: the library's notes have each of them, with two arguments, and where
+# The probes of base/probe.h: the library's notes have each of them, with its arguments, and where
 # one is the code has a nop, which nobody has to enable: there is no semaphore.
 #
 # Environment: ACRE_PROBES, yes if they were configured.
@@ -19,14 +19,14 @@ LC_ALL=C readelf --notes --wide "$library" | awk '
     $1 == "Arguments:" && acre { print name, substr(place, 1, length(place) - 1), semaphore, NF - 1 }
 ' >probes.found
 
-for name in slab_made slab_released memory_returned misuse; do
-    grep -q "^$name 0x[0-9a-f]* 0x0* 2$" probes.found || {
-        echo "no note of the probe $name with two arguments:" >&2
+for probe in slab_made:2 slab_released:2 memory_returned:2 misuse:2 sample:3; do
+    grep -q "^${probe%:*} 0x[0-9a-f]* 0x0* ${probe#*:}$" probes.found || {
+        echo "no note of the probe ${probe%:*} with ${probe#*:} arguments:" >&2
         cat probes.found >&2
         exit 1
     }
 done
-if [ "$(cut -d ' ' -f 1 probes.found | sort -u | wc -l)" -ne 4 ]; then
+if [ "$(cut -d ' ' -f 1 probes.found | sort -u | wc -l)" -ne 5 ]; then
     echo "other probes than this test knows:" >&2
     cat probes.found >&2
     exit 1
@@ -39,4 +39,4 @@ while read -r name place rest; do
         exit 1
     }
 done <probes.found
-echo "$(wc -l <probes.found) places of 4 probes"
+echo "$(wc -l <probes.found) places of 5 probes"

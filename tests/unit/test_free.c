@@ -7,6 +7,7 @@
 #include "paths/alloc.h"
 #include "capture.h"
 #include "memory.h"
+#include "modes/profile.h"
 #include "own_arena.h"
 #include "paths/free.h"
 #include "in_thread.h"
@@ -19,10 +20,16 @@
 
 static const struct kind {
     const char *name;
-    size_t size; /* bytes, a size class's or whole pages: the block's size is the same */
-    bool wide;   /* it lies in the place of blocks of PLACE bytes */
-} kinds[] = {{"TINY", 64, false},       {"SMALL", 5120, false},    {"SMALL", 40 << 10, false},
-             {"SMALL", 1 << 20, false}, {"LARGE", 2 << 20, false}, {"SMALL", SIZE, true}};
+    size_t size;  /* bytes, a size class's or whole pages: the block's size is the same */
+    bool wide;    /* it lies in the place of blocks of PLACE bytes */
+    bool sampled; /* it is in the heap profile, as all blocks are then */
+} kinds[] = {
+    {"TINY", 64, false, false},        {"SMALL", 5120, false, false},
+    {"SMALL", 40 << 10, false, false}, {"SMALL", 1 << 20, false, false},
+    {"LARGE", 2 << 20, false, false},  {"SMALL", SIZE, true, false},
+    {"TINY", 64, false, true},         {"SMALL", 40 << 10, false, true},
+    {"LARGE", 2 << 20, false, true},
+};
 
 enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
 
@@ -36,6 +43,8 @@ static void make_block(int number)
     kind = &kinds[number];
     if (kind->wide)
         begin_wide();
+    if (kind->sampled)
+        ck_assert_int_eq(profile_start(1), 0);
     block = alloc_block(kind->size);
     ck_assert_uint_eq(free_usable_size(block, "test"), kind->size);
     ck_assert(!kind->wide || (is_wide(block) && is_wide(alloc_block(SIZE))));
@@ -333,7 +342,7 @@ TEST_LOOP(without_abort_a_misuse_changes_nothing, 0, KINDS)
 
 TEST_LOOP(frees_leave_errno_alone, 0, KINDS)
 {
-    kind = &kinds[_i];
+    make_block(_i);
     errno = EXDEV;
     for (int i = 0; i < 100; i++)
         free_block(alloc_block(kind->size));
@@ -368,7 +377,8 @@ TEST(a_full_magazine_gives_back)
     ck_assert(own_arena_is_valid());
 }
 
-/* Two threads free the same blocks at once: the other arena's owner sees each freed once. */
+/* Two threads free the same blocks at once, which may be in the heap profile: the other arena's
+ * owner sees each freed once. */
 enum { RACED = 50, RACING_CHILDREN = 10 };
 static void *raced[RACED];
 static pthread_barrier_t start;
@@ -396,14 +406,16 @@ static void free_by_two_at_once(void *unused)
     for (int i = 0; i < 2; i++)
         pthread_join(threads[i], NULL);
     idle_trim();
-    if (!own_arena_is_valid())
+    if (!own_arena_is_valid() || !profile_is_valid() || profile_samples != 0)
         _exit(3);
 }
 
-TEST(of_two_threads_that_free_a_block_at_once_one_is_wrong)
+TEST_LOOP(of_two_threads_that_free_a_block_at_once_one_is_wrong, 0, 2)
 {
     struct capture capture;
 
+    if (_i == 1)
+        ck_assert_int_eq(profile_start(1), 0);
     for (int i = 0; i < RACED; i++)
         raced[i] = alloc_block(64);
     for (int i = 0; i < RACING_CHILDREN; i++) {

@@ -31,6 +31,8 @@ static const struct {
     {"stats_signal", OPTION_STATS_SIGNAL, 0, "0", "0..64"},
     {"stats_children", OPTION_STATS_CHILDREN, 1, "1", "0|1"},
     {"background_thread", OPTION_BACKGROUND_THREAD, 0, "0", "0|1"},
+    {"profile", OPTION_PROFILE, 0, "0", "0..64G"},
+    {"profile_samples", OPTION_PROFILE_SAMPLES, 65536, "65536", "0..16777216"},
 };
 
 _Static_assert(COUNT_OF(options) == OPTION_COUNT, "an option has no test");
@@ -60,6 +62,8 @@ static const struct {
     {"stats_children:0", OPTION_STATS_CHILDREN, 0},
     {"stats_file:/a,stats_file:", OPTION_STATS_FILE, 0},
     {"background_thread:1", OPTION_BACKGROUND_THREAD, 1},
+    {"profile:512K", OPTION_PROFILE, 512 * KIB},
+    {"profile_samples:1000", OPTION_PROFILE_SAMPLES, 1000},
     {"decay:5,decay:7", OPTION_DECAY, 7},
     {",,stats:exit,,decay:8,", OPTION_DECAY, 8},
     {"", OPTION_DECAY, 1000},
@@ -72,7 +76,7 @@ static const struct {
 /* After an unknown option. */
 #define KNOWN                                                                                      \
     "; there are: abort, decay, large_stock, dirty_limit, huge_pages, stats, stats_file, "         \
-    "stats_seconds, stats_signal, stats_children, background_thread"
+    "stats_seconds, stats_signal, stats_children, background_thread, profile, profile_samples"
 
 /* Each is one warning, exactly this; valid options around it still apply. */
 static const struct {

@@ -134,7 +134,7 @@ static void rebuild(uint8_t *expected, const uint8_t *states, size_t count)
         size_t first = i;
         while (states[i] == BLOCK_REST && first != 0 && states[first] == BLOCK_REST)
             first--;
-        bool kept = state_is_held(states[first]) && (first == i || states[first] == BLOCK_WIDE);
+        bool kept = state_is_live(states[first]) && (first == i || states[first] == BLOCK_WIDE);
         expected[i] = kept ? states[i] : BLOCK_FREE;
     }
 }
@@ -152,7 +152,7 @@ TEST_LOOP(a_slab_is_rebuilt_from_random_states, 0, 24)
     for (size_t i = 0; i < count; i++) {
         before[i] = (uint8_t)((BLOCK_LIVE + random_below(&random, kinds)) % (BLOCK_REST + 1));
         state_set(&slab->states[i], before[i]);
-        live += state_is_held(before[i]);
+        live += state_is_live(before[i]);
     }
     rebuild(expected, before, count);
     for (size_t i = 0; i < count; i++)

@@ -1,0 +1,279 @@
+/* Stacks: see stack.h. */
+#define _GNU_SOURCE 1
+#include "modes/stack.h"
+
+#include "base/os.h"
+#include "modes/eh_frame.h"
+#include "modes/loaded.h"
+
+#include <signal.h>
+#include <string.h>
+#include <ucontext.h>
+
+enum {
+    RULES = 4096,        /* of the cache; 16 bytes each, touched as used */
+    SPAN_MOST = 8 << 20, /* bytes of stack that one call looks at */
+    IDENTITY_WORDS = 16, /* of an image's search table */
+    WORD = sizeof(uintptr_t),
+    STEPS_OF_OWN = 32, /* frames of this library, which are not stored */
+};
+
+#define MIX 0x9e3779b97f4a7c15 /* 2^64 / golden ratio */
+
+/* A rule of the cache. */
+static struct entry {
+    uint64_t check; /* [any] key ^ rule */
+    uint64_t rule;  /* [any] 0: none */
+} rules[RULES];
+
+struct walk {
+    uintptr_t pc, sp, fp;
+    uintptr_t link;             /* arm64: the register x30, in a frame that a signal interrupted */
+    bool exact;                 /* pc is where a signal arrived, not a return address */
+    uintptr_t bottom, readable; /* the stack can be read from the one to the other */
+    struct loaded image;        /* has pc */
+    uint64_t identity;          /* tells the image from others that were loaded there */
+    struct readable memory;     /* tables and code */
+};
+
+/* ---- reading ---- */
+
+/* Reads a word of a stack, whoever wrote it. */
+__attribute__((no_sanitize("address"), no_sanitize("thread"))) static uintptr_t
+load(uintptr_t address)
+{
+    return *(const uintptr_t *)address;
+}
+
+static void begin_stack(struct walk *walk, uintptr_t sp)
+{
+    walk->sp = walk->bottom = sp;
+    walk->readable = align_down(sp, os_page_size());
+}
+
+/* Reads the word of the stack at `address`, at or above the place where it began; false if that is
+ * no place of this stack. */
+static bool read_word(struct walk *walk, uintptr_t address, uintptr_t *word)
+{
+    if (address % WORD != 0 || address < walk->bottom || address - walk->bottom > SPAN_MOST)
+        return false;
+    for (; walk->readable <= address; walk->readable += os_page_size())
+        if (!os_is_readable(walk->readable))
+            return false;
+    *word = load(address);
+    return true;
+}
+
+/* ---- rules ---- */
+
+static uint64_t mix(uint64_t x)
+{
+    x *= MIX;
+    return x ^ x >> 32;
+}
+
+/* The rule of that key; its word is 0 if the cache does not have it. */
+static union frame_rule recall(uint64_t key)
+{
+    const struct entry *entry = &rules[key % RULES];
+    union frame_rule rule = {.word = __atomic_load_n(&entry->rule, __ATOMIC_RELAXED)};
+    if ((__atomic_load_n(&entry->check, __ATOMIC_RELAXED) ^ rule.word) != key)
+        rule.word = 0;
+    return rule;
+}
+
+static void remember(uint64_t key, union frame_rule rule)
+{
+    struct entry *entry = &rules[key % RULES];
+    __atomic_store_n(&entry->rule, rule.word, __ATOMIC_RELAXED);
+    __atomic_store_n(&entry->check, key ^ rule.word, __ATOMIC_RELAXED);
+}
+
+/*
+ * A number for the image: another one that is loaded at its place later has another, as it has
+ * other functions. 0 if its tables cannot be read. The system is asked for that once for each
+ * image: what was found a moment ago is loaded, so only odd headers are to be feared.
+ */
+static uint64_t identify(struct walk *walk)
+{
+    const struct loaded *image = &walk->image;
+    uint64_t words[IDENTITY_WORDS], sum = mix(mix(image->from ^ image->tables) ^ image->to);
+    if (recall(sum).word == 0) {
+        if (!readable_has(&walk->memory, image->tables, sizeof words))
+            return 0;
+        remember(sum, (union frame_rule){.word = FRAME_UNKNOWN});
+    }
+    memcpy(words, (const void *)image->tables, sizeof words);
+    for (size_t i = 0; i < IDENTITY_WORDS; i++)
+        sum = mix(sum ^ words[i]);
+    return sum;
+}
+
+static union frame_rule find_rule(struct walk *walk)
+{
+    union frame_rule rule = {.word = FRAME_UNKNOWN};
+    uintptr_t pc = walk->exact ? walk->pc : walk->pc - 1;
+    bool same_image = pc - walk->image.from < walk->image.to - walk->image.from;
+    if (!same_image) {
+        loaded_find(pc, &walk->image);
+        walk->identity = walk->image.tables != 0 ? identify(walk) : 0;
+    }
+    if (walk->identity == 0)
+        return rule;
+    uint64_t key = mix(pc ^ walk->identity);
+    union frame_rule known = recall(key);
+    if (known.word != 0)
+        return known;
+    rule = eh_frame_rule(&walk->memory, walk->image.tables, pc);
+    remember(key, rule);
+    return rule;
+}
+
+/* ---- steps: each leads to the caller's frame, or returns false ---- */
+
+/* A return address without the signature that arm64 may put into its upper bits. */
+static uintptr_t plain_address(uintptr_t address)
+{
+#ifdef __aarch64__
+    register uintptr_t x30 __asm__("x30") = address;
+    __asm__("hint #7" : "+r"(x30)); /* xpaclri */
+    return x30;
+#else
+    return address;
+#endif
+}
+
+static bool saved_word(struct walk *walk, enum frame_saved where, uintptr_t frame, int64_t words,
+                       uintptr_t *value)
+{
+    uintptr_t offset = (uintptr_t)words * WORD;
+    if (where == SAVED_LOST)
+        *value = 0;
+    return where == SAVED_NOWHERE || where == SAVED_LOST ||
+           read_word(walk, (where == SAVED_AT_FP ? walk->fp : frame) + offset, value);
+}
+
+static bool step_by_rule(struct walk *walk, union frame_rule rule)
+{
+    uintptr_t frame = rule.address == FRAME_FROM_SP ? walk->sp : walk->fp;
+    uintptr_t fp = walk->fp, link = walk->exact ? walk->link : 0;
+    frame += (uintptr_t)(int64_t)rule.offset;
+    if (rule.address == FRAME_AT_FP && !read_word(walk, frame, &frame))
+        return false;
+    if (frame < walk->sp || (frame == walk->sp && !walk->exact) ||
+        !saved_word(walk, rule.fp, frame, rule.fp_offset, &fp) ||
+        !saved_word(walk, rule.link, frame, rule.link_offset, &link))
+        return false;
+    walk->pc = plain_address(link);
+    walk->sp = frame;
+    walk->fp = fp;
+    walk->exact = false;
+    return true;
+}
+
+/* True if the instruction in front of `address` is a call. */
+static bool follows_call(struct walk *walk, uintptr_t address)
+{
+    unsigned char code[8];
+    if (address < sizeof code || !readable_has(&walk->memory, address - sizeof code, sizeof code))
+        return false;
+    memcpy(code, (const void *)(address - sizeof code), sizeof code);
+#ifdef __aarch64__
+    uint32_t word;
+    memcpy(&word, code + 4, sizeof word);
+    return (word & 0xfc000000) == 0x94000000 || /* bl */
+           (word & 0xfefff800) == 0xd63f0800 ||
+           (word & 0xfffffc1f) == 0xd63f0000; /* bl(r)aa, blr */
+#else
+    if (code[3] == 0xe8) /* call, relative */
+        return true;
+    for (size_t i = 1; i <= 6; i++) /* call through a register or memory: 2 to 7 bytes */
+        if (code[i] == 0xff && (code[i + 1] & 0x38) == 0x10)
+            return true;
+    return false;
+#endif
+}
+
+static bool step_by_frame_pointer(struct walk *walk)
+{
+    uintptr_t fp, link;
+    if (walk->fp < walk->sp || !read_word(walk, walk->fp, &fp) ||
+        !read_word(walk, walk->fp + WORD, &link))
+        return false;
+    link = plain_address(link);
+    if (!follows_call(walk, link))
+        return false;
+    walk->pc = link;
+    walk->sp = walk->fp + 2 * WORD;
+    walk->fp = fp;
+    walk->exact = false;
+    return true;
+}
+
+/* ---- signals ---- */
+
+#ifdef __aarch64__
+/* mov x8, #SYS_rt_sigreturn; svc #0 */
+static const unsigned char signal_return[] = {0x68, 0x11, 0x80, 0xd2, 0x01, 0x00, 0x00, 0xd4};
+#define CONTEXT_OFFSET sizeof(siginfo_t)
+#define CONTEXT_PC offsetof(ucontext_t, uc_mcontext.pc)
+#define CONTEXT_SP offsetof(ucontext_t, uc_mcontext.sp)
+#define CONTEXT_FP offsetof(ucontext_t, uc_mcontext.regs[29])
+#define CONTEXT_LINK offsetof(ucontext_t, uc_mcontext.regs[30])
+#else
+/* mov $SYS_rt_sigreturn, %rax; syscall */
+static const unsigned char signal_return[] = {0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05};
+#define CONTEXT_OFFSET 0
+#define CONTEXT_PC offsetof(ucontext_t, uc_mcontext.gregs[REG_RIP])
+#define CONTEXT_SP offsetof(ucontext_t, uc_mcontext.gregs[REG_RSP])
+#define CONTEXT_FP offsetof(ucontext_t, uc_mcontext.gregs[REG_RBP])
+#define CONTEXT_LINK CONTEXT_PC /* there is no such register */
+#endif
+
+/* True if the code that the frame returns to ends a signal handler. */
+static bool is_signal_return(struct walk *walk)
+{
+    return readable_has(&walk->memory, walk->pc, sizeof signal_return) &&
+           memcmp((const void *)walk->pc, signal_return, sizeof signal_return) == 0;
+}
+
+/* Leads to the frame that was interrupted, which may be on another stack. */
+static bool step_out_of_signal(struct walk *walk)
+{
+    uintptr_t context = walk->sp + CONTEXT_OFFSET, sp;
+    if (!read_word(walk, context + CONTEXT_PC, &walk->pc) ||
+        !read_word(walk, context + CONTEXT_FP, &walk->fp) ||
+        !read_word(walk, context + CONTEXT_LINK, &walk->link) ||
+        !read_word(walk, context + CONTEXT_SP, &sp))
+        return false;
+    begin_stack(walk, sp);
+    walk->exact = true;
+    return true;
+}
+
+static bool step(struct walk *walk)
+{
+    union frame_rule rule = find_rule(walk);
+    if (rule.address == FRAME_OUTERMOST)
+        return false;
+    if (rule.address != FRAME_UNKNOWN)
+        return step_by_rule(walk, rule);
+    return is_signal_return(walk) ? step_out_of_signal(walk) : step_by_frame_pointer(walk);
+}
+
+NOINLINE size_t stack_take(uintptr_t *frames, size_t most)
+{
+    const uintptr_t *record = __builtin_frame_address(0); /* the caller's frame pointer, where to */
+    struct walk walk = {.fp = record[0], .pc = plain_address(record[1]), .memory.to = UINTPTR_MAX};
+    struct loaded library;
+    begin_stack(&walk, (uintptr_t)__builtin_dwarf_cfa());
+    loaded_find_library(&library);
+    size_t count = 0;
+    for (size_t steps = 0; count < most && walk.pc != 0 && steps < most + STEPS_OF_OWN; steps++) {
+        if (walk.pc - library.from >= library.to - library.from)
+            frames[count++] = walk.pc + walk.exact;
+        if (!step(&walk))
+            break;
+    }
+    return count;
+}

@@ -1,0 +1,198 @@
+/*
+ * What acre-profile is tried on: a process that allocates known blocks at known places, when it is
+ * told to by a letter on its standard input, and answers with a line. What else it allocates it
+ * frees, in a thread that takes slow paths all the time, so that it does what it is asked from
+ * outside.
+ *
+ *   s  SMALL_BLOCKS more of SMALL bytes, at small()
+ *   m  MIDDLE_BLOCKS more of MIDDLE bytes at middle(), every other one is freed
+ *   l  LARGE_BLOCKS more of LARGE bytes, at large()
+ *   p  one block for each page at sparse(), among blocks of dense() that are freed
+ *   j  blocks of JIT_SIZE bytes by code that was made just now
+ *   i  two blocks of INLINED bytes, at inlined(), which is inlined into outer()
+ *   a  abort
+ */
+#define _GNU_SOURCE 1
+#include <err.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define NOINLINE __attribute__((noinline))
+
+/* So that a call is none of the last thing in a function: it would not be on the stack. */
+#define NO_TAIL_CALL() __asm__ volatile("")
+
+enum {
+    SMALL = 100,
+    SMALL_BLOCKS = 1000,
+    MIDDLE = 3000,
+    MIDDLE_BLOCKS = 500,
+    LARGE = 3 << 20,
+    LARGE_BLOCKS = 3,
+    SPARSE = 64,
+    SPARSE_PAGES = 200,
+    SPARSE_ON_PAGE = 4096 / SPARSE,
+    JIT_SIZE = 5000,
+    INLINED = 700,
+    MOST = 1 << 20,
+};
+
+static void *kept[MOST]; /* so that nothing is dropped by the compiler */
+static size_t kept_count;
+
+static void keep(void *block)
+{
+    if (block == NULL || kept_count == MOST)
+        errx(1, "no memory");
+    kept[kept_count++] = block;
+}
+
+static NOINLINE void *get(size_t size)
+{
+    void *block = malloc(size);
+    NO_TAIL_CALL();
+    return block;
+}
+
+static NOINLINE void small(void)
+{
+    for (size_t i = 0; i < SMALL_BLOCKS; i++)
+        keep(get(SMALL));
+    NO_TAIL_CALL();
+}
+
+static NOINLINE void middle(void)
+{
+    size_t first = kept_count;
+    for (size_t i = 0; i < MIDDLE_BLOCKS; i++)
+        keep(get(MIDDLE));
+    for (size_t i = 1; i < MIDDLE_BLOCKS; i += 2)
+        free(kept[first + i]);
+    NO_TAIL_CALL();
+}
+
+static NOINLINE void large(void)
+{
+    for (size_t i = 0; i < LARGE_BLOCKS; i++)
+        keep(get(LARGE));
+    NO_TAIL_CALL();
+}
+
+static NOINLINE void *dense(void)
+{
+    void *block = get(SPARSE);
+    NO_TAIL_CALL();
+    return block;
+}
+
+static NOINLINE void *sparse(void)
+{
+    void *block = get(SPARSE);
+    __asm__ volatile("# not the same code as dense()");
+    return block;
+}
+
+/* Fills pages, and frees all but one block in SPARSE_ON_PAGE. */
+static NOINLINE void fragment(void)
+{
+    static void *blocks[SPARSE_PAGES * SPARSE_ON_PAGE];
+    for (size_t i = 0; i < SPARSE_PAGES * SPARSE_ON_PAGE; i++) {
+        if (i % SPARSE_ON_PAGE == 0)
+            keep(sparse());
+        else
+            blocks[i] = dense();
+    }
+    for (size_t i = 0; i < SPARSE_PAGES * SPARSE_ON_PAGE; i++)
+        free(blocks[i]);
+}
+
+static inline __attribute__((always_inline)) void *inlined(void)
+{
+    void *block = malloc(INLINED);
+    NO_TAIL_CALL();
+    return block;
+}
+
+static NOINLINE void outer(void)
+{
+    keep(inlined());
+    keep(inlined());
+}
+
+/* Makes a function that calls `malloc` with its argument, and calls it; prints where it is. */
+static NOINLINE void jit(void)
+{
+#ifdef __x86_64__
+    uint8_t code[] = {0x55, 0x48, 0x89, 0xe5,                   /* push rbp; mov rbp, rsp */
+                      0x48, 0xb8, 0,    0,    0, 0, 0, 0, 0, 0, /* mov rax, malloc */
+                      0xff, 0xd0, 0x5d, 0xc3};                  /* call rax; pop rbp; ret */
+    void *(*function)(size_t) = malloc;
+    void *page =
+        mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (page == MAP_FAILED)
+        err(1, "mmap");
+    memcpy(code + 6, &function, sizeof(function));
+    memcpy(page, code, sizeof(code));
+    void *(*made)(size_t);
+    memcpy(&made, &page, sizeof(made));
+    for (int i = 0; i < 3; i++)
+        keep(made(JIT_SIZE));
+    printf("jit %lx %zx\n", (unsigned long)page, sizeof(code));
+    fflush(stdout);
+#endif
+}
+
+static NOINLINE void *tick(void *unused)
+{
+    (void)unused;
+    for (;;) {
+        free(malloc(2 << 20));
+        usleep(2000);
+    }
+    return NULL;
+}
+
+int main(void)
+{
+    pthread_t thread;
+    char letter;
+    if (pthread_create(&thread, NULL, tick, NULL) != 0)
+        errx(1, "no thread");
+    puts("ready");
+    fflush(stdout);
+    while (read(STDIN_FILENO, &letter, 1) == 1) {
+        switch (letter) {
+        case 's':
+            small();
+            break;
+        case 'm':
+            middle();
+            break;
+        case 'l':
+            large();
+            break;
+        case 'p':
+            fragment();
+            break;
+        case 'j':
+            jit();
+            break;
+        case 'i':
+            outer();
+            break;
+        case 'a':
+            abort();
+        default:
+            continue;
+        }
+        printf("done %c\n", letter);
+        fflush(stdout);
+    }
+    _exit(0);
+}

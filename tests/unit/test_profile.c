@@ -1,0 +1,716 @@
+/*
+ * The heap profile: estimates against what was allocated, and the samples themselves, of blocks of
+ * each kind. The random numbers begin with fixed seeds, so that nothing here is chance.
+ */
+#include "test.h"
+#include "child.h"
+#include "in_thread.h"
+#include "memory.h"
+#include "own_arena.h"
+#include "arena/idle.h"
+#include "block_places.h"
+#include "inspect/count.h"
+#include "modes/chance.h"
+#include "modes/profile.h"
+#include "paths/alloc.h"
+#include "paths/free.h"
+#include "process/stats.h"
+#include "sanitized.h"
+
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+static void begin_with_seed(void)
+{
+    begin_without_decay();
+    profile_thread.generator = 12345;
+}
+
+SUITE(profile, .begin = begin_with_seed, .timeout = 300);
+
+static void start(size_t interval)
+{
+    ck_assert_int_eq(profile_start(interval), 0);
+}
+
+/* The sample of the block at p, or NULL. */
+static struct profile_slot *sample_of(const void *p)
+{
+    for (uint32_t i = 0; i < profile.slots_used; i++)
+        if (profile.slots[i].address == (uintptr_t)p)
+            return &profile.slots[i];
+    return NULL;
+}
+
+/* True if everything fits together, and there are that many samples. */
+static bool has_samples(uint64_t count)
+{
+    return profile_samples == count && profile_is_valid() && own_arena_is_valid();
+}
+
+/* ---- estimates ---- */
+
+/* What an estimate of `blocks` blocks, of which each is a sample with that probability, may be off
+ * by: three standard deviations. */
+static double most_off(double blocks, double p)
+{
+    return 3 * sqrt(blocks * (1 - p)) / p + 1e-6 * blocks;
+}
+
+static void check_estimate(double estimate, double blocks, double most, const char *what)
+{
+    ck_assert_msg(fabs(estimate - blocks) <= most, "%s: %.1f of %.0f, which may be off by %.1f",
+                  what, estimate, blocks, most);
+}
+
+/* Blocks of one size: allocated, and of these the live ones. */
+static const struct estimate {
+    size_t size, interval, blocks, live;
+} estimates[] = {
+    {16, 16 << 10, 400000, 100000},   {16, 512 << 10, 4000000, 100000},
+    {1000, 512 << 10, 400000, 50000}, {4096, 64 << 10, 40000, 20000},
+    {40 << 10, 512 << 10, 4000, 400}, {1 << 20, 512 << 10, 1000, 64},
+    {1 << 20, 16 << 20, 1000, 64},    {3 << 20, 16 << 20, 1000, 64},
+    {64 << 20, 64 << 20, 200, 8},     {64 << 20, 512 << 10, 100, 8},
+};
+
+/* What all sites have together. */
+static struct profile_site sum_of_sites(void)
+{
+    struct profile_site sum = {.size = 0};
+    for (uint32_t i = 0; i < profile.sites_used; i++) {
+        const struct profile_site *site = &profile.sites[i];
+        sum.blocks += site->blocks;
+        sum.bytes += site->bytes;
+        sum.peak_blocks += site->peak_blocks;
+        sum.peak_bytes += site->peak_bytes;
+    }
+    return sum;
+}
+
+TEST_LOOP(estimates_are_right, 0, COUNT_OF(estimates))
+{
+    const struct estimate *of = &estimates[_i];
+    static void *blocks[100000];
+    size_t size = alloc_good_size(of->size);
+    double p = 1 - exp(-(double)size / (double)of->interval);
+    ck_assert_uint_le(of->live, COUNT_OF(blocks));
+    /* the first blocks of a class are larger */
+    for (int i = 0; i < 8; i++)
+        alloc_block(of->size);
+    start(of->interval);
+    for (size_t i = 0; i < of->live; i++)
+        blocks[i] = alloc_block(of->size);
+    for (size_t i = of->live; i < of->blocks; i++)
+        free_block(alloc_block(of->size));
+    ck_assert_uint_eq(profile.interval, of->interval);
+    ck_assert_uint_eq(profile.thinned, 0);
+    struct profile_site sum = sum_of_sites();
+    check_estimate(sum.blocks, (double)of->blocks, most_off((double)of->blocks, p), "allocated");
+    check_estimate(profile.live_blocks, (double)of->live, most_off((double)of->live, p), "live");
+    ck_assert_double_eq_tol(sum.bytes, sum.blocks * (double)size, 1e-6 * sum.bytes);
+    ck_assert_double_eq_tol(profile.live_bytes, profile.live_blocks * (double)size,
+                            1e-6 * profile.live_bytes + 1);
+    for (size_t i = 0; i < of->live; i++)
+        free_block(blocks[i]);
+    ck_assert(has_samples(0));
+    ck_assert_double_eq(profile.live_bytes, 0);
+    ck_assert_uint_eq(profile.taken, profile.ended);
+}
+
+/* What a site of one size has, of all stacks. */
+static struct profile_site sites_of_size(size_t size)
+{
+    struct profile_site sum = {.size = size};
+    for (uint32_t i = 0; i < profile.sites_used; i++)
+        if (profile.sites[i].size == size) {
+            sum.blocks += profile.sites[i].blocks;
+            sum.bytes += profile.sites[i].bytes;
+        }
+    return sum;
+}
+
+TEST(sizes_that_are_mixed_at_one_place_are_kept_apart)
+{
+    enum { ROUNDS = 20000, INTERVAL = 64 << 10, BLOCKS = 16 };
+    static const size_t sizes[] = {16, 128, 1024, 10 << 10, 96 << 10, 2 << 20};
+    double most_bytes = 0, bytes = 0;
+    for (size_t i = 0; i < COUNT_OF(sizes); i++)
+        for (int j = 0; j < BLOCKS; j++)
+            alloc_block(sizes[i]); /* the first blocks of a class are larger */
+    start(INTERVAL);
+    for (int i = 0; i < ROUNDS; i++)
+        for (size_t j = 0; j < COUNT_OF(sizes); j++)
+            free_block(alloc_block(sizes[j]));
+    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+        double p = 1 - exp(-(double)sizes[i] / INTERVAL);
+        double most = most_off(ROUNDS, p);
+        check_estimate(sites_of_size(sizes[i]).blocks, ROUNDS, most, "blocks of a size");
+        most_bytes += most * (double)sizes[i] * most * (double)sizes[i];
+        bytes += ROUNDS * (double)sizes[i];
+    }
+    check_estimate(sum_of_sites().bytes, bytes, sqrt(most_bytes), "bytes");
+    ck_assert(has_samples(0));
+}
+
+TEST(a_thread_counts_its_own_bytes_down)
+{
+    enum { THREADS = 40, BLOCKS = 500 };
+    double allocated = 0;
+    start(256 << 10);
+    /* each allocates less than the interval: no thread's first sample is its right or duty */
+    for (int i = 0; i < THREADS; i++)
+        for (int j = 0; j < BLOCKS; j++) {
+            if (j == 0)
+                profile_thread = (struct profile_thread){.generator = (uint64_t)i + 1};
+            free_block(alloc_block(256));
+            allocated += 256;
+        }
+    double p = 1 - exp(-1.0 / 1024);
+    check_estimate(sum_of_sites().blocks, allocated / 256, most_off(THREADS * BLOCKS, p),
+                   "of all threads");
+}
+
+TEST(a_countdown_is_drawn_anew_for_each_start)
+{
+    start((size_t)64 << 30);
+    free_block(alloc_block(100));
+    ck_assert(has_samples(0));
+    start(1);
+    void *block = alloc_block(100);
+    ck_assert(has_samples(1));
+    free_block(block);
+    ck_assert(has_samples(0));
+}
+
+/* ---- the peak ---- */
+
+TEST(the_peak_is_what_was_live_then)
+{
+    enum { BLOCKS = 1000, SIZE = 1024 };
+    void *blocks[BLOCKS];
+    start(1);
+    for (int i = 0; i < BLOCKS; i++)
+        blocks[i] = alloc_block(SIZE);
+    double all = profile.live_bytes;
+    ck_assert_double_ge(profile.peak_bytes, all / 1.1 - SIZE);
+    ck_assert_double_le(profile.peak_bytes, all);
+    ck_assert_uint_ge(profile.peak_at, profile.started_at);
+    double peak = profile.peak_bytes;
+    for (int i = 0; i < BLOCKS; i++)
+        free_block(blocks[i]);
+    for (int i = 0; i < BLOCKS / 2; i++)
+        blocks[i] = alloc_block(SIZE);
+    ck_assert_double_eq(profile.peak_bytes, peak);
+    struct profile_site sum = sum_of_sites();
+    ck_assert_double_eq_tol(sum.peak_bytes, peak, 1e-6 * peak);
+    ck_assert_double_eq_tol(sum.peak_blocks * SIZE, peak, 1e-6 * peak);
+    ck_assert_uint_eq(profile.changing % 2, 0);
+    /* a larger one takes its place, at each site */
+    for (int i = BLOCKS / 2; i < BLOCKS; i++)
+        blocks[i] = alloc_block(2 * SIZE);
+    sum = sum_of_sites();
+    ck_assert_double_ge(profile.peak_bytes, profile.live_bytes / 1.1 - 2 * SIZE);
+    ck_assert_double_eq_tol(sum.peak_bytes, profile.peak_bytes, 1e-6 * profile.peak_bytes);
+}
+
+/* ---- samples ---- */
+
+/* Not inlined, so that its return address is in the stack of what it allocates. */
+static NOINLINE void *alloc_at_depth(int depth, size_t size)
+{
+    void *block = depth == 0 ? alloc_block(size) : alloc_at_depth(depth - 1, size);
+    __asm__ volatile("" : : "r"(block)); /* no tail call */
+    return block;
+}
+
+static const size_t sizes[] = {1, 100, 5000, 40 << 10, 1 << 20, (1 << 20) + 1, 5 << 20};
+
+TEST_LOOP(a_sample_tells_of_its_block, 0, COUNT_OF(sizes))
+{
+    uint64_t before = os_now_ms();
+    start(1);
+    char *block = alloc_at_depth(0, sizes[_i]);
+    const struct profile_slot *slot = sample_of(block);
+    ck_assert_ptr_nonnull(slot);
+    ck_assert_uint_eq(slot->size, free_usable_size(block, "test"));
+    ck_assert_double_eq_tol(slot->weight, 1, 1e-6);
+    ck_assert(slot->time >= before && slot->time <= os_now_ms());
+    ck_assert_int_eq(slot->thread, os_thread_id());
+    const struct profile_site *site = &profile.sites[slot->site];
+    ck_assert_uint_eq(site->size, slot->size);
+    ck_assert_double_eq_tol(site->blocks, 1, 1e-6);
+    const struct profile_stack *stack = &profile.stacks[site->stack];
+    ck_assert_uint_gt(stack->depth, 0);
+    ck_assert_uint_le(stack->first + stack->depth, profile.frames_used);
+    memset(block, 1, sizes[_i]);
+    free_block(block);
+    ck_assert(has_samples(0));
+    ck_assert_uint_eq(profile.ended, 1);
+}
+
+TEST(one_stack_and_size_are_one_site)
+{
+    enum { ROUNDS = 100 };
+    start(1);
+    for (int i = 0; i < 3 * ROUNDS; i++)
+        free_block(alloc_at_depth(i % 3 == 0 ? 3 : 4, i % 3 == 1 ? 1024 : 2048));
+    ck_assert_uint_eq(profile.sites_used, 1 + 3);
+    ck_assert_uint_eq(profile.stacks_used, 1 + 2);
+    for (uint32_t i = 1; i < profile.sites_used; i++)
+        ck_assert_double_eq_tol(profile.sites[i].blocks, ROUNDS, 1e-3);
+    ck_assert_uint_eq(profile.lost_stacks, 0);
+}
+
+static void *aligned_block(size_t size)
+{
+    return alloc_aligned(4096, size);
+}
+
+static void *zeroed_block(size_t size)
+{
+    char *block = alloc_zeroed(size, 1);
+    ck_assert(is_filled(block, size, 0));
+    return block;
+}
+
+static void *resized_block(size_t size)
+{
+    return alloc_resize(NULL, size, "realloc");
+}
+
+static void *large_aligned_block(size_t size)
+{
+    return alloc_aligned(1 << 20, size);
+}
+
+static void *(*const ways[])(size_t) = {aligned_block, zeroed_block, resized_block,
+                                        large_aligned_block};
+
+TEST_LOOP(each_way_to_allocate_is_sampled, 0, COUNT_OF(ways) * COUNT_OF(sizes))
+{
+    void *(*way)(size_t) = ways[_i / COUNT_OF(sizes)];
+    size_t size = sizes[_i % COUNT_OF(sizes)];
+    for (int i = 0; i < 3; i++) {
+        char *dirty = way(size);
+        memset(dirty, 'd', size);
+        free_block(dirty);
+    }
+    start(1);
+    errno = EXDEV;
+    char *block = way(size);
+    ck_assert_int_eq(errno, EXDEV);
+    ck_assert_ptr_nonnull(sample_of(block));
+    ck_assert_uint_eq((uintptr_t)block % (way == aligned_block ? 4096 : BLOCK_ALIGNMENT), 0);
+    ck_assert(has_samples(1));
+    free_block(block);
+    ck_assert_int_eq(errno, EXDEV);
+    ck_assert(has_samples(0));
+}
+
+TEST(a_sampled_block_is_counted_as_live)
+{
+    static struct figures before, after;
+    const struct figures_wanted wanted = {.arena = 0};
+    start(1);
+    char *block = alloc_block(100);
+    ck_assert_uint_eq(*state_of(block), BLOCK_SAMPLED);
+    stats_count(&wanted, &before);
+    char *other = alloc_block(100);
+    stats_count(&wanted, &after);
+    ck_assert_uint_eq(before.small_blocks, 1);
+    ck_assert_uint_eq(after.small_blocks, 2);
+    ck_assert_uint_eq(after.small_live - before.small_live, free_usable_size(other, "test"));
+    ck_assert_uint_eq(slab_live_blocks(slab_of(block)), 2);
+}
+
+/* A slab whose last live block is SAMPLED stays, and goes with it. */
+TEST_LOOP(a_sampled_block_keeps_its_slab, 0, 4)
+{
+    enum { BLOCKS = 3000 };
+    static void *blocks[BLOCKS];
+    static const size_t sizes_kept[] = {64, 1000, 20000, 100000};
+    size_t size = sizes_kept[_i];
+    for (int i = 0; i < BLOCKS / 2; i++)
+        blocks[i] = alloc_block(size);
+    start(1);
+    char *kept = alloc_block(size);
+    memset(kept, 'k', size);
+    ck_assert_int_eq(profile_stop(), 0);
+    for (int i = BLOCKS / 2; i < BLOCKS; i++)
+        blocks[i] = alloc_block(size);
+    for (int i = 0; i < BLOCKS; i++)
+        free_block(blocks[i]);
+    for (int i = 0; i < 3; i++) {
+        idle_trim();
+        ck_assert(is_filled(kept, size, 'k'));
+        for (int j = 0; j < BLOCKS / 3; j++)
+            ck_assert_ptr_ne(blocks[j] = alloc_block(size), kept);
+        for (int j = 0; j < BLOCKS / 3; j++)
+            free_block(blocks[j]);
+    }
+    ck_assert(has_samples(1));
+    free_block(kept);
+    idle_trim();
+    ck_assert(has_samples(0));
+    ck_assert_uint_eq(totals_of(thread_own_arena()).in_slabs, 0);
+}
+
+TEST(other_threads_end_samples)
+{
+    static const size_t freed[] = {64, 5000, 100000, 2 << 20};
+    start(1);
+    for (size_t i = 0; i < COUNT_OF(freed); i++) {
+        char *block = alloc_block(freed[i]);
+        ck_assert(has_samples(1));
+        run_thread(free_in_thread, block);
+        ck_assert(has_samples(0));
+    }
+    idle_trim();
+    ck_assert_uint_eq(totals_of(thread_own_arena()).in_slabs, 0);
+    ck_assert_uint_eq(profile.ended, COUNT_OF(freed));
+}
+
+static void *alloc_in_thread(void *size)
+{
+    return alloc_block(*(size_t *)size);
+}
+
+TEST(blocks_of_threads_that_have_ended_stay_samples)
+{
+    size_t size = 300;
+    start(1);
+    char *block = run_thread(alloc_in_thread, &size);
+    ck_assert_ptr_nonnull(sample_of(block));
+    ck_assert_int_ne(sample_of(block)->thread, os_thread_id());
+    idle_trim();
+    ck_assert_uint_eq(free_usable_size(block, "test"), 512); /* its class's first ones are larger */
+    free_block(block);
+    ck_assert(has_samples(0));
+}
+
+/* ---- realloc ---- */
+
+static const struct resize {
+    size_t from, to;
+    bool stays; /* the block is what it was, and so is its sample */
+} resizes[] = {
+    {100, 110, true},
+    {100, 5000, false},
+    {5000, 100, false},
+    {100, 2 << 20, false},
+    {2 << 20, 100, false},
+    {40 << 10, 100 << 10, false},
+    {1 << 20, 300 << 10, false},
+    {2 << 20, 20 << 20, false},
+    {20 << 20, 2 << 20, false},
+    {20 << 20, 19 << 20, true},
+};
+
+/* Once with a profile throughout; once it begins when the block is there; once it has ended. */
+TEST_LOOP(what_is_resized_is_a_new_sample, 0, COUNT_OF(resizes) * 3)
+{
+    const struct resize *resize = &resizes[_i / 3];
+    bool before = _i % 3 != 1, after = _i % 3 != 2;
+    if (before)
+        start(1);
+    char *block = alloc_block(resize->from);
+    memset(block, 'b', resize->from);
+    if (!before)
+        start(1);
+    if (!after)
+        ck_assert_int_eq(profile_stop(), 0);
+    char *resized = alloc_resize(block, resize->to, "realloc");
+    ck_assert_ptr_nonnull(resized);
+    ck_assert(is_filled(resized, resize->from < resize->to ? resize->from : resize->to, 'b'));
+    bool sampled = resize->stays ? before : after;
+    ck_assert(has_samples(sampled));
+    ck_assert(!sampled || sample_of(resized)->size == free_usable_size(resized, "test"));
+    ck_assert_uint_eq(profile.taken, (before ? 1u : 0u) + (after && !resize->stays ? 1u : 0u));
+    free_block(resized);
+    ck_assert(has_samples(0));
+}
+
+/* A block above SLAB_SHARED_LIMIT that is sampled still grows where it is. */
+TEST(a_sampled_slab_is_resized_in_place)
+{
+    start(1);
+    char *block = alloc_block(64 << 10);
+    char *resized = alloc_resize(block, 200 << 10, "realloc");
+    ck_assert_ptr_eq(resized, block);
+    ck_assert_uint_eq(*state_of(block), BLOCK_SAMPLED);
+    ck_assert_ptr_eq(alloc_resize(block, 0, "realloc"), NULL);
+    ck_assert(has_samples(0));
+}
+
+TEST(a_sampled_block_that_cannot_be_resized_stays)
+{
+    start(1);
+    static const size_t kept[] = {100, 100 << 10, 2 << 20};
+    for (size_t i = 0; i < COUNT_OF(kept); i++) {
+        char *block = alloc_block(kept[i]);
+        memset(block, 'b', kept[i]);
+        ck_assert_ptr_null(alloc_resize(block, PTRDIFF_MAX, "realloc"));
+        ck_assert_int_eq(errno, ENOMEM);
+        ck_assert_ptr_nonnull(sample_of(block));
+        ck_assert(is_filled(block, kept[i], 'b'));
+        ck_assert(has_samples(i + 1));
+    }
+}
+
+/* ---- room ---- */
+
+/* Sets the room for samples and starts. */
+static void start_with(const char *samples, size_t interval)
+{
+    ck_assert_int_eq(option_set_text("profile_samples", samples), 0);
+    start(interval);
+}
+
+static void check_weights(void)
+{
+    for (uint32_t i = 0; i < profile.slots_used; i++) {
+        const struct profile_slot *slot = &profile.slots[i];
+        double weight = 1 / chance_of((double)slot->size / (double)profile.interval);
+        if (slot->address != 0)
+            ck_assert_double_eq_tol(slot->weight, weight, 1e-6 * weight);
+    }
+}
+
+/* Where samples do not fit, some go, and those that stay stand for more: whatever the sizes, the
+ * mean of many runs is what is live. */
+TEST(thinning_changes_no_estimate)
+{
+    enum { RUNS = 400, BLOCKS = 1000 };
+    static void *blocks[BLOCKS];
+    static const size_t mixed[] = {64, 512, 4096, 512, 64, 64, 64, 16 << 10};
+    double sum = 0, squares = 0, truth = 0;
+    for (int run = 0; run < RUNS; run++) {
+        start_with("256", 64);
+        truth = 0;
+        for (int i = 0; i < BLOCKS; i++) {
+            blocks[i] = alloc_block(mixed[i % 8]);
+            truth += (double)free_usable_size(blocks[i], "test");
+        }
+        ck_assert_uint_gt(profile.thinned, 0);
+        ck_assert_uint_gt(profile.interval, profile.first_interval);
+        ck_assert_uint_le(profile_samples, 256);
+        ck_assert(profile_is_valid());
+        check_weights();
+        sum += profile.live_bytes;
+        squares += profile.live_bytes * profile.live_bytes;
+        for (int i = 0; i < BLOCKS; i++)
+            free_block(blocks[i]);
+        ck_assert(has_samples(0));
+    }
+    double mean = sum / RUNS, deviation = sqrt((squares / RUNS - mean * mean) / RUNS);
+    ck_assert_double_lt(deviation, truth / 50);
+    check_estimate(mean, truth, 3 * deviation, "live");
+}
+
+TEST(a_thread_whose_interval_has_doubled_meanwhile_draws_anew)
+{
+    enum { BLOCKS = 3000 };
+    start_with("64", 64);
+    struct profile_thread old = profile_thread;
+    for (int i = 0; i < BLOCKS; i++)
+        alloc_block(64);
+    ck_assert_uint_gt(profile.interval, 64);
+    /* as another thread that last allocated at the start */
+    profile_thread.mode = old.mode;
+    profile_thread.countdown = 1;
+    uint64_t taken = profile.taken;
+    free_block(alloc_block(16));
+    ck_assert_uint_eq(profile_thread.mode, profile_mode);
+    ck_assert_uint_eq(profile.taken, taken);
+}
+
+TEST(where_there_is_no_room_for_a_stack_it_is_lost)
+{
+    enum { DEPTHS = 40, STACKS = 16 }; /* a quarter of the slots, and stack 0 is one of them */
+    start_with("64", 1);
+    for (int depth = 0; depth < DEPTHS; depth++)
+        alloc_at_depth(depth, 100);
+    ck_assert_uint_eq(profile.stack_limit, STACKS);
+    ck_assert_uint_le(profile.stacks_used, STACKS);
+    ck_assert_uint_ge(profile.lost_stacks, DEPTHS - STACKS);
+    ck_assert_double_eq_tol(profile.sites[0].blocks, (double)profile.lost_stacks, 1e-3);
+    ck_assert_double_eq_tol(sum_of_sites().blocks, DEPTHS, 1e-3);
+    ck_assert_uint_eq(profile.sites[0].size, 0);
+    ck_assert(has_samples(DEPTHS));
+}
+
+TEST(where_there_is_no_room_for_a_site_its_stack_is_lost)
+{
+    enum { SIZES = 60, SITES = 32 };
+    start_with("64", 1);
+    for (size_t i = 0; i < SIZES; i++)
+        alloc_at_depth(0, (2 << 20) + i * os_page_size());
+    ck_assert_uint_eq(profile.site_limit, SITES);
+    ck_assert_uint_eq(profile.sites_used, SITES);
+    ck_assert_uint_gt(profile.lost_stacks, 0);
+    ck_assert_double_eq_tol(sum_of_sites().blocks, SIZES, 1e-3);
+    ck_assert(has_samples(SIZES));
+}
+
+/* ---- starting and stopping ---- */
+
+static bool is_diverted(void)
+{
+    size_t diverted = 0, entries = COUNT_OF(size_class_table);
+    for (size_t i = 0; i < entries; i++)
+        diverted += size_class_table[i] == SIZE_CLASS_COUNT * SIZE_CLASS_STRIDE;
+    ck_assert(diverted == 0 || diverted == entries);
+    for (size_t i = 0; i < entries && diverted == 0; i++)
+        ck_assert_uint_eq(size_class_table[i], size_class_of(i * 16) * SIZE_CLASS_STRIDE);
+    return diverted != 0;
+}
+
+TEST(off_nothing_is_sampled)
+{
+    ck_assert(!is_diverted());
+    ck_assert_int_eq(profile_stop(), EINVAL);
+    ck_assert_int_eq(profile_mark(), EINVAL);
+    ck_assert_ptr_null(profile.slots);
+    start(1);
+    ck_assert(is_diverted());
+    ck_assert_int_eq(profile_stop(), 0);
+    ck_assert(!is_diverted());
+    for (size_t i = 0; i < COUNT_OF(sizes); i++)
+        free_block(alloc_block(sizes[i]));
+    ck_assert_uint_eq(profile.taken, 0);
+    ck_assert_uint_eq(profile.interval, 0);
+    ck_assert_int_eq(profile_start(0), EINVAL);
+    ck_assert_int_eq(profile_start(((size_t)64 << 30) + 1), EINVAL);
+    ck_assert(!is_diverted());
+}
+
+TEST(samples_outlive_the_profile)
+{
+    start(1);
+    char *small = alloc_block(100), *large = alloc_block(2 << 20);
+    ck_assert_int_eq(profile_stop(), 0);
+    ck_assert_uint_ne(profile.stopped_at, 0);
+    ck_assert(has_samples(2));
+    ck_assert_uint_eq(free_usable_size(large, "test"), 2 << 20);
+    free_block(small);
+    ck_assert(has_samples(1));
+    free_block(large);
+    ck_assert(has_samples(0));
+    ck_assert_uint_eq(profile.ended, 2);
+}
+
+TEST(a_start_forgets_the_last_profile)
+{
+    start(1);
+    char *small = alloc_block(100), *other = alloc_block(100), *large = alloc_block(2 << 20);
+    ck_assert_int_eq(profile_mark(), 0);
+    ck_assert_uint_ge(profile.marked_at, profile.started_at);
+    start(2);
+    ck_assert_uint_eq(profile.session, 2);
+    ck_assert_uint_eq(profile.interval, 2);
+    ck_assert_uint_eq(profile.marked_at, 0);
+    ck_assert(has_samples(0));
+    ck_assert_uint_eq(*state_of(small), BLOCK_SAMPLED);
+    free_block(small);
+    run_thread(free_in_thread, other);
+    free_block(large);
+    ck_assert_uint_eq(profile.ended, 0);
+    ck_assert(has_samples(0));
+    small = alloc_block(1000);
+    ck_assert(has_samples(1));
+}
+
+static void set_and_follow(const char *value)
+{
+    ck_assert_int_eq(option_set_text("profile", value), 0);
+    profile_follow_option();
+}
+
+TEST(the_option_starts_and_stops_it)
+{
+    char value[16];
+    set_and_follow("512K");
+    ck_assert_uint_eq(profile.interval, 512 << 10);
+    ck_assert(is_diverted());
+    set_and_follow("512K"); /* as it was */
+    ck_assert_uint_eq(profile.session, 1);
+    set_and_follow("1");
+    ck_assert_uint_eq(profile.session, 2);
+    ck_assert_uint_eq(profile.interval, 1);
+    set_and_follow("0");
+    ck_assert_uint_eq(profile.interval, 0);
+    ck_assert(!is_diverted());
+    start(3 << 10);
+    ck_assert_int_eq(option_get_text("profile", value, sizeof(value)), 0);
+    ck_assert_str_eq(value, "3K");
+    profile_follow_option();
+    ck_assert_uint_eq(profile.session, 3);
+    ck_assert_int_eq(profile_stop(), 0);
+    ck_assert_int_eq(option_get_text("profile", value, sizeof(value)), 0);
+    ck_assert_str_eq(value, "0");
+}
+
+TEST(a_request_from_outside_starts_it)
+{
+    ck_assert_int_eq(option_set_text("profile", "64K"), 0);
+    idle_requests = UINT64_C(1) << OPTION_PROFILE | ACRE_REQUEST_QUIET;
+    ck_assert(!is_diverted());
+    idle_tick(os_now_ms());
+    ck_assert_uint_eq(profile.interval, 64 << 10);
+    ck_assert(is_diverted());
+}
+
+/* ---- forks ---- */
+
+static struct {
+    char *small, *large, *own;
+} left;
+
+static void leave_blocks(void *unused)
+{
+    (void)unused;
+    left.small = alloc_block(100);
+    left.large = alloc_block(2 << 20);
+    memset(left.small, 's', 100);
+}
+
+/* In the child: the arena of the thread that is lost is rebuilt, and its samples end with their
+ * blocks. */
+static int free_left(void)
+{
+    idle_trim(); /* borrows it */
+    if (!has_samples(3) || *state_of(left.small) != BLOCK_SAMPLED ||
+        !is_filled(left.small, 100, 's'))
+        return 1;
+    void *block = alloc_block(100);
+    if (!has_samples(4) || sample_of(block)->thread != getpid())
+        return 2;
+    free_block(left.small);
+    if (!has_samples(3))
+        return 3;
+    free_block(left.large);
+    free_block(left.own);
+    free_block(block);
+    if (!has_samples(0) || profile.ended != 4)
+        return 4;
+    for (struct arena *arena = arena_first(); arena != NULL; arena = arena_next(arena))
+        if (!arena_is_valid(arena))
+            return 5;
+    return 0;
+}
+
+TEST(a_child_goes_on_with_a_copy)
+{
+    struct partner partner;
+    start(1);
+    left.own = alloc_block(100);
+    partner_begin(&partner);
+    partner_does(&partner, leave_blocks, NULL);
+    ck_assert(has_samples(3));
+    ck_assert_int_eq(result_in_child(free_left), 0);
+    ck_assert(has_samples(3));
+    ck_assert_uint_eq(profile.ended, 0);
+    partner_end(&partner);
+}

@@ -1,0 +1,203 @@
+/*
+ * The heap profile, as a child finds it that is forked by one thread at any instruction at which
+ * another one has changed it: the child makes again what that thread's lock guarded, and goes on.
+ */
+#include "test.h"
+#include "child.h"
+#include "in_thread.h"
+#include "own_arena.h"
+#include "modes/chance.h"
+#include "modes/profile.h"
+#include "paths/alloc.h"
+#include "paths/free.h"
+#include "sanitized.h"
+#include "step.h"
+
+#include <string.h>
+
+SUITE(profile_steps, .begin = begin, .timeout = 300);
+
+/* Children are made where something has changed, and every so many instructions. */
+enum { STRIDE = UNDER_SANITIZER ? 1009 : 131 };
+
+enum { SLOTS = 64, BLOCKS = 60 };
+
+static void *blocks[BLOCKS]; /* of the main thread */
+static sem_t stopped, looked;
+static unsigned failed, failed_at, children; /* a child's status, and at which instruction */
+
+/* ---- the child ---- */
+
+/* What the table of size classes says: 1: it leads all to the slow path, 0: none, 2: neither. */
+static int diverted(void)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < COUNT_OF(size_class_table); i++)
+        count += size_class_table[i] == SIZE_CLASS_COUNT * SIZE_CLASS_STRIDE;
+    return count == 0 ? 0 : count == COUNT_OF(size_class_table) ? 1 : 2;
+}
+
+static bool weights_are_right(void)
+{
+    for (uint32_t i = 0; profile.slots != NULL && i < profile.slots_used; i++) {
+        const struct profile_slot *slot = &profile.slots[i];
+        double p = slot->address == 0 || profile.interval == 0
+                       ? 1
+                       : chance_of((double)slot->size / (double)profile.interval) * slot->weight;
+        if (p < 1 - 1e-6 || (p > 1 + 1e-6 && slot->address != 0 && profile.interval != 0))
+            return false;
+    }
+    return true;
+}
+
+static int go_on(void)
+{
+    bool valid = profile_is_valid(); /* takes the lock */
+    if (!valid || profile.changing % 2 != 0 || !weights_are_right())
+        return 1;
+    if (diverted() != (profile_mode != 0) || (profile_mode == 0) != (profile.interval == 0))
+        return 2;
+    for (int i = 0; i < BLOCKS; i++)
+        free_block(blocks[i]);
+    for (int i = 0; i < BLOCKS; i++)
+        blocks[i] = alloc_block(64);
+    if (!profile_is_valid() || !weights_are_right() || !own_arena_is_valid())
+        return 3;
+    if (profile_mode != 0 && profile_stop() != 0)
+        return 4;
+    for (int i = 0; i < BLOCKS; i++)
+        free_block(blocks[i]);
+    if (profile_start(1) != 0)
+        return 5;
+    void *block = alloc_block(64);
+    bool sampled = profile_samples == 1;
+    free_block(block);
+    return sampled && profile_samples == 0 && profile_is_valid() && diverted() == 1 ? 0 : 6;
+}
+
+/* ---- the thread that is stepped: it must not call what takes a lock of libc, such as Check ----
+ */
+
+/* What was true of the profile at the last instruction. */
+static struct {
+    struct profile profile;
+    uint64_t mode, samples;
+    struct profile_slot slots[SLOTS];
+    struct profile_site sites[SLOTS];
+} seen;
+
+static bool has_changed(void)
+{
+    size_t slots = profile.slots != NULL ? sizeof(seen.slots) : 0;
+    size_t sites = profile.slots != NULL ? profile.sites_used * sizeof(seen.sites[0]) : 0;
+    if (memcmp(&seen.profile, &profile, sizeof(profile)) == 0 && seen.mode == profile_mode &&
+        seen.samples == profile_samples && memcmp(seen.slots, profile.slots, slots) == 0 &&
+        memcmp(seen.sites, profile.sites, sites) == 0)
+        return false;
+    seen.profile = profile;
+    seen.mode = profile_mode;
+    seen.samples = profile_samples;
+    memcpy(seen.slots, profile.slots, slots);
+    memcpy(seen.sites, profile.sites, sites);
+    return true;
+}
+
+/* Lets the main thread fork. */
+static void look(void)
+{
+    if (failed != 0 || (!has_changed() && steps % STRIDE != 0))
+        return;
+    sem_post(&stopped);
+    partner_wait(&looked);
+}
+
+static void *own_block; /* of that thread */
+
+static void alloc_new(void)
+{
+    own_block = alloc_block(64);
+}
+
+static void alloc_large(void)
+{
+    own_block = alloc_block(2 << 20);
+}
+
+static void free_own(void)
+{
+    free_block(own_block);
+}
+
+static void free_others(void)
+{
+    void *block = blocks[0];
+    blocks[0] = NULL;
+    free_block(block);
+}
+
+static void start_anew(void)
+{
+    (void)profile_start(64);
+}
+
+static void stop(void)
+{
+    (void)profile_stop();
+}
+
+static void nothing(void)
+{
+}
+
+static void fill(void)
+{
+    while (profile_samples < SLOTS)
+        alloc_block(64);
+}
+
+static const struct operation {
+    void (*prepare)(void), (*run)(void);
+    size_t interval;
+} operations[] = {
+    {nothing, alloc_new, 1},   {alloc_new, alloc_new, 1},  {alloc_new, free_own, 1},
+    {nothing, alloc_large, 1}, {alloc_large, free_own, 1}, {nothing, free_others, 1},
+    {fill, alloc_new, 32},     {nothing, start_anew, 1},   {nothing, stop, 1},
+};
+
+static void *run_operation(void *operation)
+{
+    const struct operation *of = operation;
+    of->prepare();
+    profile_thread.countdown = 1; /* the next block is a sample */
+    has_changed();
+    step_through(of->run, look);
+    __atomic_store_n(&stepping, 2, __ATOMIC_SEQ_CST);
+    sem_post(&stopped);
+    return NULL;
+}
+
+TEST_LOOP_UNLESS(NO_STEPS, a_child_of_another_thread_goes_on, 0, COUNT_OF(operations))
+{
+    const struct operation *of = &operations[_i];
+    sem_init(&stopped, 0, 0);
+    sem_init(&looked, 0, 0);
+    ck_assert_int_eq(option_set_text("profile_samples", "64"), 0);
+    profile_thread.generator = 1;
+    ck_assert_int_eq(profile_start(of->interval), 0);
+    for (int i = 0; i < BLOCKS; i++)
+        blocks[i] = alloc_block(64);
+    pthread_t thread = begin_thread(run_operation, (void *)(uintptr_t)of);
+    for (;;) {
+        partner_wait(&stopped);
+        if (stepping == 2)
+            break;
+        children++;
+        failed = (unsigned)result_in_child(go_on);
+        failed_at = (unsigned)steps;
+        sem_post(&looked);
+    }
+    end_thread(thread);
+    ck_assert_msg(failed == 0, "status %u, at instruction %u", failed, failed_at);
+    ck_assert_uint_gt(children, 5);
+    ck_assert(profile_is_valid());
+}

@@ -1,0 +1,33 @@
+/* Reading a profile and writing it to a file, in the format that was asked for. */
+#ifndef ACRE_TOOLS_DUMP_H
+#define ACRE_TOOLS_DUMP_H
+
+#include "leaks.h"
+#include "sums.h"
+
+#include <stdio.h>
+
+enum dump_format { DUMP_BY_NAME, DUMP_TEXT, DUMP_PPROF, DUMP_HEAP_V2, DUMP_FOLDED, DUMP_HTML };
+
+struct dump_wanted {
+    enum dump_format format; /* BY_NAME: what the end of the file's name says, else TEXT */
+    struct sums_wanted which;
+    bool pinned;
+    size_t most;      /* stacks of the table */
+    const char *path; /* of the file; NULL: `stream` */
+    FILE *stream;     /* NULL: standard output */
+};
+
+/* The format of that name. Exits with status 2, after it has said which there are, if there is
+ * none. */
+enum dump_format dump_format(const char *name);
+
+/* Characters of the end of a path by which it has a format; 0: none. */
+size_t dump_suffix(const char *path);
+
+/* Writes the profile of an open process or core; of its live blocks only the leaks, if that is not
+ * NULL. False, after it has said so, if it has none or parts of it could not be read. Exits with
+ * status 1 if the file cannot be written. */
+bool dump(struct memory *memory, const struct dump_wanted *wanted, const struct leaks *leaks);
+
+#endif

@@ -1,0 +1,207 @@
+/* The mappings of a process or a core: see maps.h. */
+#define _GNU_SOURCE 1
+#include "maps.h"
+
+#include <elf.h>
+#include <err.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    MOST_MAPS = 1 << 20,   /* the system's limit may be raised to this */
+    MOST_SEGMENTS = 256,   /* program headers of a file */
+    MOST_NOTES = 64 << 10, /* bytes of a segment of notes */
+};
+
+/* ---- mappings ---- */
+
+static void add_map(struct maps *maps, struct map map)
+{
+    if (maps->count >= MOST_MAPS)
+        errx(EXIT_FAILURE, "there are too many mappings");
+    if ((maps->count & (maps->count - 1)) == 0) {
+        maps->all = reallocarray(maps->all, maps->count != 0 ? 2 * maps->count : 1, sizeof(map));
+        if (maps->all == NULL)
+            err(EXIT_FAILURE, NULL);
+    }
+    if (map.path == NULL)
+        err(EXIT_FAILURE, NULL);
+    maps->all[maps->count++] = map;
+}
+
+static void read_process(struct memory *memory, struct maps *maps)
+{
+    char path[64], *line = NULL;
+    size_t room = 0;
+    snprintf(path, sizeof(path), "/proc/%d/maps", (int)memory->pid);
+    FILE *file = fopen(path, "re");
+    if (file == NULL)
+        err(EXIT_FAILURE, "%s", path);
+    while (getline(&line, &room, file) > 0) {
+        struct map map = {0};
+        char may[5];
+        int at = 0;
+        if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %4s %" SCNx64 " %*s %*s %n", &map.start, &map.end,
+                   may, &map.offset, &at) != 4)
+            continue;
+        map.readable = may[0] == 'r';
+        map.writable = may[1] == 'w';
+        map.executable = may[2] == 'x';
+        line[strcspn(line, "\n")] = '\0';
+        map.path = strdup(at != 0 ? line + at : "");
+        add_map(maps, map);
+    }
+    free(line);
+    fclose(file);
+}
+
+/* A core tells files and addresses alone. */
+static void read_core(struct memory *memory, struct maps *maps)
+{
+    for (size_t i = memory->segment_count; i < memory->range_count; i++) {
+        const struct memory_range *range = &memory->ranges[i];
+        add_map(maps, (struct map){
+                          .start = range->start,
+                          .end = range->end,
+                          .offset = range->file_offset,
+                          .readable = true,
+                          .executable = true,
+                          .path = strdup(range->path),
+                      });
+    }
+}
+
+const struct map *maps_find(const struct maps *maps, uint64_t address)
+{
+    size_t low = 0, high = maps->count; /* the one that is looked for is in low .. high-1 */
+    while (high - low > 1) {
+        size_t middle = low + (high - low) / 2;
+        if (maps->all[middle].start <= address)
+            low = middle;
+        else
+            high = middle;
+    }
+    return maps->count != 0 && address >= maps->all[low].start && address < maps->all[low].end
+               ? &maps->all[low]
+               : NULL;
+}
+
+/* ---- modules ---- */
+
+/* Finds the build id among notes[0..size-1]. */
+static void find_build_id(const char *notes, size_t size, struct module *module)
+{
+    Elf64_Nhdr header;
+    for (size_t at = 0; size - at >= sizeof(header);) {
+        memcpy(&header, notes + at, sizeof(header));
+        uint64_t name = at + sizeof(header), text = ((uint64_t)header.n_namesz + 3) / 4 * 4;
+        uint64_t descriptor = name + text, more = ((uint64_t)header.n_descsz + 3) / 4 * 4;
+        if (text > size || more > size || descriptor + more > size)
+            return;
+        if (header.n_type == NT_GNU_BUILD_ID && header.n_namesz == sizeof(ELF_NOTE_GNU) &&
+            memcmp(notes + name, ELF_NOTE_GNU, sizeof(ELF_NOTE_GNU)) == 0 &&
+            header.n_descsz <= MAPS_BUILD_ID) {
+            memcpy(module->build_id, notes + descriptor, header.n_descsz);
+            module->build_id_size = header.n_descsz;
+            return;
+        }
+        at = descriptor + more;
+    }
+}
+
+/* Reads the build id from the memory. False if no ELF file is there, or it cannot be seen. */
+static bool read_build_id(struct view *view, struct module *module)
+{
+    static char notes[MOST_NOTES];
+    static Elf64_Phdr segments[MOST_SEGMENTS];
+    Elf64_Ehdr header;
+    uint64_t bias = module->start;
+    if (!view->read_now(view, module->start, &header, sizeof(header)) ||
+        memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 || header.e_ident[EI_CLASS] != ELFCLASS64 ||
+        header.e_phentsize != sizeof(segments[0]))
+        return false;
+    size_t count = header.e_phnum < MOST_SEGMENTS ? header.e_phnum : MOST_SEGMENTS;
+    if (!view->read_now(view, module->start + header.e_phoff, segments,
+                        count * sizeof(segments[0])))
+        return false;
+    for (size_t i = 0; i < count; i++)
+        if (segments[i].p_type == PT_LOAD && segments[i].p_offset == 0)
+            bias = module->start - segments[i].p_vaddr;
+    for (size_t i = 0; i < count && module->build_id_size == 0; i++) {
+        size_t size = segments[i].p_filesz < MOST_NOTES ? segments[i].p_filesz : MOST_NOTES;
+        if (segments[i].p_type == PT_NOTE &&
+            view->read_now(view, bias + segments[i].p_vaddr, notes, size))
+            find_build_id(notes, size, module);
+    }
+    return true;
+}
+
+/* Joins the mappings of each file, of which the first one has the file's first byte. Between them
+ * may be mappings without a file: unused space and zero pages. */
+static void find_modules(struct memory *memory, struct maps *maps)
+{
+    maps->modules = calloc(maps->count + 1, sizeof(maps->modules[0]));
+    if (maps->modules == NULL)
+        err(EXIT_FAILURE, NULL);
+    for (size_t i = 0; i < maps->count; i++) {
+        const struct map *first = &maps->all[i], *last = first;
+        bool executable = first->executable;
+        if (first->path[0] != '/' || first->offset != 0)
+            continue;
+        for (size_t k = i + 1; k < maps->count; k++) {
+            const struct map *next = &maps->all[k];
+            if (next->path[0] == '\0')
+                continue;
+            if (strcmp(next->path, first->path) != 0)
+                break;
+            /* the file may be mapped a second time */
+            if (next->offset == 0 && !last->executable && executable)
+                break;
+            executable = executable || next->executable;
+            last = next;
+            i = k;
+        }
+        struct module *module = &maps->modules[maps->module_count];
+        *module = (struct module){
+            .start = first->start, .end = last->end, .first_end = first->end, .path = first->path};
+        module->name = strrchr(module->path, '/') + 1;
+        if (executable && (read_build_id(&memory->view, module) || memory->pid == 0))
+            maps->module_count++;
+    }
+}
+
+struct module *maps_module(const struct maps *maps, uint64_t address)
+{
+    size_t low = 0, high = maps->module_count;
+    while (high - low > 1) {
+        size_t middle = low + (high - low) / 2;
+        if (maps->modules[middle].start <= address)
+            low = middle;
+        else
+            high = middle;
+    }
+    return maps->module_count != 0 && address >= maps->modules[low].start &&
+                   address < maps->modules[low].end
+               ? &maps->modules[low]
+               : NULL;
+}
+
+void maps_read(struct memory *memory, struct maps *maps)
+{
+    *maps = (struct maps){0};
+    if (memory->pid != 0)
+        read_process(memory, maps);
+    else
+        read_core(memory, maps);
+    find_modules(memory, maps);
+}
+
+void maps_free(struct maps *maps)
+{
+    for (size_t i = 0; i < maps->count; i++)
+        free(maps->all[i].path);
+    free(maps->all);
+    free(maps->modules);
+}
