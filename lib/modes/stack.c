@@ -13,17 +13,18 @@
 enum {
     RULES = 4096,        /* of the cache; 16 bytes each, touched as used */
     SPAN_MOST = 8 << 20, /* bytes of stack that one call looks at */
-    IDENTITY_WORDS = 16, /* of an image's search table */
+    IDENTITY_WORDS = 4,  /* of an image's tables: how large they are, the first function */
+    RED_ZONE = 128,      /* bytes: System V ABI for x86-64, 3.2.2 */
     WORD = sizeof(uintptr_t),
     STEPS_OF_OWN = 32, /* frames of this library, which are not stored */
 };
 
 #define MIX 0x9e3779b97f4a7c15 /* 2^64 / golden ratio */
 
-/* A rule of the cache. */
+/* [any] A rule of the cache, with the place and a sum of what it was made from. */
 static struct entry {
-    uint64_t check; /* [any] key ^ rule */
-    uint64_t rule;  /* [any] 0: none */
+    uint64_t check; /* key ^ all else: whoever finds that has found no mixture of two */
+    uint64_t rule, source, sum;
 } rules[RULES];
 
 struct walk {
@@ -45,10 +46,12 @@ load(uintptr_t address)
     return *(const uintptr_t *)address;
 }
 
+/* Below the stack pointer is what an interrupted function has just taken off, or has put there. */
 static void begin_stack(struct walk *walk, uintptr_t sp)
 {
-    walk->sp = walk->bottom = sp;
-    walk->readable = align_down(sp, os_page_size());
+    walk->sp = sp;
+    walk->bottom = sp - RED_ZONE;
+    walk->readable = align_down(walk->bottom, os_page_size());
 }
 
 /* Reads the word of the stack at `address`, at or above the place where it began; false if that is
@@ -72,27 +75,38 @@ static uint64_t mix(uint64_t x)
     return x ^ x >> 32;
 }
 
-/* The rule of that key; its word is 0 if the cache does not have it. */
+static uint64_t load_part(const uint64_t *part)
+{
+    return __atomic_load_n(part, __ATOMIC_RELAXED);
+}
+
+/* The rule of that key; its word is 0 if the cache does not have it. The image at that place may be
+ * another one by now, so the source must be as it was. */
 static union frame_rule recall(uint64_t key)
 {
     const struct entry *entry = &rules[key % RULES];
-    union frame_rule rule = {.word = __atomic_load_n(&entry->rule, __ATOMIC_RELAXED)};
-    if ((__atomic_load_n(&entry->check, __ATOMIC_RELAXED) ^ rule.word) != key)
+    union frame_rule rule = {.word = load_part(&entry->rule)};
+    uint64_t source = load_part(&entry->source), sum = load_part(&entry->sum);
+    if ((load_part(&entry->check) ^ rule.word ^ source ^ sum) != key ||
+        (source != 0 && eh_frame_sum(source) != sum))
         rule.word = 0;
     return rule;
 }
 
-static void remember(uint64_t key, union frame_rule rule)
+static void remember(uint64_t key, union frame_rule rule, uintptr_t source)
 {
     struct entry *entry = &rules[key % RULES];
+    uint64_t sum = source != 0 ? eh_frame_sum(source) : 0;
     __atomic_store_n(&entry->rule, rule.word, __ATOMIC_RELAXED);
-    __atomic_store_n(&entry->check, key ^ rule.word, __ATOMIC_RELAXED);
+    __atomic_store_n(&entry->source, source, __ATOMIC_RELAXED);
+    __atomic_store_n(&entry->sum, sum, __ATOMIC_RELAXED);
+    __atomic_store_n(&entry->check, key ^ rule.word ^ source ^ sum, __ATOMIC_RELAXED);
 }
 
 /*
- * A number for the image: another one that is loaded at its place later has another, as it has
- * other functions. 0 if its tables cannot be read. The system is asked for that once for each
- * image: what was found a moment ago is loaded, so only odd headers are to be feared.
+ * A number for the image that was found: another one, loaded at its place later, has another,
+ * unless its tables are as large. 0 if the tables cannot be read. The system is asked for that once
+ * for each image: what was found a moment ago is loaded, so only odd headers are to be feared.
  */
 static uint64_t identify(struct walk *walk)
 {
@@ -101,7 +115,7 @@ static uint64_t identify(struct walk *walk)
     if (recall(sum).word == 0) {
         if (!readable_has(&walk->memory, image->tables, sizeof words))
             return 0;
-        remember(sum, (union frame_rule){.word = FRAME_UNKNOWN});
+        remember(sum, (union frame_rule){.word = FRAME_UNKNOWN}, 0);
     }
     memcpy(words, (const void *)image->tables, sizeof words);
     for (size_t i = 0; i < IDENTITY_WORDS; i++)
@@ -112,9 +126,8 @@ static uint64_t identify(struct walk *walk)
 static union frame_rule find_rule(struct walk *walk)
 {
     union frame_rule rule = {.word = FRAME_UNKNOWN};
-    uintptr_t pc = walk->exact ? walk->pc : walk->pc - 1;
-    bool same_image = pc - walk->image.from < walk->image.to - walk->image.from;
-    if (!same_image) {
+    uintptr_t pc = walk->exact ? walk->pc : walk->pc - 1, source;
+    if (pc - walk->image.from >= walk->image.to - walk->image.from) {
         loaded_find(pc, &walk->image);
         walk->identity = walk->image.tables != 0 ? identify(walk) : 0;
     }
@@ -124,8 +137,8 @@ static union frame_rule find_rule(struct walk *walk)
     union frame_rule known = recall(key);
     if (known.word != 0)
         return known;
-    rule = eh_frame_rule(&walk->memory, walk->image.tables, pc);
-    remember(key, rule);
+    rule = eh_frame_rule(&walk->memory, walk->image.tables, pc, &source);
+    remember(key, rule, source);
     return rule;
 }
 
