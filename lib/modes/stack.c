@@ -39,9 +39,10 @@ struct walk {
 
 /* ---- reading ---- */
 
-/* Reads a word of a stack, whoever wrote it. */
-__attribute__((no_sanitize("address"), no_sanitize("thread"))) static uintptr_t
-load(uintptr_t address)
+/* Reads what any thread may have written, wherever it is: sanitizers know no reason for that. */
+#define UNCHECKED __attribute__((no_sanitize("address"), no_sanitize("thread")))
+
+UNCHECKED static uintptr_t load(uintptr_t address)
 {
     return *(const uintptr_t *)address;
 }
@@ -184,13 +185,22 @@ static bool step_by_rule(struct walk *walk, union frame_rule rule)
     return true;
 }
 
+UNCHECKED static bool read_code(struct walk *walk, uintptr_t address, unsigned char *code,
+                                size_t size)
+{
+    if (!readable_has(&walk->memory, address, size))
+        return false;
+    for (size_t i = 0; i < size; i++)
+        code[i] = ((const unsigned char *)address)[i];
+    return true;
+}
+
 /* True if the instruction in front of `address` is a call. */
 static bool follows_call(struct walk *walk, uintptr_t address)
 {
     unsigned char code[8];
-    if (address < sizeof code || !readable_has(&walk->memory, address - sizeof code, sizeof code))
+    if (!read_code(walk, address - sizeof code, code, sizeof code))
         return false;
-    memcpy(code, (const void *)(address - sizeof code), sizeof code);
 #ifdef __aarch64__
     uint32_t word;
     memcpy(&word, code + 4, sizeof word);
@@ -246,8 +256,9 @@ static const unsigned char signal_return[] = {0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0
 /* True if the code that the frame returns to ends a signal handler. */
 static bool is_signal_return(struct walk *walk)
 {
-    return readable_has(&walk->memory, walk->pc, sizeof signal_return) &&
-           memcmp((const void *)walk->pc, signal_return, sizeof signal_return) == 0;
+    unsigned char code[sizeof signal_return];
+    return read_code(walk, walk->pc, code, sizeof code) &&
+           memcmp(code, signal_return, sizeof code) == 0;
 }
 
 /* Leads to the frame that was interrupted, which may be on another stack. */
