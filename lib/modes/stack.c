@@ -129,7 +129,7 @@ static union frame_rule find_rule(struct walk *walk)
     union frame_rule rule = {.word = FRAME_UNKNOWN};
     uintptr_t pc = walk->exact ? walk->pc : walk->pc - 1, source;
     if (pc - walk->image.from >= walk->image.to - walk->image.from) {
-        loaded_find(pc, &walk->image);
+        loaded_find(&walk->memory, pc, &walk->image);
         walk->identity = walk->image.tables != 0 ? identify(walk) : 0;
     }
     if (walk->identity == 0)
@@ -291,7 +291,7 @@ NOINLINE size_t stack_take(uintptr_t *frames, size_t most)
     struct walk walk = {.fp = record[0], .pc = plain_address(record[1]), .memory.to = UINTPTR_MAX};
     struct loaded library;
     begin_stack(&walk, (uintptr_t)__builtin_dwarf_cfa());
-    loaded_find_library(&library);
+    loaded_find_library(&walk.memory, &library);
     size_t count = 0;
     for (size_t steps = 0; count < most && walk.pc != 0 && steps < most + STEPS_OF_OWN; steps++) {
         if (walk.pc - library.from >= library.to - library.from)

@@ -1,4 +1,4 @@
-/* C: allocates in sorting and in a deep recursion, and on stacks of coroutines. */
+/* C: allocates in sorting and in a deep recursion; with an argument, on stacks of coroutines. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <ucontext.h>
@@ -40,17 +40,8 @@ static void run_coroutine(int number)
     }
 }
 
-int main(void)
+static void run_coroutines(void)
 {
-    static int numbers[NUMBERS];
-    for (int i = 0; i < NUMBERS; i++)
-        numbers[i] = (i * 7919) % NUMBERS;
-    qsort(numbers, NUMBERS, sizeof(numbers[0]), compare);
-    for (int i = 0; i < NUMBERS; i++)
-        if (numbers[i] != i)
-            return 1;
-    for (unsigned i = 0; i < 100; i++)
-        sum += recurse(i);
     for (int i = 0; i < COROUTINES; i++) {
         getcontext(&contexts[i]);
         contexts[i].uc_stack.ss_sp = malloc(STACK);
@@ -61,6 +52,24 @@ int main(void)
     for (int round = 0; round < ROUNDS; round++)
         for (int i = 0; i < COROUTINES; i++)
             swapcontext(&main_context, &contexts[i]);
+}
+
+int main(int argc, char **argv)
+{
+    static int numbers[NUMBERS];
+    (void)argv;
+    if (argc > 1) {
+        run_coroutines();
+    } else {
+        for (int i = 0; i < NUMBERS; i++)
+            numbers[i] = (i * 7919) % NUMBERS;
+        qsort(numbers, NUMBERS, sizeof(numbers[0]), compare);
+        for (int i = 0; i < NUMBERS; i++)
+            if (numbers[i] != i)
+                return 1;
+        for (unsigned i = 0; i < 100; i++)
+            sum += recurse(i);
+    }
     printf("%u\n", sum);
     return 0;
 }

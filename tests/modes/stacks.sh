@@ -64,8 +64,9 @@ END
 
 echo "| program | stacks | as libgcc | whole | frames | libgcc's | by frame pointers alone |"
 echo "| --- | --- | --- | --- | --- | --- | --- |"
-run "C, -O2 -fomit-frame-pointer; coroutines" all "$programs/recursion"
-run "C, -O2 -fno-omit-frame-pointer; coroutines" all "$programs/recursion_framed"
+run "C, -O2 -fomit-frame-pointer" all "$programs/recursion"
+run "C, -O2 -fno-omit-frame-pointer" all "$programs/recursion_framed"
+run "C, coroutines by makecontext" all "$programs/recursion" coroutines
 run "C++, exceptions, threads" all "$programs/exceptions"
 PYTHONMALLOC=malloc run "python3" all python3 program.py
 run "perl" all perl -e 'my %h; for (1..20000) { $h{"k$_"} = [$_, "x" x 100]; } print join ",", sort { $a cmp $b } keys %h;'

@@ -46,20 +46,14 @@ static _Unwind_Reason_Code note(struct _Unwind_Context *context, void *argument)
     return _URC_NO_REASON;
 }
 
-static bool has_no_caller(uintptr_t pc)
+/* True if the frame of that return address has no caller. */
+static bool is_outermost(uintptr_t address)
 {
     struct readable memory = {.to = UINTPTR_MAX};
     struct loaded image;
-    uintptr_t source;
-    return loaded_find(pc, &image) && image.tables != 0 &&
+    uintptr_t source, pc = address - 1;
+    return loaded_find(&memory, pc, &image) && image.tables != 0 &&
            eh_frame_rule(&memory, image.tables, pc, &source).address == FRAME_OUTERMOST;
-}
-
-/* True if the frame of that return address is the first one of a thread, or of a coroutine, which
- * "returns" to the start of a function. */
-static bool is_outermost(uintptr_t address)
-{
-    return has_no_caller(address - 1) || has_no_caller(address);
 }
 
 /* How many frames there are by frame pointers: up the stack, to what is code. */
@@ -69,7 +63,8 @@ static size_t count_by_pointers(const uintptr_t *fp)
     struct readable memory = {.to = UINTPTR_MAX};
     struct loaded image;
     while (count < MOST && (uintptr_t)fp % sizeof(*fp) == 0 &&
-           readable_has(&memory, (uintptr_t)fp, 2 * sizeof(*fp)) && loaded_find(fp[1], &image)) {
+           readable_has(&memory, (uintptr_t)fp, 2 * sizeof(*fp)) &&
+           loaded_find(&memory, fp[1], &image)) {
         count++;
         if (fp[0] <= (uintptr_t)fp || fp[0] - (uintptr_t)fp > MIB)
             break;
