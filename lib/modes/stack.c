@@ -11,7 +11,7 @@
 #include <ucontext.h>
 
 enum {
-    RULES = 4096,        /* of the cache; 16 bytes each, touched as used */
+    RULES = 4096,        /* of the cache; 32 bytes each, touched as used */
     SPAN_MOST = 8 << 20, /* bytes of stack that one call looks at */
     IDENTITY_WORDS = 4,  /* of an image's tables: how large they are, the first function */
     RED_ZONE = 128,      /* bytes: System V ABI for x86-64, 3.2.2 */
@@ -23,7 +23,7 @@ enum {
 
 /* [any] A rule of the cache, with the place and a sum of what it was made from. */
 static struct entry {
-    uint64_t check; /* key ^ all else: whoever finds that has found no mixture of two */
+    uint64_t check; /* key ^ all else: does not fit a mixture of two entries */
     uint64_t rule, source, sum;
 } rules[RULES];
 
@@ -39,7 +39,7 @@ struct walk {
 
 /* ---- reading ---- */
 
-/* Reads what any thread may have written, wherever it is: sanitizers know no reason for that. */
+/* For reads of other functions' frames and of code: what sanitizers would call errors. */
 #define UNCHECKED __attribute__((no_sanitize("address"), no_sanitize("thread")))
 
 UNCHECKED static uintptr_t load(uintptr_t address)
@@ -291,6 +291,7 @@ NOINLINE size_t stack_take(uintptr_t *frames, size_t most)
     struct walk walk = {.fp = record[0], .pc = plain_address(record[1]), .memory.to = UINTPTR_MAX};
     struct loaded library;
     begin_stack(&walk, (uintptr_t)__builtin_dwarf_cfa());
+    walk.readable = align_down((uintptr_t)record, os_page_size()) + os_page_size();
     loaded_find_library(&walk.memory, &library);
     size_t count = 0;
     for (size_t steps = 0; count < most && walk.pc != 0 && steps < most + STEPS_OF_OWN; steps++) {

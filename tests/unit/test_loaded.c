@@ -64,6 +64,8 @@ static int check_image(struct dl_phdr_info *info, size_t size, void *argument)
         find *const *way = argument;
         check(*way, info->dlpi_addr + header->p_vaddr);
         check(*way, info->dlpi_addr + header->p_vaddr + header->p_memsz - 1);
+        if (*way == loaded_find_on_list) /* the other one knows no gaps */
+            check(*way, info->dlpi_addr + header->p_vaddr + header->p_memsz);
     }
     return 0;
 }
