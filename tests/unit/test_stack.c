@@ -345,8 +345,20 @@ TEST(whatever_the_frame_pointer_is)
     ck_assert(ends_with((uintptr_t)block));
     ck_assert(ends_with((uintptr_t)here));
     ck_assert(ends_with((uintptr_t)here + 1));
-    here[1] = address_after_call() - 4; /* no call is in front of it */
-    ck_assert(ends_with((uintptr_t)here));
+    const uintptr_t no_returns[] = {0,
+                                    1,
+                                    8,
+                                    100,
+                                    4095,
+                                    4104,
+                                    UINTPTR_MAX,
+                                    (uintptr_t)here,
+                                    (uintptr_t)block,
+                                    address_after_call() - 4};
+    for (size_t i = 0; i < COUNT_OF(no_returns); i++) {
+        here[1] = no_returns[i];
+        ck_assert(ends_with((uintptr_t)here));
+    }
     free(block);
 }
 
