@@ -144,8 +144,10 @@ bool os_map_at(void *address, size_t size)
 bool os_is_readable(uintptr_t page)
 {
     /* The system reads the new set before it sees that it does not know what to do with it: a call
-     * that no filter refuses and that changes nothing (as in Abseil's AddressIsReadable). */
-    return system_call(SYS_rt_sigprocmask, ~0, page, NULL, sizeof(uint64_t)) != -EFAULT;
+     * that no filter refuses and that changes nothing (as in Abseil's AddressIsReadable). Address 0
+     * would be no set. */
+    return page != 0 &&
+           system_call(SYS_rt_sigprocmask, ~0, page, NULL, sizeof(uint64_t)) != -EFAULT;
 }
 
 bool os_can_map(size_t size)

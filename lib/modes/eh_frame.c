@@ -13,9 +13,11 @@ enum {
     SP = 7,
     LINK = 16,
 #endif
+    ENTRY_LEAST = 8,       /* bytes */
     ENTRY_MOST = 64 << 10, /* bytes of an entry: bounds the time that odd tables take */
     REMEMBERED = 8,        /* rows: compilers make one at a time */
     LETTERS = 8,           /* of an augmentation, with its end */
+    SUM_BYTES = 96,        /* of an entry: most are shorter */
     HEADER_LEAST = 20,     /* bytes: four encodings, start, count, one row */
     WORD = sizeof(uintptr_t),
 };
@@ -116,7 +118,8 @@ static struct cursor open_entry(struct readable *memory, uintptr_t address)
 {
     struct cursor entry = {address, address + 4, !readable_has(memory, address, 4)};
     uint64_t length = entry.bad ? 0 : take(&entry, 4);
-    entry.bad = length == 0 || length > ENTRY_MOST || !readable_has(memory, entry.at, length);
+    entry.bad =
+        length < ENTRY_LEAST || length > ENTRY_MOST || !readable_has(memory, entry.at, length);
     entry.end = entry.at + (entry.bad ? 0 : length);
     return entry;
 }
@@ -445,11 +448,27 @@ static uintptr_t find_entry(struct readable *memory, uintptr_t header, uintptr_t
     return found;
 }
 
-union frame_rule eh_frame_rule(struct readable *memory, uintptr_t header, uintptr_t pc)
+uint64_t eh_frame_sum(uintptr_t source)
+{
+    uint64_t word, sum = 0;
+    uint32_t length;
+    memcpy(&length, (const void *)source, sizeof length);
+    size_t size = min_size(length, SUM_BYTES);
+    for (size_t at = 0; at + sizeof word <= size; at += sizeof word) {
+        memcpy(&word, (const void *)(source + sizeof length + at), sizeof word);
+        sum += word * (0x9e3779b97f4a7c15 + 2 * at); /* 2^64 / golden ratio; odd */
+    }
+    memcpy(&word, (const void *)(source + size + sizeof length - sizeof word), sizeof word);
+    return sum ^ word ^ (uint64_t)length << 32;
+}
+
+union frame_rule eh_frame_rule(struct readable *memory, uintptr_t header, uintptr_t pc,
+                               uintptr_t *source)
 {
     union frame_rule unknown = {.word = FRAME_UNKNOWN};
     uintptr_t address = find_entry(memory, header, pc);
     struct cursor entry = open_entry(memory, address);
+    *source = entry.bad ? 0 : address;
     struct shared shared;
     uintptr_t place = entry.at;
     uintptr_t distance = take(&entry, 4); /* of what is shared, at lower addresses */

@@ -40,7 +40,12 @@ union frame_rule {
     uint64_t word;
 };
 
-/* The rule at the instruction `pc`, by the search table at `header`. */
-union frame_rule eh_frame_rule(struct readable *memory, uintptr_t header, uintptr_t pc);
+/* The rule at the instruction `pc`, by the search table at `header`. *source: the address of the
+ * entry that it is from, 0 if there is none. */
+union frame_rule eh_frame_rule(struct readable *memory, uintptr_t header, uintptr_t pc,
+                               uintptr_t *source);
+
+/* A sum over the entry at `source`, which can be read. */
+uint64_t eh_frame_sum(uintptr_t source);
 
 #endif

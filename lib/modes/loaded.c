@@ -4,6 +4,7 @@
 #include "base/elf.h"
 #include "base/os.h"
 
+#include <string.h>
 #include <sys/auxv.h>
 
 /* As in glibc's <dlfcn.h>, for x86-64 and arm64. */
@@ -17,63 +18,119 @@ struct found_object {
 
 typedef int find_object(void *address, struct found_object *found);
 
-/* The program's header of that type; NULL if there is none. */
-static const ElfW(Phdr) * program_header(uint32_t type)
+enum { IMAGES_MOST = 10000 }; /* on the list, which may lead in a circle while it changes */
+
+/* The program's own headers; *count is their number. */
+static const ElfW(Phdr) * program_headers(size_t *count)
 {
     const ElfW(Phdr) *headers = (const void *)os_auxiliary(AT_PHDR);
-    size_t count = headers != NULL ? os_auxiliary(AT_PHNUM) : 0;
+    *count = headers != NULL ? os_auxiliary(AT_PHNUM) : 0;
+    return headers;
+}
+
+/* The first header of that type; NULL if there is none. */
+static const ElfW(Phdr) * header_of(const ElfW(Phdr) * headers, size_t count, uint32_t type)
+{
     for (size_t i = 0; i < count; i++)
         if (headers[i].p_type == type)
             return &headers[i];
     return NULL;
 }
 
-/* What is added to the addresses in the program's headers. */
+/* What is added to the addresses in the program's headers. Static programs have no header that says
+ * where they are: they follow the ELF header, with which the first segment starts. */
 static uintptr_t program_base(void)
 {
-    const ElfW(Phdr) *own = program_header(PT_PHDR); /* programs at fixed addresses may lack it */
-    return own != NULL ? os_auxiliary(AT_PHDR) - own->p_vaddr : 0;
+    size_t count;
+    const ElfW(Phdr) *headers = program_headers(&count);
+    const ElfW(Phdr) *own = header_of(headers, count, PT_PHDR);
+    const ElfW(Phdr) *first = header_of(headers, count, PT_LOAD);
+    if (own != NULL)
+        return (uintptr_t)headers - own->p_vaddr;
+    return first != NULL ? (uintptr_t)headers - sizeof(ElfW(Ehdr)) - first->p_vaddr : 0;
 }
 
-/* Finds only the program, as if it had no libraries. */
-static int find_program(void *address, struct found_object *found)
+/* The linker's list of images; NULL in a static program. */
+static const struct link_map *list_of_images(void)
 {
-    const ElfW(Phdr) *headers = (const void *)os_auxiliary(AT_PHDR), *tables;
-    size_t count = headers != NULL ? os_auxiliary(AT_PHNUM) : 0;
-    uintptr_t base = program_base(), place = (uintptr_t)address;
-    *found = (struct found_object){.map_start = UINTPTR_MAX};
-    for (size_t i = 0; i < count; i++) {
-        if (headers[i].p_type != PT_LOAD)
-            continue;
-        uintptr_t from = base + headers[i].p_vaddr;
-        found->map_start = min_size(found->map_start, from);
-        found->map_end = max_size(found->map_end, from + headers[i].p_memsz);
-    }
-    tables = program_header(PT_GNU_EH_FRAME);
-    found->eh_frame = tables != NULL ? base + tables->p_vaddr : 0;
-    return place >= found->map_start && place < found->map_end ? 0 : -1;
+    size_t count;
+    const ElfW(Phdr) *headers = program_headers(&count);
+    const ElfW(Phdr) *section = header_of(headers, count, PT_DYNAMIC);
+    if (section == NULL)
+        return NULL;
+    const ElfW(Dyn) *entry = (const void *)(program_base() + section->p_vaddr);
+    while (entry->d_tag != DT_DEBUG && entry->d_tag != DT_NULL)
+        entry++;
+    const struct r_debug *debug = entry->d_tag == DT_DEBUG ? (const void *)entry->d_un.d_ptr : NULL;
+    return debug != NULL ? debug->r_map : NULL;
 }
 
-/* The function of libc, or find_program. libc is on the linker's list of images from the start, and
- * what is on it in front of libc, too: so no lock is needed up to there. */
+/* True if one of the segments, at `base`, has the address; *image is it then. */
+static bool covers(uintptr_t base, const ElfW(Phdr) * headers, size_t count, uintptr_t address,
+                   struct loaded *image)
+{
+    const ElfW(Phdr) *tables = header_of(headers, count, PT_GNU_EH_FRAME);
+    for (size_t i = 0; i < count; i++) {
+        uintptr_t from = base + headers[i].p_vaddr;
+        if (headers[i].p_type == PT_LOAD && address - from < headers[i].p_memsz) {
+            *image = (struct loaded){from, from + headers[i].p_memsz,
+                                     tables != NULL ? base + tables->p_vaddr : 0};
+            return true;
+        }
+    }
+    return false;
+}
+
+/* True if the image whose ELF header is at `base` has the address. */
+static bool image_covers(struct readable *memory, uintptr_t base, uintptr_t address,
+                         struct loaded *image)
+{
+    const ElfW(Ehdr) *header = (const void *)base;
+    if (base % os_page_size() != 0 || !readable_has(memory, base, sizeof *header) ||
+        memcmp(header->e_ident, ELFMAG, SELFMAG) != 0 ||
+        !readable_has(memory, base + header->e_phoff, header->e_phnum * sizeof(ElfW(Phdr))))
+        return false;
+    return covers(base, (const void *)(base + header->e_phoff), header->e_phnum, address, image);
+}
+
+bool loaded_find_on_list(struct readable *memory, uintptr_t address, struct loaded *image)
+{
+    size_t count;
+    const ElfW(Phdr) *headers = program_headers(&count);
+    const struct link_map *next = list_of_images();
+    if (covers(program_base(), headers, count, address, image))
+        return true;
+    for (size_t i = 0; next != NULL && i < IMAGES_MOST; i++) {
+        if (!readable_has(memory, (uintptr_t)next, sizeof *next))
+            break;
+        if (image_covers(memory, next->l_addr, address, image))
+            return true;
+        next = next->l_next;
+    }
+    *image = (struct loaded){0, 0, 0};
+    return false;
+}
+
+static int find_nothing(void *address, struct found_object *found)
+{
+    (void)address;
+    (void)found;
+    return -1;
+}
+
+/* The function of libc, or find_nothing. libc is on the list from the start, and what is on it in
+ * front of libc, too. */
 static find_object *choose_find(void)
 {
-    const ElfW(Phdr) *section = program_header(PT_DYNAMIC);
-    const ElfW(Dyn) *entry =
-        section != NULL ? (const void *)(program_base() + section->p_vaddr) : NULL;
-    while (entry != NULL && entry->d_tag != DT_DEBUG)
-        entry = entry->d_tag != DT_NULL ? entry + 1 : NULL;
-    const struct r_debug *debug = entry != NULL ? (const void *)entry->d_un.d_ptr : NULL;
-    const struct link_map *image = debug != NULL ? debug->r_map : NULL;
-    for (; image != NULL; image = image->l_next) {
+    for (const struct link_map *image = list_of_images(); image != NULL; image = image->l_next) {
         const ElfW(Sym) *symbol = elf_find_symbol(image->l_addr, image->l_ld, "_dl_find_object");
         if (symbol != NULL && symbol->st_shndx != SHN_UNDEF)
             return (find_object *)(image->l_addr + symbol->st_value);
     }
-    return find_program;
+    return find_nothing;
 }
 
-bool loaded_find(uintptr_t address, struct loaded *image)
+bool loaded_find(struct readable *memory, uintptr_t address, struct loaded *image)
 {
     static find_object *cached; /* [any] NULL until first asked; all write the same */
     find_object *find = __atomic_load_n(&cached, __ATOMIC_RELAXED);
@@ -82,16 +139,20 @@ bool loaded_find(uintptr_t address, struct loaded *image)
         __atomic_store_n(&cached, find, __ATOMIC_RELAXED);
     }
     struct found_object found;
+    if (find == find_nothing)
+        return loaded_find_on_list(memory, address, image);
     bool known = find((void *)address, &found) == 0;
     *image = known ? (struct loaded){found.map_start, found.map_end, found.eh_frame}
                    : (struct loaded){0, 0, 0};
     return known;
 }
 
-void loaded_find_library(struct loaded *image)
+void loaded_find_library(struct readable *memory, struct loaded *image)
 {
-    uintptr_t headers = os_auxiliary(AT_PHDR);
-    if (loaded_find((uintptr_t)loaded_find_library, image) &&
-        headers - image->from < image->to - image->from)
+    size_t count;
+    struct loaded program;
+    const ElfW(Phdr) *headers = program_headers(&count);
+    uintptr_t own = (uintptr_t)loaded_find_library;
+    if (covers(program_base(), headers, count, own, &program) || !loaded_find(memory, own, image))
         *image = (struct loaded){0, 0, 0};
 }

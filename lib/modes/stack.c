@@ -11,19 +11,20 @@
 #include <ucontext.h>
 
 enum {
-    RULES = 4096,        /* of the cache; 16 bytes each, touched as used */
+    RULES = 4096,        /* of the cache; 32 bytes each, touched as used */
     SPAN_MOST = 8 << 20, /* bytes of stack that one call looks at */
-    IDENTITY_WORDS = 16, /* of an image's search table */
+    IDENTITY_WORDS = 4,  /* of an image's tables: how large they are, the first function */
+    RED_ZONE = 128,      /* bytes: System V ABI for x86-64, 3.2.2 */
     WORD = sizeof(uintptr_t),
     STEPS_OF_OWN = 32, /* frames of this library, which are not stored */
 };
 
 #define MIX 0x9e3779b97f4a7c15 /* 2^64 / golden ratio */
 
-/* A rule of the cache. */
+/* [any] A rule of the cache, with the place and a sum of what it was made from. */
 static struct entry {
-    uint64_t check; /* [any] key ^ rule */
-    uint64_t rule;  /* [any] 0: none */
+    uint64_t check; /* key ^ all else: does not fit a mixture of two entries */
+    uint64_t rule, source, sum;
 } rules[RULES];
 
 struct walk {
@@ -38,17 +39,20 @@ struct walk {
 
 /* ---- reading ---- */
 
-/* Reads a word of a stack, whoever wrote it. */
-__attribute__((no_sanitize("address"), no_sanitize("thread"))) static uintptr_t
-load(uintptr_t address)
+/* For reads of other functions' frames and of code: what sanitizers would call errors. */
+#define UNCHECKED __attribute__((no_sanitize("address"), no_sanitize("thread")))
+
+UNCHECKED static uintptr_t load(uintptr_t address)
 {
     return *(const uintptr_t *)address;
 }
 
+/* Below the stack pointer is what an interrupted function has just taken off, or has put there. */
 static void begin_stack(struct walk *walk, uintptr_t sp)
 {
-    walk->sp = walk->bottom = sp;
-    walk->readable = align_down(sp, os_page_size());
+    walk->sp = sp;
+    walk->bottom = sp - RED_ZONE;
+    walk->readable = align_down(walk->bottom, os_page_size());
 }
 
 /* Reads the word of the stack at `address`, at or above the place where it began; false if that is
@@ -72,27 +76,38 @@ static uint64_t mix(uint64_t x)
     return x ^ x >> 32;
 }
 
-/* The rule of that key; its word is 0 if the cache does not have it. */
+static uint64_t load_part(const uint64_t *part)
+{
+    return __atomic_load_n(part, __ATOMIC_RELAXED);
+}
+
+/* The rule of that key; its word is 0 if the cache does not have it. The image at that place may be
+ * another one by now, so the source must be as it was. */
 static union frame_rule recall(uint64_t key)
 {
     const struct entry *entry = &rules[key % RULES];
-    union frame_rule rule = {.word = __atomic_load_n(&entry->rule, __ATOMIC_RELAXED)};
-    if ((__atomic_load_n(&entry->check, __ATOMIC_RELAXED) ^ rule.word) != key)
+    union frame_rule rule = {.word = load_part(&entry->rule)};
+    uint64_t source = load_part(&entry->source), sum = load_part(&entry->sum);
+    if ((load_part(&entry->check) ^ rule.word ^ source ^ sum) != key ||
+        (source != 0 && eh_frame_sum(source) != sum))
         rule.word = 0;
     return rule;
 }
 
-static void remember(uint64_t key, union frame_rule rule)
+static void remember(uint64_t key, union frame_rule rule, uintptr_t source)
 {
     struct entry *entry = &rules[key % RULES];
+    uint64_t sum = source != 0 ? eh_frame_sum(source) : 0;
     __atomic_store_n(&entry->rule, rule.word, __ATOMIC_RELAXED);
-    __atomic_store_n(&entry->check, key ^ rule.word, __ATOMIC_RELAXED);
+    __atomic_store_n(&entry->source, source, __ATOMIC_RELAXED);
+    __atomic_store_n(&entry->sum, sum, __ATOMIC_RELAXED);
+    __atomic_store_n(&entry->check, key ^ rule.word ^ source ^ sum, __ATOMIC_RELAXED);
 }
 
 /*
- * A number for the image: another one that is loaded at its place later has another, as it has
- * other functions. 0 if its tables cannot be read. The system is asked for that once for each
- * image: what was found a moment ago is loaded, so only odd headers are to be feared.
+ * A number for the image that was found: another one, loaded at its place later, has another,
+ * unless its tables are as large. 0 if the tables cannot be read. The system is asked for that once
+ * for each image: what was found a moment ago is loaded, so only odd headers are to be feared.
  */
 static uint64_t identify(struct walk *walk)
 {
@@ -101,7 +116,7 @@ static uint64_t identify(struct walk *walk)
     if (recall(sum).word == 0) {
         if (!readable_has(&walk->memory, image->tables, sizeof words))
             return 0;
-        remember(sum, (union frame_rule){.word = FRAME_UNKNOWN});
+        remember(sum, (union frame_rule){.word = FRAME_UNKNOWN}, 0);
     }
     memcpy(words, (const void *)image->tables, sizeof words);
     for (size_t i = 0; i < IDENTITY_WORDS; i++)
@@ -112,10 +127,9 @@ static uint64_t identify(struct walk *walk)
 static union frame_rule find_rule(struct walk *walk)
 {
     union frame_rule rule = {.word = FRAME_UNKNOWN};
-    uintptr_t pc = walk->exact ? walk->pc : walk->pc - 1;
-    bool same_image = pc - walk->image.from < walk->image.to - walk->image.from;
-    if (!same_image) {
-        loaded_find(pc, &walk->image);
+    uintptr_t pc = walk->exact ? walk->pc : walk->pc - 1, source;
+    if (pc - walk->image.from >= walk->image.to - walk->image.from) {
+        loaded_find(&walk->memory, pc, &walk->image);
         walk->identity = walk->image.tables != 0 ? identify(walk) : 0;
     }
     if (walk->identity == 0)
@@ -124,8 +138,8 @@ static union frame_rule find_rule(struct walk *walk)
     union frame_rule known = recall(key);
     if (known.word != 0)
         return known;
-    rule = eh_frame_rule(&walk->memory, walk->image.tables, pc);
-    remember(key, rule);
+    rule = eh_frame_rule(&walk->memory, walk->image.tables, pc, &source);
+    remember(key, rule, source);
     return rule;
 }
 
@@ -171,13 +185,22 @@ static bool step_by_rule(struct walk *walk, union frame_rule rule)
     return true;
 }
 
+UNCHECKED static bool read_code(struct walk *walk, uintptr_t address, unsigned char *code,
+                                size_t size)
+{
+    if (!readable_has(&walk->memory, address, size))
+        return false;
+    for (size_t i = 0; i < size; i++)
+        code[i] = ((const unsigned char *)address)[i];
+    return true;
+}
+
 /* True if the instruction in front of `address` is a call. */
 static bool follows_call(struct walk *walk, uintptr_t address)
 {
     unsigned char code[8];
-    if (address < sizeof code || !readable_has(&walk->memory, address - sizeof code, sizeof code))
+    if (!read_code(walk, address - sizeof code, code, sizeof code))
         return false;
-    memcpy(code, (const void *)(address - sizeof code), sizeof code);
 #ifdef __aarch64__
     uint32_t word;
     memcpy(&word, code + 4, sizeof word);
@@ -233,8 +256,9 @@ static const unsigned char signal_return[] = {0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0
 /* True if the code that the frame returns to ends a signal handler. */
 static bool is_signal_return(struct walk *walk)
 {
-    return readable_has(&walk->memory, walk->pc, sizeof signal_return) &&
-           memcmp((const void *)walk->pc, signal_return, sizeof signal_return) == 0;
+    unsigned char code[sizeof signal_return];
+    return read_code(walk, walk->pc, code, sizeof code) &&
+           memcmp(code, signal_return, sizeof code) == 0;
 }
 
 /* Leads to the frame that was interrupted, which may be on another stack. */
@@ -267,7 +291,8 @@ NOINLINE size_t stack_take(uintptr_t *frames, size_t most)
     struct walk walk = {.fp = record[0], .pc = plain_address(record[1]), .memory.to = UINTPTR_MAX};
     struct loaded library;
     begin_stack(&walk, (uintptr_t)__builtin_dwarf_cfa());
-    loaded_find_library(&library);
+    walk.readable = align_down((uintptr_t)record, os_page_size()) + os_page_size();
+    loaded_find_library(&walk.memory, &library);
     size_t count = 0;
     for (size_t steps = 0; count < most && walk.pc != 0 && steps < most + STEPS_OF_OWN; steps++) {
         if (walk.pc - library.from >= library.to - library.from)

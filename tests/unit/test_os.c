@@ -460,3 +460,19 @@ TEST(what_cannot_be_had_is_null_and_errno_is_kept)
     os_page_size();
     ck_assert_int_eq(errno, NO_ERRNO);
 }
+
+TEST(what_can_be_read_is_known)
+{
+    size_t page = os_page_size();
+    char *p = os_reserve(3 * page);
+    ck_assert_ptr_nonnull(p);
+    ck_assert(os_open(p + page, page));
+    ck_assert(!os_is_readable((uintptr_t)p));
+    ck_assert(os_is_readable((uintptr_t)p + page));
+    ck_assert(!os_is_readable((uintptr_t)p + 2 * page));
+    ck_assert(os_is_readable(align_down((uintptr_t) "constant", page)));
+    ck_assert(!os_is_readable(0));
+    ck_assert(!os_is_readable(-page));
+    ck_assert(os_unmap(p, 3 * page));
+    ck_assert(!os_is_readable((uintptr_t)p + page));
+}
