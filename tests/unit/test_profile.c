@@ -558,12 +558,12 @@ TEST(where_there_is_no_room_for_a_site_its_stack_is_lost)
 
 static bool is_diverted(void)
 {
-    size_t diverted = 0, entries = COUNT_OF(size_class_table);
+    size_t diverted = 0, entries = COUNT_OF(size_class_short_path);
     for (size_t i = 0; i < entries; i++)
-        diverted += size_class_table[i] == SIZE_CLASS_COUNT * SIZE_CLASS_STRIDE;
+        diverted += size_class_short_path[i] == SIZE_CLASS_COUNT * SIZE_CLASS_STRIDE;
     ck_assert(diverted == 0 || diverted == entries);
     for (size_t i = 0; i < entries && diverted == 0; i++)
-        ck_assert_uint_eq(size_class_table[i], size_class_of(i * 16) * SIZE_CLASS_STRIDE);
+        ck_assert_uint_eq(size_class_short_path[i], size_class_of(i * 16) * SIZE_CLASS_STRIDE);
     return diverted != 0;
 }
 
