@@ -478,6 +478,7 @@ int profile_start(size_t interval)
     char *memory = os_map(bytes);
     if (memory == NULL)
         return ENOMEM;
+    os_huge_pages(memory, bytes, false); /* it fills slowly */
     lock();
     if (profile_mode != 0)
         switch_off();
