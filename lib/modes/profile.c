@@ -22,9 +22,8 @@ enum {
     MODE_SHIFT = 48,     /* of the mode word: bits above the interval */
 };
 
-#define PEAK_GROWTH                                                                                \
-    1.1 /* what is live is a new peak if it is more than the last one times this                   \
-         */
+/* What is live is a new peak if it is more than the last one times this. */
+#define PEAK_GROWTH 1.1
 
 struct profile profile;
 uint64_t profile_mode;
