@@ -625,7 +625,7 @@ TEST(a_start_forgets_the_last_profile)
 static void set_and_follow(const char *value)
 {
     ck_assert_int_eq(option_set_text("profile", value), 0);
-    profile_follow_option();
+    profile_tick();
 }
 
 TEST(the_option_starts_and_stops_it)
@@ -645,17 +645,17 @@ TEST(the_option_starts_and_stops_it)
     start(3 << 10);
     ck_assert_int_eq(option_get_text("profile", value, sizeof(value)), 0);
     ck_assert_str_eq(value, "3K");
-    profile_follow_option();
+    profile_tick();
     ck_assert_uint_eq(profile.session, 3);
     ck_assert_int_eq(profile_stop(), 0);
     ck_assert_int_eq(option_get_text("profile", value, sizeof(value)), 0);
     ck_assert_str_eq(value, "0");
 }
 
-TEST(a_request_from_outside_starts_it)
+/* A writer outside may ask for a line about it (idle_requests), or say nothing. */
+TEST(an_option_that_is_set_from_outside_starts_it)
 {
     ck_assert_int_eq(option_set_text("profile", "64K"), 0);
-    idle_requests = UINT64_C(1) << OPTION_PROFILE | ACRE_REQUEST_QUIET;
     ck_assert(!is_diverted());
     idle_tick(os_now_ms());
     ck_assert_uint_eq(profile.interval, 64 << 10);
