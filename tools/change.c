@@ -40,6 +40,9 @@ void change_add(struct change *change, const char *text)
     /* its value is an address, in the memory of the process that has set it */
     if (option_table[option].type == TYPE_TEXT)
         errx(STATUS_USAGE, "--set: %s is a text, which only the process itself can set", key);
+    if (option == OPTION_STATS_SIGNAL)
+        errx(STATUS_USAGE, "--set: %s holds from the start only, when its handler is installed",
+             key);
     const char *value = text[length] == ':' ? text + length + 1 : "";
     if (option_set_text(key, value) != 0)
         errx(STATUS_USAGE, "--set: %s cannot be \"%s\"; allowed: %s", key, value,

@@ -2,10 +2,9 @@
  * The memory of another process, or of a core, as a view (lib/inspect/view.h), and what else is
  * known of the process.
  *
- * A process is read by process_vm_readv, or where a filter forbids that by /proc/PID/mem; it is not
- * stopped. A core is read by libelf; what it leaves out of mapped files is read from these files.
- * acre is found by its ELF note, through the headers of mapped files as they lie in the memory, so
- * that no file is opened: it works for processes in containers and for files that are gone.
+ * A process is read by process.c, a core by core.c. acre is found by its ELF note, through the
+ * headers of mapped files as they lie in the memory, so that no file is opened: it works for
+ * processes in containers and for files that are gone.
  */
 #ifndef ACRE_TOOLS_MEMORY_H
 #define ACRE_TOOLS_MEMORY_H
@@ -21,6 +20,8 @@ struct memory_range {
     uint64_t file_offset; /* where it is in the core, or in the mapped file */
     uint64_t in_core;     /* bytes of it that the core has */
     char *path;           /* the mapped file's, NULL if there is none */
+    bool compared;        /* its build-id was, if the core has one ... */
+    bool other_build;     /* ... and is another */
 };
 
 struct memory {
@@ -34,6 +35,7 @@ struct memory {
     int file;          /* /proc/PID/mem, or the core; -1: not open */
     int pagemap;       /* /proc/PID/pagemap; -1: not open */
     bool by_file;      /* process_vm_readv does not work */
+    bool own_pages;    /* of a core: mapped files are not read now */
     struct memory_range *ranges;
     size_t range_count, segment_count; /* of a core: its segments, before its mapped files */
     char *window;                      /* what was read at the last prefetch */
@@ -64,5 +66,25 @@ char *memory_thread_name(struct memory *memory, int id);
 bool memory_is_alive(struct memory *memory);
 
 void memory_close(struct memory *memory);
+
+/* ---- for process.c and core.c ---- */
+
+/* Adds a range; takes `path` over. */
+void memory_add_range(struct memory *memory, struct memory_range range);
+
+/* Replaces what a terminal would obey in a name, which another user may have chosen. */
+void memory_hide_controls(char *name);
+
+/* A note of an ELF file. */
+struct memory_note {
+    uint32_t type;    /* that is looked for, ... */
+    const char *name; /* ... and whose */
+    uint64_t address; /* of its descriptor, ... */
+    size_t size;      /* ... which has that many bytes */
+    char descriptor[64];
+};
+
+/* Finds a note of the ELF file whose first byte is mapped at `start`. False if there is none. */
+bool memory_find_note(struct memory *memory, uint64_t start, struct memory_note *note);
 
 #endif

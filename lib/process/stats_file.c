@@ -184,10 +184,10 @@ void stats_file_start(void)
     int number = (int)option_value(OPTION_STATS_SIGNAL);
     bool on = option_value(OPTION_STATS) != STATS_OFF || number != 0 ||
               option_value(OPTION_STATS_SECONDS) != 0;
-    if (on && *option_text(OPTION_STATS_FILE) == '\0') {
+    /* without a duplicate, too: the options may be set later, from outside */
+    stats_file.error_file = os_file_of(STDERR_FILENO);
+    if (on && *option_text(OPTION_STATS_FILE) == '\0')
         stats_file.error_fd = os_duplicate(STDERR_FILENO);
-        stats_file.error_file = os_file_of(STDERR_FILENO);
-    }
     if (number != 0)
         start_signal(number);
     __atomic_store_n(&stats_file.written_at, os_now_ms(), __ATOMIC_RELAXED);

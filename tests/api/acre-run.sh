@@ -67,6 +67,9 @@ options() {
     ends 125 '--options: "decay=5" must be written "decay:5"' "$acre_run" \
         --options stats:exit,decay=5 true
     equal "lines about an equals sign" "$(wc -l <"$directory/errors")" 1
+    # its own copy of the library has read the options, too, but they are the command's
+    ends 127 'nosuchcommand' "$acre_run" --options stats:exit nosuchcommand
+    equal "lines about no command" "$(wc -l <"$directory/errors")" 1
     ends 125 "--options: large_stock has no value" "$acre_run" --options abort:0 \
         --options large_stock: true
     ends 0 "" "$acre_run" --options " decay : 5, large_stock:1k" true

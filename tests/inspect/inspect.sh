@@ -122,6 +122,7 @@ check_refused_set 'decay cannot be "3600001"; allowed: 0..3600000' --set decay:3
 check_refused_set 'huge_pages cannot be "many"; allowed: never|large|' --set huge_pages:many
 check_refused_set 'decay cannot be ""' --set decay
 check_refused_set 'there is no option "decoy"; there are: abort decay ' --set decoy:1
+check_refused_set 'stats_signal holds from the start only' --set stats_signal:10
 check_refused_set 'go with no other option' --set decay:1 --json
 check_refused_set '--quiet goes with' --quiet
 stock() {
@@ -153,6 +154,12 @@ grep -q '^acre: subject\[[0-9]*\]: decay is 1800000 now, set from outside$' "$di
 step_until_no_stock "--set decay:1"
 [ "$(wc -l <"$directory/log")" -eq 2 ] || fail "--quiet: $(cat "$directory/log")"
 end_subject
+
+echo "statistics at exit, asked for from outside"
+start_subject ./subject ends 2>"$directory/log"
+"$inspect" --set stats:exit --quiet "$subject_id" >"$directory/text"
+end_subject
+grep -q '^acre [0-9.]*, subject\[[0-9]*\]$' "$directory/log" || fail "$(cat "$directory/log")"
 
 echo "--trim"
 ACRE_OPTIONS=decay:3600000 start_subject ./subject steps 2>"$directory/log"
@@ -214,6 +221,32 @@ if [[ $pattern == core* ]] && ulimit -c unlimited; then
         grep -q "is cut off" "$directory/text" || fail "a core that is cut off"
         rm "$1"
     done
+    echo "a core without the headers of mapped files, and one whose library was built anew"
+    cp "$ACRE_LIBRARY" "$directory/libacre.so"
+    mkdir "$directory/plain.cores"
+    plain=$PWD/plain
+    crash_plain() { # COREDUMP_FILTER
+        rm -f "$directory/plain.cores"/*
+        (cd "$directory/plain.cores" && echo "$1" >/proc/self/coredump_filter &&
+            LD_PRELOAD=$directory/libacre.so "$plain" crash >"$directory/out" </dev/null) 2>/dev/null || :
+        core=$(find "$directory/plain.cores" -name 'core*')
+    }
+    crash_plain 0x23
+    check_all "$core"
+    crash_plain 0x33
+    check_all "$core"
+    [ "$("$inspect" "$core" 2>&1 >/dev/null)" = "" ] || fail "the library is the one that ran"
+    offset=$(readelf -SW "$directory/libacre.so" |
+        sed -n 's/^.*\] .note.gnu.build-id *NOTE *[0-9a-f]* \([0-9a-f]*\) .*/\1/p')
+    if [ -n "$offset" ]; then
+        # after the note's header and its name
+        printf 'another' | dd of="$directory/libacre.so" bs=1 seek=$((0x$offset + 16)) conv=notrunc status=none
+        "$inspect" --json "$core" >"$directory/json" 2>"$directory/text"
+        check_figures "$directory/json"
+        [ "$(grep -c "libacre.so is another build now" "$directory/text")" = 1 ] ||
+            fail "another build: $(cat "$directory/text")"
+    fi
+    rm "$directory/libacre.so"
 else
     echo "no cores here: core_pattern is $pattern"
 fi

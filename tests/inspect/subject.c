@@ -6,6 +6,7 @@
  *   subject busy      the same, while its threads allocate and free
  *   subject crash     the same as quiet, then ends by SIGABRT
  *   subject steps     the same as quiet; for each byte of its input it takes slow paths
+ *   subject ends      the same as quiet, but ends by exit
  *   subject layout    its root says that it is of another layout
  *
  * PRELOADED: built without the library, which is preloaded.
@@ -130,5 +131,7 @@ int main(int argc, char **argv)
     while (read(STDIN_FILENO, line, 1) > 0)
         if (strcmp(mode, "steps") == 0)
             take_slow_paths();
+    if (strcmp(mode, "ends") == 0)
+        exit(0);
     _exit(0);
 }

@@ -299,6 +299,21 @@ TEST(a_file_that_cannot_be_written_is_said_once)
     remove_directory();
 }
 
+static void ask_after_the_start(void *unused)
+{
+    (void)unused;
+    stats_file_start();
+    set_option("stats", "exit");
+    stats_file_end();
+}
+
+TEST(what_is_asked_for_later_goes_to_standard_error)
+{
+    struct capture capture;
+    capture_stderr(&capture, ask_after_the_start, NULL);
+    ck_assert_msg(strncmp(capture.text, "acre ", 5) == 0, "%s", capture.text);
+}
+
 TEST(the_last_file_stays_if_a_new_one_cannot_be_written)
 {
     char name[256], text[TEXT];
