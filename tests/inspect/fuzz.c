@@ -3,7 +3,8 @@
  * process whose memory reads as something else each time. acre-inspect is linked in, with
  * sanitizers, and runs in a child of fork for each case. It may refuse, or say that something is
  * damaged. A finding is: a sanitizer's report, a signal, more than CPU_SECONDS, or output that
- * would change a terminal.
+ * would change a terminal. What it would write to the process is checked, and not written: one word
+ * at a time, at an address that is not in the first page.
  *
  *   fuzz --seconds N --seed N [--cases N] SUBJECT [CORE]
  *
@@ -32,6 +33,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/meta.h"
 #include "random.h"
 
 enum {
@@ -41,12 +43,20 @@ enum {
     MOST_CHANGES = 8,     /* of a core */
     WORD = 8,             /* bytes of one change, at most */
     HEAD = 64 << 10,      /* bytes of a core in which its headers and notes are */
-    EXTRA_ARGUMENTS = 3,
+    EXTRA_ARGUMENTS = 4,
+    KEYS = 12, /* typed to --watch, at most */
 };
 
 /* That of tools/acre-inspect.c, which is built with another name for main. */
 #undef main
 int fuzz_inspect_main(int argc, char **argv);
+
+/* Only options with a text need it, which acre-inspect does not set. */
+void *meta_alloc(size_t size)
+{
+    (void)size;
+    return NULL;
+}
 
 /* A read of acre-inspect: offset in the core, or address in the process. */
 struct noted {
@@ -56,13 +66,15 @@ struct noted {
 
 /* Shared with the children. */
 static struct notes {
+    bool screen; /* the last run was one of --watch, whose output is a terminal's */
     size_t count;
     struct noted reads[MOST_READS];
 } * notes;
 
 static struct random choices;
 static bool notes_reads;
-static size_t change_one_in; /* reads of the process; 0: none */
+static size_t change_one_in; /* reads of the process; 0: none ... */
+static size_t left_alone;    /* ... until that many were read */
 
 static const char *subject;
 static pid_t subject_id;
@@ -118,6 +130,15 @@ static void change_read(uint8_t *bytes, size_t size)
     }
 }
 
+/* Changes what a read gave, or how much; returns how much. */
+static ssize_t change_answer(uint8_t *bytes, size_t size)
+{
+    if (random_below(&choices, 16) == 0)
+        return (ssize_t)random_below(&choices, size + 1);
+    change_read(bytes, size);
+    return (ssize_t)size;
+}
+
 /* ---- what acre-inspect reads with ---- */
 
 static void note(uint64_t at, size_t size)
@@ -151,21 +172,70 @@ ssize_t __wrap_process_vm_readv(pid_t pid, const struct iovec *local, unsigned l
     if (got <= 0)
         return got;
     note((uintptr_t)remote->iov_base, (size_t)got);
-    if (change_one_in == 0 || random_below(&choices, change_one_in) != 0)
-        return got;
-    if (random_below(&choices, 16) == 0)
-        return (ssize_t)random_below(&choices, (size_t)got + 1);
-    change_read(local->iov_base, (size_t)got);
+    if (left_alone != 0)
+        left_alone--;
+    else if (change_one_in != 0 && random_below(&choices, change_one_in) == 0)
+        return change_answer(local->iov_base, (size_t)got);
     return got;
+}
+
+/* ---- what acre-inspect writes with ---- */
+
+ssize_t __wrap_process_vm_writev(pid_t pid, const struct iovec *local, unsigned long local_count,
+                                 const struct iovec *remote, unsigned long remote_count,
+                                 unsigned long flags);
+
+ssize_t __wrap_process_vm_writev(pid_t pid, const struct iovec *local, unsigned long local_count,
+                                 const struct iovec *remote, unsigned long remote_count,
+                                 unsigned long flags)
+{
+    uintptr_t address = (uintptr_t)remote->iov_base;
+    if (pid != subject_id || local_count != 1 || remote_count != 1 || flags != 0 ||
+        local->iov_len != WORD || remote->iov_len != WORD || address < 4096)
+        _exit(SANITIZER_FOUND);
+    return WORD;
+}
+
+/* ---- the terminal of --watch ---- */
+
+int __wrap_isatty(int file);
+int __wrap_wgetch(void *window);
+
+int __wrap_isatty(int file)
+{
+    (void)file;
+    return 1;
+}
+
+/* Types a key, or lets the time of the next look come. */
+int __wrap_wgetch(void *window)
+{
+    static const char keys[] = "nlpswx";
+    static unsigned typed;
+    (void)window;
+    if (typed++ == KEYS)
+        return 'q';
+    if (random_below(&choices, 3) != 0)
+        return keys[random_below(&choices, sizeof(keys) - 1)];
+    usleep(100000);
+    return -1;
 }
 
 /* ---- one run ---- */
 
+static pid_t own_id; /* of the process that has started the subject */
+
+/* At exit; children leave it alone. */
 static void end_subject(void)
 {
-    if (subject_id > 0)
+    if (subject_id > 0 && getpid() == own_id)
         kill(subject_id, SIGKILL);
 }
+
+/* Of --set; the library's table of options has them. */
+static const char *const settings[] = {"decay:100", "large_stock:64M", "huge_pages:never",
+                                       "stats:exit", "background_thread:1"};
+enum { SETTINGS = sizeof(settings) / sizeof(settings[0]) };
 
 /* Runs acre-inspect in this process, a child, on what was chosen. */
 _Noreturn static void inspect(const char *what, int output, int errors)
@@ -176,7 +246,7 @@ _Noreturn static void inspect(const char *what, int output, int errors)
     uint64_t address = random_below(&choices, 4) == 0 ? large : block;
     const struct rlimit limit = {CPU_SECONDS, CPU_SECONDS + 1};
     setrlimit(RLIMIT_CPU, &limit);
-    switch (random_below(&choices, 6)) {
+    switch (notes_reads ? 0 : random_below(&choices, 9)) {
     case 0:
         arguments[count++] = (char *)"--json";
         break;
@@ -194,9 +264,26 @@ _Noreturn static void inspect(const char *what, int output, int errors)
         snprintf(text, sizeof(text), "%zu", 1 + random_small(&choices, 4096));
         arguments[count++] = text;
         break;
+    case 4:
+        arguments[count++] = (char *)"--set";
+        arguments[count++] = (char *)settings[random_below(&choices, SETTINGS)];
+        break;
+    case 5:
+        arguments[count++] = (char *)"--trim";
+        break;
+#ifdef ACRE_WATCH
+    case 6: /* takes some tenths of a second */
+        if (random_below(&choices, 8) == 0) {
+            arguments[count++] = (char *)"--watch=0.1";
+            notes->screen = true;
+        }
+        break;
+#endif
     default:
         break;
     }
+    if (random_below(&choices, 4) == 0)
+        left_alone = random_below(&choices, notes->count + 1);
     arguments[count++] = (char *)what;
     if (dup2(output, STDOUT_FILENO) < 0 || dup2(errors, STDERR_FILENO) < 0)
         _exit(SANITIZER_FOUND);
@@ -241,6 +328,7 @@ static int open_output(void)
 static bool run(const char *what, int *status)
 {
     int output = open_output(), errors = open_output(), waited;
+    notes->screen = false;
     pid_t child = fork();
     if (child < 0)
         err(EXIT_FAILURE, "fork");
@@ -255,7 +343,7 @@ static bool run(const char *what, int *status)
         right = false;
         warnx("acre-inspect %s: %s %d", what, WIFSIGNALED(waited) ? "signal" : "status",
               WIFSIGNALED(waited) ? WTERMSIG(waited) : *status);
-    } else if (has_control(output) || has_control(errors)) {
+    } else if ((has_control(output) && !notes->screen) || has_control(errors)) {
         right = false;
         warnx("acre-inspect %s: control characters in the output", what);
         show(output);
@@ -360,6 +448,7 @@ static void start_subject(void)
     char line[256];
     if (pipe2(input, O_CLOEXEC) != 0 || pipe2(output, O_CLOEXEC) != 0)
         err(EXIT_FAILURE, "pipe2");
+    own_id = getpid();
     subject_id = fork();
     if (subject_id < 0)
         err(EXIT_FAILURE, "fork");
@@ -435,7 +524,7 @@ static time_t now(void)
 static bool play(const char *process, const char *path, int core, off_t core_size)
 {
     int status;
-    change_one_in = 0;
+    change_one_in = left_alone = 0;
     if (core >= 0 && (process == NULL || random_below(&choices, 2) == 0))
         return random_below(&choices, 8) == 0 ? play_cut_core(core, core_size)
                                               : play_changed_core(path, core, core_size);
@@ -482,6 +571,8 @@ int main(int argc, char **argv)
                request.seed + i);
         return EXIT_FAILURE;
     }
+    if (waitpid(subject_id, NULL, WNOHANG) != 0)
+        errx(EXIT_FAILURE, "%s has ended meanwhile: no process was read", subject);
     printf("%" PRIu64 " cases, nothing found\n", i);
     return EXIT_SUCCESS;
 }
