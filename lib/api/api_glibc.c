@@ -14,28 +14,21 @@
 #include <stdio.h>
 #include <unistd.h>
 
-/* Counts the blocks in slabs that the program does not hold. */
-static size_t count_free(const struct acre_stats *stats)
-{
-    size_t blocks = 0;
-    for (size_t cls = 0; cls < stats->class_count; cls++)
-        blocks += stats->classes[cls].blocks - stats->classes[cls].live_blocks;
-    return blocks;
-}
-
 EXPORT struct mallinfo2 mallinfo2(void)
 {
-    struct acre_stats stats;
-    stats_collect(&stats, sizeof(stats));
-    size_t heap_bytes = stats.heap_in_slabs + stats.heap_free_dirty;
+    struct figures figures;
+    stats_count(&(struct figures_wanted){.arena = 0}, &figures);
+    size_t heap_bytes = figures.in_slabs + figures.free_dirty, free_blocks = 0;
+    for (unsigned cls = 0; cls < SIZE_CLASS_COUNT; cls++)
+        free_blocks += figures.classes[cls].blocks - figures.classes[cls].places;
     return (struct mallinfo2){
         .arena = heap_bytes,
-        .ordblks = count_free(&stats),
-        .hblks = stats.large_blocks,
-        .hblkhd = stats.large_live,
-        .uordblks = stats.small_live,
-        .fordblks = heap_bytes - stats.small_live,
-        .keepcost = stats.heap_free_dirty + stats.large_stock,
+        .ordblks = free_blocks,
+        .hblks = figures.large_blocks,
+        .hblkhd = figures.large_live,
+        .uordblks = figures.small_live,
+        .fordblks = heap_bytes - figures.small_live,
+        .keepcost = figures.free_dirty + figures.stock,
     };
 }
 

@@ -83,13 +83,12 @@ void out_size(struct out *out, size_t bytes, int width)
         unit++;
     }
 
-    struct out number;
-    out_to_memory(&number);
-    out_format(&number, "%zu", (size_t)whole);
+    char text[sizeof("1023.9 MiB")]; /* not a struct out: threads may have little stack */
     if (tenths != 0)
-        out_format(&number, ".%zu", (size_t)tenths);
-    out_format(&number, " %s", units[unit]);
-    out_format(out, "%*s", width, number.text);
+        snprintf(text, sizeof(text), "%u.%u %s", (unsigned)whole, (unsigned)tenths, units[unit]);
+    else
+        snprintf(text, sizeof(text), "%u %s", (unsigned)whole, units[unit]);
+    out_format(out, "%*s", width, text);
 }
 
 bool out_end(struct out *out)

@@ -4,7 +4,7 @@
  * the calls went is printed.
  */
 #include "check.h"
-#include "stats.h"
+#include <acre/acre.h>
 #include <limits.h>
 #include <malloc.h>
 #include <sys/mman.h>
@@ -53,11 +53,53 @@ static void misuse(void)
     free(hide(large));
 }
 
-static void report(void)
+static void print_text(void)
 {
     acre_stats_print(STDERR_FILENO, ACRE_STATS_TEXT);
+}
+
+static void print_json(void)
+{
+    acre_stats_print(STDERR_FILENO, ACRE_STATS_JSON);
+}
+
+static void print_prometheus(void)
+{
+    acre_stats_print(STDERR_FILENO, ACRE_STATS_PROMETHEUS);
+}
+
+static void print_info(void)
+{
+    CHECK(malloc_info(0, stderr) == 0);
+}
+
+static void ask_stats(void)
+{
+    static struct acre_stats stats;
+    CHECK(acre_stats(&stats, sizeof(stats)) == 0 && stats.arenas >= 1);
+}
+
+static void ask_mallinfo(void)
+{
+    CHECK(mallinfo2().arena != 0);
+}
+
+static int look(void *count, const struct acre_block *block)
+{
+    *(size_t *)count += block->size != 0;
+    return 0;
+}
+
+static void walk_and_check(void)
+{
+    size_t count = 0;
+    CHECK(acre_heap_walk(look, &count) == 0 && count != 0);
+    CHECK(acre_check(STDERR_FILENO) == 0);
+}
+
+static void give_back(void)
+{
     acre_options_print(STDERR_FILENO);
-    CHECK(stats_now().arenas >= 1);
     acre_thread_flush();
     malloc_trim(0);
 }
@@ -127,7 +169,14 @@ int main(void)
     CHECK(acre_option_set("abort", "0") == 0);
     CHECK(dup2(null, STDERR_FILENO) >= 0);
     run_on_smallest("misuse", misuse);
-    run_on_smallest("reports", report);
+    run_on_smallest("a table", print_text);
+    run_on_smallest("JSON", print_json);
+    run_on_smallest("Prometheus's format", print_prometheus);
+    run_on_smallest("malloc_info", print_info);
+    run_on_smallest("acre_stats", ask_stats);
+    run_on_smallest("mallinfo2", ask_mallinfo);
+    run_on_smallest("walk and check", walk_and_check);
+    run_on_smallest("options and trim", give_back);
     CHECK(dup2(saved, STDERR_FILENO) >= 0);
     return 0;
 }
