@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -247,7 +246,7 @@ char *memory_thread_name(struct memory *memory, int id)
 
 bool memory_is_alive(struct memory *memory)
 {
-    if (memory->pid == 0 || kill(memory->pid, 0) == 0 || errno != ESRCH)
+    if (memory->pid == 0 || process_has_memory(memory))
         return true;
     warnx("%s ended while it was read", memory->name);
     return false;

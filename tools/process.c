@@ -10,7 +10,6 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <pwd.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -170,6 +169,14 @@ void process_read_resident(struct memory *memory)
     if (read_proc(memory->pid, "statm", text, sizeof(text)) &&
         sscanf(text, "%*u %lu", &resident) == 1)
         memory->resident = resident * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+bool process_has_memory(struct memory *memory)
+{
+    char text[512];
+    unsigned long mapped = 0;
+    return read_proc(memory->pid, "statm", text, sizeof(text)) &&
+           sscanf(text, "%lu", &mapped) == 1 && mapped != 0;
 }
 
 void process_open(struct memory *memory)

@@ -17,6 +17,9 @@ size_t process_read(struct memory *memory, uint64_t address, void *into, size_t 
 /* Writes, by ptrace's rights. False, with errno set, if that cannot be. */
 bool process_write(struct memory *memory, uint64_t address, const void *from, size_t size);
 
+/* False if it has ended, or is about to. */
+bool process_has_memory(struct memory *memory);
+
 /* Reads how much is resident now. */
 void process_read_resident(struct memory *memory);
 
