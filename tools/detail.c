@@ -27,44 +27,44 @@ static size_t event_of(const struct detail *detail, unsigned cls, size_t event)
 
 /* ---- counting ---- */
 
-static void add_events(struct detail *detail, const struct view_arena *arena)
+/* The view has just copied the arena. */
+static void add_events(struct view *view, const struct view_arena *arena, struct view_bin *events)
 {
-    struct view *view = detail->view;
-    const struct acre_field bins = view->root.fields[ACRE_FIELD_ARENA_BINS];
-    if (view->prefetch != NULL)
-        view->prefetch(view, arena->address + bins.offset, bins.size);
-    for (unsigned cls = 0; cls < SIZE_CLASS_COUNT; cls++) {
-        struct view_bin bin, *sums = &detail->events[cls];
-        if (!view_bin(view, arena, cls, &bin))
-            break;
-        sums->windows += bin.windows;
-        sums->slabs_made += bin.slabs_made;
-        sums->slabs_released += bin.slabs_released;
+    struct view_bin bin;
+    for (unsigned cls = 0; cls < SIZE_CLASS_COUNT && view_bin(view, arena, cls, &bin); cls++) {
+        events[cls].windows += bin.windows;
+        events[cls].slabs_made += bin.slabs_made;
+        events[cls].slabs_released += bin.slabs_released;
     }
 }
 
-static void add_arena(void *context, const struct figures_arena *arena)
+/* Room for one arena more. */
+static struct figures_arena *next_arena(struct detail *detail)
 {
-    struct detail *detail = context;
-    struct figures_arena *arenas = detail->arenas;
     size_t count = detail->arena_count;
     if ((count & (count - 1)) == 0)
-        arenas = reallocarray(arenas, count != 0 ? 2 * count : 1, sizeof(*arena));
-    if (arenas == NULL)
+        detail->arenas =
+            reallocarray(detail->arenas, count != 0 ? 2 * count : 1, sizeof(detail->arenas[0]));
+    if (detail->arenas == NULL)
         err(EXIT_FAILURE, NULL);
-    arenas[count] = *arena;
-    detail->arenas = arenas;
-    detail->arena_count = count + 1;
-    add_events(detail, &arena->arena);
+    detail->arena_count++;
+    return &detail->arenas[count];
 }
 
-void detail_count(struct view *view, uint32_t arena, struct detail *detail)
+void detail_count(struct view *view, uint32_t number, struct detail *detail)
 {
-    const struct figures_wanted wanted = {
-        .arena = arena, .resident = true, .each = add_arena, .context = detail};
+    struct view_arena arena;
     detail_free(detail);
-    *detail = (struct detail){.view = view};
-    figures_count(view, &wanted, &detail->figures);
+    memset(detail, 0, sizeof(*detail));
+    for (bool more = view_first_arena(view, &arena); more; more = view_next_arena(view, &arena)) {
+        if (number != 0 && number != arena.number)
+            continue;
+        add_events(view, &arena, detail->events);
+        figures_add_arena(view, &arena, next_arena(detail), &detail->figures);
+    }
+    if (number == 0)
+        figures_add_large(view, &detail->figures);
+    figures_add_process(view, &detail->figures);
 }
 
 bool detail_has_class(const struct detail *detail, unsigned cls)

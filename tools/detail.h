@@ -8,16 +8,15 @@
 #include "inspect/print.h"
 
 struct detail {
-    struct view *view; /* that is counted */
     struct figures figures;
     struct figures_arena *arenas; /* allocated */
     size_t arena_count;
     struct view_bin events[SIZE_CLASS_COUNT]; /* of a class, over all arenas */
 };
 
-/* Counts everything, or only the arena of that number if it is not 0. *detail is all zero, or was
- * counted before. */
-void detail_count(struct view *view, uint32_t arena, struct detail *detail);
+/* Counts everything, or only the arena of that number, and no LARGE, if it is not 0. *detail is all
+ * zero, or was counted before. */
+void detail_count(struct view *view, uint32_t number, struct detail *detail);
 
 /* True if there is, or was, anything of the class. */
 bool detail_has_class(const struct detail *detail, unsigned cls);

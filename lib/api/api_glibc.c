@@ -17,7 +17,7 @@
 EXPORT struct mallinfo2 mallinfo2(void)
 {
     struct figures figures;
-    stats_count(&(struct figures_wanted){.arena = 0}, &figures);
+    stats_count(false, &figures);
     size_t heap_bytes = figures.in_slabs + figures.free_dirty, free_blocks = 0;
     for (unsigned cls = 0; cls < SIZE_CLASS_COUNT; cls++)
         free_blocks += figures.classes[cls].blocks - figures.classes[cls].places;

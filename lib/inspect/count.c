@@ -130,8 +130,8 @@ static bool count_slab(struct view *view, struct view_heap *heap, unsigned *unit
     return false;
 }
 
-static void count_heap(struct view *view, const struct figures_wanted *wanted,
-                       struct view_heap *heap, struct figures_arena *arena, struct figures *figures)
+static void count_heap(struct view *view, struct view_heap *heap, struct figures_arena *arena,
+                       struct figures *figures)
 {
     uint64_t used[HEAP_WORDS] = {0};
     struct view_slab slab;
@@ -150,15 +150,15 @@ static void count_heap(struct view *view, const struct figures_wanted *wanted,
             arena->free_dirty += UNIT_SIZE;
     arena->heaps++;
     arena->heap_mapped += (uint64_t)(limit + 1) * UNIT_SIZE; /* with the guard in front of it */
-    if (wanted->resident && view->resident != NULL)
+    if (view->resident != NULL)
         arena->heap_resident +=
             view->resident(view, heap->address, (uint64_t)heap->unit_limit * UNIT_SIZE);
 }
 
-static void count_arena(struct view *view, const struct figures_wanted *wanted,
-                        const struct view_arena *arena, struct figures *figures)
+void figures_add_arena(struct view *view, const struct view_arena *arena,
+                       struct figures_arena *sums, struct figures *figures)
 {
-    struct figures_arena sums = {.arena = *arena, .pooled = (arena->status & 3) == POOLED};
+    *sums = (struct figures_arena){.arena = *arena, .pooled = (arena->status & 3) == POOLED};
     struct view_heap heap;
     /* before the heaps: a view may have prefetched the arena */
     for (unsigned cls = 0; cls < SIZE_CLASS_COUNT; cls++) {
@@ -171,23 +171,21 @@ static void count_arena(struct view *view, const struct figures_wanted *wanted,
     }
     for (bool more = view_first_heap(view, arena, &heap); more;
          more = view_next_heap(view, arena, &heap))
-        count_heap(view, wanted, &heap, &sums, figures);
+        count_heap(view, &heap, sums, figures);
     figures->arenas++;
-    figures->arenas_pooled += sums.pooled;
-    figures->heaps += sums.heaps;
-    figures->heap_mapped += sums.heap_mapped;
-    figures->in_slabs += sums.in_slabs;
-    figures->free_dirty += sums.free_dirty;
-    figures->heap_resident += sums.heap_resident;
-    figures->small_blocks += sums.blocks;
-    figures->small_live += sums.live;
+    figures->arenas_pooled += sums->pooled;
+    figures->heaps += sums->heaps;
+    figures->heap_mapped += sums->heap_mapped;
+    figures->in_slabs += sums->in_slabs;
+    figures->free_dirty += sums->free_dirty;
+    figures->heap_resident += sums->heap_resident;
+    figures->small_blocks += sums->blocks;
+    figures->small_live += sums->live;
     figures->adoptions += arena->adoptions;
     figures->collected += arena->collected;
-    if (wanted->each != NULL)
-        wanted->each(wanted->context, &sums);
 }
 
-static void count_large(struct view *view, struct figures *figures)
+void figures_add_large(struct view *view, struct figures *figures)
 {
     struct view_extents at = {0};
     struct view_extent extent;
@@ -206,7 +204,7 @@ static void count_large(struct view *view, struct figures *figures)
     }
 }
 
-static void count_process(struct view *view, struct figures *figures)
+void figures_add_process(struct view *view, struct figures *figures)
 {
     uint64_t counts = (uintptr_t)view->root.addresses[ACRE_AT_COUNTS];
     figures->metadata = view_word(view, ACRE_AT_METADATA);
@@ -221,16 +219,15 @@ static void count_process(struct view *view, struct figures *figures)
     figures->purged_bytes = view_field(view, counts, ACRE_FIELD_COUNTS_PURGED);
 }
 
-void figures_count(struct view *view, const struct figures_wanted *wanted, struct figures *figures)
+void figures_count(struct view *view, struct figures *figures)
 {
     struct view_arena arena;
+    struct figures_arena sums;
     memset(figures, 0, sizeof(*figures));
     for (bool more = view_first_arena(view, &arena); more; more = view_next_arena(view, &arena))
-        if (wanted->arena == 0 || wanted->arena == arena.number)
-            count_arena(view, wanted, &arena, figures);
-    if (wanted->arena == 0)
-        count_large(view, figures);
-    count_process(view, figures);
+        figures_add_arena(view, &arena, &sums, figures);
+    figures_add_large(view, figures);
+    figures_add_process(view, figures);
 }
 
 uint64_t figures_pinned(const struct figures *figures)

@@ -37,7 +37,7 @@ struct figures {
     uint64_t arenas, arenas_pooled;
     uint64_t heaps, heap_mapped;   /* the address space of heaps, of which ... */
     uint64_t in_slabs, free_dirty; /* ... is in slabs, and is free and may have pages */
-    uint64_t heap_resident;        /* ... and has memory; if asked for */
+    uint64_t heap_resident;        /* ... and has memory; if the view tells */
     uint64_t small_blocks, small_live;
     uint64_t large_blocks, large_live;
     uint64_t stock, stock_zero; /* free extents, and what of them is known to be zero */
@@ -58,16 +58,15 @@ struct figures_arena {
     uint64_t blocks, live, pinned, cached, remote;
 };
 
-/* What is wanted beyond the sums. */
-struct figures_wanted {
-    uint32_t arena; /* only that of this number, and no LARGE; 0: all */
-    bool resident;  /* heap_resident, which costs a system call for each MiB or more */
-    void (*each)(void *context, const struct figures_arena *arena); /* NULL: none */
-    void *context;
-};
-
 /* Counts everything. What is damaged is left out: view->damage. */
-void figures_count(struct view *view, const struct figures_wanted *wanted, struct figures *figures);
+void figures_count(struct view *view, struct figures *figures);
+
+/* Its parts: adds one arena, whose own figures are in *sums then; LARGE; what the process counts.
+ */
+void figures_add_arena(struct view *view, const struct view_arena *arena,
+                       struct figures_arena *sums, struct figures *figures);
+void figures_add_large(struct view *view, struct figures *figures);
+void figures_add_process(struct view *view, struct figures *figures);
 
 static inline uint64_t figures_live(const struct figures *figures)
 {

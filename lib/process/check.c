@@ -14,7 +14,8 @@ static const char *find_damage(const void **at)
     struct view own;
     struct figures figures;
     root_view_own(&own);
-    figures_count(&own, &(struct figures_wanted){.arena = 0}, &figures);
+    own.resident = NULL;
+    figures_count(&own, &figures);
     *at = (const void *)(uintptr_t)own.damage_at;
     return own.damage;
 }

@@ -14,13 +14,15 @@
 static_assert(ACRE_STATS_CLASSES >= SIZE_CLASS_COUNT,
               "the public structure has room for all classes");
 
-void stats_count(const struct figures_wanted *wanted, struct figures *figures)
+void stats_count(bool resident, struct figures *figures)
 {
     struct view own;
     /* in a child: so that the next malloc finds all that is counted as free here */
     fork_notice();
     root_view_own(&own);
-    figures_count(&own, wanted, figures);
+    if (!resident)
+        own.resident = NULL;
+    figures_count(&own, figures);
 }
 
 /* Copies a part of struct acre_stats to stats[0..size-1], as far as it has room. */
@@ -33,7 +35,7 @@ static void put(void *stats, size_t size, size_t offset, const void *part, size_
 void stats_collect(struct acre_stats *stats, size_t size)
 {
     struct figures figures;
-    stats_count(&(struct figures_wanted){.arena = 0}, &figures);
+    stats_count(false, &figures);
     memset(stats, 0, min_size(size, sizeof(*stats)));
 #define PUT(member, value)                                                                         \
     put(stats, size, offsetof(struct acre_stats, member), &(size_t){value}, sizeof(size_t))
@@ -76,7 +78,7 @@ bool stats_print(struct out *out, enum acre_stats_format format, struct figures 
         .resident = os_resident(),
     };
     report_process_name(name);
-    stats_count(&(struct figures_wanted){.resident = format != ACRE_STATS_XML}, figures);
+    stats_count(format != ACRE_STATS_XML, figures);
     if (format == ACRE_STATS_JSON)
         print_json(out, &process, figures);
     else if (format == ACRE_STATS_PROMETHEUS)

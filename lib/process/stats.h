@@ -10,8 +10,9 @@
 
 #include <acre/acre.h>
 
-/* Counts everything in this process. No lock. */
-void stats_count(const struct figures_wanted *wanted, struct figures *figures);
+/* Counts everything in this process; heap_resident, which costs a system call for each MiB or more,
+ * only if `resident`. No lock. */
+void stats_count(bool resident, struct figures *figures);
 
 /* Fills in the public structure, of which the caller knows `size` bytes. */
 void stats_collect(struct acre_stats *stats, size_t size);

@@ -92,9 +92,8 @@ SUITE(view, .begin = begin);
 static const char *count(struct figures *figures)
 {
     static struct view view;
-    const struct figures_wanted wanted = {.arena = 0};
     ck_assert_int_eq(open_patched(&view), VIEW_OPEN);
-    figures_count(&view, &wanted, figures);
+    figures_count(&view, figures);
     return view.damage;
 }
 
@@ -270,14 +269,13 @@ TEST(what_changes_each_time_is_left_out)
 {
     static struct view view;
     static struct figures all, figures;
-    const struct figures_wanted wanted = {.arena = 0};
     struct slab *slab = heap_slab_of(heap_containing(blocks[1]), blocks[1]);
 
     ck_assert_ptr_null(count(&all));
     changing_at = (uintptr_t)&slab->geometry;
     view = (struct view){.read = read_changing, .read_now = read_changing};
     ck_assert_int_eq(view_open(&view, (uintptr_t)&acre_root), VIEW_OPEN);
-    figures_count(&view, &wanted, &figures);
+    figures_count(&view, &figures);
     ck_assert_uint_eq(view.changed, 1);
     ck_assert_ptr_null(view.damage);
     ck_assert_uint_eq(figures.classes[slab->class].slabs, all.classes[slab->class].slabs - 1);
@@ -289,7 +287,6 @@ TEST(damage_at_random)
     static struct view view;
     static struct figures figures;
     static struct found found;
-    const struct figures_wanted wanted = {.arena = 0};
 
     struct random random = random_begin();
     (void)count(&figures);
@@ -300,7 +297,7 @@ TEST(damage_at_random)
         patches.random = random_next(&random) >> shifts[random_below(&random, 5)];
         if (open_patched(&view) != VIEW_OPEN)
             continue;
-        figures_count(&view, &wanted, &figures);
+        figures_count(&view, &figures);
         ck_assert_uint_le(figures.small_live, figures.in_slabs);
         ck_assert_uint_le(figures.in_slabs, figures.heap_mapped);
         patches.until = 1 + random_below(&random, 100);
