@@ -133,7 +133,8 @@ void print_text(struct out *out, const struct print_process *process, const stru
     print_bytes(out, "peak LARGE", figures->large_peak);
     if (figures->heap_resident != 0)
         print_bytes(out, "resident (heaps)", figures->heap_resident);
-    print_bytes(out, "resident (process)", process->resident);
+    if (process->resident != 0)
+        print_bytes(out, "resident (process)", process->resident);
     out_format(out, "  %10s %9s %12s %12s %12s %12s\n", "class", "slabs", "blocks", "live",
                "live bytes", "pinned");
     for (unsigned cls = 0; cls < SIZE_CLASS_COUNT; cls++)
