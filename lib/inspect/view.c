@@ -120,16 +120,21 @@ static bool fields_are_right(const struct view *view)
            is_in_head(view, ACRE_FIELD_EXTENT_ZERO, 1);
 }
 
+/* Reads the unit map as it is now. False, with the view as it was, if it is wrong. */
 static bool read_map(struct view *view)
 {
-    uint64_t map = address_of(view, ACRE_AT_UNIT_MAP);
-    if (!read_field(view, map, ACRE_FIELD_UNIT_MAP_COVERED, &view->map_covered) ||
-        !read_field(view, map, ACRE_FIELD_UNIT_MAP_BASE, &view->map_base) ||
-        !read_field(view, map, ACRE_FIELD_UNIT_MAP_SLABS, &view->map_slabs))
+    uint64_t map = address_of(view, ACRE_AT_UNIT_MAP), covered, base, slabs;
+    if (!read_field(view, map, ACRE_FIELD_UNIT_MAP_COVERED, &covered) ||
+        !read_field(view, map, ACRE_FIELD_UNIT_MAP_BASE, &base) ||
+        !read_field(view, map, ACRE_FIELD_UNIT_MAP_SLABS, &slabs))
         return false;
-    return view->map_covered == 0 ||
-           (view->map_base % HEAP_SIZE == 0 && view->map_base >> ADDRESS_BITS == 0 &&
-            view->map_covered <= (uint64_t)MOST_HEAPS * HEAP_UNITS);
+    if (covered != 0 && (base % HEAP_SIZE != 0 || base >> ADDRESS_BITS != 0 ||
+                         covered > (uint64_t)MOST_HEAPS * HEAP_UNITS))
+        return false;
+    view->map_covered = covered;
+    view->map_base = base;
+    view->map_slabs = slabs;
+    return true;
 }
 
 /* Ends the text, and replaces what no version has: it is printed, and a terminal or a reader of
@@ -194,9 +199,7 @@ static bool read_arena(struct view *view, uint64_t address, struct view_arena *a
 bool view_first_arena(struct view *view, struct view_arena *arena)
 {
     uint64_t address = view_word(view, ACRE_AT_ARENAS);
-    /* a heap that is made later must be covered, or it would look damaged */
-    return address != 0 && read_arena(view, address, arena) &&
-           (read_map(view) || damaged(view, "the unit map is wrong", address));
+    return address != 0 && read_arena(view, address, arena);
 }
 
 bool view_next_arena(struct view *view, struct view_arena *arena)
@@ -221,11 +224,17 @@ bool view_bin(struct view *view, const struct view_arena *arena, unsigned cls, s
 
 /* ---- heaps ---- */
 
-/* True if the map covers the place of a heap at `address`. */
-static bool is_covered(const struct view *view, uint64_t address)
+static bool map_covers(const struct view *view, uint64_t address)
 {
     return address % HEAP_SIZE == 0 && address >= view->map_base &&
            (address - view->map_base) / UNIT_SIZE < view->map_covered;
+}
+
+/* True if the map covers the place of a heap at `address`: it does before the heap is in a chain,
+ * but maybe not yet when the view read the map. */
+static bool is_covered(struct view *view, uint64_t address)
+{
+    return map_covers(view, address) || (read_map(view) && map_covers(view, address));
 }
 
 /* Reads the heap at an address that is_covered. */

@@ -200,7 +200,7 @@ try_postgresql() {
     local server=$server_pid backends pid status said
     wait_until in_postgres -c 'SELECT 1'
     in_mode plain pgbench -h "$scratch" -U tester -i -q postgres >/dev/null 2>&1 || fail "pgbench -i"
-    start_server plain pgbench -h "$scratch" -U tester -c 4 -j 2 -T "$run_seconds" postgres
+    start_server plain pgbench -h "$scratch" -U tester -c 4 -j 2 -T 600 postgres
     local load=$server_pid
     clients() {
         pgrep -P "$server" | while read -r pid; do

@@ -246,6 +246,28 @@ TEST(extents_that_cannot_be)
     ck_assert_str_eq(DAMAGE_BY(extent, size, 0), "an extent is wrong");
 }
 
+/* A process goes on while it is read: its heaps may be more than when the view was opened. */
+TEST(a_heap_that_is_made_meanwhile_is_read)
+{
+    static struct view view;
+    struct view_arena arena;
+    struct view_heap heap;
+    size_t before = 0, after = 0;
+
+    ck_assert_int_eq(open_patched(&view), VIEW_OPEN);
+    ck_assert(view_first_arena(&view, &arena));
+    for (bool more = view_first_heap(&view, &arena, &heap); more;
+         more = view_next_heap(&view, &arena, &heap))
+        before++;
+    for (size_t i = 0; i < 2 * HEAP_SIZE / MIB; i++)
+        alloc_block(MIB);
+    for (bool more = view_first_heap(&view, &arena, &heap); more;
+         more = view_next_heap(&view, &arena, &heap))
+        after++;
+    ck_assert_ptr_null(view.damage);
+    ck_assert_uint_gt(after, before);
+}
+
 /* A slab whose geometry differs each time that it is read is left out. */
 static uint64_t changing_at;
 
