@@ -33,193 +33,21 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/meta.h"
-#include "random.h"
+#include "hostile.h"
 
 enum {
-    CPU_SECONDS = 20,     /* of one case; some hundredths are usual */
-    SANITIZER_FOUND = 99, /* exit status */
-    MOST_READS = 1 << 16, /* noted */
-    MOST_CHANGES = 8,     /* of a core */
-    WORD = 8,             /* bytes of one change, at most */
-    HEAD = 64 << 10,      /* bytes of a core in which its headers and notes are */
+    CPU_SECONDS = 20, /* of one case; some hundredths are usual */
+    MOST_CHANGES = 8, /* of a core */
+    HEAD = 64 << 10,  /* bytes of a core in which its headers and notes are */
     EXTRA_ARGUMENTS = 4,
-    KEYS = 12, /* typed to --watch, at most */
 };
 
 /* That of tools/acre-inspect.c, which is built with another name for main. */
 #undef main
 int fuzz_inspect_main(int argc, char **argv);
 
-/* Only options with a text need it, which acre-inspect does not set. */
-void *meta_alloc(size_t size)
-{
-    (void)size;
-    return NULL;
-}
-
-/* A read of acre-inspect: offset in the core, or address in the process. */
-struct noted {
-    uint64_t at;
-    size_t size;
-};
-
-/* Shared with the children. */
-static struct notes {
-    bool screen; /* the last run was one of --watch, whose output is a terminal's */
-    size_t count;
-    struct noted reads[MOST_READS];
-} * notes;
-
-static struct random choices;
-static bool notes_reads;
-static size_t change_one_in; /* reads of the process; 0: none ... */
-static size_t left_alone;    /* ... until that many were read */
-
 static const char *subject;
-static pid_t subject_id;
 static uint64_t block, large; /* addresses of blocks of the subject */
-
-/* ---- changes ---- */
-
-/* Changes up to WORD bytes at `bytes`, of which there are `size`, at least one. */
-static void change(uint8_t *bytes, size_t size)
-{
-    static const uint64_t edges[] = {0,          1,          UINT64_MAX, INT64_MAX, UINT32_MAX,
-                                     UINT16_MAX, 0x7fffffff, 4096,       65536,     1 << 20};
-    uint64_t word = 0;
-    size = size < WORD ? size : WORD;
-    memcpy(&word, bytes, size);
-    switch (random_below(&choices, 7)) {
-    case 0:
-        word ^= UINT64_C(1) << random_below(&choices, 8 * size);
-        break;
-    case 1:
-        word = edges[random_below(&choices, sizeof(edges) / sizeof(edges[0]))];
-        break;
-    case 2:
-        word += random_small(&choices, 1 << 22) - (1 << 21);
-        break;
-    case 3:
-        word = random_next(&choices);
-        break;
-    case 4: /* an address that leads to another structure */
-        if (notes->count != 0)
-            word = notes->reads[random_below(&choices, notes->count)].at;
-        break;
-    case 5:
-        word = (word & ~UINT64_C(0xff)) | random_below(&choices, 256);
-        break;
-    default:
-        word <<= random_below(&choices, 63);
-    }
-    memcpy(bytes, &word, size);
-}
-
-/* Changes what a read of the process gave. */
-static void change_read(uint8_t *bytes, size_t size)
-{
-    size_t changes = 1 + random_small(&choices, 64);
-    for (size_t i = 0; i < changes; i++) {
-        /* fields are near the beginning */
-        size_t near = random_below(&choices, 2) == 0 && size > 4096 ? 4096 : size;
-        size_t at = random_below(&choices, near);
-        if (random_below(&choices, 4) != 0)
-            at = at / WORD * WORD;
-        change(bytes + at, size - at);
-    }
-}
-
-/* Changes what a read gave, or how much; returns how much. */
-static ssize_t change_answer(uint8_t *bytes, size_t size)
-{
-    if (random_below(&choices, 16) == 0)
-        return (ssize_t)random_below(&choices, size + 1);
-    change_read(bytes, size);
-    return (ssize_t)size;
-}
-
-/* ---- what acre-inspect reads with ---- */
-
-static void note(uint64_t at, size_t size)
-{
-    if (notes_reads && size != 0 && notes->count < MOST_READS)
-        notes->reads[notes->count++] = (struct noted){at, size};
-}
-
-ssize_t __real_pread(int file, void *into, size_t size, off_t offset);
-ssize_t __wrap_pread(int file, void *into, size_t size, off_t offset);
-ssize_t __real_process_vm_readv(pid_t pid, const struct iovec *local, unsigned long local_count,
-                                const struct iovec *remote, unsigned long remote_count,
-                                unsigned long flags);
-ssize_t __wrap_process_vm_readv(pid_t pid, const struct iovec *local, unsigned long local_count,
-                                const struct iovec *remote, unsigned long remote_count,
-                                unsigned long flags);
-
-ssize_t __wrap_pread(int file, void *into, size_t size, off_t offset)
-{
-    ssize_t got = __real_pread(file, into, size, offset);
-    if (got > 0)
-        note((uint64_t)offset, (size_t)got);
-    return got;
-}
-
-ssize_t __wrap_process_vm_readv(pid_t pid, const struct iovec *local, unsigned long local_count,
-                                const struct iovec *remote, unsigned long remote_count,
-                                unsigned long flags)
-{
-    ssize_t got = __real_process_vm_readv(pid, local, local_count, remote, remote_count, flags);
-    if (got <= 0)
-        return got;
-    note((uintptr_t)remote->iov_base, (size_t)got);
-    if (left_alone != 0)
-        left_alone--;
-    else if (change_one_in != 0 && random_below(&choices, change_one_in) == 0)
-        return change_answer(local->iov_base, (size_t)got);
-    return got;
-}
-
-/* ---- what acre-inspect writes with ---- */
-
-ssize_t __wrap_process_vm_writev(pid_t pid, const struct iovec *local, unsigned long local_count,
-                                 const struct iovec *remote, unsigned long remote_count,
-                                 unsigned long flags);
-
-ssize_t __wrap_process_vm_writev(pid_t pid, const struct iovec *local, unsigned long local_count,
-                                 const struct iovec *remote, unsigned long remote_count,
-                                 unsigned long flags)
-{
-    uintptr_t address = (uintptr_t)remote->iov_base;
-    if (pid != subject_id || local_count != 1 || remote_count != 1 || flags != 0 ||
-        local->iov_len != WORD || remote->iov_len != WORD || address < 4096)
-        _exit(SANITIZER_FOUND);
-    return WORD;
-}
-
-/* ---- the terminal of --watch ---- */
-
-int __wrap_isatty(int file);
-int __wrap_wgetch(void *window);
-
-int __wrap_isatty(int file)
-{
-    (void)file;
-    return 1;
-}
-
-/* Types a key, or lets the time of the next look come. */
-int __wrap_wgetch(void *window)
-{
-    static const char keys[] = "nlpswx";
-    static unsigned typed;
-    (void)window;
-    if (typed++ == KEYS)
-        return 'q';
-    if (random_below(&choices, 3) != 0)
-        return keys[random_below(&choices, sizeof(keys) - 1)];
-    usleep(100000);
-    return -1;
-}
 
 /* ---- one run ---- */
 
@@ -228,8 +56,8 @@ static pid_t own_id; /* of the process that has started the subject */
 /* At exit; children leave it alone. */
 static void end_subject(void)
 {
-    if (subject_id > 0 && getpid() == own_id)
-        kill(subject_id, SIGKILL);
+    if (hostile.subject > 0 && getpid() == own_id)
+        kill(hostile.subject, SIGKILL);
 }
 
 /* Of --set; the library's table of options has them. */
@@ -246,7 +74,7 @@ _Noreturn static void inspect(const char *what, int output, int errors)
     uint64_t address = random_below(&choices, 4) == 0 ? large : block;
     const struct rlimit limit = {CPU_SECONDS, CPU_SECONDS + 1};
     setrlimit(RLIMIT_CPU, &limit);
-    switch (notes_reads ? 0 : random_below(&choices, 9)) {
+    switch (hostile.notes_reads ? 0 : random_below(&choices, 9)) {
     case 0:
         arguments[count++] = (char *)"--json";
         break;
@@ -283,7 +111,7 @@ _Noreturn static void inspect(const char *what, int output, int errors)
         break;
     }
     if (random_below(&choices, 4) == 0)
-        left_alone = random_below(&choices, notes->count + 1);
+        hostile.left_alone = random_below(&choices, notes->count + 1);
     arguments[count++] = (char *)what;
     if (dup2(output, STDOUT_FILENO) < 0 || dup2(errors, STDERR_FILENO) < 0)
         _exit(SANITIZER_FOUND);
@@ -406,7 +234,7 @@ static bool play_changed_core(const char *path, int core, off_t core_size)
         kept[i].size = place.size;
         read_at(core, kept[i].bytes, place.size, kept[i].at);
         memcpy(bytes, kept[i].bytes, place.size);
-        change(bytes, place.size);
+        hostile_change(bytes, place.size);
         write_at(core, bytes, place.size, kept[i].at);
     }
     bool right = run(path, &status);
@@ -430,7 +258,7 @@ static bool play_cut_core(int core, off_t core_size)
     read_at(core, bytes, size, 0);
     for (size_t i = 0; i < changes; i++) {
         size_t at = random_small(&choices, size);
-        change(bytes + at, size - at);
+        hostile_change(bytes + at, size - at);
     }
     write_at(file, bytes, size, 0);
     close(file);
@@ -449,10 +277,10 @@ static void start_subject(void)
     if (pipe2(input, O_CLOEXEC) != 0 || pipe2(output, O_CLOEXEC) != 0)
         err(EXIT_FAILURE, "pipe2");
     own_id = getpid();
-    subject_id = fork();
-    if (subject_id < 0)
+    hostile.subject = fork();
+    if (hostile.subject < 0)
         err(EXIT_FAILURE, "fork");
-    if (subject_id == 0) {
+    if (hostile.subject == 0) {
         dup2(input[0], STDIN_FILENO);
         dup2(output[1], STDOUT_FILENO);
         execl(subject, subject, "quiet", (char *)NULL);
@@ -474,9 +302,9 @@ static bool note_reads(const char *what)
 {
     int status;
     notes->count = 0;
-    notes_reads = true;
+    hostile.notes_reads = true;
     bool right = run(what, &status);
-    notes_reads = false;
+    hostile.notes_reads = false;
     return right && status == EXIT_SUCCESS;
 }
 
@@ -524,11 +352,11 @@ static time_t now(void)
 static bool play(const char *process, const char *path, int core, off_t core_size)
 {
     int status;
-    change_one_in = left_alone = 0;
+    hostile.change_one_in = hostile.left_alone = 0;
     if (core >= 0 && (process == NULL || random_below(&choices, 2) == 0))
         return random_below(&choices, 8) == 0 ? play_cut_core(core, core_size)
                                               : play_changed_core(path, core, core_size);
-    change_one_in = (size_t)1 << random_below(&choices, 11);
+    hostile.change_one_in = (size_t)1 << random_below(&choices, 11);
     return run(process, &status);
 }
 
@@ -544,7 +372,7 @@ int main(int argc, char **argv)
         err(EXIT_FAILURE, "mmap");
     start_subject();
     atexit(end_subject);
-    snprintf(id, sizeof(id), "%d", (int)subject_id);
+    snprintf(id, sizeof(id), "%d", (int)hostile.subject);
     if (!note_reads(process)) {
         puts("no right to read a process: cores alone");
         process = NULL;
@@ -571,7 +399,7 @@ int main(int argc, char **argv)
                request.seed + i);
         return EXIT_FAILURE;
     }
-    if (waitpid(subject_id, NULL, WNOHANG) != 0)
+    if (waitpid(hostile.subject, NULL, WNOHANG) != 0)
         errx(EXIT_FAILURE, "%s has ended meanwhile: no process was read", subject);
     printf("%" PRIu64 " cases, nothing found\n", i);
     return EXIT_SUCCESS;
