@@ -70,7 +70,7 @@ EXPORT int acre_option_set(const char *key, const char *value)
     if (key == NULL || value == NULL)
         return EINVAL;
     int error = option_set_text(key, value);
-    profile_follow_option();
+    profile_tick();
     return error;
 }
 
@@ -79,7 +79,7 @@ EXPORT int acre_options_parse(const char *list, const char *source)
     if (list == NULL || source == NULL)
         return EINVAL;
     bool right = option_parse(list, source);
-    profile_follow_option();
+    profile_tick();
     return right ? 0 : EINVAL;
 }
 

@@ -60,7 +60,7 @@ struct arena {
 
     /* [owner] Near the end, since many threads use nothing but the bins of small classes. */
     struct bin bins[SIZE_CLASS_COUNT + 1]; /* the last one is of no class and for ever empty: where
-                                              a diverted size_class_table leads malloc to */
+                                              a diverted short path leads malloc to */
 
     /* [owner] the magazines of all bins, in the order of their first use */
     struct magazine_entry entries[MAGAZINE_ENTRIES];

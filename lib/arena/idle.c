@@ -184,8 +184,6 @@ static COLD void serve_requests(void)
             option_get_text(option_table[i].name, value, sizeof(value)) == 0)
             report_warning("%s is %s now, set from outside", option_table[i].name, value);
     }
-    if ((requests >> OPTION_PROFILE & 1) != 0)
-        profile_follow_option();
     if ((requests & ACRE_REQUEST_TRIM) != 0) {
         size_t bytes = idle_trim();
         if (!quiet)
@@ -199,6 +197,7 @@ static bool tick(uint64_t now, unsigned most)
 {
     if (UNLIKELY(__atomic_load_n(&idle_requests, __ATOMIC_RELAXED) != 0))
         serve_requests();
+    profile_tick();
     if (idle_report != NULL)
         idle_report(now);
     if (!begin_tick(now))

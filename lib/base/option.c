@@ -47,7 +47,7 @@ struct option option_table[OPTION_COUNT] = {
                                   .help = "have a thread give idle memory back (1: yes)"},
     [OPTION_PROFILE] = {"profile", TYPE_BYTES, "0..64G", 64 * GIB, DEFAULT(0),
                         .help = "bytes between samples of the heap; 0: off"},
-    [OPTION_PROFILE_SAMPLES] = {"profile_samples", TYPE_NUMBER, "0..16777216", 16777216,
+    [OPTION_PROFILE_SAMPLES] = {"profile_samples", TYPE_NUMBER, "0..16777216", 1 << 24,
                                 DEFAULT(65536), .help = "live samples that there is room for"},
 };
 

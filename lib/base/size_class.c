@@ -9,11 +9,13 @@
 #include <assert.h>
 
 enum {
-    FEW_LEAST = 64, /* bytes; the smallest class that serves the first blocks of others */
+    LINEAR_CLASSES = 8, /* classes that are a multiple of 16 bytes each */
+    LINEAR_LOG2 = 7,    /* the largest of them is 2^7 bytes */
+    FEW_LEAST = 64,     /* bytes; the smallest class that serves the first blocks of others */
 };
 
 /* The number of the first class above 2^k bytes. */
-#define FIRST_CLASS(k) (SIZE_CLASS_LINEAR + 4 * ((k)-SIZE_CLASS_LINEAR_LOG2))
+#define FIRST_CLASS(k) (LINEAR_CLASSES + 4 * ((k)-LINEAR_LOG2))
 
 /* f of the size of each class: the multiples of 16, then four above each 2^k bytes. */
 #define ABOVE(f, k)                                                                                \
@@ -53,20 +55,33 @@ static_assert(FIRST_CLASS(20) == SIZE_CLASS_COUNT && SIZE_CLASS_LIMIT == 1 << 20
 static_assert(TABLE_INDEX(14, 8) == SIZE_CLASS_TABLE_LIMIT / 16,
               "the doublings of the table end where the table does");
 static_assert(TABLE_ENTRY(SIZE_CLASS_COUNT) <= UINT16_MAX, "an entry holds every class");
-static_assert(SIZE_CLASS_LINEAR * BLOCK_ALIGNMENT == 1 << SIZE_CLASS_LINEAR_LOG2,
+static_assert(LINEAR_CLASSES * BLOCK_ALIGNMENT == 1 << LINEAR_LOG2,
               "the doublings begin where the multiples of 16 end");
 
-CACHE_ALIGNED uint16_t size_class_table[SIZE_CLASS_TABLE_LIMIT / 16 + 1] = {
-    TABLE_LINEAR,    TABLE_ABOVE(7),  TABLE_ABOVE(8),  TABLE_ABOVE(9),  TABLE_ABOVE(10),
-    TABLE_ABOVE(11), TABLE_ABOVE(12), TABLE_ABOVE(13), TABLE_ABOVE(14),
-};
+#define TABLE                                                                                      \
+    {                                                                                              \
+        TABLE_LINEAR, TABLE_ABOVE(7), TABLE_ABOVE(8), TABLE_ABOVE(9), TABLE_ABOVE(10),             \
+            TABLE_ABOVE(11), TABLE_ABOVE(12), TABLE_ABOVE(13), TABLE_ABOVE(14),                    \
+    }
+
+const uint16_t size_class_table[SIZE_CLASS_TABLE_LIMIT / 16 + 1] = TABLE;
+CACHE_ALIGNED uint16_t size_class_short_path[SIZE_CLASS_TABLE_LIMIT / 16 + 1] = TABLE;
 
 void size_class_divert(bool diverted)
 {
-    for (size_t i = 0; i <= SIZE_CLASS_TABLE_LIMIT / 16; i++) {
-        unsigned entry = TABLE_ENTRY(diverted ? SIZE_CLASS_COUNT : size_class_of(i * 16));
-        __atomic_store_n(&size_class_table[i], (uint16_t)entry, __ATOMIC_RELAXED);
-    }
+    for (size_t i = 0; i <= SIZE_CLASS_TABLE_LIMIT / 16; i++)
+        __atomic_store_n(&size_class_short_path[i],
+                         diverted ? (uint16_t)TABLE_ENTRY(SIZE_CLASS_COUNT) : size_class_table[i],
+                         __ATOMIC_RELAXED);
+}
+
+/* With k the highest bit of size - 1, the two bits below it say which quarter of the doubling. */
+unsigned size_class_of_medium(size_t size)
+{
+    const unsigned k = highest_bit(size - 1);
+
+    ASSERT(size >= SIZE_CLASS_TABLE_LIMIT && size <= SIZE_CLASS_LIMIT);
+    return FIRST_CLASS(k) + (((size - 1) >> (k - 2)) & 3);
 }
 
 unsigned size_class_of_few(unsigned class)

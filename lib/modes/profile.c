@@ -22,13 +22,13 @@ enum {
     MODE_SHIFT = 48,     /* of the mode word: bits above the interval */
 };
 
-#define PEAK_GROWTH                                                                                \
-    1.1 /* what is live is a new peak if it is more than the last one times this                   \
-         */
+/* What is live is a new peak if it is more than the last one times this. */
+#define PEAK_GROWTH 1.1
 
 struct profile profile;
 uint64_t profile_mode;
 uint64_t profile_samples;
+uint64_t profile_followed;
 __thread struct profile_thread profile_thread;
 
 /* [lock] What finds slots, sites and stacks; all of it follows from them. */
@@ -463,6 +463,7 @@ static void switch_off(void)
 
 static void set_option(uint64_t interval)
 {
+    __atomic_store_n(&profile_followed, interval, __ATOMIC_RELAXED);
     __atomic_store_n(&option_table[OPTION_PROFILE].value, interval, __ATOMIC_RELAXED);
 }
 
@@ -478,6 +479,7 @@ int profile_start(size_t interval)
     char *memory = os_map(bytes);
     if (memory == NULL)
         return ENOMEM;
+    os_huge_pages(memory, bytes, false); /* it fills slowly */
     lock();
     if (profile_mode != 0)
         switch_off();
@@ -517,15 +519,10 @@ int profile_mark(void)
 void profile_follow_option(void)
 {
     uint64_t wanted = option_value(OPTION_PROFILE);
-    lock();
-    uint64_t now = profile_mode == 0 ? 0 : profile.first_interval;
-    unlock();
-    if (wanted == now)
-        return;
     if (wanted == 0) {
         (void)profile_stop();
     } else if (profile_start(wanted) != 0) {
-        set_option(0);
+        (void)profile_stop();
         report_warning("profile: there is no memory for its samples");
     }
 }

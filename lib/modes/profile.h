@@ -22,6 +22,7 @@
 #define ACRE_LIB_PROFILE_H
 
 #include "base/base.h"
+#include "base/option.h"
 
 /* A live sample. Written under the lock, and its address last; 0: not in use. */
 struct profile_slot {
@@ -92,8 +93,19 @@ int profile_stop(void);
 /* What is allocated from now on counts as allocated since the mark. 0, or EINVAL if it is off. */
 int profile_mark(void);
 
+/* [lock, any reads] The value of OPTION_PROFILE that was followed last. */
+extern uint64_t profile_followed;
+
 /* Starts or stops as OPTION_PROFILE says. */
 void profile_follow_option(void);
+
+/* The same where the option has changed since: also by a writer outside. */
+static inline void profile_tick(void)
+{
+    if (UNLIKELY(option_value(OPTION_PROFILE) !=
+                 __atomic_load_n(&profile_followed, __ATOMIC_RELAXED)))
+        profile_follow_option();
+}
 
 /* True while samples are taken. */
 static inline bool profile_is_on(void)

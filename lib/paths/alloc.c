@@ -189,32 +189,42 @@ static void *alloc_any(size_t size, bool *zero)
     return with_errno(block, saved);
 }
 
-/*
- * What most slow calls are for: one in 64 of a program that grows, to open a window, and while a
- * profile is taken all but a few. A mode may begin or end at any time: the table may have led here
- * although the bin has blocks at hand.
- */
-static ALWAYS_INLINE bool take_at_hand(size_t size, void **block)
-{
-    unsigned class = size_class_of(size);
-    struct bin *bin = &thread_state.arena->bins[class];
-    uint64_t mode = __atomic_load_n(&profile_mode, __ATOMIC_RELAXED);
-    if (mode != 0 && !profile_passes(mode, size_class_sizes[class]))
-        return false;
-    if (!alloc_from_bin(bin, block) && !(bin_open_window(bin) && alloc_from_bin(bin, block)))
-        return false;
-    if (mode != 0)
-        profile_pass(size_class_sizes[class]);
-    return true;
-}
-
-void *alloc_slow(size_t size)
+static NOINLINE void *alloc_more(size_t size)
 {
     bool zero;
-    void *block;
-    if (size <= SIZE_CLASS_TABLE_LIMIT && take_at_hand(size, &block))
-        return block;
     return alloc_any(size, &zero);
+}
+
+/* A block from the bin's next window: one in 64 of a program that grows. A profile may begin or end
+ * at any time, so the bin may have blocks at hand. */
+static NOINLINE void *alloc_from_next_window(struct bin *bin, size_t size, uint64_t mode)
+{
+    void *block;
+    if (!alloc_from_bin(bin, &block) && !(bin_open_window(bin) && alloc_from_bin(bin, &block)))
+        return alloc_more(size);
+    if (mode != 0)
+        profile_pass(bin->block_size);
+    return block;
+}
+
+/* Short for when a profile is taken: each malloc comes here then, and goes on as if it had not. */
+void *alloc_slow(size_t size)
+{
+    void *block;
+    if (UNLIKELY(size > SIZE_CLASS_TABLE_LIMIT))
+        return alloc_more(size);
+    char *bins = (char *)thread_state.arena->bins;
+    struct bin *bin = (struct bin *)(void *)(bins + size_class_table[(size + 15) / 16]);
+    uint64_t mode = __atomic_load_n(&profile_mode, __ATOMIC_RELAXED);
+    if (mode != 0) {
+        if (!profile_passes(mode, bin->block_size))
+            return alloc_more(size);
+        if (LIKELY(alloc_from_bin(bin, &block))) {
+            profile_pass(bin->block_size);
+            return block;
+        }
+    }
+    return alloc_from_next_window(bin, size, mode);
 }
 
 /* Zeroes a block of at least `bytes` bytes. */

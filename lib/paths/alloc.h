@@ -58,7 +58,7 @@ static_assert(sizeof(struct bin) == SIZE_CLASS_STRIDE, "the table's entries are 
 static ALWAYS_INLINE struct bin *alloc_bin_of(size_t size)
 {
     char *bins = (char *)thread_state.arena->bins;
-    return (struct bin *)(void *)(bins + PLAIN_LOAD(size_class_table[(size + 15) / 16]));
+    return (struct bin *)(void *)(bins + PLAIN_LOAD(size_class_short_path[(size + 15) / 16]));
 }
 
 /* A block of at least `size` bytes; false if that takes alloc_slow. */

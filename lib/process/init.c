@@ -22,7 +22,7 @@ void init_start(char *const *environment)
     if (environment != NULL)
         option_parse_environment(environment);
     stats_file_start();
-    profile_follow_option();
+    profile_tick();
     /* it may fail (no memory): then the first lock notices a fork (fork.h) */
     (void)pthread_atfork(NULL, NULL, fork_child);
     if (!os_in_program_namespace()) {

@@ -558,12 +558,12 @@ TEST(where_there_is_no_room_for_a_site_its_stack_is_lost)
 
 static bool is_diverted(void)
 {
-    size_t diverted = 0, entries = COUNT_OF(size_class_table);
+    size_t diverted = 0, entries = COUNT_OF(size_class_short_path);
     for (size_t i = 0; i < entries; i++)
-        diverted += size_class_table[i] == SIZE_CLASS_COUNT * SIZE_CLASS_STRIDE;
+        diverted += size_class_short_path[i] == SIZE_CLASS_COUNT * SIZE_CLASS_STRIDE;
     ck_assert(diverted == 0 || diverted == entries);
     for (size_t i = 0; i < entries && diverted == 0; i++)
-        ck_assert_uint_eq(size_class_table[i], size_class_of(i * 16) * SIZE_CLASS_STRIDE);
+        ck_assert_uint_eq(size_class_short_path[i], size_class_of(i * 16) * SIZE_CLASS_STRIDE);
     return diverted != 0;
 }
 
@@ -625,7 +625,7 @@ TEST(a_start_forgets_the_last_profile)
 static void set_and_follow(const char *value)
 {
     ck_assert_int_eq(option_set_text("profile", value), 0);
-    profile_follow_option();
+    profile_tick();
 }
 
 TEST(the_option_starts_and_stops_it)
@@ -645,17 +645,17 @@ TEST(the_option_starts_and_stops_it)
     start(3 << 10);
     ck_assert_int_eq(option_get_text("profile", value, sizeof(value)), 0);
     ck_assert_str_eq(value, "3K");
-    profile_follow_option();
+    profile_tick();
     ck_assert_uint_eq(profile.session, 3);
     ck_assert_int_eq(profile_stop(), 0);
     ck_assert_int_eq(option_get_text("profile", value, sizeof(value)), 0);
     ck_assert_str_eq(value, "0");
 }
 
-TEST(a_request_from_outside_starts_it)
+/* A writer outside may ask for a line about it (idle_requests), or say nothing. */
+TEST(an_option_that_is_set_from_outside_starts_it)
 {
     ck_assert_int_eq(option_set_text("profile", "64K"), 0);
-    idle_requests = UINT64_C(1) << OPTION_PROFILE | ACRE_REQUEST_QUIET;
     ck_assert(!is_diverted());
     idle_tick(os_now_ms());
     ck_assert_uint_eq(profile.interval, 64 << 10);

@@ -32,9 +32,9 @@ static unsigned failed, failed_at, children; /* a child's status, and at which i
 static int diverted(void)
 {
     size_t count = 0;
-    for (size_t i = 0; i < COUNT_OF(size_class_table); i++)
-        count += size_class_table[i] == SIZE_CLASS_COUNT * SIZE_CLASS_STRIDE;
-    return count == 0 ? 0 : count == COUNT_OF(size_class_table) ? 1 : 2;
+    for (size_t i = 0; i < COUNT_OF(size_class_short_path); i++)
+        count += size_class_short_path[i] == SIZE_CLASS_COUNT * SIZE_CLASS_STRIDE;
+    return count == 0 ? 0 : count == COUNT_OF(size_class_short_path) ? 1 : 2;
 }
 
 static bool weights_are_right(void)

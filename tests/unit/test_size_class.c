@@ -44,9 +44,8 @@ static void check_size(size_t size)
         ck_abort_msg("size %zu has class %u, which does not exist", size, class_of_size);
     block = size_class_sizes[class_of_size];
     waste = block - size;
-    if (size <= SIZE_CLASS_TABLE_LIMIT &&
-        size_class_table[(size + 15) / 16] != class_of_size * SIZE_CLASS_STRIDE)
-        ck_abort_msg("size %zu has class %u by arithmetic only", size, class_of_size);
+    if (size >= SIZE_CLASS_TABLE_LIMIT && size_class_of_medium(size) != class_of_size)
+        ck_abort_msg("size %zu has class %u by the table only", size, class_of_size);
     if (block < size)
         ck_abort_msg("size %zu does not fit in its class of %zu", size, block);
     if (class_of_size > 0 && size_class_sizes[class_of_size - 1] >= size)
