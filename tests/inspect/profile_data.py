@@ -107,6 +107,18 @@ def tree_of(data, value, callers=False, by_line=False, focus=None):
     return found
 
 
+AGES = ["< 1 s", "1 s to 10 s", "10 s to 1 min", "1 min to 10 min", "10 min to 1 h", "> 1 h"]
+
+
+def mean_age(one):
+    return sum(step * part for step, part in enumerate(one["age"])) / max(1, sum(one["age"]))
+
+
+def age_of(one):
+    """Of its median byte."""
+    return next(age for step, age in enumerate(AGES) if 2 * sum(one["age"][:step + 1]) >= sum(one["age"]))
+
+
 def deviation(blocks_of):
     """Of bytes, relative, of [(size, blocks)]; and the number of samples."""
     variance = total = samples = 0

@@ -18,8 +18,8 @@ import time
 from browser import (Browser, amount, check, check_fits, check_quiet, check_themes, column, contrast,
                      failed, tip)
 from profile_data import (B, C, CLONE, FRAMES, G, GROW, L, LENGTHY, LONG, M, MAIN, MARKUP, NAMES, O, P,
-                          PARSE, POOL, R, S1, S2, SERVE, T, TURN, VALUES, VISIT, deviation, function_of,
-                          many, small, tree_of, value_of)
+                          PARSE, POOL, R, S1, S2, SERVE, T, TURN, VALUES, VISIT, age_of, deviation, function_of,
+                          many, mean_age, small, tree_of, value_of)
 
 NBSP = "\u00a0"
 
@@ -382,7 +382,8 @@ def check_tables(browser, data):
               values == sorted(values, reverse=order == "descending"), (title, sorted_as, values))
     _, number = sort_by(browser, "stack-table", "age")
     ages = [age.replace(NBSP, " ") for age in column(browser, "stack-table", number)]
-    check("ages", ages[0] == "> 1 h" and ages[-1] in ("< 1 s", "–") and "1 min to 10 min" in ages, ages)
+    right = [age_of(one) for one in sorted(data["stacks"], key=mean_age, reverse=True) if one["live"][0]]
+    check("ages", ages == right, (ages, right))
     choose(browser, "value", "all")
     check("sorted as it was", browser.value("document.querySelector('#stack-table th[aria-sort=descending]')"
                                             ".textContent") == "age")
@@ -395,6 +396,10 @@ def check_links(browser, data):
     browser.click_on(link.format("function", "parse"))
     check("callers of a function", path_shown(browser) == ["all", "callers of parse"], path_shown(browser))
     check_boxes(browser, data, "callers of parse", value="live", callers=True, focus=(PARSE, 0))
+    browser.key("Home")
+    shown = tip(browser) or ""
+    check("all of a function", shown.startswith("all of parse\n") and f"100{NBSP}% of all of parse" in shown, shown)
+    browser.value("hideTip()")
     check("the graph is in view", browser.value("(() => { const b = map.getBoundingClientRect();"
                                                 " return b.top >= 0 && b.bottom <= innerHeight; })()"))
     choose(browser, "direction", "callees")
