@@ -18,7 +18,7 @@ enum {
     NS_OF_MS = 1000 * 1000,
 };
 
-/* Checked as the library would, in this program's own table of options. */
+/* Checked as the library would, in this program's own table of options, which keeps it. */
 void control_check_interval(const char *interval)
 {
     if (option_set_text(option_table[OPTION_PROFILE].name, interval) != 0 ||
@@ -62,9 +62,17 @@ static bool set_profile(struct memory *memory, const char *value, bool quiet)
 
 bool control_start(struct memory *memory, const char *interval, bool quiet)
 {
+    static struct samples head;
+    control_check_interval(interval);
+    read_head(memory, &head);
+    if (head.interval != 0 && head.first_interval == option_value(OPTION_PROFILE)) {
+        printf("%s (%s): the profile is on already, with that interval: it goes on\n",
+               memory->name, memory->program);
+        return true;
+    }
     if (!set_profile(memory, interval, quiet))
         return false;
-    printf("%s (%s): the profile is on, with a sample each %s bytes\n", memory->name,
+    printf("%s (%s): the profile is on, with a sample each %s\n", memory->name,
            memory->program, interval);
     return true;
 }

@@ -97,7 +97,8 @@ static void put_head(const struct report *report, FILE *file)
         fprintf(file, " (%s by now)", report_size((double)samples->interval, text));
     putc('\n', file);
     put_amount(file, "live", total->live);
-    fprintf(file, ", %zu samples\n", report->sums->live_samples);
+    fprintf(file, ", %zu sample%s\n", report->sums->live_samples,
+            report->sums->live_samples == 1 ? "" : "s");
     if (samples->marked_at != 0) {
         put_amount(file, "since mark", total->since);
         fprintf(file, ", %s ago\n", time_text(since(samples, samples->marked_at), text));
@@ -192,7 +193,7 @@ void report_text(const struct report *report, FILE *file)
         else
             rest += stacks[i].amount.bytes;
     if (count > report->most)
-        fprintf(file, "\nand %zu other stacks with %s\n", count - report->most,
-                report_size(rest, text));
+        fprintf(file, "\nand %zu other stack%s with %s\n", count - report->most,
+                count - report->most == 1 ? "" : "s", report_size(rest, text));
     free(stacks);
 }

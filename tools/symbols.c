@@ -12,6 +12,7 @@
 #include "jit_map.h"
 
 #include <dwarf.h>
+#include <elfutils/libdwelf.h>
 #include <elfutils/libdwfl.h>
 #include <err.h>
 #include <fcntl.h>
@@ -47,6 +48,25 @@ static int open_regular(const char *path)
     return file;
 }
 
+/* Opens the file at a path if it is the one that is mapped, by its build id; -1: it is not. */
+static int open_same(const char *path, const struct module *module)
+{
+    const void *id = NULL;
+    int file = open_regular(path);
+    if (file < 0 || module->build_id_size == 0)
+        return file;
+    Elf *elf = elf_begin(file, ELF_C_READ_MMAP, NULL);
+    ssize_t size = elf != NULL ? dwelf_elf_gnu_build_id(elf, &id) : -1;
+    bool same = size == (ssize_t)module->build_id_size &&
+                memcmp(id, module->build_id, module->build_id_size) == 0;
+    elf_end(elf);
+    if (!same) {
+        close(file);
+        file = -1;
+    }
+    return file;
+}
+
 /* For libdwfl: opens the file of a module, which *data is. */
 static int open_module(Dwfl_Module *of, void **data, const char *name, Dwarf_Addr base,
                        char **file_name, Elf **elf)
@@ -60,14 +80,14 @@ static int open_module(Dwfl_Module *of, void **data, const char *name, Dwarf_Add
     (void)base;
     (void)elf;
     if (id == 0) {
-        file = open_regular(module->path);
+        file = open_same(module->path, module);
     } else {
         snprintf(path, sizeof(path), "/proc/%d/map_files/%" PRIx64 "-%" PRIx64, id, module->start,
                  module->first_end);
-        file = open_regular(path);
+        file = open_same(path, module);
         if (file < 0) {
             snprintf(path, sizeof(path), "/proc/%d/root%.4000s", id, module->path);
-            file = open_regular(path);
+            file = open_same(path, module);
         }
     }
     /* where its debug file is looked for is beside that name */
@@ -83,6 +103,7 @@ static void report_modules(struct symbols *symbols)
         .find_debuginfo = dwfl_standard_find_debuginfo,
         .section_address = dwfl_offline_section_address,
     };
+    elf_version(EV_CURRENT);
     symbols->dwfl = dwfl_begin(&callbacks);
     if (symbols->dwfl == NULL)
         errx(EXIT_FAILURE, "libdwfl: %s", dwfl_errmsg(-1));
@@ -96,8 +117,6 @@ static void report_modules(struct symbols *symbols)
             continue;
         (void)dwfl_module_info(made, &data, NULL, NULL, NULL, NULL, NULL, NULL);
         *data = module;
-        if (module->build_id_size != 0)
-            (void)dwfl_module_report_build_id(made, module->build_id, module->build_id_size, 0);
     }
     dwfl_report_end(symbols->dwfl, NULL, NULL);
 }

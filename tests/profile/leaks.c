@@ -6,6 +6,7 @@
  *   leaks HOW...   with HOW, in this order:
  *
  *   lost           a block of 1000 bytes to which nothing leads, at lose()
+ *   popped         a block of 1500 bytes, to which a call that has returned had a pointer
  *   chain          a block of 2000 bytes, at lose_chain(), and one of 2500 to which only it leads
  *   ring           two blocks, of 6100 and 6200 bytes, that lead to each other
  *   global         a block of 3000 bytes to which a variable leads
@@ -14,6 +15,7 @@
  *   stack          a block of 4500 bytes to which the stack of a thread leads
  *   thread_local   a block of 5000 bytes to which a variable of a thread leads
  *   nested         a block of 5500 bytes to which another one leads, to which a variable leads
+ *   vfork          a child of vfork ends
  *   fork           a child of fork loses a block of 7000 bytes, and ends
  *   exit _exit abort kill thread_exit main_exits quick
  *                  how it ends; exit status 3 where there is one
@@ -55,6 +57,14 @@ static NOINLINE void *lose(void *unused)
     (void)unused;
     (void)get(1000);
     return NULL;
+}
+
+/* Far below what is called until the end, so that nothing writes over it. */
+static NOINLINE void lose_deep(void)
+{
+    void *below[64 << 10 >> 3];
+    below[0] = get(1500);
+    __asm__ volatile("" : : "r"(below) : "memory");
 }
 
 static NOINLINE void *lose_chain(void *unused)
@@ -166,6 +176,15 @@ static void make_child(void)
     waitpid(child, NULL, 0);
 }
 
+static void make_sharing_child(void)
+{
+    pid_t child = vfork();
+    if (child == 0)
+        _exit(0);
+    if (child < 0 || waitpid(child, NULL, 0) != child)
+        err(1, "vfork");
+}
+
 static void *end_from_thread(void *unused)
 {
     (void)unused;
@@ -208,6 +227,10 @@ static void act(const char *how)
 {
     if (strcmp(how, "lost") == 0)
         run_away(lose);
+    else if (strcmp(how, "popped") == 0)
+        lose_deep();
+    else if (strcmp(how, "vfork") == 0)
+        make_sharing_child();
     else if (strcmp(how, "chain") == 0)
         run_away(lose_chain);
     else if (strcmp(how, "ring") == 0)

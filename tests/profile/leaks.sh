@@ -33,6 +33,7 @@ check 23 "1024 " lost exit
 shows '^acre .*, leaks\[[0-9]*\]: leaks of 1 KiB in 1 block$'
 shows '^1\. 1 KiB in 1 block leaked, 100.0 %'
 shows '^      lose  *[^ ]*leaks.c:[0-9]*$'
+check 23 "1536 " popped exit
 check 23 "2048 2560 " chain exit
 shows '^  other leaks lead to 2.5 KiB in 1 block of them$'
 check 23 "6144 7168 " ring exit
@@ -55,6 +56,9 @@ echo "a child of fork"
 check 23 "7168 " fork exit
 shows '^      lose_in_child '
 [ "$(grep -c '^acre ' "$directory/text")" -eq 2 ] || fail "fork: $(cat "$directory/text")"
+
+check 23 "1024 " lost vfork exit
+[ "$(grep -c '^acre ' "$directory/text")" -eq 1 ] || fail "vfork: $(cat "$directory/text")"
 
 echo "to a file, in another format"
 status=0

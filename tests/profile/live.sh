@@ -33,9 +33,11 @@ for program in subject static; do
     check_refusal 1 "takes no profile now" "$profile" mark "$subject_id"
     tell s # before the start: not in the profile
     "$profile" start --interval 1 "$subject_id" >"$directory/text"
-    grep -q "process $subject_id ($program): the profile is on, with a sample each 1 bytes" \
+    grep -q "process $subject_id ($program): the profile is on, with a sample each 1\$" \
         "$directory/text" || fail "start: $(cat "$directory/text")"
     for letter in s m l; do tell $letter; done
+    "$profile" start --interval 1 "$subject_id" >"$directory/text"
+    grep -q "the profile is on already" "$directory/text" || fail "start: $(cat "$directory/text")"
     check_known "$subject_id"
     "$profile" mark "$subject_id" >"$directory/text"
     sleep 0.01

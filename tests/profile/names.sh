@@ -60,6 +60,21 @@ if [ "$(folded_bytes small "$directory/folded")" != 112000 ]; then
 fi
 end_subject
 
+pattern=$(cat /proc/sys/kernel/core_pattern)
+if [[ $pattern == core* ]] && [ "$(ulimit -c)" = unlimited ]; then
+    echo "a core, and a file that has taken the place of the program's"
+    cp --remove-destination "$programs/subject" "$directory/gone"
+    start_filled s "$directory/gone"
+    printf a >&7
+    end_subject 2>/dev/null
+    "$profile" dump --format folded "$directory"/core* >"$directory/folded"
+    check_folded "$directory/folded" small 112000
+    cp --remove-destination "$programs/leaks" "$directory/gone"
+    "$profile" dump --format folded "$directory"/core* >"$directory/folded"
+    grep -q ';gone+0x[0-9a-f]* 112000$' "$directory/folded" ||
+        fail "another program's names: $(cat "$directory/folded")"
+fi
+
 echo "code made just in time"
 start_filled j "$programs/subject"
 if read -r _ address size < <(grep '^jit ' "$directory/out"); then
@@ -67,11 +82,17 @@ if read -r _ address size < <(grep '^jit ' "$directory/out"); then
     # as an address alone
     grep -q "^      0x${address%????}" "$directory/text" || fail "jit: $(cat "$directory/text")"
     map=/tmp/perf-$subject_id.map
-    printf '%s %s made<int>\n%x 10 another\n' "$address" "$size" \
+    printf '%s %s made<int>\033[7m\n%x 10 another\n' "$address" "$size" \
         $((0x$address + 0x$size)) >"$map"
     dump
+    grep -q '^      made<int>?\[7m  *(\[jit\])$' "$directory/text" ||
+        fail "jit: $(cat "$directory/text")"
+    if [ "$(id -u)" -eq 0 ]; then
+        chown nobody "$map" # who may write to /tmp, too
+        dump
+        ! grep -q 'made<int>' "$directory/text" || fail "another user's list was taken"
+    fi
     rm -f "$map"
-    grep -q '^      made<int>  *(\[jit\])$' "$directory/text" || fail "jit: $(cat "$directory/text")"
     mkfifo "$map"
     dump # does not wait for it
     rm -f "$map"

@@ -10,7 +10,8 @@ command -v mandoc >/dev/null || {
 }
 # -W warning is the lowest level that is printed and that the exit status counts. What mandoc prints on
 # standard error is about the data base of manuals of this machine.
-mandoc -T lint -W warning "$pages/acre-run.1" "$pages/acre-inspect.1" "$pages/libacre.3" || {
+mandoc -T lint -W warning "$pages/acre-run.1" "$pages/acre-inspect.1" "$pages/acre-profile.1" \
+    "$pages/libacre.3" || {
     echo "mandoc -T lint warns of the above" >&2
     exit 1
 }
