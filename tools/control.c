@@ -66,14 +66,14 @@ bool control_start(struct memory *memory, const char *interval, bool quiet)
     control_check_interval(interval);
     read_head(memory, &head);
     if (head.interval != 0 && head.first_interval == option_value(OPTION_PROFILE)) {
-        printf("%s (%s): the profile is on already, with that interval: it goes on\n",
-               memory->name, memory->program);
+        printf("%s (%s): the profile is on already, with that interval: it goes on\n", memory->name,
+               memory->program);
         return true;
     }
     if (!set_profile(memory, interval, quiet))
         return false;
-    printf("%s (%s): the profile is on, with a sample each %s\n", memory->name,
-           memory->program, interval);
+    printf("%s (%s): the profile is on, with a sample each %s\n", memory->name, memory->program,
+           interval);
     return true;
 }
 
