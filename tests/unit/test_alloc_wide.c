@@ -2,6 +2,7 @@
  * Wide blocks as a program gets them: when an arena makes them, and what allocation, resizing and
  * the statistics do with them. What is said about one that is misused: test_free.c.
  */
+#include "modes/profile.h"
 #include "arena/idle.h"
 #include "in_thread.h"
 #include "process/stats.h"
@@ -218,4 +219,18 @@ TEST(wide_blocks_go_from_thread_to_thread)
     ck_assert_uint_eq(stats.small_blocks, before.small_blocks);
     ck_assert_uint_eq(stats.small_live, before.small_live);
     ck_assert(arena_is_valid(thread_state.arena));
+}
+
+/* A sampled block is one of its class: SAMPLED is the state of one place. */
+TEST(a_sampled_block_is_no_wide_one)
+{
+    begin_wide();
+    ck_assert(is_wide(alloc_block(SIZE)));
+    ck_assert_int_eq(profile_start(1), 0);
+    char *block = alloc_block(SIZE);
+    ck_assert_uint_eq(*state_of(block), BLOCK_SAMPLED);
+    ck_assert_uint_ge(slab_of(block)->block_size, SIZE);
+    ck_assert_uint_eq(profile_samples, 1);
+    free_block(block);
+    ck_assert(own_arena_is_valid());
 }

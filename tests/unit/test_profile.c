@@ -10,6 +10,8 @@
 #include "arena/idle.h"
 #include "block_places.h"
 #include "inspect/count.h"
+#include "inspect/root.h"
+#include "inspect/walk.h"
 #include "modes/chance.h"
 #include "modes/profile.h"
 #include "paths/alloc.h"
@@ -253,6 +255,9 @@ TEST_LOOP(a_sample_tells_of_its_block, 0, COUNT_OF(sizes))
 TEST(one_stack_and_size_are_one_site)
 {
     enum { ROUNDS = 100 };
+    /* the library is in the program, and so in its stacks: it goes another way at a first block */
+    free_block(alloc_block(1024));
+    free_block(alloc_block(2048));
     start(1);
     for (int i = 0; i < 3 * ROUNDS; i++)
         free_block(alloc_at_depth(i % 3 == 0 ? 3 : 4, i % 3 == 1 ? 1024 : 2048));
@@ -322,6 +327,22 @@ TEST(a_sampled_block_is_counted_as_live)
     ck_assert_uint_eq(after.small_blocks, 2);
     ck_assert_uint_eq(after.small_live - before.small_live, free_usable_size(other, "test"));
     ck_assert_uint_eq(slab_live_blocks(slab_of(block)), 2);
+}
+
+static int is_live(void *block, const struct acre_block *walked)
+{
+    return walked->address == block && walked->state == ACRE_BLOCK_LIVE;
+}
+
+TEST(a_walk_finds_sampled_blocks)
+{
+    static struct view own;
+    start(1);
+    void *block = alloc_block(100);
+    root_view_own(&own);
+    ck_assert_int_eq(walk_blocks(&own, is_live, block), 1);
+    free_block(block);
+    ck_assert_int_eq(walk_blocks(&own, is_live, block), 0);
 }
 
 /* A slab whose last live block is SAMPLED stays, and goes with it. */
