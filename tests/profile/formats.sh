@@ -72,6 +72,9 @@ check_pprof() {
         fail "pprof: $(cat "$directory/errors")"
     grep -q '^alloc_objects/count alloc_space/bytes inuse_objects/count inuse_space/bytes\[dflt\] peak_space/bytes$' \
         "$directory/raw" || fail "pprof's types: $(head "$directory/raw")"
+    grep -q '^ *[0-9]*: 0x[0-9a-f]* M=[0-9]* get .*subject.c:[0-9]* s=0' "$directory/raw" ||
+        fail "pprof's locations: $(grep -A9 '^Locations' "$directory/raw")"
+    ! grep -q '^ *[0-9]*: 0x0 ' "$directory/raw" || fail "pprof's locations have no addresses"
     local lines
     lines=$(grep -c '@ 0x' "$directory/p.heap")
     check_same "pprof and folded" "$(raw_total 4)" "$(folded_total "$directory/p.folded")" "$lines"

@@ -79,6 +79,16 @@ awk '/^[0-9]+\. / { pins = $0; sub(/.*, pins /, "", pins); sub(/,.*/, "", pins) 
 [[ $pinned == *KiB ]] && [ "${pinned%%[. ]*}" -ge 500 ] || fail "little is pinned: $pinned"
 end_subject
 
+echo "several sizes at one place"
+start_subject "$programs/subject"
+tell x # the classes are in use: the first few blocks of one are larger
+"$profile" start --interval 1 --quiet "$subject_id" >/dev/null
+tell x
+"$profile" dump "$subject_id" >"$directory/text"
+grep -q '^   blocks of 5120, 1024, 896, 768, 640 bytes$' "$directory/text" ||
+    fail "sizes: $(cat "$directory/text")"
+end_subject
+
 echo "what an address is"
 start_filled s "$programs/subject"
 address=$(gdb -batch -p "$subject_id" -ex 'print/x (long)kept[1100]' 2>/dev/null |

@@ -25,6 +25,9 @@ for end in exit:3 _exit:3 quick:3 thread_exit:3 main_exits:0 abort:134 kill:137;
     check_folded "$file" lose 1024
     grep -q ';act;get 3072$' "$file" || fail "$end: $(cat "$file")"
 done
+# the shell says what signal has ended it
+bash -c '"$@"; :' shell "$acre_run" --profile "$file" ./leaks lost abort 2>"$directory/errors"
+grep -q ' Aborted ' "$directory/errors" || fail "abort: $(cat "$directory/errors")"
 run 0 "$acre_run" --profile "$directory/p.txt" ./leaks lost
 grep -q ': profile for .*, of each block$' "$directory/p.txt" || fail "$(cat "$directory/p.txt")"
 

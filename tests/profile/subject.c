@@ -9,6 +9,7 @@
  *   l  LARGE_BLOCKS more of LARGE bytes, at large()
  *   p  one block for each page at sparse(), among blocks of dense() that are freed
  *   j  blocks of JIT_SIZE bytes by code that was made just now
+ *   x  MIXED_BLOCKS more of each of six sizes, 5000 bytes and 500 to 900, at mixed()
  *   i  two blocks of INLINED bytes, at inlined(), which is inlined into outer()
  *   a  abort
  */
@@ -40,6 +41,7 @@ enum {
     SPARSE_ON_PAGE = 4096 / SPARSE,
     JIT_SIZE = 5000,
     INLINED = 700,
+    MIXED_BLOCKS = 20,
     MOST = 1 << 20,
 };
 
@@ -112,6 +114,15 @@ static NOINLINE void fragment(void)
         free(blocks[i]);
 }
 
+/* Several sizes with one stack. */
+static NOINLINE void mixed(void)
+{
+    for (size_t i = 4; i < 10; i++)
+        for (size_t k = 0; k < MIXED_BLOCKS; k++)
+            keep(get(i == 4 ? 5000 : 100 * i));
+    NO_TAIL_CALL();
+}
+
 static inline __attribute__((always_inline)) void *inlined(void)
 {
     void *block = malloc(INLINED);
@@ -182,6 +193,9 @@ int main(void)
             break;
         case 'j':
             jit();
+            break;
+        case 'x':
+            mixed();
             break;
         case 'i':
             outer();
