@@ -66,16 +66,21 @@ for program in subject static; do
 done
 
 echo "what pins pages"
-start_filled p "$programs/subject"
+start_filled sp "$programs/subject"
+[ ! -s "$directory/log" ] || fail "--quiet: the process says: $(cat "$directory/log")"
 kill -STOP "$subject_id"
 "$profile" dump --pinned "$subject_id" >"$directory/text"
 # the class is used by nothing else that is live
 "$inspect" --class 64 "$subject_id" >"$directory/class"
 pinned=$(sed -n 's/^  pages of which less than a quarter is live: //p' "$directory/class")
 awk '/^[0-9]+\. / { pins = $0; sub(/.*, pins /, "", pins); sub(/,.*/, "", pins) }
-    $1 == "sparse" { print pins }' "$directory/text" >"$directory/pins"
+    $1 == "sparse" { print pins } $1 == "small" { print pins >dense }' dense="$directory/dense" \
+    "$directory/text" >"$directory/pins"
 [ "$(cat "$directory/pins")" = "$pinned" ] ||
     fail "pinned: $pinned, by stack: $(cat "$directory/pins"); $(cat "$directory/text")"
+# of small() at most the last page
+[[ $(cat "$directory/dense") =~ ^(0 B|[1-4](\.[0-9])?\ KiB)$ ]] ||
+    fail "small() pins $(cat "$directory/dense")"
 [[ $pinned == *KiB ]] && [ "${pinned%%[. ]*}" -ge 500 ] || fail "little is pinned: $pinned"
 end_subject
 
@@ -90,8 +95,8 @@ grep -q '^   blocks of 5120, 1024, 896, 768, 640 bytes$' "$directory/text" ||
 end_subject
 
 echo "what an address is"
-start_filled s "$programs/subject"
-address=$(gdb -batch -p "$subject_id" -ex 'print/x (long)kept[1100]' 2>/dev/null |
+start_filled ms "$programs/subject"
+address=$(gdb -batch -p "$subject_id" -ex 'print/x (long)kept[1600]' 2>/dev/null |
     sed -n 's/^\$1 = //p' || :)
 if [ -n "$address" ]; then
     "$inspect" --find "$address" "$subject_id" >"$directory/text"
@@ -130,7 +135,7 @@ check_refusal 2 'no process given' "$profile" start
 check_refusal 2 'there is no command "begin"' "$profile" begin 1
 check_refusal 2 'run writes that format to a file' "$profile" run --format pprof true
 sleep 60 &
-check_refusal 1 "there is no acre in process $! (sleep)" "$profile" start $!
+check_refusal 1 "there is no acre in process $! (" "$profile" start $!
 kill $!
 wait $! || :
 check_refusal 1 "there is no process $!" "$profile" dump $!

@@ -7,7 +7,7 @@
  *   s  SMALL_BLOCKS more of SMALL bytes, at small()
  *   m  MIDDLE_BLOCKS more of MIDDLE bytes at middle(), every other one is freed
  *   l  LARGE_BLOCKS more of LARGE bytes, at large()
- *   p  one block for each page at sparse(), among blocks of dense() that are freed
+ *   p  two blocks for each page at sparse(), among blocks of dense() that are freed
  *   j  blocks of JIT_SIZE bytes by code that was made just now
  *   x  MIXED_BLOCKS more of each of six sizes, 5000 bytes and 500 to 900, at mixed()
  *   i  two blocks of INLINED bytes, at inlined(), which is inlined into outer()
@@ -100,12 +100,12 @@ static NOINLINE void *sparse(void)
     return block;
 }
 
-/* Fills pages, and frees all but one block in SPARSE_ON_PAGE. */
+/* Fills pages, and frees all but two blocks of each. */
 static NOINLINE void fragment(void)
 {
     static void *blocks[SPARSE_PAGES * SPARSE_ON_PAGE];
     for (size_t i = 0; i < SPARSE_PAGES * SPARSE_ON_PAGE; i++) {
-        if (i % SPARSE_ON_PAGE == 0)
+        if (i % (SPARSE_ON_PAGE / 2) == 0)
             keep(sparse());
         else
             blocks[i] = dense();
