@@ -1,7 +1,7 @@
 /*
- * A program that is linked with the installed library: prints "acre VERSION" if the blocks of malloc
- * are acre's and the library has the version of the header, else what is wrong. Compiled as C and
- * as C++.
+ * A program that is linked with the installed library: prints "acre VERSION" if the blocks of
+ * malloc are acre's and the library has the version of the header, else what is wrong. Compiled as
+ * C and as C++.
  */
 #include <acre/acre.h>
 #include <acre/inspect.h>

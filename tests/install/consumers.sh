@@ -4,8 +4,9 @@
 # it is preloaded.
 # make installcheck [DESTDIR=DIRECTORY] runs this, after make install with the same DESTDIR.
 #
-# bindir, libdir, includedir and pkgconfigdir are as configured; ACRE_SHARED and ACRE_STATIC say which
-# libraries are to be there; CC and CXX are the compilers.
+# prefix, bindir, libdir, includedir and pkgconfigdir are as configured; ACRE_SHARED and ACRE_STATIC
+# say which libraries are to be there; ACRE_PREFIX is the argument of --with-prefix, if there was one;
+# CC and CXX are the compilers. ACRE_WHOLE may name a libacre.so without a prefix.
 set -u
 : "${bindir:?is not set: run this by make installcheck}"
 root=${DESTDIR-}
@@ -14,6 +15,8 @@ source_directory=$(cd "${srcdir:-$(dirname "$0")}" && pwd)
 read -ra cc <<<"${CC:-cc}"
 read -ra cxx <<<"${CXX:-c++}"
 version=$(sed -n 's/^#define ACRE_VERSION_STRING "\(.*\)"$/\1/p' "$root$includedir/acre/acre.h")
+consumer=$source_directory/consumer.c
+[ -z "$ACRE_PREFIX" ] || consumer=$source_directory/prefixed.c
 kind= # of library and program: words for messages
 runs=0
 cd "$directory" || exit 1
@@ -34,8 +37,8 @@ try() {
 }
 
 # Tries a consumer, which says the version of the library.
-try_consumer() { # PROGRAM
-    try "$1" || return
+try_consumer() { # PROGRAM [ARGUMENT...]
+    try "$@" || return
     runs=$((runs + 1))
     [ "$(cat output)" = "acre $version" ] || fail "$kind: it says \"$(cat output)\""
 }
@@ -54,7 +57,7 @@ try_languages() { # shared|static FLAGS-OF-PKG-CONFIG [OPTION...]
         kind="$linkage, $language $*"
         rm -f consumer
         try "${compiler[@]}" -O2 -Wall -Wextra -Werror "$@" -x "$language" \
-            "$source_directory/consumer.c" -x none "${flags[@]}" -o consumer || continue
+            "$consumer" -x none "${flags[@]}" -o consumer || continue
         if needs_library consumer; then
             [ "$linkage" = shared ] || fail "$kind: it needs libacre.so"
         else
@@ -105,7 +108,7 @@ elif [ -f "$archive" ]; then
     fail "there is an archive, which was not configured"
 fi
 
-if [ "$ACRE_SHARED" = yes ]; then
+if [ "$ACRE_SHARED" = yes ] && [ -z "$ACRE_PREFIX" ]; then
     kind=preloaded
     if try "${cc[@]}" -O2 "$source_directory/plain.c" -o plain; then
         for command in "env LD_PRELOAD=$root$libdir/libacre.so ACRE_OPTIONS=stats:exit" \
@@ -117,6 +120,17 @@ if [ "$ACRE_SHARED" = yes ]; then
             grep -q 'live TINY and SMALL  *1000 ' output ||
                 fail "$command: the statistics do not count the 1000 blocks"
         done
+    fi
+fi
+
+# A prefixed acre beside a whole one, which serves malloc and free.
+if [ -n "$ACRE_PREFIX" ] && [ "$ACRE_SHARED" = yes ]; then
+    kind="prefixed beside a whole acre"
+    if [ -z "${ACRE_WHOLE-}" ]; then
+        skip "$kind: there is none"
+    else
+        read -ra flags <<<"$shared_flags"
+        try "${cc[@]}" "$consumer" "${flags[@]}" -o both && try_consumer env LD_PRELOAD="$ACRE_WHOLE" ./both
     fi
 fi
 
@@ -141,19 +155,19 @@ good="$major.$minor"
 bad="$major.$minor.$((patch + 1));$major.$((minor + 1));$((major + 1)).0"
 [ "$major" -ne 0 ] || bad="$bad;0.$((minor - 1))"
 
-# Finds the library in LIBDIR, which may be another than the configured one.
-try_cmake() { # LIBDIR
+# Finds the library below PREFIX, which may be another than the configured one.
+try_cmake() { # PREFIX
     rm -rf build
     try cmake -S "$source_directory" -B build "-DCMAKE_C_COMPILER=${cc[0]}" \
         "-DCMAKE_CXX_COMPILER=${cxx[0]}" -DCMAKE_BUILD_TYPE=Release "-DVERSION=$version" \
         "-DGOOD=$good" "-DBAD=$bad" "-DLIBRARIES=$(IFS=';' && echo "${libraries[*]}")" \
-        "-Dacre_DIR=$1/cmake/acre" && try cmake --build build &&
+        "-DCMAKE_PREFIX_PATH=$1" "-DCONSUMER=$consumer" && try cmake --build build &&
         try_consumers $((2 * ${#libraries[@]} + 2)) build
 }
 
 kind=CMake
 if command -v cmake >/dev/null; then
-    try_cmake "$root$libdir"
+    try_cmake "$root$prefix"
 else
     skip "CMake is not installed"
 fi
@@ -161,8 +175,9 @@ fi
 kind=Meson
 if command -v meson >/dev/null; then
     mkdir meson
-    cp "$source_directory"/meson*.* "$source_directory/consumer.c" meson
-    cp meson/consumer.c meson/consumer.cc
+    cp "$source_directory"/meson*.* meson
+    cp "$consumer" meson/consumer.c
+    cp "$consumer" meson/consumer.cc
     CC=${cc[*]} CXX=${cxx[*]} try meson setup "-Dacre_version=$version" build.meson meson &&
         try meson compile -C build.meson && try_consumers 2 build.meson
 else

@@ -10,10 +10,12 @@ work=$build_tree/install.work
 remove_work() { [ ! -d "$work" ] || { chmod -R u+w "$work" && rm -rf "$work"; }; }
 remove_work
 mkdir "$work" || exit 1
+ACRE_WHOLE=$work/whole.so
 trap remove_work EXIT
 passed=0
 failed=0
 
+order=(default inside multiarch static shared bare prefix prefix-static)
 # The arguments of configure; those that begin with DESTDIR are make's. INSIDE: built in the source.
 declare -A variants=(
     [default]="--prefix=$work/prefix"
@@ -21,6 +23,8 @@ declare -A variants=(
     [multiarch]="DESTDIR=$work/root --prefix=/usr --libdir=/usr/lib/x86_64-linux-gnu"
     [static]="--prefix=$work/prefix --disable-shared"
     [shared]="DESTDIR=$work/root --prefix=/opt/acre --disable-static"
+    [prefix]="--prefix=$work/prefix --with-prefix=acre_"
+    [prefix-static]="DESTDIR=$work/root --prefix=/usr --with-prefix=je_ --disable-shared"
     [bare]="--prefix=$work/prefix --without-tools --without-probes"
 )
 
@@ -43,6 +47,8 @@ try_variant() {
     [ -z "$libdir" ] || mkdir -p "$installed/${libdir#/usr/}"
     contents "$installed" >"$work/before"
     target -j"$(nproc)" && target install && target installcheck && target uninstall || return 1
+    # for programs that have a prefixed acre and this one
+    [ "$name" != default ] || { cp "$build/lib/.libs/libacre.so" "$ACRE_WHOLE" && export ACRE_WHOLE; }
     contents "$installed" >"$work/after"
     diff -u "$work/before" "$work/after" >>"$work/output" && return
     echo "make uninstall left something" >>"$work/output"
@@ -100,10 +106,10 @@ make -s -C "$build_tree" distdir distdir=install.work/source >"$work/output" 2>&
     cat "$work/output" >&2
     exit 1
 }
-[ $# -ne 0 ] || set -- "${!variants[@]}"
+[ $# -ne 0 ] || set -- "${order[@]}"
 for name; do
     [ -n "${variants[$name]-}" ] || {
-        echo "there is no variant $name; there are: ${!variants[*]}" >&2
+        echo "there is no variant $name; there are: ${order[*]}" >&2
         exit 2
     }
     try "$name"

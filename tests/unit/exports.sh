@@ -3,10 +3,19 @@
 # unversioned (a versioned name would not stand in for libc's), the acre_ functions in their node.
 # A debug build (-DACRE_DEBUG in ACRE_CFLAGS) may have names that begin with acre_debug_ besides.
 # And it asks nothing of the system by a function of libc's: lib/base/os.h says why.
+#
+# ACRE_PREFIX, if not empty: the library of configure --with-prefix. It has the family by those names
+# alone, no operators of C++, a node of its own, and calls none of libc's family.
 set -eu
 
 library=../../lib/.libs/libacre.so
 list=${srcdir:-.}/../api/exports.txt
+prefix=${ACRE_PREFIX-}
+if [ -n "$prefix" ]; then
+    sed "/^_Z/d; /^__libc_/d; s/@@ACRE_/&$prefix/; /@@/!s/^/$prefix/" "$list" |
+        LC_ALL=C sort >exports.expected
+    list=exports.expected
+fi
 
 case ${ACRE_CFLAGS-} in
 *-DACRE_DEBUG*) extra='^acre_debug_' ;;
@@ -28,6 +37,11 @@ calls='mmap|mmap64|munmap|mprotect|madvise|posix_madvise|mremap|mincore|brk|sbrk
 calls="$calls|clock_gettime|gettimeofday|time|getrandom|getentropy|getrlimit|prctl|fcntl|dup|dup2"
 calls="$calls|stat|fstat|lstat|fstatat|open|openat|read|write|close|getpid|gettid|getenv"
 calls="$calls|signal|sigprocmask|raise|kill|tgkill|abort|exit|_exit|sched_yield|nanosleep"
+if [ -n "$prefix" ]; then
+    # what the prefix was taken from, and what libc has besides
+    calls="$calls|$prefix.*|__libc_.*alloc.*|_Z.*|$(grep "^$prefix" exports.found | grep -v '@@' |
+        sed "s/^$prefix//" | tr '\n' '|')strdup|asprintf"
+fi
 if LC_ALL=C nm -D --undefined-only "$library" | sed 's/.* //; s/@.*//' | grep -xE "$calls"; then
     echo "libacre.so calls these of libc; a library loaded before libc may have its own" >&2
     exit 1
