@@ -25,6 +25,7 @@
 #define LIBRARY_VARIABLE "ACRE_LIBRARY"
 #define OPTIONS_VARIABLE "ACRE_OPTIONS"
 #define INSTALLED_LIBRARY ACRE_LIBDIR "/libacre.so"
+#define INSTALLED_SONAME ACRE_LIBDIR "/libacre.so.0" /* a distribution may have no other name */
 
 /* Where the library may be, seen from the directory of this program. */
 static const char *const neighbours[] = {
@@ -101,6 +102,8 @@ static char *locate_library(void)
     char *library = library_beside();
     if (library == NULL)
         library = library_at(INSTALLED_LIBRARY);
+    if (library == NULL)
+        library = library_at(INSTALLED_SONAME);
     if (library == NULL)
         errx(STATUS_FAILED,
              "libacre.so was found neither beside this program (../lib) nor as %s; "

@@ -32,6 +32,14 @@ else
     exit 1
 fi
 
+# The packages of packaging/debian promise the same names.
+symbols=${srcdir:-.}/../../packaging/debian/libacre0.symbols
+if ! sed -n 's/^ \([^ ]*\)@Base .*/\1/p; s/^ \([^ A][^ ]*\)@\(ACRE_[^ ]*\) .*/\1@@\2/p' "$symbols" |
+    LC_ALL=C sort | diff -u "${srcdir:-.}/../api/exports.txt" -; then
+    echo "$symbols (+) does not have the names of tests/api/exports.txt (-)" >&2
+    exit 1
+fi
+
 # sigaction is called by the constructor alone, with nothing of acre's held (option stats_signal).
 calls='mmap|mmap64|munmap|mprotect|madvise|posix_madvise|mremap|mincore|brk|sbrk|syscall'
 calls="$calls|clock_gettime|gettimeofday|time|getrandom|getentropy|getrlimit|prctl|fcntl|dup|dup2"
