@@ -1,8 +1,9 @@
 #!/bin/bash
 # make dist gives the same archive, bit by bit, wherever it is made: from two copies of the source, in
 # directories of other names, with other umasks, at other times, in other time zones and languages, by
-# other users (if this runs as root); and from the unpacked archive itself. A repository is cloned: what is
-# not committed does not count. make check-dist runs this in the build tree.
+# other users (if this runs as root), with other options of configure; and from the unpacked archive
+# itself. A repository is cloned: what is not committed does not count. make check-dist runs this in
+# the build tree.
 set -u
 unset MAKEFLAGS MFLAGS MAKELEVEL DESTDIR SOURCE_DATE_EPOCH
 source_directory=$(cd "${srcdir:-$(dirname "$0")}/../.." && pwd)
@@ -19,9 +20,9 @@ must() {
 }
 
 # Makes the archive in DIRECTORY, whose source is in DIRECTORY/source, under other circumstances.
-archive() { # DIRECTORY UMASK ZONE LANGUAGE PREFIX-COMMAND...
-    local directory=$1 mask=$2 zone=$3 language=$4
-    shift 4
+archive() { # DIRECTORY UMASK ZONE LANGUAGE CONFIGURE-OPTIONS PREFIX-COMMAND...
+    local directory=$1 mask=$2 zone=$3 language=$4 options=$5
+    shift 5
     must "$@" env TZ="$zone" LC_ALL="$language" HOME="$directory" bash -c '
         set -e
         umask "$2"
@@ -29,8 +30,8 @@ archive() { # DIRECTORY UMASK ZONE LANGUAGE PREFIX-COMMAND...
         [ -f configure ] || ./autogen.sh
         mkdir "$1/build"
         cd "$1/build"
-        "$1/source/configure" -q --without-check --without-tools --without-probes
-        make -s dist' archive "$directory" "$mask"
+        "$1/source/configure" -q --without-check $3
+        make -s dist' archive "$directory" "$mask" "$options"
     cp "$directory"/build/acre-*.tar.xz "$work/$(basename "$directory").tar.xz" || exit 1
 }
 
@@ -52,15 +53,15 @@ get_source() { # DIRECTORY
 }
 
 get_source "$work/first"
-archive "$work/first" 022 UTC0 C
+archive "$work/first" 022 UTC0 C ""
 get_source "$work/second.d"
 find "$work/second.d" -name .git -prune -o -name '*.md' -type f -exec touch -d 2001-02-03 {} +
 [ ${#other[@]} -eq 0 ] || chown -R 65534:65534 "$work/second.d"
-archive "$work/second.d" 077 Pacific/Auckland C.UTF-8 "${other[@]}"
+archive "$work/second.d" 077 Pacific/Auckland C.UTF-8 "--without-tools --without-probes --with-prefix=acre_" "${other[@]}"
 mkdir "$work/third"
 must tar -xJf "$work/first.tar.xz" -C "$work/third"
 mv "$work/third"/acre-* "$work/third/source"
-archive "$work/third" 027 UTC0 C
+archive "$work/third" 027 UTC0 C --disable-shared
 
 cd "$work" || exit 1
 sha256sum first.tar.xz second.d.tar.xz third.tar.xz
