@@ -25,6 +25,7 @@
 #define LIBRARY_VARIABLE "ACRE_LIBRARY"
 #define OPTIONS_VARIABLE "ACRE_OPTIONS"
 #define INSTALLED_LIBRARY ACRE_LIBDIR "/libacre.so"
+#define INSTALLED_SONAME ACRE_LIBDIR "/libacre.so.0" /* a distribution may have no other name */
 
 /* Where the library may be, seen from the directory of this program. */
 static const char *const neighbours[] = {
@@ -58,6 +59,27 @@ static char *library_at(const char *path)
     return access(path, R_OK) == 0 ? realpath(path, NULL) : NULL;
 }
 
+/* The same as library_at for a path in three parts. */
+static char *library_at_joined(const char *first, const char *second, const char *third)
+{
+    char *path;
+    if (asprintf(&path, "%s%s%s", first, second, third) < 0)
+        err(STATUS_FAILED, NULL);
+    char *found = library_at(path);
+    free(path);
+    return found;
+}
+
+/* Where the library was installed, seen from the prefix, such as "lib/x86_64-linux-gnu"; NULL: not
+ * below it. */
+static const char *library_directory(void)
+{
+    size_t length = strlen(ACRE_PREFIX_DIRECTORY);
+    return strncmp(ACRE_LIBDIR "/", ACRE_PREFIX_DIRECTORY "/", length + 1) == 0
+               ? &(ACRE_LIBDIR "/")[length + 1]
+               : NULL;
+}
+
 /* The library beside this program, or NULL. */
 static char *library_beside(void)
 {
@@ -68,13 +90,12 @@ static char *library_beside(void)
     own[length] = '\0';
     *(strrchr(own, '/') + 1) = '\0';
     char *found = NULL;
-    for (size_t i = 0; found == NULL && i < sizeof neighbours / sizeof neighbours[0]; i++) {
-        char *path;
-        if (asprintf(&path, "%s%s", own, neighbours[i]) < 0)
-            err(STATUS_FAILED, NULL);
-        found = library_at(path);
-        free(path);
-    }
+    for (size_t i = 0; found == NULL && i < sizeof neighbours / sizeof neighbours[0]; i++)
+        found = library_at_joined(own, neighbours[i], "");
+    const char *directory = library_directory();
+    strncat(own, "../", sizeof own - strlen(own) - 1);
+    for (size_t i = 0; directory != NULL && found == NULL && i < 2; i++)
+        found = library_at_joined(own, directory, i == 0 ? "/libacre.so" : "/libacre.so.0");
     return found;
 }
 
@@ -105,6 +126,8 @@ static char *locate_library(void)
     char *library = library_beside();
     if (library == NULL)
         library = library_at(INSTALLED_LIBRARY);
+    if (library == NULL)
+        library = library_at(INSTALLED_SONAME);
     if (library == NULL)
         errx(STATUS_FAILED,
              "libacre.so was found neither beside this program (../lib) nor as %s; "

@@ -84,10 +84,8 @@ bool api_is_replaced(const void *chosen, const void *own, const char *name)
 
 bool api_family_is_own(void)
 {
-    return !api_is_replaced(CHOSEN(malloc), own_malloc, "malloc") &&
-           !api_is_replaced(CHOSEN(free), own_free, "free") &&
-           !api_is_replaced(CHOSEN(realloc), own_realloc, "realloc") &&
-           !api_is_replaced(CHOSEN(aligned_alloc), own_aligned_alloc, "aligned_alloc");
+    return !IS_REPLACED(malloc, own_malloc) && !IS_REPLACED(free, own_free) &&
+           !IS_REPLACED(realloc, own_realloc) && !IS_REPLACED(aligned_alloc, own_aligned_alloc);
 }
 
 __attribute__((constructor)) static void find_replaced(void)

@@ -11,15 +11,20 @@
 #ifndef ACRE_LIB_API_H
 #define ACRE_LIB_API_H
 
+#include "api/prefix.h"
 #include "base/base.h"
 #include "paths/alloc.h"
 #include "paths/free.h"
 
+/* The name of a function as the linker knows it. */
+#define SYMBOL_NAME(function) SYMBOL_TEXT(function)
+#define SYMBOL_TEXT(symbol) #symbol
+
 /* A second name of an exported function of the same file. */
-#define EXPORT_ALIAS(target) __attribute__((visibility("default"), alias(#target)))
+#define EXPORT_ALIAS(target) __attribute__((visibility("default"), alias(SYMBOL_NAME(target))))
 
 /* A name for this library's own definition of an exported function of the same file. */
-#define OWN_ALIAS(target) __attribute__((visibility("hidden"), alias(#target)))
+#define OWN_ALIAS(target) __attribute__((visibility("hidden"), alias(SYMBOL_NAME(target))))
 
 /* The chosen definition of an exported function. The compiler must not see which one it is: with
  * link-time optimisation it would take this library's for it. */
@@ -44,6 +49,8 @@ extern __attribute__((visibility("hidden"))) struct api_own api_own;
  * at `own`. Not so if the library was opened by dlopen: it stands beside the program's malloc then.
  * For constructors. */
 bool api_is_replaced(const void *chosen, const void *own, const char *name);
+
+#define IS_REPLACED(function, own) api_is_replaced(CHOSEN(function), own, SYMBOL_NAME(function))
 
 /* True if the program replaces no function of api_own.family. For constructors. */
 bool api_family_is_own(void);

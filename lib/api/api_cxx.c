@@ -319,8 +319,6 @@ DEFINE_FORMS(_ZdaPv, "operator delete[]", END_DELETE, END_DELETE_ARRAY)
 
 /* ---- which of them the program replaces ---- */
 
-#define IS_REPLACED(symbol, own) api_is_replaced(CHOSEN(symbol), own, #symbol)
-
 /* Until this has run, all forms go the longer way, which is right in any case. */
 __attribute__((constructor)) static void find_replaced(void)
 {

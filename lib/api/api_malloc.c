@@ -149,6 +149,7 @@ OWN_ALIAS(pvalloc) void *own_pvalloc(size_t size);
 
 /* ---- the names by which glibc's own family can be reached beside the public ones ---- */
 
+#ifndef ACRE_WITH_PREFIX
 EXPORT_ALIAS(malloc) void *__libc_malloc(size_t size);
 EXPORT_ALIAS(free) void __libc_free(void *p);
 EXPORT_ALIAS(calloc) void *__libc_calloc(size_t count, size_t size);
@@ -158,3 +159,4 @@ EXPORT_ALIAS(valloc) void *__libc_valloc(size_t size);
 EXPORT_ALIAS(pvalloc) void *__libc_pvalloc(size_t size);
 EXPORT_ALIAS(free) void __libc_cfree(void *p);
 EXPORT_ALIAS(reallocarray) void *__libc_reallocarray(void *p, size_t count, size_t size);
+#endif

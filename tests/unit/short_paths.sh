@@ -15,6 +15,7 @@ skip() {
     exit 77
 }
 
+[ -z "${ACRE_PREFIX-}" ] || skip "they have other names"
 flags="${ACRE_USER_CFLAGS-} ${ACRE_CFLAGS-}"
 machine=$(${ACRE_CC-cc} -dumpmachine)
 version=$(echo __GNUC__ __clang__ | ${ACRE_CC-cc} -E -P -)

@@ -22,8 +22,8 @@ contents() { (cd "$root" && find . | LC_ALL=C sort); }
 mkdir -p "$root$bindir" "$root$includedir" "$root$libdir" "$root$datarootdir" "$root$mandir"
 contents >"$directory/before"
 make_target install
-[ -x "$root$bindir/acre-run" ] || {
-    echo "make install did not install acre-run" >&2
+[ -f "$root$includedir/acre/acre.h" ] || {
+    echo "make install did not install acre.h" >&2
     exit 1
 }
 make_target uninstall
