@@ -41,6 +41,10 @@ bool os_map_at(void *address, size_t size);
 /* The same with a page without access in front of it and one that follows it, both mapped. */
 void *os_map_guarded(size_t size);
 
+/* True if what is mapped now can be unmapped again. Asked for before something is mapped for a
+ * trial: where the system refuses to unmap, each trial would cost address space. */
+bool os_can_unmap(void);
+
 /* True if os_map(size) would work now. */
 bool os_can_map(size_t size);
 
