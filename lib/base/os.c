@@ -150,9 +150,26 @@ bool os_is_readable(uintptr_t page)
            system_call(SYS_rt_sigprocmask, ~0, page, NULL, sizeof(uint64_t)) != -EFAULT;
 }
 
+/* [any] The system has refused to unmap, and has not done it since. */
+static bool unmap_is_refused;
+
+bool os_can_unmap(void)
+{
+    static void *trial; /* [any] a page that could not be unmapped, to be tried again; or NULL */
+    if (LIKELY(!__atomic_load_n(&unmap_is_refused, __ATOMIC_RELAXED)))
+        return true;
+    void *page = __atomic_exchange_n(&trial, NULL, __ATOMIC_RELAXED);
+    if (page == NULL)
+        page = os_reserve(os_page_size());
+    if (page == NULL || os_unmap(page, os_page_size()))
+        return page != NULL;
+    __atomic_store_n(&trial, page, __ATOMIC_RELAXED);
+    return false;
+}
+
 bool os_can_map(size_t size)
 {
-    void *pages = os_map(size);
+    void *pages = os_can_unmap() ? os_map(size) : NULL;
     return pages != NULL && os_unmap(pages, size);
 }
 
@@ -213,10 +230,11 @@ bool os_purge(void *address, size_t size)
 bool os_unmap(void *address, size_t size)
 {
     count(&os_counts.munmap, 1);
-    if (system_call(SYS_munmap, address, size) != 0)
-        return false;
-    PROBE(memory_returned, address, size);
-    return true;
+    bool refused = system_call(SYS_munmap, address, size) != 0;
+    __atomic_store_n(&unmap_is_refused, refused, __ATOMIC_RELAXED);
+    if (!refused)
+        PROBE(memory_returned, address, size);
+    return !refused;
 }
 
 void *os_remap(void *address, size_t old_size, size_t new_size)

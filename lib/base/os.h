@@ -44,6 +44,10 @@ void *os_map_guarded(size_t size);
 /* True if the page that starts at `page` can be read. */
 bool os_is_readable(uintptr_t page);
 
+/* True if what is mapped now can be unmapped again. Asked for before something is mapped for a
+ * trial: where the system refuses to unmap, each trial would cost address space. */
+bool os_can_unmap(void);
+
 /* True if os_map(size) would work now. */
 bool os_can_map(size_t size);
 

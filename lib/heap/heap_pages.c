@@ -24,17 +24,16 @@ enum {
 /* True if the system has `size` bytes of address space anywhere. */
 static bool has_space(size_t size)
 {
-    void *pages = os_reserve(size);
+    void *pages = os_can_unmap() ? os_reserve(size) : NULL;
     return pages != NULL && os_unmap(pages, size);
 }
 
 /* A place for a heap where the system puts mappings; 0 if it has no address space. */
 static uintptr_t system_place(size_t size)
 {
-    char *pages = os_reserve(size + HEAP_SIZE);
-    if (pages == NULL)
+    char *pages = os_can_unmap() ? os_reserve(size + HEAP_SIZE) : NULL;
+    if (pages == NULL || !os_unmap(pages, size + HEAP_SIZE))
         return 0;
-    os_unmap(pages, size + HEAP_SIZE);
     return align_up((uintptr_t)pages + GUARD, HEAP_SIZE);
 }
 
@@ -70,7 +69,7 @@ static size_t region_heaps(void)
 static bool begin_at(uintptr_t place, size_t size)
 {
     char *guard = (char *)(place - GUARD);
-    return place != 0 && os_reserve_at(guard, size) && os_unmap(guard, size) &&
+    return os_can_unmap() && os_reserve_at(guard, size) && os_unmap(guard, size) &&
            unit_map_begin(place, region_heaps());
 }
 
@@ -80,7 +79,7 @@ static bool begin_region(size_t size)
     if (begin_at(place_below((uintptr_t)__builtin_frame_address(0)), size))
         return true;
     uintptr_t place = system_place(size);
-    return begin_at(place_below(place), size) || begin_at(place, size);
+    return place != 0 && (begin_at(place_below(place), size) || begin_at(place, size));
 }
 
 /* The number of places skipped doubles, so that a large foreign mapping is soon passed. A place
