@@ -25,12 +25,13 @@ static void report_resident(const char *name)
 
 enum {
     ALIVE_THREADS = 1000,
-    ALIVE_BLOCKS = 100,   /* for each thread */
-    ALIVE_SIZE_MAX = KIB, /* bytes */
+    ALIVE_BLOCKS = 100, /* for each thread */
 };
 
 /* What the threads of many_threads wait for; `lock` guards the rest. */
 struct gathering {
+    size_t least,
+        sizes; /* constant; bytes of a block: this many, and as many sizes from there on */
     pthread_mutex_t lock;
     pthread_cond_t changed;
     size_t begun; /* threads that have taken their number */
@@ -47,7 +48,7 @@ static void *alive_body(void *argument)
     struct rng rng = rng_make(gathering->begun++);
     pthread_mutex_unlock(&gathering->lock);
     for (size_t i = 0; i < ALIVE_BLOCKS; i++) {
-        size_t size = 1 + rng_below(&rng, ALIVE_SIZE_MAX);
+        size_t size = gathering->least + rng_below(&rng, (uint32_t)gathering->sizes);
         blocks[i] = need(malloc(size));
         memset(blocks[i], 1, size);
     }
@@ -62,8 +63,8 @@ static void *alive_body(void *argument)
     return NULL;
 }
 
-/* A thousand threads alive at once, each with a hundred small blocks. */
-static void many_threads(size_t divisor)
+/* A thousand threads alive at once, each with a hundred small blocks of `least` bytes and more. */
+static void threads_alive(size_t divisor, size_t least, size_t sizes)
 {
     static struct gathering gathering = {
         .lock = PTHREAD_MUTEX_INITIALIZER,
@@ -72,6 +73,8 @@ static void many_threads(size_t divisor)
     static pthread_t threads[ALIVE_THREADS];
     size_t count = ALIVE_THREADS / divisor;
 
+    gathering.least = least;
+    gathering.sizes = sizes;
     for (size_t i = 0; i < count; i++)
         if (pthread_create(&threads[i], NULL, alive_body, &gathering))
             die("cannot create a thread");
@@ -87,6 +90,17 @@ static void many_threads(size_t divisor)
     for (size_t i = 0; i < count; i++)
         pthread_join(threads[i], NULL);
     report_resident("resident-after-exit");
+}
+
+static void many_threads(size_t divisor)
+{
+    threads_alive(divisor, 1, KIB);
+}
+
+/* The same with blocks of up to 3 KiB. */
+static void many_threads_3k(size_t divisor)
+{
+    threads_alive(divisor, 16, 3000);
 }
 
 enum {
@@ -319,6 +333,25 @@ static void large_blocks(size_t divisor)
     report_resident("after-free");
 }
 
+enum {
+    SPARSE_BYTES = 1 << 30,
+    SPARSE_TOUCHED = 300, /* bytes */
+};
+
+/* A GiB of zeroes by calloc, 300 bytes of it touched. */
+static void calloc_sparse(size_t divisor)
+{
+    size_t size = SPARSE_BYTES / divisor;
+    struct rng rng = rng_make(0);
+    char *block = need(calloc(1, size));
+
+    for (size_t i = 0; i < SPARSE_TOUCHED; i++)
+        touch(block + rng_below(&rng, (uint32_t)size));
+    report_resident("resident");
+    free(block);
+    report_resident("after-free");
+}
+
 enum { DIVISOR_MAX = 1000 }; /* what leaves each scenario something to do */
 
 /* A scenario; the name is what the driver and the tables call it. */
@@ -328,10 +361,11 @@ struct scenario {
 };
 
 static const struct scenario scenarios[] = {
-    {"many-threads", many_threads},   {"idle-trim", idle_trim},
-    {"idle-wait", idle_wait},         {"dead-threads", dead_threads},
-    {"fragmentation", fragmentation}, {"address-limit", address_limit},
-    {"large-blocks", large_blocks},
+    {"many-threads", many_threads},   {"many-threads-3k", many_threads_3k},
+    {"idle-trim", idle_trim},         {"idle-wait", idle_wait},
+    {"dead-threads", dead_threads},   {"fragmentation", fragmentation},
+    {"address-limit", address_limit}, {"large-blocks", large_blocks},
+    {"calloc-sparse", calloc_sparse},
 };
 
 enum { SCENARIO_COUNT = sizeof(scenarios) / sizeof(scenarios[0]) };

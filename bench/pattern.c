@@ -368,6 +368,98 @@ static void large_buffers(const struct job *job)
     table_free(table, slots * sizeof(*table));
 }
 
+/* `argument` buffers of 256 KiB .. 8 MiB, every page touched, replaced in turn `work` times. */
+static void buffers_in_turn(const struct job *job)
+{
+    size_t slots = job->argument;
+    struct rng rng = rng_make(0);
+    void **table = table_make(slots * sizeof(*table));
+
+    for (uint64_t i = 0; i < job->work; i++) {
+        void **slot = &table[i % slots];
+        size_t size = 256 * KIB + rng_below(&rng, 8 * MIB - 256 * KIB);
+        free(*slot);
+        *slot = need(malloc(size));
+        touch_pages(*slot, 0, size);
+    }
+    for (size_t i = 0; i < slots; i++)
+        free(table[i]);
+    table_free(table, slots * sizeof(*table));
+}
+
+/* `work` steps of `argument` vectors as C++ has them: each grows by half from 1 KiB to 8 MiB, by a
+ * copy, and is dropped then; a random one takes the next step. */
+static void growing_vectors(const struct job *job)
+{
+    size_t slots = job->argument;
+    struct rng rng = rng_make(0);
+    struct vector {
+        char *bytes;
+        size_t size;
+    } *table = table_make(slots * sizeof(*table));
+
+    for (uint64_t i = 0; i < job->work; i++) {
+        struct vector *vector = &table[rng_below(&rng, (uint32_t)slots)];
+        struct vector old = *vector;
+        *vector = (struct vector){NULL, old.size == 0 ? KIB : old.size + old.size / 2};
+        if (vector->size <= 8 * MIB) {
+            vector->bytes = need(malloc(vector->size));
+            touch_pages(vector->bytes, old.size, vector->size);
+            if (old.size != 0)
+                memcpy(vector->bytes, old.bytes, old.size);
+        } else {
+            vector->size = 0;
+        }
+        free(old.bytes);
+    }
+    for (size_t i = 0; i < slots; i++)
+        free(table[i].bytes);
+    table_free(table, slots * sizeof(*table));
+}
+
+static void hardly_touched_body(void *argument, unsigned number)
+{
+    const struct job *job = argument;
+    struct rng rng = rng_make(number);
+
+    for (uint64_t i = 0; i < job->work; i++) {
+        size_t size = 5 * MIB + rng_below(&rng, 25 * MIB);
+        char *block = need(malloc(size));
+        touch(block + rng_below(&rng, (uint32_t)size));
+        touch(block + rng_below(&rng, (uint32_t)size));
+        free(block);
+    }
+}
+
+/* Each thread takes and frees `work` blocks of 5 .. 30 MiB, of which it touches two bytes. */
+static void hardly_touched(const struct job *job)
+{
+    run_threads(job->threads, hardly_touched_body, (void *)job);
+}
+
+/* `work` phases, in which a table of `argument` blocks is filled, with blocks of 16 .. 116 and of
+ * 300 .. 1000 bytes in turn, and the first nine tenths of it are freed. */
+static void small_phases(const struct job *job)
+{
+    struct rng rng = rng_make(0);
+    void **table = table_make(job->argument * sizeof(*table));
+
+    for (uint64_t phase = 0; phase < job->work; phase++) {
+        for (size_t i = 0; i < job->argument; i++) {
+            size_t size = phase % 2 ? 300 + rng_below(&rng, 701) : 16 + rng_below(&rng, 101);
+            if (table[i] == NULL)
+                table[i] = memset(need(malloc(size)), 1, size);
+        }
+        for (size_t i = 0; i < job->argument / 10 * 9; i++) {
+            free(table[i]);
+            table[i] = NULL;
+        }
+    }
+    for (size_t i = 0; i < job->argument; i++)
+        free(table[i]);
+    table_free(table, job->argument * sizeof(*table));
+}
+
 /* A node of a binary tree. */
 struct node {
     struct node *left, *right; /* both NULL in a leaf */
@@ -438,6 +530,10 @@ static const struct pattern patterns[] = {
     {"realloc-vectors", realloc_vectors, {1000, 1000000, 1}},
     {"realloc-buffers", realloc_buffers, {4, 20000, 1}},
     {"large", large_buffers, {8, 200, 1}},
+    {"large-in-turn", buffers_in_turn, {8, 3000, 1}},
+    {"large-vectors", growing_vectors, {24, 20000, 1}},
+    {"large-untouched", hardly_touched, {0, 5000, 2}},
+    {"small-phases", small_phases, {400000, 8, 1}},
     {"calloc-64", calloc_pairs, {64, 20000000, 1}},
     {"calloc-4k", calloc_pairs, {4 * KIB, 5000000, 1}},
     {"calloc-1m", calloc_pairs, {MIB, 10000, 1}},

@@ -4,7 +4,7 @@
  *
  *   idle memory                at most                  for      given back by
  *   -------------------------  -----------------------  -------  ---------------------------------
- *   free units of an arena     option dirty_limit       a decay  tick; over the bound a free
+ *   free units of an arena     see heap_set.h           a decay  tick; over the bound a free
  *   empty heaps of an arena    one                               a free
  *   pages of FREE blocks       what slabs grow by                the owner, before it makes a slab
  *   REMOTE blocks              what is freed meanwhile  a decay  the owner; if it sleeps, tick

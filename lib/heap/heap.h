@@ -71,6 +71,7 @@ struct heap {
     /* [heap lock] of heap_set.c: what it knows of the heap */
     struct list_node roomy; /* on the set's list of heaps that may have a free run */
     uint32_t counted;       /* idle_units that the set's sum has */
+    uint32_t counted_used;  /* likewise used_units */
 
     struct slab slabs[HEAP_SLABS];
 };

@@ -58,6 +58,9 @@ static void account(struct heap *heap)
     set->dirty += heap->idle_units;
     set->dirty -= heap->counted;
     heap->counted = heap->idle_units;
+    set->used += heap->used_units;
+    set->used -= heap->counted_used;
+    heap->counted_used = heap->used_units;
     bool listed = list_contains(&heap->roomy);
     if (heap_is_roomy(heap) && !listed)
         list_push_back(&set->roomy, &heap->roomy);
@@ -81,18 +84,34 @@ static size_t purge_units(struct heap_set *set, bool aged)
     return units * UNIT_SIZE;
 }
 
+/* Bytes that may be free and dirty. Needs the heap lock. */
+static size_t bound(const struct heap_set *set)
+{
+    if (option_value(OPTION_DECAY) == 0)
+        return 0;
+    return option_value(OPTION_DIRTY_LIMIT) + recent_bound(&set->recent, set->used * UNIT_SIZE, 0);
+}
+
 /*
  * Units have become free and dirty: they wait for their time, or all are purged if there are too
  * many. Units that the system refuses to purge (locked memory) are tried again when there are
  * 1/REFUSED_PART more. Needs the heap lock.
  */
-static void age_or_purge(struct heap_set *set)
+static void age_or_purge(struct heap_set *set, uint64_t now)
 {
-    size_t limit = option_value(OPTION_DECAY) == 0 ? 0 : option_value(OPTION_DIRTY_LIMIT);
-    if (set->dirty * UNIT_SIZE > limit && set->dirty > set->refused + set->refused / REFUSED_PART)
-        purge_units(set, false);
+    if (set->dirty * UNIT_SIZE > bound(set) &&
+        set->dirty > set->refused + set->refused / REFUSED_PART)
+        recent_count_gone(&set->recent, purge_units(set, false));
     else
-        __atomic_store_n(&set->freed_at, os_now_ms(), __ATOMIC_RELAXED);
+        __atomic_store_n(&set->freed_at, now, __ATOMIC_RELAXED);
+}
+
+/* To be called before units are given back, with the time. Needs the heap lock. */
+static uint64_t before_giving(struct heap_set *set)
+{
+    uint64_t now = os_now_ms();
+    recent_before_free(&set->recent, set->used * UNIT_SIZE, now, option_value(OPTION_DECAY));
+    return now;
 }
 
 size_t heap_set_purge(struct heap_set *set, uint64_t before)
@@ -116,6 +135,14 @@ static struct slab *take_from(struct heap *heap, struct slab_geometry *geometry)
     struct slab *slab = heap_take(heap, geometry);
     account(heap);
     return slab;
+}
+
+/* Counts the units that have pages now and had none when there were `used` and `dirty` ones. Needs
+ * the heap lock. */
+static void count_grown(struct heap_set *set, size_t used, size_t dirty)
+{
+    if (set->used + set->dirty > used + dirty)
+        recent_count_grown(&set->recent, (set->used + set->dirty - used - dirty) * UNIT_SIZE);
 }
 
 /* Adds a new heap with `units` units; NULL if there is no memory. */
@@ -146,7 +173,7 @@ struct slab *heap_set_take(struct heap_set *set, struct slab_geometry *geometry)
 {
     struct slab *slab = NULL;
     heap_set_lock(set);
-    size_t dirty = set->dirty;
+    size_t dirty = set->dirty, used = set->used;
     struct list_node *node = list_first(&set->roomy);
     while (node != NULL && slab == NULL) {
         struct list_node *next = list_next(&set->roomy, node);
@@ -160,9 +187,10 @@ struct slab *heap_set_take(struct heap_set *set, struct slab_geometry *geometry)
         if (heap != NULL)
             slab = take_from(heap, geometry);
     }
+    count_grown(set, used, dirty);
     __atomic_store_n(&set->took_pages, set->dirty + geometry->units > dirty, __ATOMIC_RELAXED);
-    if (set->dirty > dirty)
-        age_or_purge(set); /* a huge page was filled in: only its first units may be wanted */
+    if (set->dirty > dirty) /* a huge page was filled in: only its first units may be wanted */
+        age_or_purge(set, os_now_ms());
     heap_set_unlock(set);
     return slab;
 }
@@ -191,12 +219,13 @@ void heap_set_give(struct slab *slab)
     struct heap *heap = slab_heap(slab);
     struct heap_set *set = heap->set;
     heap_set_lock(set);
+    uint64_t now = before_giving(set);
     heap_give(heap, slab);
     account(heap);
     if (heap->used_units == 0)
         close_spares(set);
     __atomic_store_n(&set->took_pages, false, __ATOMIC_RELAXED);
-    age_or_purge(set);
+    age_or_purge(set, now);
     heap_set_unlock(set);
 }
 
@@ -205,11 +234,13 @@ bool heap_set_resize(struct slab *slab, struct slab_geometry to)
     struct heap *heap = slab_heap(slab);
     struct heap_set *set = heap->set;
     heap_set_lock(set);
-    size_t dirty = set->dirty;
+    size_t dirty = set->dirty, used = set->used;
+    uint64_t now = before_giving(set);
     bool resized = heap_resize(heap, slab, to);
     account(heap);
+    count_grown(set, used, dirty);
     if (set->dirty > dirty)
-        age_or_purge(set); /* units were given back, or a huge page was filled in */
+        age_or_purge(set, now); /* units were given back, or a huge page was filled in */
     heap_set_unlock(set);
     return resized;
 }
@@ -249,9 +280,11 @@ void heap_set_rebuild_locked(struct heap_set *set)
     list_init(&set->roomy);
     set->count = 0;
     set->dirty = 0;
+    set->used = 0;
     for (struct heap *heap = first_heap(set); heap != NULL; heap = next_heap(heap)) {
         heap_rebuild(heap);
         heap->counted = 0;
+        heap->counted_used = 0;
         heap->roomy.next = NULL;
         account(heap);
         set->count = (uint32_t)max_size(set->count, heap->index + 1);
@@ -275,15 +308,16 @@ void heap_set_totals(struct heap_set *set, struct heap_totals *totals)
 bool heap_set_is_valid(struct heap_set *set)
 {
     bool valid = true;
-    size_t idle = 0;
+    size_t idle = 0, used = 0;
     heap_set_lock(set);
     for (struct heap *heap = first_heap(set); heap != NULL; heap = next_heap(heap)) {
         valid = valid && heap->size != 0 && heap_is_valid(heap) &&
-                heap->counted == heap->idle_units &&
+                heap->counted == heap->idle_units && heap->counted_used == heap->used_units &&
                 heap_is_roomy(heap) == list_contains(&heap->roomy);
         idle += heap->idle_units;
+        used += heap->used_units;
     }
-    valid = valid && idle == set->dirty;
+    valid = valid && idle == set->dirty && used == set->used;
     heap_set_unlock(set);
     return valid;
 }

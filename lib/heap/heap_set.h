@@ -1,7 +1,8 @@
 /*
  * Heap sets: all heaps of one arena. A slab's run is taken in the heap that has been on the list of
  * roomy ones longest, else in a heap whose address space was given up, else in a new one. Free
- * units age and are purged; of empty heaps one at most keeps its memory.
+ * units age and are purged, and where there are more than OPTION_DIRTY_LIMIT and base/recent.h
+ * allow all are purged at once; of empty heaps one at most keeps its memory.
  *
  * Lock: each set's own (LOCK_RANK_HEAP), taken inside unless a function's name says otherwise. It
  * guards the set and, of its heaps, runs, lines, descriptors in use, and purging, so that another
@@ -17,6 +18,7 @@
 #include "base/base.h"
 #include "base/list.h"
 #include "base/lock.h"
+#include "base/recent.h"
 
 struct arena;
 struct heap;
@@ -33,9 +35,11 @@ struct heap_set {
     /* [lock, release; any reads, acquire] heap number i stands in chain i % 64 */
     struct heap *chains[HEAP_CHAINS];
 
-    struct list roomy; /* [lock] heaps that may have a free run, in the order of becoming so */
-    uint32_t count;    /* [lock] heaps */
-    size_t dirty;      /* [lock] units that are free and dirty, in all heaps */
+    struct list roomy;    /* [lock] heaps that may have a free run, in the order of becoming so */
+    uint32_t count;       /* [lock] heaps */
+    size_t dirty;         /* [lock] units that are free and dirty, in all heaps */
+    size_t used;          /* [lock] units in slabs, in all heaps */
+    struct recent recent; /* [lock] of units in slabs, and of free and dirty ones; bytes */
     bool took_pages;   /* [lock, any reads] the run taken last had units without pages, and none was
                           given back since */
     size_t refused;    /* [lock] units that the system did not take when all were purged last */

@@ -23,6 +23,7 @@ static struct extent_summary summary_of(const struct extent *entry)
         .tail = run,
         .largest = run,
         .oldest = stock ? entry->stamp : EXTENT_KEPT,
+        .oldest_dirty = stock && !entry->zero ? entry->stamp : EXTENT_KEPT,
         .pieces = 1,
         .live = stock ? 0 : entry->size,
         .blocks = !stock,
@@ -48,6 +49,7 @@ static struct extent_summary add(const struct extent_summary *a, const struct ex
         .tail = touch && is_run(b) ? a->tail + b->tail : b->tail,
         .largest = max_size(touch ? a->tail + b->head : 0, max_size(a->largest, b->largest)),
         .oldest = a->oldest < b->oldest ? a->oldest : b->oldest,
+        .oldest_dirty = a->oldest_dirty < b->oldest_dirty ? a->oldest_dirty : b->oldest_dirty,
         .pieces = a->pieces + b->pieces - touch,
         .live = a->live + b->live,
         .blocks = a->blocks + b->blocks,
@@ -145,7 +147,8 @@ static void index_remove(struct extents *table, struct extent *node)
 
 const struct extent_summary *extents_sum(const struct extents *table)
 {
-    static const struct extent_summary nothing = {.oldest = EXTENT_KEPT};
+    static const struct extent_summary nothing = {.oldest = EXTENT_KEPT,
+                                                  .oldest_dirty = EXTENT_KEPT};
     return table->root != NULL ? &table->root->below : &nothing;
 }
 
@@ -241,6 +244,20 @@ struct extent *extents_oldest(const struct extents *table)
         return NULL;
     while (node->state != EXTENT_STOCK || node->stamp != oldest)
         node = node->left != NULL && node->left->below.oldest == oldest ? node->left : node->right;
+    return node;
+}
+
+struct extent *extents_oldest_dirty(const struct extents *table)
+{
+    struct extent *node = table->root;
+    uint64_t oldest = extents_sum(table)->oldest_dirty;
+
+    if (oldest == EXTENT_KEPT)
+        return NULL;
+    while (node->state != EXTENT_STOCK || node->zero || node->stamp != oldest) {
+        bool left = node->left != NULL && node->left->below.oldest_dirty == oldest;
+        node = left ? node->left : node->right;
+    }
     return node;
 }
 

@@ -41,14 +41,15 @@ enum extent_state {
 
 /* What the entries of a subtree of the index amount to. */
 struct extent_summary {
-    uintptr_t base, end; /* addresses: where the first begins, where the last ends */
-    size_t head, tail;   /* bytes of the runs that begin at `base` and end at `end`, 0 if none */
-    size_t largest;      /* bytes of the largest run */
-    uint64_t oldest;     /* the earliest stamp of a STOCK extent, EXTENT_KEPT if none */
-    size_t live;         /* bytes that are LIVE */
-    size_t stock, dirty; /* bytes that are STOCK, and those of extents not known to be zero */
-    uint32_t blocks;     /* LIVE entries */
-    uint32_t pieces;     /* ranges that do not touch each other */
+    uintptr_t base, end;   /* addresses: where the first begins, where the last ends */
+    size_t head, tail;     /* bytes of the runs that begin at `base` and end at `end`, 0 if none */
+    size_t largest;        /* bytes of the largest run */
+    uint64_t oldest;       /* the earliest stamp of a STOCK extent, EXTENT_KEPT if none */
+    uint64_t oldest_dirty; /* the same of those not known to be zero */
+    size_t live;           /* bytes that are LIVE */
+    size_t stock, dirty;   /* bytes that are STOCK, and those of extents not known to be zero */
+    uint32_t blocks;       /* LIVE entries */
+    uint32_t pieces;       /* ranges that do not touch each other */
 };
 
 /* STOCK extents that touch, as many as do. */
@@ -139,6 +140,9 @@ enum { EXTENTS_FIT_TRIES = 8, EXTENTS_ALIGNED_TRIES = 32 };
 
 /* A STOCK extent with the earliest stamp; NULL if that is EXTENT_KEPT. */
 struct extent *extents_oldest(const struct extents *table);
+
+/* The same of those not known to be zero. */
+struct extent *extents_oldest_dirty(const struct extents *table);
 
 /* ---- changes ---- */
 

@@ -1,31 +1,16 @@
-/* The LARGE list and its stock: see large_list.h. Owns the list and the peaks. */
+/* The LARGE list and its stock: see large_list.h. Owns the list and what was recent. */
 #include "large/large_list.h"
 
 #include "base/meta.h"
 #include "base/option.h"
 #include "base/os.h"
+#include "base/recent.h"
 
-enum {
-    LIVE_TIMES = 2,    /* the factors of the bound: 2 x live, ... */
-    PEAK_SHARE = 4,    /* ... peak + peak / 4, ... */
-    ADDRESS_TIMES = 2, /* ... and of the stock's address space: 2 x bound */
-};
+enum { LIVE_TIMES = 2 }; /* the stock may have twice what is live */
 
 struct large_list large_list = {.lock = {.rank = LOCK_RANK_LARGE}, .oldest = EXTENT_KEPT};
 
-/* Bytes in a period of OPTION_DECAY. [lock] */
-struct period {
-    size_t live;    /* the most that were LIVE, as seen whenever something is freed */
-    size_t surplus; /* of contents that went because they were above the bound */
-    size_t again;   /* the most of `surplus` that one later block lacked */
-};
-
-/* [lock] */
-static struct {
-    struct period now;    /* since `since` */
-    struct period before; /* the one before that; all 0 if nothing was freed in it */
-    uint64_t since;       /* ms */
-} peaks;
+static struct recent recent; /* [lock] of what is LIVE, and of dirty bytes */
 
 /* ---- The list ---- */
 
@@ -61,29 +46,12 @@ void large_list_release(void)
 
 /* ---- The bound ---- */
 
-static void note_peak(uint64_t now)
-{
-    uint64_t passed = now > peaks.since ? now - peaks.since : 0;
-    if (passed >= option_value(OPTION_DECAY)) {
-        bool follows = passed / 2 < option_value(OPTION_DECAY);
-        peaks.before = follows ? peaks.now : (struct period){0};
-        peaks.now = (struct period){0};
-        peaks.since = now;
-    }
-    peaks.now.live = max_size(peaks.now.live, extents_sum(&large_list.table)->live);
-}
-
 /* Dirty bytes. Needs the lock. */
 static size_t bound(void)
 {
     size_t limit = option_value(OPTION_LARGE_STOCK);
     size_t live = extents_sum(&large_list.table)->live;
-    size_t peak = max_size(peaks.now.live, peaks.before.live);
-    if (limit == 0)
-        return 0;
-    peak += peak / PEAK_SHARE;
-    size_t above_live = min_size(LIVE_TIMES * live, peak > live ? peak - live : 0);
-    return limit + max_size(above_live, max_size(peaks.now.again, peaks.before.again));
+    return limit != 0 ? limit + recent_bound(&recent, live, LIVE_TIMES * live) : 0;
 }
 
 /* Dirty bytes above the bound. Needs the lock. */
@@ -101,15 +69,15 @@ struct extent *large_list_carve(uintptr_t start, size_t size)
     size_t dirty = extents_sum(&large_list.table)->dirty;
     struct extent *block = extents_isolate(&large_list.table, start, size);
     extents_set_live(&large_list.table, block);
-    size_t lacks = size - (dirty - extents_sum(&large_list.table)->dirty);
-    peaks.now.again = max_size(peaks.now.again, min_size(lacks, peaks.now.surplus));
+    recent_count_grown(&recent, size - (dirty - extents_sum(&large_list.table)->dirty));
     return block;
 }
 
 bool large_list_put(struct extent *block, size_t kept, uint64_t now)
 {
     uint64_t stamp = option_value(OPTION_LARGE_STOCK) != 0 ? now : LARGE_DUE;
-    note_peak(now);
+    recent_before_free(&recent, extents_sum(&large_list.table)->live, now,
+                       option_value(OPTION_DECAY));
     if (kept == 0)
         extents_set_stock(&large_list.table, block, stamp, false);
     else
@@ -162,26 +130,22 @@ static bool purge(struct extent *extent)
 }
 
 /*
- * Gives back a PRIVATE extent. If `purges`, its contents alone: it is then free since `now`. Else,
- * or if it has none, or the system does not purge it, it is unmapped. If that cannot be, it is
- * purged and kept. Returns the bytes that went back.
+ * Unmaps a PRIVATE extent. Where that cannot be, it loses its contents and is kept. Returns the
+ * bytes that went back.
  */
-static size_t give_back(struct extent *extent, bool purges, uint64_t now)
+static size_t give_back(struct extent *extent)
 {
     size_t size = extent->size;
-    bool purged = purges && purge(extent);
-    bool unmapped = !purged && may_unmap(extent) && os_unmap((void *)extent->base, size);
+    bool unmapped = may_unmap(extent) && os_unmap((void *)extent->base, size);
+    bool purged = !unmapped && purge(extent);
 
-    extent_set_stamp(extent, purged ? now : EXTENT_KEPT);
-    if (!purged && !unmapped)
-        purged = purge(extent);
+    extent_set_stamp(extent, EXTENT_KEPT);
     large_list_acquire(0);
     if (unmapped) {
         extents_recycle(&large_list.table, extent);
     } else {
         extents_publish(&large_list.table, extent, EXTENT_STOCK);
-        if (extent->stamp == EXTENT_KEPT)
-            join_neighbours(extent, LARGE_DUE);
+        join_neighbours(extent, LARGE_DUE);
     }
     large_list_release();
     return unmapped || purged ? size : 0;
@@ -211,7 +175,7 @@ void large_list_purge_due(uint64_t now, size_t most)
     while (most-- != 0 && __atomic_load_n(&large_list.oldest, __ATOMIC_RELAXED) <= by) {
         struct extent *extent = take_due(by);
         if (extent != NULL)
-            give_back(extent, false, now);
+            give_back(extent);
     }
 }
 
@@ -231,7 +195,7 @@ size_t large_list_purge_all(void)
         }
         large_list_release();
         if (extent != NULL)
-            bytes += give_back(extent, false, 0);
+            bytes += give_back(extent);
     } while (extent != NULL);
     return bytes;
 }
@@ -245,22 +209,37 @@ static size_t cut_at(const struct extent *extent, size_t most)
     return cut > extent->base ? cut - extent->base : 0;
 }
 
-/* Makes the oldest extent PRIVATE, or as much of it as is above the bound. NULL if nothing is.
- * Needs the lock. */
+/*
+ * Makes the oldest dirty extent PRIVATE, or as much of it as is above the bound. NULL if nothing
+ * is. Needs the lock.
+ */
 static struct extent *take_surplus(void)
 {
     size_t surplus = surplus_bytes();
-    struct extent *extent = surplus != 0 ? extents_oldest(&large_list.table) : NULL;
+    struct extent *extent = surplus != 0 ? extents_oldest_dirty(&large_list.table) : NULL;
     if (extent == NULL)
         return NULL;
     size_t kept = 0;
-    if (!extent->zero && extent->size > surplus && large_list.table.spare != 0)
+    if (extent->size > surplus && large_list.table.spare != 0)
         kept = cut_at(extent, extent->size - surplus);
     extent = extents_isolate(&large_list.table, extent->base + kept, extent->size - kept);
-    if (!extent->zero)
-        peaks.now.surplus += extent->size;
+    recent_count_gone(&recent, extent->size);
     extents_withdraw(&large_list.table, extent);
     return extent;
+}
+
+/* Purges a PRIVATE extent, and puts it back into the stock. Locked memory, which the system does
+ * not purge, is unmapped. */
+static void purge_surplus(struct extent *extent, uint64_t now)
+{
+    if (!purge(extent)) {
+        give_back(extent);
+        return;
+    }
+    extent->stamp = now;
+    large_list_acquire(0);
+    extents_publish(&large_list.table, extent, EXTENT_STOCK);
+    large_list_release();
 }
 
 void large_list_settle(bool surplus, uint64_t now)
@@ -268,11 +247,10 @@ void large_list_settle(bool surplus, uint64_t now)
     large_list_purge_due(now, LARGE_PURGED_AT_ONCE);
     while (surplus) {
         large_list_acquire(1); /* without an entry for the rest, a whole extent goes */
-        bool purges = extents_sum(&large_list.table)->stock / ADDRESS_TIMES <= bound();
         struct extent *extent = take_surplus();
         large_list_release();
         surplus = extent != NULL;
         if (surplus)
-            give_back(extent, purges, now);
+            purge_surplus(extent, now);
     }
 }

@@ -4,19 +4,10 @@
  * long, and the way back to the system. What is done with blocks is in large.h.
  *
  * What has been free for OPTION_DECAY is unmapped. The bound for the stock's dirty bytes, those of
- * extents that may have contents, is
- *
- *   OPTION_LARGE_STOCK + max(again, min(2 x live, 5/4 x peak - live))
- *
- * live   bytes that are LIVE now
- * peak   the most bytes that were LIVE in the last one to two periods of OPTION_DECAY, as seen at
- *        each free; min is 0 where live is above 5/4 of it
- * again  of the contents that went back because of the bound in these periods, the most bytes that
- *        one later block lacked
- *
- * So what was in use a moment ago, and a quarter more for fragmentation, is there when it is needed
- * again. Above the bound the extents that have been free for longest lose their
- * contents, or, while the stock's address space is more than twice the bound, are unmapped. With an
+ * extents that may have contents, is OPTION_LARGE_STOCK and what base/recent.h allows beside it,
+ * with a share of twice what is LIVE: so what is freed and taken over and over is there when it is
+ * needed again. Above the bound the extents that have been free for longest lose their contents,
+ * and stay mapped: a hole would make the next block a new mapping beside it. With an
  * OPTION_LARGE_STOCK of 0 the bound is 0, and all that becomes free is due at once.
  *
  * An extent that the system refuses to unmap (vm.max_map_count), or that would be one more hole in

@@ -97,31 +97,15 @@ static void free_large_unmaps(void)
 }
 
 /* The next free brings the stock over its bound. */
-static void prepare_surplus(const char *bound)
+static void prepare_surplus(void)
 {
-    set_option("large_stock", bound);
+    set_option("large_stock", "4M");
     hold(3, LARGE);
     drop(0, 2);
     CHECK(stats_now().large_stock == 2 * LARGE);
 }
 
-static void prepare_surplus_unmapped(void)
-{
-    prepare_surplus("1M");
-}
-
-static void prepare_surplus_purged(void)
-{
-    prepare_surplus("4M");
-}
-
-static void free_large_surplus_unmapped(void)
-{
-    stepped_free(blocks[2]);
-    CHECK(stats_now().large_stock < 3 * LARGE);
-}
-
-static void free_large_surplus_purged(void)
+static void free_large_surplus(void)
 {
     stepped_free(blocks[2]);
     CHECK(stats_now().large_stock == 3 * LARGE);
@@ -212,10 +196,8 @@ const struct scenario scenarios_large[] = {
     {"calloc_large_used", .range = LARGE, .prepare = prepare_large_stock, .run = calloc_large},
     {"free_large", .prepare = prepare_large, .run = free_large},
     {"free_large_unmaps", .range = LARGE, .prepare = prepare_no_stock, .run = free_large_unmaps},
-    {"free_large_surplus_unmapped", .range = 3 * LARGE, .prepare = prepare_surplus_unmapped,
-     .also_bare = true, .run = free_large_surplus_unmapped},
-    {"free_large_surplus_purged", .range = 3 * LARGE, .prepare = prepare_surplus_purged,
-     .run = free_large_surplus_purged},
+    {"free_large_surplus", .range = 3 * LARGE, .prepare = prepare_surplus, .also_bare = true,
+     .run = free_large_surplus},
     {"realloc_large_grows", .range = LARGE, .prepare = prepare_room, .also_bare = true,
      .run = realloc_large_grows},
     {"realloc_large_grows_over_all", .range = LARGE, .prepare = prepare_room,

@@ -88,7 +88,7 @@ static void check_all(void)
 {
     const struct extent_summary *sum = extents_sum(&table);
     const struct extent *current = NULL;
-    uint64_t oldest = EXTENT_KEPT;
+    uint64_t oldest = EXTENT_KEPT, oldest_dirty = EXTENT_KEPT;
     size_t live = 0, blocks = 0, stock = 0, dirty = 0, pieces = 0;
     bool same = extents_is_valid(&table);
 
@@ -100,6 +100,8 @@ static void check_all(void)
             same = same && agrees(current, i);
             blocks += is_live;
             oldest = is_stock && page->stamp < oldest ? page->stamp : oldest;
+            if (is_stock && !page->zero && page->stamp < oldest_dirty)
+                oldest_dirty = page->stamp;
         } else if (page->state == EXTENT_UNUSED) {
             current = NULL;
         }
@@ -109,10 +111,13 @@ static void check_all(void)
         stock += is_stock ? PAGE : 0;
         dirty += is_stock && !page->zero ? PAGE : 0;
     }
-    const struct extent *due = extents_oldest(&table);
+    const struct extent *due = extents_oldest(&table), *dirty_one = extents_oldest_dirty(&table);
     same = same && sum->live == live && sum->blocks == blocks && sum->stock == stock &&
            sum->dirty == dirty && sum->pieces == pieces && sum->oldest == oldest &&
-           (due != NULL ? due->stamp : EXTENT_KEPT) == oldest;
+           (due != NULL ? due->stamp : EXTENT_KEPT) == oldest &&
+           sum->oldest_dirty == oldest_dirty &&
+           (dirty_one != NULL ? dirty_one->stamp : EXTENT_KEPT) == oldest_dirty &&
+           (dirty_one == NULL || !dirty_one->zero);
     ck_assert(same);
 }
 

@@ -207,6 +207,7 @@ static void give_accounted(struct slab *slab, size_t limit)
 {
     struct slab_geometry g = geometry_unpack(slab->geometry);
 
+    set.recent = (struct recent){0}; /* nothing that was purged is taken again */
     heap_set_give(slab);
     memset(account + g.first_unit, DIRTY, g.units);
     if (count_units(DIRTY) > limit)
@@ -253,6 +254,29 @@ TEST_LOOP(free_units_go_back_when_they_are_due, 0, 3)
         ck_assert_uint_eq(totals().free_dirty, count_units(DIRTY) * UNIT_SIZE);
         ck_assert(heap_set_is_aging(&set) || count_units(DIRTY) == 0);
         ck_assert_uint_eq(totals().heaps, 1);
+    }
+    ck_assert(heap_set_is_valid(&set));
+}
+
+/* Above the limit a run is purged when it is given back for the first time, and not when it is
+ * taken and given back over and over; two decays later that is forgotten. */
+TEST(what_is_taken_over_and_over_stays)
+{
+    enum { UNITS = 6, ROUNDS = 3 };
+
+    set_option("huge_pages", "never");
+    set_option("dirty_limit", "0");
+    take(1); /* stays, so that the heap is never empty */
+    for (int forgotten = 0; forgotten < 2; forgotten++) {
+        heap_set_give(take(UNITS));
+        ck_assert_uint_eq(totals().free_dirty, 0);
+        for (int round = 0; round < ROUNDS; round++) {
+            heap_set_give(take(UNITS));
+            ck_assert_uint_eq(totals().free_dirty, UNITS * UNIT_SIZE);
+        }
+        heap_set_give(take(2 * UNITS)); /* more than was purged */
+        ck_assert_uint_eq(totals().free_dirty, 0);
+        set.recent.since = 0;
     }
     ck_assert(heap_set_is_valid(&set));
 }
