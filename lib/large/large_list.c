@@ -236,7 +236,7 @@ static void purge_surplus(struct extent *extent, uint64_t now)
         give_back(extent);
         return;
     }
-    extent->stamp = now;
+    extent_set_stamp(extent, now);
     large_list_acquire(0);
     extents_publish(&large_list.table, extent, EXTENT_STOCK);
     large_list_release();
