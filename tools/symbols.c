@@ -324,8 +324,9 @@ uint32_t symbols_place(struct symbols *symbols, uint64_t return_address)
         .module = maps_module(symbols->maps, address),
         .first = (uint32_t)symbols->count,
     };
-    if (place->module != NULL)
-        add_code(symbols, place->module, address);
+    uint64_t original = place->module != NULL ? address : maps_original(symbols->maps, address);
+    if (original != 0)
+        add_code(symbols, maps_module(symbols->maps, original), original);
     else
         add_other_code(symbols, address);
     place->count = (uint32_t)symbols->count - place->first;
