@@ -48,6 +48,12 @@ check_folded "$directory/both" lose_chain 4608
 run 0 "$acre_run" --profile "$directory/%n.%p.folded" sh -c './leaks lost; :'
 [ -s "$directory"/leaks.*.folded ] || fail "%n.%p: $(ls "$directory")"
 
+echo "a file that cannot be written"
+run 5 "$acre_run" --profile "$directory/none/p.folded" sh -c './leaks lost exit; echo on; exit 5'
+grep -q '^on$' "$directory/said" || fail "the command was not waited for"
+[ "$(grep -c '/p\.[0-9.]*folded: No such file or directory$' "$directory/errors")" -eq 2 ] ||
+    fail "$(cat "$directory/errors")"
+
 echo "children"
 run 3 "$acre_run" --profile "$file" ./leaks lost fork exit
 check_folded "$file" lose 1024
