@@ -48,6 +48,12 @@ check_folded "$directory/both" lose_chain 4608
 run 0 "$acre_run" --profile "$directory/%n.%p.folded" sh -c './leaks lost; :'
 [ -s "$directory"/leaks.*.folded ] || fail "%n.%p: $(ls "$directory")"
 
+echo "the peak is no less than what is live"
+run 0 "$acre_run" --profile "$file" ./leaks nested global lost
+live=$(folded_total "$file")
+run 0 "$profile" run --peak -o "$file" "${preload[@]}" ./leaks nested global lost
+[ "$(folded_total "$file")" -ge "$live" ] || fail "below $live: $(cat "$file")"
+
 echo "a file that cannot be written"
 run 5 "$acre_run" --profile "$directory/none/p.folded" sh -c './leaks lost exit; echo on; exit 5'
 grep -q '^on$' "$directory/said" || fail "the command was not waited for"
