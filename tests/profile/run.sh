@@ -80,6 +80,7 @@ fi
 echo "signals"
 for name in TERM HUP USR1; do
     # what would end acre-profile it passes on
+    rm -f "$directory/said"
     "$acre_run" --profile "$file" sh -c 'trap "exit 9" TERM HUP USR1; echo $$
         for i in $(seq 300); do sleep 0.1; done' >"$directory/said" 2>"$directory/errors" &
     for _ in $(seq 200); do
