@@ -36,7 +36,7 @@ static const char *const neighbours[] = {
 };
 
 static const char usage[] =
-    "usage: acre-run [--stats] [--options LIST] [--profile FILE | --leaks] [--] COMMAND "
+    "usage: acre-run [--stats] [--options LIST] [--profile FILE] [--leaks] [--] COMMAND "
     "[ARGUMENT...]\n"
     "       acre-run --help-options | --version | --help\n"
     "\n"
@@ -46,7 +46,8 @@ static const char usage[] =
     "  --options LIST   options for acre, key:value,key:value (added to ACRE_OPTIONS)\n"
     "  --profile FILE   write which stacks allocated what COMMAND holds when it ends;\n"
     "                   by FILE's end: .txt, .pb.gz, .heap, .folded or .html (acre-profile(1))\n"
-    "  --leaks          print what COMMAND has allocated and lost; the exit status is 23 then\n"
+    "  --leaks          print what COMMAND has allocated and lost; the exit status is 23 then;\n"
+    "                   with --profile, write it to FILE instead\n"
     "  --help-options   list acre's options\n"
     "  --version        print the version\n"
     "  --help           print this\n"
@@ -282,7 +283,7 @@ _Noreturn static void become_profile(const char *file, bool leaks, char **comman
     size_t count = 0, used = 0;
     while (command[count] != NULL)
         count++;
-    const char **arguments = calloc(count + 8, sizeof arguments[0]);
+    const char **arguments = calloc(count + 9, sizeof arguments[0]);
     if (arguments == NULL)
         err(STATUS_FAILED, NULL);
     arguments[used++] = "acre-profile";

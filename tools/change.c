@@ -94,12 +94,33 @@ static void write_word(struct memory *memory, uint64_t address, uint64_t word)
         err(EXIT_FAILURE, "cannot write to %s", memory->name);
 }
 
+/* Where the value of this program's option is in the process. */
+static uint64_t value_address(struct memory *memory, uint32_t number)
+{
+    struct view *view = &memory->view;
+    return (uintptr_t)view->root.addresses[ACRE_AT_OPTIONS] +
+           number * view->root.fields[ACRE_FIELD_OPTION_SIZE].size +
+           view->root.fields[ACRE_FIELD_OPTION_VALUE].offset;
+}
+
+bool change_is_made(struct memory *memory, const struct change *change)
+{
+    struct view *view = &memory->view;
+    for (int i = 0; i < OPTION_COUNT; i++) {
+        uint64_t word;
+        if ((change->bits >> i & 1) == 0)
+            continue;
+        uint64_t address = value_address(memory, find_option(memory, &option_table[i]));
+        if (!view->read_now(view, address, &word, sizeof(word)) || word != change->values[i])
+            return false;
+    }
+    return true;
+}
+
 void change_apply(struct memory *memory, const struct change *change)
 {
     struct view *view = &memory->view;
     const struct acre_field value = view->root.fields[ACRE_FIELD_OPTION_VALUE];
-    uint64_t table = (uintptr_t)view->root.addresses[ACRE_AT_OPTIONS];
-    uint64_t size = view->root.fields[ACRE_FIELD_OPTION_SIZE].size;
     uint32_t numbers[CHANGE_OPTIONS];
     uint64_t requests = change->trims ? ACRE_REQUEST_TRIM : 0;
     if (memory->pid == 0)
@@ -114,7 +135,7 @@ void change_apply(struct memory *memory, const struct change *change)
         char text[TEXT];
         if ((change->bits >> i & 1) == 0)
             continue;
-        write_word(memory, table + numbers[i] * size + value.offset, change->values[i]);
+        write_word(memory, value_address(memory, numbers[i]), change->values[i]);
         requests |= UINT64_C(1) << numbers[i];
         if (!change->silent && option_get_text(option_table[i].name, text, sizeof(text)) == 0)
             printf("%s (%s): %s is %s\n", memory->name, memory->program, option_table[i].name,

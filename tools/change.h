@@ -26,6 +26,10 @@ void change_add(struct change *change, const char *text);
 /* True if anything is asked for. */
 bool change_is_any(const struct change *change);
 
+/* True if the options have these values in the process, whether it acts on them yet or not. Exits
+ * with status 1 if it has no such option. */
+bool change_is_made(struct memory *memory, const struct change *change);
+
 /* Changes the process, and says so on standard output unless it is to be silent. Exits with status
  * 1 if that cannot be. */
 void change_apply(struct memory *memory, const struct change *change);

@@ -32,15 +32,22 @@ static void read_head(struct memory *memory, struct samples *head)
         errx(EXIT_FAILURE, "the profile of %s cannot be read", memory->name);
 }
 
-/* Sets the option "profile", and waits until the process has taken it. */
-static bool set_profile(struct memory *memory, const char *value, bool quiet)
+/* A change of the option "profile" alone. */
+static struct change change_of(const char *value, bool quiet)
 {
     struct change change = {.quiet = quiet, .silent = true};
-    struct samples head = {0};
-    const struct timespec pause = {0, PAUSE_MS * NS_OF_MS};
     char text[64];
     snprintf(text, sizeof(text), "%s:%s", option_table[OPTION_PROFILE].name, value);
     change_add(&change, text);
+    return change;
+}
+
+/* Sets the option "profile", and waits until the process has taken it. */
+static bool set_profile(struct memory *memory, const char *value, bool quiet)
+{
+    struct change change = change_of(value, quiet);
+    struct samples head = {0};
+    const struct timespec pause = {0, PAUSE_MS * NS_OF_MS};
     uint64_t interval = change.values[OPTION_PROFILE];
     read_head(memory, &head);
     change_apply(memory, &change);
@@ -55,8 +62,10 @@ static bool set_profile(struct memory *memory, const char *value, bool quiet)
             return true;
         nanosleep(&pause, NULL);
     }
-    warnx("%s (%s) has not done it yet: it does when malloc or free next takes a slow path",
-          memory->name, memory->program);
+    warnx(
+        "%s (%s) has not done it yet; the request stays: it does it when malloc or free next takes "
+        "a slow path",
+        memory->name, memory->program);
     return false;
 }
 
@@ -66,6 +75,10 @@ bool control_start(struct memory *memory, const char *interval, bool quiet)
     control_check_interval(interval);
     read_head(memory, &head);
     if (head.interval != 0 && head.first_interval == option_value(OPTION_PROFILE)) {
+        /* another start, or a stop, that the process has not done yet is taken back */
+        const struct change change = change_of(interval, quiet);
+        if (!change_is_made(memory, &change))
+            change_apply(memory, &change);
         printf("%s (%s): the profile is on already, with that interval: it goes on\n", memory->name,
                memory->program);
         return true;

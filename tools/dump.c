@@ -57,19 +57,22 @@ size_t dump_suffix(const char *path)
     return format != DUMP_BY_NAME ? strlen(formats[format].suffix) : 0;
 }
 
-static void write_report(const struct report *report, const struct dump_wanted *wanted,
+/* False, after it has said so, if it cannot be written. */
+static bool write_report(const struct report *report, const struct dump_wanted *wanted,
                          enum dump_format format)
 {
     FILE *stream = wanted->stream != NULL ? wanted->stream : stdout;
     FILE *file = wanted->path != NULL ? fopen(wanted->path, "we") : stream;
     const char *name = wanted->path != NULL ? wanted->path : "the output";
-    if (file == NULL)
-        err(EXIT_FAILURE, "%s", name);
-    formats[format].write(report, file);
-    bool failed = ferror(file) != 0;
-    failed |= (file == stream ? fflush(file) : fclose(file)) != 0;
+    bool failed = file == NULL;
+    if (!failed) {
+        formats[format].write(report, file);
+        failed = ferror(file) != 0;
+        failed |= (file == stream ? fflush(file) : fclose(file)) != 0;
+    }
     if (failed)
-        err(EXIT_FAILURE, "%s", name);
+        warn("%s", name);
+    return !failed;
 }
 
 /* Says what was left out. True if the profile is whole. */
@@ -126,8 +129,8 @@ bool dump(struct memory *memory, const struct dump_wanted *wanted, const struct 
         .pinned = wanted->pinned,
         .most = wanted->most,
     };
-    write_report(&report, wanted, format);
-    bool whole = report_gaps(memory, &samples);
+    bool written = write_report(&report, wanted, format);
+    bool whole = report_gaps(memory, &samples) && written;
     sums_free(&sums);
     symbols_close(&symbols);
     maps_free(&maps);

@@ -26,8 +26,8 @@ enum dump_format dump_format(const char *name);
 size_t dump_suffix(const char *path);
 
 /* Writes the profile of an open process or core; of its live blocks only the leaks, if that is not
- * NULL. False, after it has said so, if it has none or parts of it could not be read. Exits with
- * status 1 if the file cannot be written. */
+ * NULL. False, after it has said so, if it has none, parts of it could not be read, or the file
+ * cannot be written. */
 bool dump(struct memory *memory, const struct dump_wanted *wanted, const struct leaks *leaks);
 
 #endif

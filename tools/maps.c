@@ -138,8 +138,8 @@ static bool read_build_id(struct view *view, struct module *module)
     return true;
 }
 
-/* Joins the mappings of each file, of which the first one has the file's first byte. Between them
- * may be mappings without a file: unused space and zero pages. */
+/* Joins the mappings of each file, of which the first one has the file's first byte, as long as
+ * their offsets rise. Between them may be mappings without a file: unused space and zero pages. */
 static void find_modules(struct memory *memory, struct maps *maps)
 {
     maps->modules = calloc(maps->count + 1, sizeof(maps->modules[0]));
@@ -156,8 +156,10 @@ static void find_modules(struct memory *memory, struct maps *maps)
                 continue;
             if (strcmp(next->path, first->path) != 0)
                 break;
-            /* the file may be mapped a second time */
-            if (next->offset == 0 && !last->executable && executable)
+            /* The file, or a part of it, may be mapped a second time: by V8, beside what it makes
+             * just in time. */
+            if (next->offset < last->offset ||
+                (next->offset == 0 && !last->executable && executable))
                 break;
             executable = executable || next->executable;
             last = next;
@@ -186,6 +188,22 @@ struct module *maps_module(const struct maps *maps, uint64_t address)
                    address < maps->modules[low].end
                ? &maps->modules[low]
                : NULL;
+}
+
+uint64_t maps_original(const struct maps *maps, uint64_t address)
+{
+    const struct map *again = maps_find(maps, address);
+    if (again == NULL || again->path[0] != '/')
+        return 0;
+    uint64_t offset = address - again->start + again->offset;
+    for (size_t i = 0; i < maps->count; i++) {
+        const struct map *map = &maps->all[i];
+        if (map->executable && offset >= map->offset &&
+            offset - map->offset < map->end - map->start && strcmp(map->path, again->path) == 0 &&
+            maps_module(maps, map->start) != NULL)
+            return offset - map->offset + map->start;
+    }
+    return 0;
 }
 
 void maps_read(struct memory *memory, struct maps *maps)

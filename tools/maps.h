@@ -38,6 +38,10 @@ void maps_read(struct memory *memory, struct maps *maps);
 const struct map *maps_find(const struct maps *maps, uint64_t address);
 struct module *maps_module(const struct maps *maps, uint64_t address);
 
+/* Where the module of a file has the byte that another mapping of the file has at an address; 0:
+ * nowhere. */
+uint64_t maps_original(const struct maps *maps, uint64_t address);
+
 void maps_free(struct maps *maps);
 
 #endif

@@ -380,6 +380,30 @@ static uint64_t time_now(const struct memory *memory, const struct samples *samp
     return memory->pid == 0 ? now : samples_clock(memory);
 }
 
+/* The process notes a peak if it is a tenth above the last one. What is live now may be above that,
+ * and is the peak then. */
+static void raise_peak(struct samples *samples)
+{
+    struct sample_site *site = samples->sites, *end = site + samples->site_count;
+    double live = 0, peak = 0;
+    for (size_t i = 0; i < samples->live_count; i++)
+        live += samples->live[i].weight * (double)samples->live[i].size;
+    for (; site < end; site++)
+        peak += site->peak_bytes;
+    if (live <= peak)
+        return;
+    samples->peak_at = samples->now;
+    samples->peak_bytes = live;
+    for (site = samples->sites; site < end; site++)
+        site->peak_blocks = site->peak_bytes = 0;
+    for (size_t i = 0; i < samples->live_count; i++) {
+        const struct sample *sample = &samples->live[i];
+        site = &samples->sites[sample->site];
+        site->peak_blocks += sample->weight;
+        site->peak_bytes += sample->weight * (double)sample->size;
+    }
+}
+
 bool samples_read(struct memory *memory, struct samples *samples)
 {
     struct tables tables;
@@ -401,6 +425,7 @@ bool samples_read(struct memory *memory, struct samples *samples)
     read_stacks(memory, &tables, samples);
     check(samples);
     samples->now = time_now(memory, samples);
+    raise_peak(samples);
     return true;
 }
 

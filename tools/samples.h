@@ -21,7 +21,7 @@ struct sample_site {
     uint32_t stack; /* index */
     uint64_t size;
     double blocks, bytes;           /* allocated in all, estimates */
-    double peak_blocks, peak_bytes; /* live at the peak */
+    double peak_blocks, peak_bytes; /* live at the peak, which may be now */
 };
 
 /* frames[first .. first+depth-1], the innermost first. */

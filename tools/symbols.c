@@ -232,6 +232,15 @@ static void add_inlined(struct symbols *symbols, Dwfl_Module *module, uint64_t a
         free(scopes);
 }
 
+/* False if the unit that is nearest below the address does not reach there: of one whose last line
+ * has no code libdwfl gives that line for all that follows, such as _start. */
+static bool is_in_unit(Dwfl_Module *module, uint64_t address)
+{
+    Dwarf_Addr bias;
+    Dwarf_Die *unit = dwfl_module_addrdie(module, address, &bias);
+    return unit != NULL && dwarf_haspc(unit, address - bias) != 0;
+}
+
 /* Adds what is at an address of a module. */
 static void add_code(struct symbols *symbols, const struct module *module, uint64_t address)
 {
@@ -244,7 +253,7 @@ static void add_code(struct symbols *symbols, const struct module *module, uint6
     Dwfl_Module *found = dwfl_addrmodule(symbols->dwfl, address);
     if (found != NULL) {
         int line;
-        Dwfl_Line *at = dwfl_module_getsrc(found, address);
+        Dwfl_Line *at = is_in_unit(found, address) ? dwfl_module_getsrc(found, address) : NULL;
         const char *path = at != NULL ? dwfl_lineinfo(at, NULL, &line, NULL, NULL, NULL) : NULL;
         if (path != NULL) {
             symbol.file = texts_add(&symbols->texts, path);
@@ -324,8 +333,9 @@ uint32_t symbols_place(struct symbols *symbols, uint64_t return_address)
         .module = maps_module(symbols->maps, address),
         .first = (uint32_t)symbols->count,
     };
-    if (place->module != NULL)
-        add_code(symbols, place->module, address);
+    uint64_t original = place->module != NULL ? address : maps_original(symbols->maps, address);
+    if (original != 0)
+        add_code(symbols, maps_module(symbols->maps, original), original);
     else
         add_other_code(symbols, address);
     place->count = (uint32_t)symbols->count - place->first;

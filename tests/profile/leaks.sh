@@ -67,4 +67,9 @@ status=0
 [ "$status" -eq 23 ] || fail "status $status"
 check_folded "$directory/leaks" lose 1024
 check_folded "$directory/leaks" lose_chain $((2048 + 2560))
+status=0
+"$acre_run" --leaks --profile "$directory/leaks.folded" ./leaks lost global exit || status=$?
+[ "$status" -eq 23 ] || fail "--leaks --profile: status $status"
+[ "$(folded_total "$directory/leaks.folded")" = 1024 ] ||
+    fail "--leaks --profile: $(cat "$directory/leaks.folded")"
 echo "all right"

@@ -149,6 +149,22 @@ check_refusal 1 "$directory/none/file: No such file" \
     "$profile" dump -o "$directory/none/file" "$subject_id"
 end_subject
 
+echo "a stop that the process had no time for, taken back by a start"
+start_subject "$programs/subject"
+"$profile" start --interval 1 "$subject_id" >/dev/null
+kill -STOP "$subject_id"
+check_refusal 1 "the request stays" "$profile" stop "$subject_id"
+"$profile" start --interval 1 "$subject_id" >"$directory/text"
+grep -q "the profile is on already" "$directory/text" || fail "start: $(cat "$directory/text")"
+kill -CONT "$subject_id"
+for _ in $(seq 200); do
+    [ "$(grep -c 'profile is .* now' "$directory/log")" -lt 2 ] || break
+    sleep 0.05
+done
+"$profile" dump "$subject_id" >"$directory/text"
+grep -q ': profile for .*, of each block$' "$directory/text" || fail "$(cat "$directory/text")"
+end_subject
+
 echo "a process that allocates nothing"
 LD_PRELOAD=$ACRE_LIBRARY sleep 1000 &
 idle=$!
@@ -156,7 +172,7 @@ for _ in $(seq 100); do
     grep -q libacre "/proc/$idle/maps" 2>/dev/null && break
     sleep 0.05
 done
-check_refusal 1 "has not done it yet: it does when malloc or free next takes a slow path" \
+check_refusal 1 "has not done it yet; the request stays: it does it when malloc or free next takes" \
     "$profile" start "$idle"
 kill "$idle"
 wait "$idle" 2>/dev/null || :

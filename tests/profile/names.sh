@@ -81,6 +81,8 @@ if read -r _ address size < <(grep '^jit ' "$directory/out"); then
     dump
     # as an address alone
     grep -q "^      0x${address%????}" "$directory/text" || fail "jit: $(cat "$directory/text")"
+    # the program's own code, at a place of another mapping of its file
+    grep -q '^      again  *(subject)$' "$directory/text" || fail "again: $(cat "$directory/text")"
     map=/tmp/perf-$subject_id.map
     printf '%s %s made<int>\033[7m\n%x 10 another\n' "$address" "$size" \
         $((0x$address + 0x$size)) >"$map"

@@ -51,6 +51,18 @@ check_folded "$directory/both" lose_chain 4608
 run 0 "$acre_run" --profile "$directory/%n.%p.folded" sh -c './leaks lost; :'
 [ -s "$directory"/leaks.*.folded ] || fail "%n.%p: $(ls "$directory")"
 
+echo "the peak is no less than what is live"
+run 0 "$acre_run" --profile "$file" ./leaks nested global lost
+live=$(folded_total "$file")
+run 0 "$profile" run --peak -o "$file" "${preload[@]}" ./leaks nested global lost
+[ "$(folded_total "$file")" -ge "$live" ] || fail "below $live: $(cat "$file")"
+
+echo "a file that cannot be written"
+run 5 "$acre_run" --profile "$directory/none/p.folded" sh -c './leaks lost exit; echo on; exit 5'
+grep -q '^on$' "$directory/said" || fail "the command was not waited for"
+[ "$(grep -c '/p\.[0-9.]*folded: No such file or directory$' "$directory/errors")" -eq 2 ] ||
+    fail "$(cat "$directory/errors")"
+
 echo "children"
 run 3 "$acre_run" --profile "$file" ./leaks lost fork exit
 check_folded "$file" lose 1024
@@ -71,6 +83,7 @@ fi
 echo "signals"
 for name in TERM HUP USR1; do
     # what would end acre-profile it passes on
+    rm -f "$directory/said"
     "$acre_run" --profile "$file" sh -c 'trap "exit 9" TERM HUP USR1; echo $$
         for i in $(seq 300); do sleep 0.1; done' >"$directory/said" 2>"$directory/errors" &
     for _ in $(seq 200); do

@@ -8,13 +8,15 @@
  *   m  MIDDLE_BLOCKS more of MIDDLE bytes at middle(), every other one is freed
  *   l  LARGE_BLOCKS more of LARGE bytes, at large()
  *   p  two blocks for each page at sparse(), among blocks of dense() that are freed
- *   j  blocks of JIT_SIZE bytes by code that was made just now
+ *   j  blocks of JIT_SIZE bytes by code that was made just now, one of AGAIN_SIZE bytes by code of
+ *      the program's file that is mapped a second time
  *   x  MIXED_BLOCKS more of each of six sizes, 5000 bytes and 500 to 900, at mixed()
  *   i  two blocks of INLINED bytes, at inlined(), which is inlined into outer()
  *   a  abort
  */
 #define _GNU_SOURCE 1
 #include <err.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -40,6 +42,8 @@ enum {
     SPARSE_PAGES = 200,
     SPARSE_ON_PAGE = 4096 / SPARSE,
     JIT_SIZE = 5000,
+    AGAIN_SIZE = 9000,
+    PAGE = 4096,
     INLINED = 700,
     MIXED_BLOCKS = 20,
     MOST = 1 << 20,
@@ -136,7 +140,46 @@ static NOINLINE void outer(void)
     keep(inlined());
 }
 
-/* Makes a function that calls `malloc` with its argument, and calls it; prints where it is. */
+#ifdef __x86_64__
+/* Calls a function with an argument. It keeps a frame pointer, and works at any address. */
+__asm__(".text\n"
+        ".type again, @function\n"
+        "again:\n"
+        "        push %rbp\n"
+        "        mov %rsp, %rbp\n"
+        "        mov %rdi, %rax\n"
+        "        mov %rsi, %rdi\n"
+        "        call *%rax\n"
+        "        pop %rbp\n"
+        "        ret\n"
+        ".size again, . - again\n");
+void *again(void *(*function)(size_t), size_t size);
+
+/* Maps the page of this program's file that has again(), and the next one, to `place`; returns
+ * where again() is there. */
+static uintptr_t map_again(uint8_t *place)
+{
+    uintptr_t start, end, offset, address = (uintptr_t)again & -(uintptr_t)PAGE;
+    char line[4096];
+    FILE *maps = fopen("/proc/self/maps", "re");
+    int file = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    while (maps != NULL && fgets(line, sizeof(line), maps) != NULL) {
+        if (sscanf(line, "%lx-%lx %*s %lx", &start, &end, &offset) != 3 || address < start ||
+            address >= end)
+            continue;
+        fclose(maps);
+        if (mmap(place, 2 * PAGE, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED, file,
+                 (off_t)(address - start + offset)) != place)
+            break;
+        close(file);
+        return (uintptr_t)place + ((uintptr_t)again - address);
+    }
+    err(1, "/proc/self/exe");
+}
+#endif
+
+/* Makes a function that calls `malloc` with its argument, and calls it; prints where it is. At a
+ * higher address, as in V8, is a part of the program's file that is mapped a second time. */
 static NOINLINE void jit(void)
 {
 #ifdef __x86_64__
@@ -144,8 +187,8 @@ static NOINLINE void jit(void)
                       0x48, 0xb8, 0,    0,    0, 0, 0, 0, 0, 0, /* mov rax, malloc */
                       0xff, 0xd0, 0x5d, 0xc3};                  /* call rax; pop rbp; ret */
     void *(*function)(size_t) = malloc;
-    void *page =
-        mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    uint8_t *page = mmap(NULL, 3 * PAGE, PROT_READ | PROT_WRITE | PROT_EXEC,
+                         MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (page == MAP_FAILED)
         err(1, "mmap");
     memcpy(code + 6, &function, sizeof(function));
@@ -154,6 +197,11 @@ static NOINLINE void jit(void)
     memcpy(&made, &page, sizeof(made));
     for (int i = 0; i < 3; i++)
         keep(made(JIT_SIZE));
+    uintptr_t place = map_again(page + PAGE);
+    void *(*second)(void *(*)(size_t), size_t);
+    memcpy(&second, &place, sizeof(second));
+    keep(second(malloc, AGAIN_SIZE));
+    NO_TAIL_CALL();
     printf("jit %lx %zx\n", (unsigned long)page, sizeof(code));
     fflush(stdout);
 #endif
