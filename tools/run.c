@@ -41,6 +41,11 @@ struct runner {
 
 static pid_t forward_to; /* the command, for the signal handler */
 
+/* While a process is read: who reads, and the thread that waits for that; err and errx end this
+ * program then, but see go_on_anyway. */
+static struct runner *reading;
+static pid_t waiting;
+
 /* ---- what a process leaves ---- */
 
 /* The path for a process: %p and %n are replaced; without %p, others than the command have their id
@@ -131,8 +136,22 @@ static void take_end(struct runner *runner, struct tracee *tracee)
     /* a thread that has ended by itself has left its stack */
     tracee->has_roots = call != -1 && !(call == SYS_exit && WIFEXITED((int)code));
     tracee->ended = true;
-    if (tracees_all_ended(&runner->tracees, tracee->process))
-        read_process(runner, tracee);
+    if (!tracees_all_ended(&runner->tracees, tracee->process))
+        return;
+    reading = runner;
+    waiting = tracee->id;
+    read_process(runner, tracee);
+    reading = NULL;
+}
+
+/* It is known who has made a tracee: it need not wait any more. */
+static void report(struct tracee *child)
+{
+    child->reported = true;
+    if (child->waits) {
+        child->waits = false;
+        go_on(child->id, 0);
+    }
 }
 
 /* A thread has made another one, or a process. */
@@ -140,15 +159,21 @@ static void take_child(struct runner *runner, pid_t parent, int event)
 {
     unsigned long id = 0;
     if (ptrace(PTRACE_GETEVENTMSG, parent, NULL, &id) != 0)
-        return;
+        return; /* killed: see let_go */
     pid_t process = tracees_get(&runner->tracees, parent)->process;
     struct tracee *child = tracees_get(&runner->tracees, (pid_t)id);
     child->shares = event != PTRACE_EVENT_FORK && child->process != process;
-    child->reported = true;
-    if (child->waits) {
-        child->waits = false;
-        go_on(child->id, 0);
-    }
+    report(child);
+}
+
+/* A thread has ended. If it was killed as it made another one, nobody tells of that: those that
+ * wait to be told of go on, as processes of their own. */
+static void let_go(struct runner *runner, pid_t id)
+{
+    tracees_remove(&runner->tracees, id);
+    for (size_t i = 0; i < runner->tracees.count; i++)
+        if (runner->tracees.all[i].waits)
+            report(&runner->tracees.all[i]);
 }
 
 /* A process runs another program; its other threads are gone. */
@@ -185,9 +210,9 @@ static void take_stop(struct runner *runner, pid_t id, int status)
             (void)ptrace(PTRACE_LISTEN, id, NULL, NULL);
             return;
         }
-        tracee->waits = !tracee->reported;
+        tracee->waits = !tracee->reported && tracees_has_maker(&runner->tracees, id);
         if (tracee->waits)
-            return; /* take_child lets it go on */
+            return; /* take_child lets it go on, or let_go */
         break;
     default:
         go_on(id, number);
@@ -210,7 +235,7 @@ static void trace(struct runner *runner)
             take_stop(runner, id, status);
             continue;
         }
-        tracees_remove(&runner->tracees, id);
+        let_go(runner, id);
         if (id == runner->command) {
             runner->status = status;
             return;
@@ -311,19 +336,42 @@ static int end_as(int status)
     return 128 + WTERMSIG(status); /* as shells do */
 }
 
+/* The exit status, once the command has ended. */
+static int finish(struct runner *runner)
+{
+    free(runner->tracees.all);
+    if (runner->found_leaks && !WIFSIGNALED(runner->status))
+        return RUN_LEAKS;
+    return end_as(runner->status);
+}
+
+/* At exit. If that is because a process could not be read, or the file could not be written, which
+ * was said, the command goes on all the same, traced, and its exit status is passed on. */
+static void go_on_anyway(void)
+{
+    struct runner *runner = reading;
+    if (runner == NULL)
+        return;
+    reading = NULL;
+    atexit(go_on_anyway); /* it may be so again */
+    go_on(waiting, 0);
+    trace(runner);
+    int status = finish(runner);
+    fflush(NULL);
+    _exit(status);
+}
+
 int run(const struct run_wanted *wanted, char **command)
 {
     static struct runner runner;
     runner.wanted = wanted;
     start(&runner, command);
+    atexit(go_on_anyway);
     trace(&runner);
     bool ran = !WIFEXITED(runner.status) || WEXITSTATUS(runner.status) < RUN_FAILED;
     if (!runner.had_acre && ran)
         warnx("%s has ended without acre in it: was it linked with libacre? \"acre-run --%s "
               "COMMAND\" preloads it",
               command[0], wanted->leaks ? "leaks" : "profile FILE");
-    free(runner.tracees.all);
-    if (runner.found_leaks && !WIFSIGNALED(runner.status))
-        return RUN_LEAKS;
-    return end_as(runner.status);
+    return finish(&runner);
 }
