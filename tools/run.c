@@ -25,6 +25,10 @@
 
 #include "tracees.h"
 
+/* How long a thread is held at its end while nothing happens: it may be that another one, which is
+ * to run another program, waits for it to end. */
+enum { HOLD_US = 1000, HOLD_LOOKS = 500 };
+
 #define OPTIONS_VARIABLE "ACRE_OPTIONS"
 
 /* Live blocks of which a search for leaks has the stacks: 200 MB of address space. */
@@ -128,6 +132,39 @@ static void go_on(pid_t id, int with_signal)
     (void)ptrace(PTRACE_CONT, id, NULL, (void *)(intptr_t)with_signal);
 }
 
+static void read_by(struct runner *runner, const struct tracee *last)
+{
+    reading = runner;
+    waiting = last->id;
+    read_process(runner, last);
+    reading = NULL;
+}
+
+/* The thread that is held at its end, of a process, or, if that is 0, of any; NULL: none. */
+static struct tracee *held_of(struct runner *runner, pid_t process)
+{
+    for (size_t i = 0; i < runner->tracees.count; i++) {
+        struct tracee *tracee = &runner->tracees.all[i];
+        if (tracee->held && (process == 0 || tracee->process == process))
+            return tracee;
+    }
+    return NULL;
+}
+
+/* Lets those go on that are held. */
+static void release(struct runner *runner, pid_t process)
+{
+    struct tracee *held;
+    while ((held = held_of(runner, process)) != NULL) {
+        held->held = false;
+        go_on(held->id, 0);
+    }
+}
+
+/*
+ * The thread that ends its process is held until the others have ended: one that was at its end
+ * when it was killed with the process does not tell of that, and may have seemed to be the last.
+ */
 static void take_end(struct runner *runner, struct tracee *tracee)
 {
     unsigned long code = 0;
@@ -136,12 +173,13 @@ static void take_end(struct runner *runner, struct tracee *tracee)
     /* a thread that has ended by itself has left its stack */
     tracee->has_roots = call != -1 && !(call == SYS_exit && WIFEXITED((int)code));
     tracee->ended = true;
-    if (!tracees_all_ended(&runner->tracees, tracee->process))
-        return;
-    reading = runner;
-    waiting = tracee->id;
-    read_process(runner, tracee);
-    reading = NULL;
+    if (tracees_all_ended(&runner->tracees, tracee->process)) {
+        read_by(runner, tracee);
+        release(runner, tracee->process);
+    } else {
+        tracee->held =
+            call == SYS_exit_group || (WIFSIGNALED((int)code) && WTERMSIG((int)code) != SIGKILL);
+    }
 }
 
 /* It is known who has made a tracee: it need not wait any more. */
@@ -170,7 +208,13 @@ static void take_child(struct runner *runner, pid_t parent, int event)
  * wait to be told of go on, as processes of their own. */
 static void let_go(struct runner *runner, pid_t id)
 {
+    pid_t process = tracees_get(&runner->tracees, id)->process;
     tracees_remove(&runner->tracees, id);
+    struct tracee *held = held_of(runner, process);
+    if (held != NULL && tracees_all_ended(&runner->tracees, process)) {
+        read_by(runner, held);
+        release(runner, process);
+    }
     for (size_t i = 0; i < runner->tracees.count; i++)
         if (runner->tracees.all[i].waits)
             report(&runner->tracees.all[i]);
@@ -196,6 +240,8 @@ static void take_stop(struct runner *runner, pid_t id, int status)
     switch (event) {
     case PTRACE_EVENT_EXIT:
         take_end(runner, tracee);
+        if (tracee->held)
+            return;
         break;
     case PTRACE_EVENT_FORK:
     case PTRACE_EVENT_VFORK:
@@ -224,11 +270,19 @@ static void take_stop(struct runner *runner, pid_t id, int status)
 /* Traces until the command has ended. What still runs then goes on by itself. */
 static void trace(struct runner *runner)
 {
-    for (;;) {
+    for (int looks = 0;;) {
         int status;
-        pid_t id = waitpid(-1, &status, __WALL);
+        bool holds = held_of(runner, 0) != NULL;
+        looks = holds ? looks : 0;
+        pid_t id = waitpid(-1, &status, holds ? __WALL | WNOHANG : __WALL);
         if (id < 0 && errno == EINTR)
             continue;
+        if (id == 0) {
+            usleep(HOLD_US);
+            if (++looks == HOLD_LOOKS)
+                release(runner, 0);
+            continue;
+        }
         if (id < 0)
             err(RUN_FAILED, "waitpid");
         if (WIFSTOPPED(status)) {

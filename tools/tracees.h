@@ -12,6 +12,7 @@ struct tracee {
     bool waits;     /* it is stopped until then */
     bool shares;    /* its process has the memory of the one that made it (vfork) */
     bool ended;     /* it has stopped at its end */
+    bool held;      /* it waits there until the other threads of the process have ended */
     bool has_roots; /* it was in the middle of something then: what it had in registers counts */
     struct leaks_thread roots;
 };

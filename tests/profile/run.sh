@@ -83,6 +83,10 @@ for name in TERM HUP USR1; do
 done
 run 0 "$acre_run" --profile "$file" sh -c 'sleep 0.2 & kill -STOP $!; kill -CONT $!; wait'
 
+echo "threads that end as their process does: each child has its profile"
+run 7 "$profile" run -o "$file" "${preload[@]}" ./ending
+[ "$(ls "${file%.folded}".[0-9]* | wc -l)" -eq 30 ] || fail "$(ls "$directory")"
+
 echo "processes that are killed as they fork"
 run 7 "$profile" run ./killed
 
