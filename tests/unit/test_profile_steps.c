@@ -119,7 +119,7 @@ static int go_on(void)
 /* What was true of the profile at the last instruction. */
 static struct {
     struct profile profile;
-    uint64_t mode, samples;
+    uint64_t mode, samples, option, followed;
     struct profile_slot slots[SLOTS];
     struct profile_site sites[SLOTS];
 } seen;
@@ -129,12 +129,15 @@ static bool has_changed(void)
     size_t slots = profile.slots != NULL ? sizeof(seen.slots) : 0;
     size_t sites = profile.slots != NULL ? profile.sites_used * sizeof(seen.sites[0]) : 0;
     if (memcmp(&seen.profile, &profile, sizeof(profile)) == 0 && seen.mode == profile_mode &&
-        seen.samples == profile_samples && memcmp(seen.slots, profile.slots, slots) == 0 &&
+        seen.samples == profile_samples && seen.option == option_value(OPTION_PROFILE) &&
+        seen.followed == profile_followed && memcmp(seen.slots, profile.slots, slots) == 0 &&
         memcmp(seen.sites, profile.sites, sites) == 0)
         return false;
     seen.profile = profile;
     seen.mode = profile_mode;
     seen.samples = profile_samples;
+    seen.option = option_value(OPTION_PROFILE);
+    seen.followed = profile_followed;
     memcpy(seen.slots, profile.slots, slots);
     memcpy(seen.sites, profile.sites, sites);
     return true;
