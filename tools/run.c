@@ -25,6 +25,10 @@
 
 #include "tracees.h"
 
+/* How long a thread is held at its end while nothing happens: it may be that another one, which is
+ * to run another program, waits for it to end. */
+enum { HOLD_US = 1000, HOLD_LOOKS = 500 };
+
 #define OPTIONS_VARIABLE "ACRE_OPTIONS"
 
 /* Live blocks of which a search for leaks has the stacks: 200 MB of address space. */
@@ -40,6 +44,11 @@ struct runner {
 };
 
 static pid_t forward_to; /* the command, for the signal handler */
+
+/* While a process is read: who reads, and the thread that waits for that; err and errx end this
+ * program then, but see go_on_anyway. */
+static struct runner *reading;
+static pid_t waiting;
 
 /* ---- what a process leaves ---- */
 
@@ -123,6 +132,39 @@ static void go_on(pid_t id, int with_signal)
     (void)ptrace(PTRACE_CONT, id, NULL, (void *)(intptr_t)with_signal);
 }
 
+static void read_by(struct runner *runner, const struct tracee *last)
+{
+    reading = runner;
+    waiting = last->id;
+    read_process(runner, last);
+    reading = NULL;
+}
+
+/* The thread that is held at its end, of a process, or, if that is 0, of any; NULL: none. */
+static struct tracee *held_of(struct runner *runner, pid_t process)
+{
+    for (size_t i = 0; i < runner->tracees.count; i++) {
+        struct tracee *tracee = &runner->tracees.all[i];
+        if (tracee->held && (process == 0 || tracee->process == process))
+            return tracee;
+    }
+    return NULL;
+}
+
+/* Lets those go on that are held. */
+static void release(struct runner *runner, pid_t process)
+{
+    struct tracee *held;
+    while ((held = held_of(runner, process)) != NULL) {
+        held->held = false;
+        go_on(held->id, 0);
+    }
+}
+
+/*
+ * The thread that ends its process is held until the others have ended: one that was at its end
+ * when it was killed with the process does not tell of that, and may have seemed to be the last.
+ */
 static void take_end(struct runner *runner, struct tracee *tracee)
 {
     unsigned long code = 0;
@@ -131,8 +173,23 @@ static void take_end(struct runner *runner, struct tracee *tracee)
     /* a thread that has ended by itself has left its stack */
     tracee->has_roots = call != -1 && !(call == SYS_exit && WIFEXITED((int)code));
     tracee->ended = true;
-    if (tracees_all_ended(&runner->tracees, tracee->process))
-        read_process(runner, tracee);
+    if (tracees_all_ended(&runner->tracees, tracee->process)) {
+        read_by(runner, tracee);
+        release(runner, tracee->process);
+    } else {
+        tracee->held =
+            call == SYS_exit_group || (WIFSIGNALED((int)code) && WTERMSIG((int)code) != SIGKILL);
+    }
+}
+
+/* It is known who has made a tracee: it need not wait any more. */
+static void report(struct tracee *child)
+{
+    child->reported = true;
+    if (child->waits) {
+        child->waits = false;
+        go_on(child->id, 0);
+    }
 }
 
 /* A thread has made another one, or a process. */
@@ -140,15 +197,27 @@ static void take_child(struct runner *runner, pid_t parent, int event)
 {
     unsigned long id = 0;
     if (ptrace(PTRACE_GETEVENTMSG, parent, NULL, &id) != 0)
-        return;
+        return; /* killed: see let_go */
     pid_t process = tracees_get(&runner->tracees, parent)->process;
     struct tracee *child = tracees_get(&runner->tracees, (pid_t)id);
     child->shares = event != PTRACE_EVENT_FORK && child->process != process;
-    child->reported = true;
-    if (child->waits) {
-        child->waits = false;
-        go_on(child->id, 0);
+    report(child);
+}
+
+/* A thread has ended. If it was killed as it made another one, nobody tells of that: those that
+ * wait to be told of go on, as processes of their own. */
+static void let_go(struct runner *runner, pid_t id)
+{
+    pid_t process = tracees_get(&runner->tracees, id)->process;
+    tracees_remove(&runner->tracees, id);
+    struct tracee *held = held_of(runner, process);
+    if (held != NULL && tracees_all_ended(&runner->tracees, process)) {
+        read_by(runner, held);
+        release(runner, process);
     }
+    for (size_t i = 0; i < runner->tracees.count; i++)
+        if (runner->tracees.all[i].waits)
+            report(&runner->tracees.all[i]);
 }
 
 /* A process runs another program; its other threads are gone. */
@@ -171,6 +240,8 @@ static void take_stop(struct runner *runner, pid_t id, int status)
     switch (event) {
     case PTRACE_EVENT_EXIT:
         take_end(runner, tracee);
+        if (tracee->held)
+            return;
         break;
     case PTRACE_EVENT_FORK:
     case PTRACE_EVENT_VFORK:
@@ -185,9 +256,9 @@ static void take_stop(struct runner *runner, pid_t id, int status)
             (void)ptrace(PTRACE_LISTEN, id, NULL, NULL);
             return;
         }
-        tracee->waits = !tracee->reported;
+        tracee->waits = !tracee->reported && tracees_has_maker(&runner->tracees, id);
         if (tracee->waits)
-            return; /* take_child lets it go on */
+            return; /* take_child lets it go on, or let_go */
         break;
     default:
         go_on(id, number);
@@ -199,18 +270,26 @@ static void take_stop(struct runner *runner, pid_t id, int status)
 /* Traces until the command has ended. What still runs then goes on by itself. */
 static void trace(struct runner *runner)
 {
-    for (;;) {
+    for (int looks = 0;;) {
         int status;
-        pid_t id = waitpid(-1, &status, __WALL);
+        bool holds = held_of(runner, 0) != NULL;
+        looks = holds ? looks : 0;
+        pid_t id = waitpid(-1, &status, holds ? __WALL | WNOHANG : __WALL);
         if (id < 0 && errno == EINTR)
             continue;
+        if (id == 0) {
+            usleep(HOLD_US);
+            if (++looks == HOLD_LOOKS)
+                release(runner, 0);
+            continue;
+        }
         if (id < 0)
             err(RUN_FAILED, "waitpid");
         if (WIFSTOPPED(status)) {
             take_stop(runner, id, status);
             continue;
         }
-        tracees_remove(&runner->tracees, id);
+        let_go(runner, id);
         if (id == runner->command) {
             runner->status = status;
             return;
@@ -311,19 +390,42 @@ static int end_as(int status)
     return 128 + WTERMSIG(status); /* as shells do */
 }
 
+/* The exit status, once the command has ended. */
+static int finish(struct runner *runner)
+{
+    free(runner->tracees.all);
+    if (runner->found_leaks && !WIFSIGNALED(runner->status))
+        return RUN_LEAKS;
+    return end_as(runner->status);
+}
+
+/* At exit. If that is because a process could not be read, or the file could not be written, which
+ * was said, the command goes on all the same, traced, and its exit status is passed on. */
+static void go_on_anyway(void)
+{
+    struct runner *runner = reading;
+    if (runner == NULL)
+        return;
+    reading = NULL;
+    atexit(go_on_anyway); /* it may be so again */
+    go_on(waiting, 0);
+    trace(runner);
+    int status = finish(runner);
+    fflush(NULL);
+    _exit(status);
+}
+
 int run(const struct run_wanted *wanted, char **command)
 {
     static struct runner runner;
     runner.wanted = wanted;
     start(&runner, command);
+    atexit(go_on_anyway);
     trace(&runner);
     bool ran = !WIFEXITED(runner.status) || WEXITSTATUS(runner.status) < RUN_FAILED;
     if (!runner.had_acre && ran)
         warnx("%s has ended without acre in it: was it linked with libacre? \"acre-run --%s "
               "COMMAND\" preloads it",
               command[0], wanted->leaks ? "leaks" : "profile FILE");
-    free(runner.tracees.all);
-    if (runner.found_leaks && !WIFSIGNALED(runner.status))
-        return RUN_LEAKS;
-    return end_as(runner.status);
+    return finish(&runner);
 }

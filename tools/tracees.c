@@ -21,19 +21,25 @@
 #error "the registers of this machine are not known here"
 #endif
 
-/* The id of a thread's process. */
-static pid_t process_of(pid_t id)
+/* The number of a line of a thread's status; `otherwise` if that cannot be read. */
+static pid_t read_status(pid_t id, const char *line_format, pid_t otherwise)
 {
     char path[64], line[256];
-    int process = (int)id;
+    int number = (int)otherwise;
     snprintf(path, sizeof(path), "/proc/%d/status", (int)id);
     FILE *file = fopen(path, "re");
     while (file != NULL && fgets(line, sizeof(line), file) != NULL)
-        if (sscanf(line, "Tgid: %d", &process) == 1)
+        if (sscanf(line, line_format, &number) == 1)
             break;
     if (file != NULL)
         fclose(file);
-    return process;
+    return number;
+}
+
+/* The id of a thread's process. */
+static pid_t process_of(pid_t id)
+{
+    return read_status(id, "Tgid: %d", id);
 }
 
 struct tracee *tracees_get(struct tracees *tracees, pid_t id)
@@ -69,6 +75,15 @@ void tracees_keep_one(struct tracees *tracees, pid_t process, pid_t id)
         else
             i++;
     }
+}
+
+bool tracees_has_maker(const struct tracees *tracees, pid_t id)
+{
+    pid_t parent = read_status(id, "PPid: %d", 0);
+    for (size_t i = 0; i < tracees->count; i++)
+        if (tracees->all[i].process == parent)
+            return true;
+    return false;
 }
 
 bool tracees_all_ended(const struct tracees *tracees, pid_t process)

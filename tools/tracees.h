@@ -12,6 +12,7 @@ struct tracee {
     bool waits;     /* it is stopped until then */
     bool shares;    /* its process has the memory of the one that made it (vfork) */
     bool ended;     /* it has stopped at its end */
+    bool held;      /* it waits there until the other threads of the process have ended */
     bool has_roots; /* it was in the middle of something then: what it had in registers counts */
     struct leaks_thread roots;
 };
@@ -28,6 +29,9 @@ void tracees_remove(struct tracees *tracees, pid_t id);
 
 /* Removes the threads of a process but this one. */
 void tracees_keep_one(struct tracees *tracees, pid_t process, pid_t id);
+
+/* False if the parent of the process of thread `id` is not traced, or not any more. */
+bool tracees_has_maker(const struct tracees *tracees, pid_t id);
 
 /* True if each thread of a process has stopped at its end. */
 bool tracees_all_ended(const struct tracees *tracees, pid_t process);

@@ -294,8 +294,8 @@ static uint32_t take_slot(void)
 /* Makes what follows from the mode word, slots, sites and stacks again. */
 static void rebuild(void)
 {
+    uint64_t samples = 0;
     own.unused = 0;
-    profile_samples = 0;
     bool peak = profile.changing % 2 != 0;
     publish(&profile.changing, profile.changing + peak);
     if (profile_mode == 0)
@@ -303,17 +303,21 @@ static void rebuild(void)
     else /* the interval may have doubled */
         __atomic_store_n(&profile_mode, mode_word(), __ATOMIC_RELAXED);
     size_class_divert(profile_mode != 0);
-    if (profile.slots == NULL)
+    if (profile.slots == NULL) {
+        __atomic_store_n(&profile_samples, 0, __ATOMIC_RELAXED);
         return;
+    }
     memset(own.slots, 0, sizeof(uint32_t) * 3 << own.bits);
     for (uint32_t i = 0; i < profile.slots_used; i++) {
         if (profile.slots[i].address == 0) {
             set_unused(i);
         } else {
             link_slot(i);
-            profile_samples++;
+            samples++;
         }
     }
+    /* at once: where it is 0 a thread that frees does not take the lock */
+    __atomic_store_n(&profile_samples, samples, __ATOMIC_RELAXED);
     for (uint32_t i = 1; i < profile.sites_used; i++)
         link_site(i);
     for (uint32_t i = 1; i < profile.stacks_used; i++)
@@ -413,9 +417,12 @@ static void lay_out(uint32_t slots, uint32_t bits, size_t ends[PARTS])
         ends[part] = end = align_up(end + sizes[part], CACHE_LINE);
 }
 
-/* Makes an empty profile in `memory`, for the next session. Needs the lock, and no mode. */
-static void clear(char *memory, uint32_t slots, uint32_t bits, const size_t ends[PARTS])
+/* Makes an empty profile in `memory`, for the next session. Needs the lock, and no mode. A child
+ * forked in between may have no mapping, never one with the bytes of another. */
+static void clear(char *memory, size_t bytes, uint32_t slots, uint32_t bits,
+                  const size_t ends[PARTS])
 {
+    own.memory = NULL;
     publish(&profile.changing, profile.changing | 1);
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     __atomic_store_n(&profile.slots, NULL, __ATOMIC_SEQ_CST);
@@ -439,9 +446,9 @@ static void clear(char *memory, uint32_t slots, uint32_t bits, const size_t ends
     own.slots = (void *)(memory + ends[PART_FRAMES]);
     own.sites = own.slots + (UINT64_C(1) << bits);
     own.stacks = own.sites + (UINT64_C(1) << bits);
-    own.memory = memory;
-    own.bytes = ends[PART_BUCKETS];
+    own.bytes = bytes;
     __atomic_store_n(&profile.slots, (void *)memory, __ATOMIC_SEQ_CST);
+    own.memory = memory;
     publish(&profile.changing, profile.changing + 1);
 }
 
@@ -461,13 +468,37 @@ static void switch_off(void)
     profile.stopped_at = os_now_ms();
 }
 
+/* In this order: a child forked in between does once more what has just been done. */
 static void set_option(uint64_t interval)
 {
-    __atomic_store_n(&profile_followed, interval, __ATOMIC_RELAXED);
-    __atomic_store_n(&option_table[OPTION_PROFILE].value, interval, __ATOMIC_RELAXED);
+    __atomic_store_n(&option_table[OPTION_PROFILE].value, interval, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&profile_followed, interval, __ATOMIC_SEQ_CST);
 }
 
-int profile_start(size_t interval)
+/* Notes what was done: `interval` as the option says it (which says something else already if a
+ * writer outside has changed it meanwhile), or on the program's own account, and the option says so
+ * from now on. */
+static void note(uint64_t interval, bool follows)
+{
+    if (follows)
+        __atomic_store_n(&profile_followed, interval, __ATOMIC_RELAXED);
+    else
+        set_option(interval);
+}
+
+/* Takes the lock. False, without it, if another thread has followed the option meanwhile, or what
+ * seemed to be another value was a change in progress. */
+static bool lock_to(uint64_t interval, bool follows)
+{
+    lock();
+    bool wanted =
+        !follows || (option_value(OPTION_PROFILE) == interval && profile_followed != interval);
+    if (!wanted)
+        unlock();
+    return wanted;
+}
+
+static int start(size_t interval, bool follows)
 {
     uint32_t slots = (uint32_t)max_size(option_value(OPTION_PROFILE_SAMPLES), SLOTS_LEAST);
     uint32_t bits = highest_bit(slots);
@@ -480,30 +511,43 @@ int profile_start(size_t interval)
     if (memory == NULL)
         return ENOMEM;
     os_huge_pages(memory, bytes, false); /* it fills slowly */
-    lock();
+    if (!lock_to(interval, follows)) {
+        (void)os_unmap(memory, bytes);
+        return 0;
+    }
     if (profile_mode != 0)
         switch_off();
     char *old = own.memory;
     size_t old_bytes = own.bytes;
-    clear(memory, slots, bits, ends);
-    own.bytes = bytes;
+    clear(memory, bytes, slots, bits, ends);
     switch_on(interval);
-    set_option(interval);
+    note(interval, follows);
     unlock();
     if (old != NULL)
         (void)os_unmap(old, old_bytes);
     return 0;
 }
 
-int profile_stop(void)
+static int stop(bool follows)
 {
-    lock();
+    if (!lock_to(0, follows))
+        return 0;
     bool was_on = profile_mode != 0;
     if (was_on)
         switch_off();
-    set_option(0);
+    note(0, follows);
     unlock();
     return was_on ? 0 : EINVAL;
+}
+
+int profile_start(size_t interval)
+{
+    return start(interval, false);
+}
+
+int profile_stop(void)
+{
+    return stop(false);
 }
 
 int profile_mark(void)
@@ -520,8 +564,8 @@ void profile_follow_option(void)
 {
     uint64_t wanted = option_value(OPTION_PROFILE);
     if (wanted == 0) {
-        (void)profile_stop();
-    } else if (profile_start(wanted) != 0) {
+        (void)stop(true);
+    } else if (start(wanted, true) != 0) {
         (void)profile_stop();
         report_warning("profile: there is no memory for its samples");
     }

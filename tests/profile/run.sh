@@ -1,6 +1,7 @@
 #!/bin/bash
 # acre-profile run and acre-run --profile: the command's profile is written right before it ends,
-# however it ends, and its exit status and signal are passed on; shells, children, other programs.
+# however it ends, and its exit status and signal are passed on; shells, children, other programs;
+# no process is left stopped.
 set -euo pipefail
 
 directory=$(mktemp -d)
@@ -97,6 +98,21 @@ for name in TERM HUP USR1; do
     [ -s "$file" ] || fail "$name: no profile"
 done
 run 0 "$acre_run" --profile "$file" sh -c 'sleep 0.2 & kill -STOP $!; kill -CONT $!; wait'
+
+echo "threads that end as their process does: each child has its profile"
+run 7 "$profile" run -o "$file" "${preload[@]}" ./ending
+[ "$(ls "${file%.folded}".[0-9]* | wc -l)" -eq 30 ] || fail "$(ls "$directory")"
+
+echo "processes that are killed as they fork"
+run 7 "$profile" run ./killed
+
+echo "a file that cannot be written"
+for part in 'exit 7' './leaks lost exit; ./leaks lost exit; sleep 0.1; exit 7'; do
+    run 7 "$acre_run" --profile "$directory/none/p.txt" sh -c "$part"
+    grep -q "$directory/none/p.*txt: No such file" "$directory/errors" ||
+        fail "$(cat "$directory/errors")"
+done
+run 134 "$acre_run" --profile "$directory/none/p.txt" ./leaks lost abort
 
 echo "what goes on after the command"
 "$acre_run" --profile "$file" sh -c 'sleep 3 >/dev/null 2>&1 & echo $!' >"$directory/said"

@@ -682,6 +682,22 @@ TEST(an_option_that_is_set_from_outside_starts_it)
     ck_assert(is_diverted());
 }
 
+/* What another thread has followed since a thread saw that the option had changed; or the function
+ * that starts and stops it was about to set it. */
+TEST(an_option_that_was_followed_meanwhile_is_not_followed_again)
+{
+    start(1);
+    void *block = alloc_block(100);
+    profile_follow_option();
+    ck_assert_uint_eq(profile.session, 1);
+    ck_assert(has_samples(1));
+    free_block(block);
+    ck_assert_int_eq(profile_stop(), 0);
+    profile.stopped_at = 1;
+    profile_follow_option();
+    ck_assert_uint_eq(profile.stopped_at, 1);
+}
+
 /* ---- forks ---- */
 
 static struct {

@@ -22,6 +22,8 @@ enum { STRIDE = UNDER_SANITIZER ? 1009 : 131 };
 
 enum { SLOTS = 64, BLOCKS = 60 };
 
+enum { CHILDREN_STEPPED = 61 }; /* one child in that many steps, too */
+
 static void *blocks[BLOCKS]; /* of the main thread */
 static sem_t stopped, looked;
 static unsigned failed, failed_at, children; /* a child's status, and at which instruction */
@@ -50,13 +52,49 @@ static bool weights_are_right(void)
     return true;
 }
 
+static bool valid, count_was_0;
+
+/* What a thread that frees may find meanwhile: the count is 0 where there are no samples. */
+static void look_at_count(void)
+{
+    count_was_0 = count_was_0 || profile_samples == 0;
+}
+
+static void look_whether_valid(void)
+{
+    valid = profile_is_valid(); /* takes the lock */
+}
+
+/* True if the profile is valid. Some children go through that step by step: of what the lock
+ * guarded, the count of samples is read without it. */
+static bool is_valid_at_last(void)
+{
+    if (profile_samples == 0 || children % CHILDREN_STEPPED != 0) {
+        look_whether_valid();
+        return valid;
+    }
+    step_through(look_whether_valid, look_at_count);
+    return valid && !count_was_0;
+}
+
+/* True if a look at the option, which the other thread may have been about to change, leaves the
+ * profile on, or off. */
+static bool is_as_the_option_says(void)
+{
+    bool on = profile_mode != 0;
+    profile_tick();
+    return (profile_mode != 0) == on;
+}
+
 static int go_on(void)
 {
-    bool valid = profile_is_valid(); /* takes the lock */
-    if (!valid || profile.changing % 2 != 0 || !weights_are_right())
+    bool is_valid = is_valid_at_last();
+    if (!is_valid || profile.changing % 2 != 0 || !weights_are_right())
         return 1;
     if (diverted() != (profile_mode != 0) || (profile_mode == 0) != (profile.interval == 0))
         return 2;
+    if (!is_as_the_option_says())
+        return 7;
     for (int i = 0; i < BLOCKS; i++)
         free_block(blocks[i]);
     for (int i = 0; i < BLOCKS; i++)
@@ -81,7 +119,7 @@ static int go_on(void)
 /* What was true of the profile at the last instruction. */
 static struct {
     struct profile profile;
-    uint64_t mode, samples;
+    uint64_t mode, samples, option, followed;
     struct profile_slot slots[SLOTS];
     struct profile_site sites[SLOTS];
 } seen;
@@ -91,12 +129,15 @@ static bool has_changed(void)
     size_t slots = profile.slots != NULL ? sizeof(seen.slots) : 0;
     size_t sites = profile.slots != NULL ? profile.sites_used * sizeof(seen.sites[0]) : 0;
     if (memcmp(&seen.profile, &profile, sizeof(profile)) == 0 && seen.mode == profile_mode &&
-        seen.samples == profile_samples && memcmp(seen.slots, profile.slots, slots) == 0 &&
+        seen.samples == profile_samples && seen.option == option_value(OPTION_PROFILE) &&
+        seen.followed == profile_followed && memcmp(seen.slots, profile.slots, slots) == 0 &&
         memcmp(seen.sites, profile.sites, sites) == 0)
         return false;
     seen.profile = profile;
     seen.mode = profile_mode;
     seen.samples = profile_samples;
+    seen.option = option_value(OPTION_PROFILE);
+    seen.followed = profile_followed;
     memcpy(seen.slots, profile.slots, slots);
     memcpy(seen.sites, profile.sites, sites);
     return true;
