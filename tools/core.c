@@ -2,6 +2,8 @@
 #define _GNU_SOURCE 1
 #include "core.h"
 
+#include "array.h"
+
 #include <elfutils/libdwelf.h>
 #include <err.h>
 #include <fcntl.h>
@@ -106,16 +108,11 @@ static bool open_mapped(struct memory *memory, const struct memory_range *range)
 static const struct memory_range *find_range(const struct memory_range *ranges, size_t count,
                                              uint64_t address)
 {
-    size_t low = 0, high = count; /* the one that is looked for is in low .. high-1 */
-    while (high - low > 1) {
-        size_t middle = low + (high - low) / 2;
-        if (ranges[middle].start <= address)
-            low = middle;
-        else
-            high = middle;
-    }
-    bool found = count != 0 && address - ranges[low].start < ranges[low].end - ranges[low].start;
-    return found ? &ranges[low] : NULL;
+    if (count == 0)
+        return NULL;
+    const struct memory_range *range =
+        &ranges[array_find(ranges, count, sizeof(ranges[0]), address)];
+    return address - range->start < range->end - range->start ? range : NULL;
 }
 
 size_t core_read(struct memory *memory, uint64_t address, char *into, size_t size)

@@ -2,6 +2,8 @@
 #define _GNU_SOURCE 1
 #include "jit_map.h"
 
+#include "array.h"
+
 #include <err.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -69,11 +71,7 @@ static int compare_codes(const void *left, const void *right)
 
 static void add_code(struct jit_map *map, struct jit_code code)
 {
-    if ((map->count & (map->count - 1)) == 0) {
-        map->all = reallocarray(map->all, map->count != 0 ? 2 * map->count : 1, sizeof(code));
-        if (map->all == NULL)
-            err(EXIT_FAILURE, NULL);
-    }
+    map->all = array_grow(map->all, map->count, sizeof(code));
     code.number = map->count;
     map->all[map->count++] = code;
 }
@@ -108,18 +106,11 @@ struct jit_map *jit_map_read(const struct memory *memory)
 
 const char *jit_map_find(const struct jit_map *map, uint64_t address)
 {
-    size_t low = 0, high = map->count; /* the one that is looked for is in low .. high-1 */
-    while (high - low > 1) {
-        size_t middle = low + (high - low) / 2;
-        if (map->all[middle].start <= address)
-            low = middle;
-        else
-            high = middle;
-    }
-    return map->count != 0 &&
-                   address - map->all[low].start < map->all[low].end - map->all[low].start
-               ? map->all[low].name
-               : NULL;
+    if (map->count == 0)
+        return NULL;
+    const struct jit_code *code =
+        &map->all[array_find(map->all, map->count, sizeof(map->all[0]), address)];
+    return address - code->start < code->end - code->start ? code->name : NULL;
 }
 
 void jit_map_free(struct jit_map *map)

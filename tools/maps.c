@@ -2,6 +2,8 @@
 #define _GNU_SOURCE 1
 #include "maps.h"
 
+#include "array.h"
+
 #include <elf.h>
 #include <err.h>
 #include <inttypes.h>
@@ -21,13 +23,9 @@ static void add_map(struct maps *maps, struct map map)
 {
     if (maps->count >= MOST_MAPS)
         errx(EXIT_FAILURE, "there are too many mappings");
-    if ((maps->count & (maps->count - 1)) == 0) {
-        maps->all = reallocarray(maps->all, maps->count != 0 ? 2 * maps->count : 1, sizeof(map));
-        if (maps->all == NULL)
-            err(EXIT_FAILURE, NULL);
-    }
     if (map.path == NULL)
         err(EXIT_FAILURE, NULL);
+    maps->all = array_grow(maps->all, maps->count, sizeof(map));
     maps->all[maps->count++] = map;
 }
 
@@ -75,17 +73,11 @@ static void read_core(struct memory *memory, struct maps *maps)
 
 const struct map *maps_find(const struct maps *maps, uint64_t address)
 {
-    size_t low = 0, high = maps->count; /* the one that is looked for is in low .. high-1 */
-    while (high - low > 1) {
-        size_t middle = low + (high - low) / 2;
-        if (maps->all[middle].start <= address)
-            low = middle;
-        else
-            high = middle;
-    }
-    return maps->count != 0 && address >= maps->all[low].start && address < maps->all[low].end
-               ? &maps->all[low]
-               : NULL;
+    if (maps->count == 0)
+        return NULL;
+    const struct map *map =
+        &maps->all[array_find(maps->all, maps->count, sizeof(maps->all[0]), address)];
+    return address >= map->start && address < map->end ? map : NULL;
 }
 
 /* ---- modules ---- */
@@ -174,18 +166,11 @@ static void find_modules(struct memory *memory, struct maps *maps)
 
 struct module *maps_module(const struct maps *maps, uint64_t address)
 {
-    size_t low = 0, high = maps->module_count;
-    while (high - low > 1) {
-        size_t middle = low + (high - low) / 2;
-        if (maps->modules[middle].start <= address)
-            low = middle;
-        else
-            high = middle;
-    }
-    return maps->module_count != 0 && address >= maps->modules[low].start &&
-                   address < maps->modules[low].end
-               ? &maps->modules[low]
-               : NULL;
+    if (maps->module_count == 0)
+        return NULL;
+    struct module *module = &maps->modules[array_find(maps->modules, maps->module_count,
+                                                      sizeof(maps->modules[0]), address)];
+    return address >= module->start && address < module->end ? module : NULL;
 }
 
 void maps_read(struct memory *memory, struct maps *maps)

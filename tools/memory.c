@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "array.h"
 #include "core.h"
 #include "process.h"
 
@@ -67,12 +68,7 @@ void memory_add_range(struct memory *memory, struct memory_range range)
 {
     if (memory->range_count >= MOST_RANGES)
         errx(EXIT_FAILURE, "%s has too many mappings", memory->name);
-    if ((memory->range_count & (memory->range_count - 1)) == 0) {
-        size_t room = memory->range_count != 0 ? 2 * memory->range_count : 1;
-        memory->ranges = reallocarray(memory->ranges, room, sizeof(range));
-        if (memory->ranges == NULL)
-            err(EXIT_FAILURE, NULL);
-    }
+    memory->ranges = array_grow(memory->ranges, memory->range_count, sizeof(range));
     memory->ranges[memory->range_count++] = range;
 }
 

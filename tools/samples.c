@@ -8,6 +8,8 @@
 #define _GNU_SOURCE 1
 #include "samples.h"
 
+#include "array.h"
+
 #include <err.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -223,12 +225,7 @@ static bool settle_slot(struct view *view, uint64_t address, size_t size, struct
 
 static void add_sample(struct samples *samples, struct sample sample)
 {
-    if ((samples->live_count & (samples->live_count - 1)) == 0) {
-        size_t room = samples->live_count != 0 ? 2 * samples->live_count : 1;
-        samples->live = reallocarray(samples->live, room, sizeof(sample));
-        if (samples->live == NULL)
-            err(EXIT_FAILURE, NULL);
-    }
+    samples->live = array_grow(samples->live, samples->live_count, sizeof(sample));
     samples->live[samples->live_count++] = sample;
 }
 

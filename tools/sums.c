@@ -2,20 +2,15 @@
 #define _GNU_SOURCE 1
 #include "sums.h"
 
+#include "array.h"
+
 #include <err.h>
 #include <stdlib.h>
 
 static bool is_listed(const uint64_t *addresses, size_t count, uint64_t address)
 {
-    size_t low = 0, high = count; /* the one that is looked for is in low .. high-1 */
-    while (high - low > 1) {
-        size_t middle = low + (high - low) / 2;
-        if (addresses[middle] <= address)
-            low = middle;
-        else
-            high = middle;
-    }
-    return count != 0 && addresses[low] == address;
+    return count != 0 &&
+           addresses[array_find(addresses, count, sizeof(addresses[0]), address)] == address;
 }
 
 static bool is_after_mark(const struct samples *samples, const struct sample *sample)

@@ -9,6 +9,7 @@
 #define _GNU_SOURCE 1
 #include "symbols.h"
 
+#include "array.h"
 #include "jit_map.h"
 
 #include <dwarf.h>
@@ -142,12 +143,7 @@ void symbols_close(struct symbols *symbols)
 
 static void add_symbol(struct symbols *symbols, struct symbol symbol)
 {
-    if ((symbols->count & (symbols->count - 1)) == 0) {
-        size_t room = symbols->count != 0 ? 2 * symbols->count : 1;
-        symbols->all = reallocarray(symbols->all, room, sizeof(symbol));
-        if (symbols->all == NULL)
-            err(EXIT_FAILURE, NULL);
-    }
+    symbols->all = array_grow(symbols->all, symbols->count, sizeof(symbol));
     symbols->all[symbols->count++] = symbol;
 }
 
