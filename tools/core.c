@@ -3,8 +3,8 @@
 #include "core.h"
 
 #include "array.h"
+#include "mapped_file.h"
 
-#include <elfutils/libdwelf.h>
 #include <err.h>
 #include <fcntl.h>
 #include <gelf.h>
@@ -50,16 +50,10 @@ static uint64_t start_of(struct memory *memory, const char *path)
 static bool is_other_build(struct memory *memory, const char *path, int file)
 {
     struct memory_note note = {.type = NT_GNU_BUILD_ID, .name = ELF_NOTE_GNU};
-    const void *id;
     memory->own_pages = true;
     bool known = memory_find_note(memory, start_of(memory, path), &note);
     memory->own_pages = false;
-    Elf *elf = known ? elf_begin(file, ELF_C_READ, NULL) : NULL;
-    ssize_t size = elf != NULL ? dwelf_elf_gnu_build_id(elf, &id) : -1;
-    bool other =
-        known && (size != (ssize_t)note.size || memcmp(id, note.descriptor, note.size) != 0);
-    elf_end(elf);
-    return other;
+    return known && !mapped_file_has_build_id(file, note.descriptor, note.size);
 }
 
 /* Compares the build-ids of a mapped file, which is open, once; says so if it is another build. */
@@ -88,16 +82,13 @@ static void compare_build(struct memory *memory, const char *path, int file)
  * another build. */
 static bool open_mapped(struct memory *memory, const struct memory_range *range)
 {
-    struct stat status;
     if (memory->mapped_path != range->path) {
         if (memory->mapped_file >= 0)
             close(memory->mapped_file);
-        memory->mapped_file = open(range->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+        memory->mapped_file = mapped_file_open(range->path);
         memory->mapped_path = range->path;
     }
     if (memory->mapped_file < 0)
-        return false;
-    if (fstat(memory->mapped_file, &status) != 0 || !S_ISREG(status.st_mode))
         return false;
     if (!range->compared)
         compare_build(memory, range->path, memory->mapped_file);

@@ -18,21 +18,6 @@ enum {
     PATH_TEXT = 64,
 };
 
-/* The last number of the line "NSpid:": the process's id in its own namespace. */
-static int own_id(pid_t pid)
-{
-    char path[PATH_TEXT], line[256];
-    int id = (int)pid;
-    snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
-    FILE *file = fopen(path, "re");
-    while (file != NULL && fgets(line, sizeof(line), file) != NULL)
-        if (strncmp(line, "NSpid:", 6) == 0)
-            id = atoi(strrchr(line, '\t') != NULL ? strrchr(line, '\t') : line + 6);
-    if (file != NULL)
-        fclose(file);
-    return id;
-}
-
 /* Opens the list. It must be a regular file of the process's user or of root: others may write to
  * /tmp, too. */
 static FILE *open_list(const struct memory *memory)
@@ -45,9 +30,9 @@ static FILE *open_list(const struct memory *memory)
         if (stat(path, &process) == 0)
             owner = process.st_uid;
         snprintf(path, sizeof(path), "/proc/%d/root/tmp/perf-%d.map", (int)memory->pid,
-                 own_id(memory->program_pid));
+                 memory_own_id(memory));
     } else {
-        snprintf(path, sizeof(path), "/tmp/perf-%d.map", memory->program_pid);
+        snprintf(path, sizeof(path), "/tmp/perf-%d.map", memory_own_id(memory));
     }
     int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY);
     if (file < 0)

@@ -257,6 +257,11 @@ bool memory_write(struct memory *memory, uint64_t address, const void *from, siz
     return memory->pid != 0 && process_write(memory, address, from, size);
 }
 
+int memory_own_id(const struct memory *memory)
+{
+    return memory->pid != 0 ? process_own_id(memory->program_pid) : memory->program_pid;
+}
+
 char *memory_thread_name(struct memory *memory, int id)
 {
     return memory->pid != 0 && id > 0 ? process_thread_name(memory, id) : NULL;

@@ -66,6 +66,9 @@ bool memory_reopen(struct memory *memory);
 /* Writes to the process. False, with errno set, if that cannot be; always for a core. */
 bool memory_write(struct memory *memory, uint64_t address, const void *from, size_t size);
 
+/* The id that the process has in its own namespace; of a core, the id in it. */
+int memory_own_id(const struct memory *memory);
+
 /* The name of the thread that has `id` in its own namespace, allocated; NULL: unknown. */
 char *memory_thread_name(struct memory *memory, int id);
 
@@ -74,7 +77,7 @@ bool memory_is_alive(struct memory *memory);
 
 void memory_close(struct memory *memory);
 
-/* ---- for process.c and core.c ---- */
+/* ---- for process.c, core.c and maps.c ---- */
 
 /* Adds a range; takes `path` over. */
 void memory_add_range(struct memory *memory, struct memory_range range);

@@ -11,17 +11,15 @@
 
 #include "array.h"
 #include "jit_map.h"
+#include "mapped_file.h"
 
 #include <dwarf.h>
-#include <elfutils/libdwelf.h>
 #include <elfutils/libdwfl.h>
 #include <err.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -37,35 +35,15 @@ char *__cxa_demangle(const char *name, char *into, size_t *size, int *status);
 
 static const struct symbols *current; /* for open_module, which libdwfl calls */
 
-/* Opens a regular file; -1: there is none. */
-static int open_regular(const char *path)
-{
-    struct stat status;
-    int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (file >= 0 && (fstat(file, &status) != 0 || !S_ISREG(status.st_mode))) {
-        close(file);
-        file = -1;
-    }
-    return file;
-}
-
 /* Opens the file at a path if it is the one that is mapped, by its build id; -1: it is not. */
 static int open_same(const char *path, const struct module *module)
 {
-    const void *id = NULL;
-    int file = open_regular(path);
-    if (file < 0 || module->build_id_size == 0)
+    int file = mapped_file_open(path);
+    if (file < 0 || module->build_id_size == 0 ||
+        mapped_file_has_build_id(file, module->build_id, module->build_id_size))
         return file;
-    Elf *elf = elf_begin(file, ELF_C_READ_MMAP, NULL);
-    ssize_t size = elf != NULL ? dwelf_elf_gnu_build_id(elf, &id) : -1;
-    bool same = size == (ssize_t)module->build_id_size &&
-                memcmp(id, module->build_id, module->build_id_size) == 0;
-    elf_end(elf);
-    if (!same) {
-        close(file);
-        file = -1;
-    }
-    return file;
+    close(file);
+    return -1;
 }
 
 /* For libdwfl: opens the file of a module, which *data is. */
