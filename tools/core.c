@@ -56,7 +56,8 @@ static bool is_other_build(struct memory *memory, const char *path, int file)
     return known && !mapped_file_has_build_id(file, note.descriptor, note.size);
 }
 
-/* Compares the build-ids of a mapped file, which is open, once; says so if it is another build. */
+/* Compares the build-ids of a mapped file, which is open; warns if it is another build. Called once
+ * for each file. */
 static void compare_build(struct memory *memory, const char *path, int file)
 {
     size_t count;

@@ -150,8 +150,8 @@ _Noreturn static void refuse_root(const struct memory *memory, enum view_opened 
     if (opened == VIEW_OTHER_LAYOUT)
         errx(EXIT_FAILURE,
              "the acre in %s has layout %" PRIu32 ", this program reads layout %d: use the "
-             "acre-inspect that came with it",
-             memory->name, memory->view.root.layout, ACRE_LAYOUT);
+             "%s that came with it",
+             memory->name, memory->view.root.layout, ACRE_LAYOUT, program_invocation_short_name);
     if (opened == VIEW_NO_ROOT)
         errx(EXIT_FAILURE, "%s has acre's note, but where it leads to is no root%s", memory->name,
              memory->pid == 0 ? ": is the file that was mapped another build now?" : "");

@@ -72,7 +72,7 @@ int memory_own_id(const struct memory *memory);
 /* The name of the thread that has `id` in its own namespace, allocated; NULL: unknown. */
 char *memory_thread_name(struct memory *memory, int id);
 
-/* False, after it has said so, if the process has ended since. */
+/* False, after a message, if the process has ended since. */
 bool memory_is_alive(struct memory *memory);
 
 void memory_close(struct memory *memory);
@@ -82,16 +82,16 @@ void memory_close(struct memory *memory);
 /* Adds a range; takes `path` over. */
 void memory_add_range(struct memory *memory, struct memory_range range);
 
-/* Replaces what a terminal would obey in a name, which another user may have chosen. */
+/* Replaces control characters in a name, which another user may have chosen. */
 void memory_hide_controls(char *name);
 
 /* A note of an ELF file. */
 struct memory_note {
-    uint32_t type;    /* that is looked for, ... */
-    const char *name; /* ... and whose */
-    uint64_t address; /* of its descriptor, ... */
-    size_t size;      /* ... which has that many bytes */
-    char descriptor[64];
+    uint32_t type;       /* searched for, ... */
+    const char *name;    /* ... with this owner's name */
+    uint64_t address;    /* found: the address of its descriptor, ... */
+    size_t size;         /* ... the bytes of that, ... */
+    char descriptor[64]; /* ... and these bytes */
 };
 
 /* Finds a note of the ELF file whose first byte is mapped at `start`. False if there is none. */

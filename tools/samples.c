@@ -30,7 +30,7 @@ enum {
     NS_OF_MS = 1000 * 1000,
 };
 
-/* A number of the structure of which these are the bytes; 0 if it is not all there. */
+/* A field of the structure in bytes[0..size-1]; 0 if it does not lie in these. */
 static uint64_t pick(const struct view *view, const uint8_t *bytes, size_t size,
                      enum acre_field_id field)
 {
@@ -321,7 +321,7 @@ static void read_stacks(struct memory *memory, const struct tables *tables, stru
 
 /* ---- all ---- */
 
-/* Makes every index lead to something: a site or stack that cannot be leads to those of nothing. */
+/* Makes every index lead to something: a wrong one becomes 0, a wrong stack one without frames. */
 static void check(struct samples *samples)
 {
     for (size_t i = 0; i < samples->stack_count; i++) {
@@ -367,7 +367,7 @@ uint64_t samples_clock(const struct memory *memory)
     return ms > 0 ? (uint64_t)ms : 1;
 }
 
-/* What is known of the time: of a core, that of the last thing that happened. */
+/* The time of the process's clock; of a core the latest time that is in it. */
 static uint64_t time_now(const struct memory *memory, const struct samples *samples)
 {
     uint64_t now = later(later(samples->started_at, samples->stopped_at),

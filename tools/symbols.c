@@ -69,7 +69,7 @@ static int open_module(Dwfl_Module *of, void **data, const char *name, Dwarf_Add
             file = open_same(path, module);
         }
     }
-    /* where its debug file is looked for is beside that name */
+    /* libdwfl looks for its debug file beside that name */
     if (file >= 0)
         *file_name = strdup(module->path);
     return file;
@@ -174,8 +174,8 @@ static void set_call_place(struct symbols *symbols, Dwarf_Die *inlined, Dwarf_Fi
         symbol->line = number <= INT32_MAX ? (uint32_t)number : 0;
 }
 
-/* Adds the functions that were inlined at an address, and fills in where the innermost one that was
- * not is. `symbol` is the address's. */
+/* Adds the functions that were inlined at an address. *symbol has the source line of the address;
+ * it gets the line in the function that they were inlined into. */
 static void add_inlined(struct symbols *symbols, Dwfl_Module *module, uint64_t address,
                         struct symbol *symbol)
 {
@@ -234,7 +234,7 @@ static void add_code(struct symbols *symbols, const struct module *module, uint6
         if (dwfl_module_getelf(found, &bias) == NULL)
             bias = module->start;
     }
-    /* what addr2line takes */
+    /* as addr2line takes it */
     snprintf(text, sizeof(text), "%.1000s+0x%" PRIx64, module->name, address + 1 - bias);
     symbol.name = texts_add(&symbols->texts, text);
     add_symbol(symbols, symbol);
