@@ -326,8 +326,11 @@ static bool ends_with(uintptr_t fp)
 TEST(whatever_the_frame_pointer_is)
 {
     static uintptr_t data[4];
-    uintptr_t here[4] = {(uintptr_t)here, 1, 0, 0};
-    uintptr_t *block = malloc(64);
+    /* `here` and `inside` serve as return addresses, too: 0 precedes them, which is no call */
+    uintptr_t words[6] = {0}, *here = &words[2];
+    uintptr_t *block = calloc(8, sizeof(*block)), *inside = &block[2];
+    here[0] = (uintptr_t)here;
+    here[1] = 1;
     made = make_code(false);
     static const uintptr_t odd[] = {0,
                                     1,
@@ -353,7 +356,7 @@ TEST(whatever_the_frame_pointer_is)
                                     4104,
                                     UINTPTR_MAX,
                                     (uintptr_t)here,
-                                    (uintptr_t)block,
+                                    (uintptr_t)inside,
                                     address_after_call() - 4};
     for (size_t i = 0; i < COUNT_OF(no_returns); i++) {
         here[1] = no_returns[i];
