@@ -27,7 +27,7 @@ check_known() { # PROCESS-OR-CORE
 for program in subject static; do
     [ -x "./$program" ] || continue
     echo "a process of $program: started, read, stopped"
-    start_subject "$programs/$program"
+    start_preloaded "$programs/$program"
     check_refusal 1 "has no profile: \"acre-profile start PID\" starts one" \
         "$profile" dump "$subject_id"
     check_refusal 1 "takes no profile now" "$profile" mark "$subject_id"
@@ -93,8 +93,7 @@ else
 fi
 end_subject
 
-pattern=$(cat /proc/sys/kernel/core_pattern)
-if [[ $pattern == core* ]] && [ "$(ulimit -c)" = unlimited ]; then
+if has_cores; then
     for program in subject static; do
         [ -x "./$program" ] || continue
         echo "a core of $program"
@@ -106,8 +105,6 @@ if [[ $pattern == core* ]] && [ "$(ulimit -c)" = unlimited ]; then
         check_refusal 1 "is a core: only a process can be changed" \
             "$profile" start "$directory"/core*
     done
-else
-    echo "no cores here: core_pattern is $pattern"
 fi
 
 echo "what is refused"
@@ -124,7 +121,7 @@ check_refusal 1 "there is no acre in process $! (sleep)" "$profile" start $!
 kill $!
 wait $! || :
 check_refusal 1 "there is no process $!" "$profile" dump $!
-start_subject "$programs/subject"
+start_preloaded "$programs/subject"
 if [ "$(id -u)" -eq 0 ] && command -v runuser >/dev/null; then
     check_refusal 1 "which is user root's: run this as root" \
         runuser -u nobody -- "$profile" start "$subject_id"

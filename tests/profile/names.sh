@@ -13,7 +13,7 @@ dump() {
 }
 
 echo "C++"
-ACRE_OPTIONS=profile:1 start_subject "$programs/cxx"
+ACRE_OPTIONS=profile:1 start_preloaded "$programs/cxx"
 dump
 name='shop::cart<std::.*string.*>::add(std::.*string.* const&, int)'
 grep -q "^      $name" "$directory/text" || fail "demangled: $(cat "$directory/text")"
@@ -60,8 +60,7 @@ if [ "$(folded_bytes small "$directory/folded")" != 112000 ]; then
 fi
 end_subject
 
-pattern=$(cat /proc/sys/kernel/core_pattern)
-if [[ $pattern == core* ]] && [ "$(ulimit -c)" = unlimited ]; then
+if has_cores; then
     echo "a core, and a file that has taken the place of the program's"
     cp --remove-destination "$programs/subject" "$directory/gone"
     start_filled s "$directory/gone"
