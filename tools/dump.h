@@ -24,8 +24,8 @@ enum dump_format dump_parse_format(const char *name);
 /* The length of the suffix of a path that names a format, such as ".pb.gz"; 0: it has none. */
 size_t dump_suffix(const char *path);
 
-/* Writes the profile of an open process or core; if `leaks` is not NULL only these blocks count as
- * live. False, after a message, if it has no profile or parts of it could not be read. Exits with
+/* Writes the profile of an open process or core; of its live blocks only the leaks, if that is not
+ * NULL. False, after it has said so, if it has none or parts of it could not be read. Exits with
  * status 1 if the file cannot be written. */
 bool dump(struct memory *memory, const struct dump_wanted *wanted, const struct leaks *leaks);
 
