@@ -87,7 +87,7 @@ if read -r _ address size < <(grep '^jit ' "$directory/out"); then
     grep -q '^      made<int>?\[7m  *(\[jit\])$' "$directory/text" ||
         fail "jit: $(cat "$directory/text")"
     if [ "$(id -u)" -eq 0 ]; then
-        chown nobody "$map" # who may write to /tmp, too
+        chown nobody "$map" # any user may write to /tmp
         dump
         ! grep -q 'made<int>' "$directory/text" || fail "another user's list was taken"
     fi
