@@ -413,8 +413,7 @@ static void lay_out(uint32_t slots, uint32_t bits, size_t ends[PARTS])
         ends[part] = end = align_up(end + sizes[part], CACHE_LINE);
 }
 
-/* Makes `memory` an empty profile and begins the next session. The lock is held, the mode word is
- * 0. */
+/* Makes an empty profile in `memory`, for the next session. Needs the lock, and no mode. */
 static void clear(char *memory, uint32_t slots, uint32_t bits, const size_t ends[PARTS])
 {
     publish(&profile.changing, profile.changing | 1);
