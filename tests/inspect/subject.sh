@@ -4,6 +4,7 @@ subject_seconds=30  # for which it waits
 subject_at=.        # the directory in which the process runs
 subject_log=        # the file of its standard error; empty: that of the test
 subject_ready=block # the line that it writes when it holds its blocks begins so
+subject_prefix=()   # words before its command
 subject_id=
 trap 'end_subject; rm -rf "$directory"' EXIT
 
@@ -16,8 +17,8 @@ fail() {
 start_subject() { # COMMAND...
     rm -f "$directory/input" "$directory/out"
     mkfifo "$directory/input"
-    (cd "$subject_at" && { [ -z "$subject_log" ] || exec 2>"$subject_log"; } && exec "$@") \
-        <"$directory/input" >"$directory/out" &
+    (cd "$subject_at" && { [ -z "$subject_log" ] || exec 2>"$subject_log"; } &&
+        exec "${subject_prefix[@]}" "$@") <"$directory/input" >"$directory/out" &
     subject_id=$!
     exec 7>"$directory/input"
     wait_for "$subject_ready"

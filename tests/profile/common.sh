@@ -6,20 +6,14 @@ acre_run=$PWD/../../tools/acre-run
 subject_at=$directory # a core is written there
 subject_log=$directory/log
 subject_ready=ready
-
-# Starts a program that acre is preloaded into, unless it is static: subject_id, $directory/out.
-start_preloaded() { # COMMAND...
-    local preload=(env LD_PRELOAD="$ACRE_LIBRARY")
-    [[ $1 != *static ]] || preload=()
-    told=0
-    start_subject "${preload[@]}" "$@"
-}
+subject_prefix=(env LD_PRELOAD="$ACRE_LIBRARY") # static programs ignore it
 
 # Has the subject do what a letter says, and waits until it is done.
 tell() { # LETTER
-    told=$((told + 1))
+    local told
+    told=$(grep -c '^done' "$directory/out" || :)
     printf %s "$1" >&7
-    wait_for "done" "$told"
+    wait_for "done" $((told + 1))
 }
 
 # Starts a subject, which uses the class of small() first, since the first few blocks of a class are
@@ -27,7 +21,7 @@ tell() { # LETTER
 start_filled() { # LETTERS COMMAND...
     local letters=$1 i
     shift
-    start_preloaded "$@"
+    start_subject "$@"
     tell s
     "$profile" start --interval 1 --quiet "$subject_id" >/dev/null
     for ((i = 0; i < ${#letters}; i++)); do

@@ -139,7 +139,7 @@ done
 end_subject
 
 echo "estimates"
-start_preloaded "$programs/subject"
+start_subject "$programs/subject"
 "$profile" start --interval 8K --quiet "$subject_id" >/dev/null
 for _ in $(seq 20); do
     for letter in s m l; do tell $letter; done

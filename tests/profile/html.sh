@@ -41,7 +41,7 @@ open_page live small=0
 end_subject
 
 echo "a process of which little is recorded, stopped"
-start_preloaded "$PWD/subject"
+start_subject "$PWD/subject"
 "$profile" start --interval 64K --quiet "$subject_id" >/dev/null
 for letter in s m l s m l s s s; do
     tell $letter

@@ -27,7 +27,7 @@ check_known() { # PROCESS-OR-CORE
 for program in subject static; do
     [ -x "./$program" ] || continue
     echo "a process of $program: started, read, stopped"
-    start_preloaded "$programs/$program"
+    start_subject "$programs/$program"
     check_refusal 1 "has no profile: \"acre-profile start PID\" starts one" \
         "$profile" dump "$subject_id"
     check_refusal 1 "takes no profile now" "$profile" mark "$subject_id"
@@ -121,7 +121,7 @@ check_refusal 1 "there is no acre in process $! (sleep)" "$profile" start $!
 kill $!
 wait $! || :
 check_refusal 1 "there is no process $!" "$profile" dump $!
-start_preloaded "$programs/subject"
+start_subject "$programs/subject"
 if [ "$(id -u)" -eq 0 ] && command -v runuser >/dev/null; then
     check_refusal 1 "which is user root's: run this as root" \
         runuser -u nobody -- "$profile" start "$subject_id"

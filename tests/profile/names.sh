@@ -13,7 +13,7 @@ dump() {
 }
 
 echo "C++"
-ACRE_OPTIONS=profile:1 start_preloaded "$programs/cxx"
+ACRE_OPTIONS=profile:1 start_subject "$programs/cxx"
 dump
 name='shop::cart<std::.*string.*>::add(std::.*string.* const&, int)'
 grep -q "^      $name" "$directory/text" || fail "demangled: $(cat "$directory/text")"
