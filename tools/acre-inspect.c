@@ -43,7 +43,7 @@ static const char usage[] =
     "  --arena N        only the arena of that number\n"
     "  --class SIZE     the size class that serves SIZE bytes: how full its slabs are\n"
     "  --find ADDRESS   what that address is\n"
-    "  --watch[=SECONDS] show a process again and again, each second if not told otherwise\n"
+    "  --watch[=SECONDS] show a process again and again, each second by default\n"
     "  --set KEY:VALUE  change an option of the process\n"
     "  --trim           have it give back the memory that is idle\n"
     "  --quiet          with these two: it says nothing of that on its standard error\n"
@@ -108,6 +108,70 @@ static unsigned parse_seconds(const char *text)
     return (unsigned)(seconds * 1000);
 }
 
+static void take_option(struct request *request, int letter)
+{
+    switch (letter) {
+    case 'j':
+        request->format = JSON;
+        break;
+    case 'p':
+        request->format = PROMETHEUS;
+        break;
+    case 'm':
+        request->format = HTML;
+        request->html = optarg;
+        break;
+    case 'a':
+        request->arena = (uint32_t)parse_number("--arena", optarg);
+        break;
+    case 'c':
+        request->size = parse_number("--class", optarg);
+        if (request->size > SIZE_CLASS_LIMIT)
+            errx(STATUS_USAGE, "--class: blocks above %d bytes have no class", SIZE_CLASS_LIMIT);
+        break;
+    case 'f':
+        request->finds = true;
+        request->address = parse_address(optarg);
+        break;
+    case 'w':
+        request->watch = parse_seconds(optarg);
+        break;
+    case 's':
+        change_add(&request->change, optarg);
+        break;
+    case 't':
+        request->change.trims = true;
+        break;
+    case 'q':
+        request->change.quiet = true;
+        break;
+    case 'v':
+        puts("acre-inspect " ACRE_VERSION_STRING);
+        exit(EXIT_SUCCESS);
+    case 'h':
+        fputs(usage, stdout);
+        exit(EXIT_SUCCESS);
+    default:
+        refuse_usage();
+    }
+}
+
+/* Exits with a message if options were given that do not go together. */
+static void check_request(const struct request *request)
+{
+    bool changes = change_is_any(&request->change);
+    bool shows_part = request->arena != 0 || request->finds || request->size != 0;
+    if (request->format == HTML && shows_part)
+        errx(STATUS_USAGE,
+             "--html shows everything: it goes with none of --arena, --class, --find");
+    if (request->change.quiet && !changes)
+        errx(STATUS_USAGE, "--quiet goes with --set or --trim");
+    if (changes && (shows_part || request->format != TEXT))
+        errx(STATUS_USAGE, "--set and --trim show nothing: they go with no other option");
+    if (request->watch != 0 && (changes || shows_part || request->format != TEXT))
+        errx(STATUS_USAGE, "--watch goes with no other option");
+}
+
 static struct request read_command_line(int argc, char **argv)
 {
     static const struct option options[] = {
@@ -127,68 +191,13 @@ static struct request read_command_line(int argc, char **argv)
     };
     struct request request = {.format = TEXT};
     int letter;
-    while ((letter = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        switch (letter) {
-        case 'j':
-            request.format = JSON;
-            break;
-        case 'p':
-            request.format = PROMETHEUS;
-            break;
-        case 'm':
-            request.format = HTML;
-            request.html = optarg;
-            break;
-        case 'a':
-            request.arena = (uint32_t)parse_number("--arena", optarg);
-            break;
-        case 'c':
-            request.size = parse_number("--class", optarg);
-            if (request.size > SIZE_CLASS_LIMIT)
-                errx(STATUS_USAGE, "--class: blocks above %d bytes have no class",
-                     SIZE_CLASS_LIMIT);
-            break;
-        case 'f':
-            request.finds = true;
-            request.address = parse_address(optarg);
-            break;
-        case 'w':
-            request.watch = parse_seconds(optarg);
-            break;
-        case 's':
-            change_add(&request.change, optarg);
-            break;
-        case 't':
-            request.change.trims = true;
-            break;
-        case 'q':
-            request.change.quiet = true;
-            break;
-        case 'v':
-            puts("acre-inspect " ACRE_VERSION_STRING);
-            exit(EXIT_SUCCESS);
-        case 'h':
-            fputs(usage, stdout);
-            exit(EXIT_SUCCESS);
-        default:
-            refuse_usage();
-        }
-    }
+    while ((letter = getopt_long(argc, argv, "", options, NULL)) != -1)
+        take_option(&request, letter);
     if (optind != argc - 1) {
         warnx(optind == argc ? "no process or core given" : "more than one process or core given");
         refuse_usage();
     }
-    if (request.format == HTML && (request.arena != 0 || request.finds || request.size != 0))
-        errx(STATUS_USAGE,
-             "--html shows everything: it goes with none of --arena, --class, --find");
-    if (request.change.quiet && !change_is_any(&request.change))
-        errx(STATUS_USAGE, "--quiet goes with --set or --trim");
-    if (change_is_any(&request.change) &&
-        (request.finds || request.size != 0 || request.arena != 0 || request.format != TEXT))
-        errx(STATUS_USAGE, "--set and --trim show nothing: they go with no other option");
-    if (request.watch != 0 && (change_is_any(&request.change) || request.finds ||
-                               request.size != 0 || request.arena != 0 || request.format != TEXT))
-        errx(STATUS_USAGE, "--watch goes with no other option");
+    check_request(&request);
     request.what = argv[optind];
     return request;
 }

@@ -20,7 +20,7 @@
 
 enum {
     STATUS_USAGE = 2,
-    STACKS = 20, /* of the table, by default */
+    STACKS = 20, /* in the table, by default */
 };
 
 static const char usage[] =
@@ -33,20 +33,20 @@ static const char usage[] =
     "\n"
     "Shows which stacks allocated what a process that uses acre holds.\n"
     "\n"
-    "  --interval SIZE  bytes between samples, 512K if not told otherwise; 1: each block\n"
-    "  --quiet          the process says nothing of it on its standard error\n"
+    "  --interval SIZE  bytes between samples; 1: each block; 512K by default\n"
+    "  --quiet          the process writes no line about it to its standard error\n"
     "  -o, --output FILE  write to FILE; of run: %p in it is the process's id, %n its name\n"
     "  --format FORMAT  text, pprof, heap_v2, folded or html; else by FILE's end: .txt, .pb.gz,\n"
     "                   .heap, .folded, .html\n"
-    "  --live           what is live; this is so by default\n"
-    "  --allocated      what was allocated in all\n"
-    "  --peak           what was live at the peak\n"
-    "  --since-mark     of what is live, what was allocated after the mark\n"
-    "  --older SECONDS  of what is live, what is at least this old\n"
-    "  --newer SECONDS  of what is live, what is not that old\n"
-    "  --pinned         what pages these blocks keep that hold little\n"
-    "  --stacks N       stacks of the table\n"
-    "  --leaks          of run: what is live when COMMAND ends and nothing leads to\n";
+    "  --live           blocks that are live: the default\n"
+    "  --allocated      all blocks that were allocated, freed or not\n"
+    "  --peak           blocks that were live at the peak\n"
+    "  --since-mark     only live blocks that were allocated after the mark\n"
+    "  --older SECONDS  only live blocks that are at least this old\n"
+    "  --newer SECONDS  only live blocks that are younger than this\n"
+    "  --pinned         also the bytes of nearly empty pages that the blocks keep resident\n"
+    "  --stacks N       show N stacks in the table; 20 by default\n"
+    "  --leaks          of run: only blocks to which no pointer leads when COMMAND ends\n";
 
 /* What the command line asks for. */
 struct request {
@@ -129,7 +129,7 @@ static void take_option(struct request *request, int letter)
         request->quiet = true;
         break;
     case OPTION_FORMAT:
-        request->dump.format = dump_format(optarg);
+        request->dump.format = dump_parse_format(optarg);
         break;
     case OPTION_LIVE:
         which->kind = SUMS_LIVE;

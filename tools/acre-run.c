@@ -106,7 +106,7 @@ static void examine_library(const char *library, struct elf_facts *facts)
     int fd = open(library, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         err(STATUS_FAILED, "%s", library);
-    if (!elf_read(fd, facts))
+    if (!elf_facts_read(fd, facts))
         errx(STATUS_FAILED, "%s is not a shared library", library);
     if (!facts->is_acre)
         errx(STATUS_FAILED, "%s is not acre: it has no function acre_version", library);

@@ -1,10 +1,12 @@
 /* Changing a process from outside: see change.h. */
+#define _GNU_SOURCE 1
 #include "change.h"
 
 #include "base/option.h"
 
 #include <assert.h>
 #include <err.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -84,8 +86,9 @@ static uint32_t find_option(struct memory *memory, const struct option *option)
             return i;
     errx(EXIT_FAILURE,
          "the acre in %s, version %s, has no option \"%s\" of which the values are %s: use the "
-         "acre-inspect that came with it",
-         memory->name, view->root.version, option->name, option->allowed);
+         "%s that came with it",
+         memory->name, view->root.version, option->name, option->allowed,
+         program_invocation_short_name);
 }
 
 static void write_word(struct memory *memory, uint64_t address, uint64_t word)

@@ -15,8 +15,8 @@ struct change {
     uint64_t bits;                   /* of enum option_id: which options are set */
     uint64_t values[CHANGE_OPTIONS]; /* and to what */
     bool trims;                      /* idle memory is to be given back */
-    bool quiet;                      /* the process says nothing of it */
-    bool silent;                     /* change_apply says nothing of it */
+    bool quiet;                      /* the process writes no line about it */
+    bool silent;                     /* change_apply prints nothing */
 };
 
 /* Adds "key:value", checked as the library would. Exits with status 2, after it has said what is

@@ -178,11 +178,11 @@ void command_check(const char *path, const char *library, const struct elf_facts
     if (secure != NULL)
         refuse(path, program, secure);
     struct elf_facts found;
-    if (fd >= 0 && elf_read(fd, &found)) {
-        if (!elf_is_compatible(&found, facts)) {
+    if (fd >= 0 && elf_facts_read(fd, &found)) {
+        if (!elf_facts_are_compatible(&found, facts)) {
             char reason[REASON_TEXT], its[MACHINE_TEXT], ours[MACHINE_TEXT];
-            elf_describe(&found, its, sizeof its);
-            elf_describe(facts, ours, sizeof ours);
+            elf_facts_describe(&found, its, sizeof its);
+            elf_facts_describe(facts, ours, sizeof ours);
             snprintf(reason, sizeof reason,
                      "is a program for %s: %s, which is for %s, cannot be preloaded into it", its,
                      library, ours);

@@ -4,7 +4,7 @@
 #ifndef ACRE_TOOLS_COMMAND_H
 #define ACRE_TOOLS_COMMAND_H
 
-#include "elf.h"
+#include "elf_facts.h"
 
 /* Exit statuses of acre-run itself, those of env(1) and the shells. */
 enum {

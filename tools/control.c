@@ -18,7 +18,7 @@ enum {
     NS_OF_MS = 1000 * 1000,
 };
 
-/* Checked as the library would, in this program's own table of options, which keeps it. */
+/* Checks it by the library's parser, which also sets it in this program's own table of options. */
 void control_check_interval(const char *interval)
 {
     if (option_set_text(option_table[OPTION_PROFILE].name, interval) != 0 ||

@@ -4,13 +4,13 @@
 
 #include "memory.h"
 
-/* Exits with status 2, after it has said what is allowed, if that is no interval. */
+/* Exits with status 2, after a message that has what is allowed, if that is no interval. */
 void control_check_interval(const char *interval);
 
 /*
- * These ask an open process, and wait until it has done it. They say so on standard output;
- * `quiet`: the process does not, on its standard error. False, after they have said why, if it has
- * not done it. Exit with status 1 if it cannot be asked.
+ * Each asks an open process, waits until it has done it, and prints a line about it. `quiet`: the
+ * process writes no line about it to its standard error. False, after a message, if the process has
+ * not done it. Exits with status 1 if it cannot be asked.
  */
 bool control_start(struct memory *memory, const char *interval, bool quiet);
 bool control_stop(struct memory *memory, bool quiet);

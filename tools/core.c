@@ -2,7 +2,9 @@
 #define _GNU_SOURCE 1
 #include "core.h"
 
-#include <elfutils/libdwelf.h>
+#include "array.h"
+#include "mapped_file.h"
+
 #include <err.h>
 #include <fcntl.h>
 #include <gelf.h>
@@ -48,19 +50,14 @@ static uint64_t start_of(struct memory *memory, const char *path)
 static bool is_other_build(struct memory *memory, const char *path, int file)
 {
     struct memory_note note = {.type = NT_GNU_BUILD_ID, .name = ELF_NOTE_GNU};
-    const void *id;
     memory->own_pages = true;
     bool known = memory_find_note(memory, start_of(memory, path), &note);
     memory->own_pages = false;
-    Elf *elf = known ? elf_begin(file, ELF_C_READ, NULL) : NULL;
-    ssize_t size = elf != NULL ? dwelf_elf_gnu_build_id(elf, &id) : -1;
-    bool other =
-        known && (size != (ssize_t)note.size || memcmp(id, note.descriptor, note.size) != 0);
-    elf_end(elf);
-    return other;
+    return known && !mapped_file_has_build_id(file, note.descriptor, note.size);
 }
 
-/* Compares the build-ids of a mapped file, which is open, once; says so if it is another build. */
+/* Compares the build-ids of a mapped file, which is open; warns if it is another build. Called once
+ * for each file. */
 static void compare_build(struct memory *memory, const char *path, int file)
 {
     size_t count;
@@ -86,16 +83,13 @@ static void compare_build(struct memory *memory, const char *path, int file)
  * another build. */
 static bool open_mapped(struct memory *memory, const struct memory_range *range)
 {
-    struct stat status;
     if (memory->mapped_path != range->path) {
         if (memory->mapped_file >= 0)
             close(memory->mapped_file);
-        memory->mapped_file = open(range->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+        memory->mapped_file = mapped_file_open(range->path);
         memory->mapped_path = range->path;
     }
     if (memory->mapped_file < 0)
-        return false;
-    if (fstat(memory->mapped_file, &status) != 0 || !S_ISREG(status.st_mode))
         return false;
     if (!range->compared)
         compare_build(memory, range->path, memory->mapped_file);
@@ -106,16 +100,11 @@ static bool open_mapped(struct memory *memory, const struct memory_range *range)
 static const struct memory_range *find_range(const struct memory_range *ranges, size_t count,
                                              uint64_t address)
 {
-    size_t low = 0, high = count; /* the one that is looked for is in low .. high-1 */
-    while (high - low > 1) {
-        size_t middle = low + (high - low) / 2;
-        if (ranges[middle].start <= address)
-            low = middle;
-        else
-            high = middle;
-    }
-    bool found = count != 0 && address - ranges[low].start < ranges[low].end - ranges[low].start;
-    return found ? &ranges[low] : NULL;
+    if (count == 0)
+        return NULL;
+    const struct memory_range *range =
+        &ranges[array_find(ranges, count, sizeof(ranges[0]), address)];
+    return address - range->start < range->end - range->start ? range : NULL;
 }
 
 size_t core_read(struct memory *memory, uint64_t address, char *into, size_t size)

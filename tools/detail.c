@@ -1,7 +1,8 @@
 /* Figures in more detail: see detail.h. */
 #include "detail.h"
 
-#include <err.h>
+#include "array.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,14 +42,8 @@ static void add_events(struct view *view, const struct view_arena *arena, struct
 /* Room for one arena more. */
 static struct figures_arena *next_arena(struct detail *detail)
 {
-    size_t count = detail->arena_count;
-    if ((count & (count - 1)) == 0)
-        detail->arenas =
-            reallocarray(detail->arenas, count != 0 ? 2 * count : 1, sizeof(detail->arenas[0]));
-    if (detail->arenas == NULL)
-        err(EXIT_FAILURE, NULL);
-    detail->arena_count++;
-    return &detail->arenas[count];
+    detail->arenas = array_grow(detail->arenas, detail->arena_count, sizeof(detail->arenas[0]));
+    return &detail->arenas[detail->arena_count++];
 }
 
 void detail_count(struct view *view, uint32_t number, struct detail *detail)

@@ -15,7 +15,7 @@ enum { STATUS_USAGE = 2 };
 
 static const struct {
     const char *name;
-    const char *suffix; /* of files that have it if nothing else is said */
+    const char *suffix; /* of a file's name that chooses it, without --format */
     void (*write)(const struct report *report, FILE *file);
 } formats[] = {
     [DUMP_TEXT] = {"text", ".txt", report_text},
@@ -27,7 +27,7 @@ static const struct {
 
 enum { FORMATS = sizeof(formats) / sizeof(formats[0]) };
 
-enum dump_format dump_format(const char *name)
+enum dump_format dump_parse_format(const char *name)
 {
     for (int i = DUMP_TEXT; i < FORMATS; i++)
         if (strcmp(formats[i].name, name) == 0)
@@ -75,7 +75,7 @@ static bool write_report(const struct report *report, const struct dump_wanted *
     return !failed;
 }
 
-/* Says what was left out. True if the profile is whole. */
+/* Prints what was left out. True if the profile is whole. */
 static bool report_gaps(struct memory *memory, const struct samples *samples)
 {
     const struct view *view = &memory->view;

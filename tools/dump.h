@@ -18,11 +18,10 @@ struct dump_wanted {
     FILE *stream;     /* NULL: standard output */
 };
 
-/* The format of that name. Exits with status 2, after it has said which there are, if there is
- * none. */
-enum dump_format dump_format(const char *name);
+/* The format of that name. If there is none, prints which there are and exits with status 2. */
+enum dump_format dump_parse_format(const char *name);
 
-/* Characters of the end of a path by which it has a format; 0: none. */
+/* The length of the suffix of a path that names a format, such as ".pb.gz"; 0: it has none. */
 size_t dump_suffix(const char *path);
 
 /* Writes the profile of an open process or core; of its live blocks only the leaks, if that is not

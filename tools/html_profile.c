@@ -173,8 +173,8 @@ static void put_stack(struct page *page, size_t stack)
         fprintf(file, "%s%" PRIu64, i == 0 ? "" : ",", report_whole(sum->ages[i]));
     fprintf(file, "],\"pinned\":%" PRIu64 ",\"sizes\":[", report_whole(sum->pinned));
     for (size_t i = 0; i < SUMS_SIZES && report_whole(sum->sizes[i].bytes) != 0; i++)
-        fprintf(file, "%s[%" PRIu64 ",%" PRIu64 "]", i == 0 ? "" : ",",
-                report_whole(sum->sizes[i].blocks), report_whole(sum->sizes[i].bytes));
+        fprintf(file, "%s[%" PRIu64 ",%" PRIu64 "]", i == 0 ? "" : ",", sum->sizes[i].size,
+                report_whole(sum->sizes[i].bytes));
     fputs("]}", file);
 }
 

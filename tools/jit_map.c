@@ -2,6 +2,8 @@
 #define _GNU_SOURCE 1
 #include "jit_map.h"
 
+#include "array.h"
+
 #include <err.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -16,21 +18,6 @@ enum {
     PATH_TEXT = 64,
 };
 
-/* The last number of the line "NSpid:": the process's id in its own namespace. */
-static int own_id(pid_t pid)
-{
-    char path[PATH_TEXT], line[256];
-    int id = (int)pid;
-    snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
-    FILE *file = fopen(path, "re");
-    while (file != NULL && fgets(line, sizeof(line), file) != NULL)
-        if (strncmp(line, "NSpid:", 6) == 0)
-            id = atoi(strrchr(line, '\t') != NULL ? strrchr(line, '\t') : line + 6);
-    if (file != NULL)
-        fclose(file);
-    return id;
-}
-
 /* Opens the list. It must be a regular file of the process's user or of root: others may write to
  * /tmp, too. */
 static FILE *open_list(const struct memory *memory)
@@ -43,9 +30,9 @@ static FILE *open_list(const struct memory *memory)
         if (stat(path, &process) == 0)
             owner = process.st_uid;
         snprintf(path, sizeof(path), "/proc/%d/root/tmp/perf-%d.map", (int)memory->pid,
-                 own_id(memory->program_pid));
+                 memory_own_id(memory));
     } else {
-        snprintf(path, sizeof(path), "/tmp/perf-%d.map", memory->program_pid);
+        snprintf(path, sizeof(path), "/tmp/perf-%d.map", memory_own_id(memory));
     }
     int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY);
     if (file < 0)
@@ -69,11 +56,7 @@ static int compare_codes(const void *left, const void *right)
 
 static void add_code(struct jit_map *map, struct jit_code code)
 {
-    if ((map->count & (map->count - 1)) == 0) {
-        map->all = reallocarray(map->all, map->count != 0 ? 2 * map->count : 1, sizeof(code));
-        if (map->all == NULL)
-            err(EXIT_FAILURE, NULL);
-    }
+    map->all = array_grow(map->all, map->count, sizeof(code));
     code.number = map->count;
     map->all[map->count++] = code;
 }
@@ -108,18 +91,11 @@ struct jit_map *jit_map_read(const struct memory *memory)
 
 const char *jit_map_find(const struct jit_map *map, uint64_t address)
 {
-    size_t low = 0, high = map->count; /* the one that is looked for is in low .. high-1 */
-    while (high - low > 1) {
-        size_t middle = low + (high - low) / 2;
-        if (map->all[middle].start <= address)
-            low = middle;
-        else
-            high = middle;
-    }
-    return map->count != 0 &&
-                   address - map->all[low].start < map->all[low].end - map->all[low].start
-               ? map->all[low].name
-               : NULL;
+    if (map->count == 0)
+        return NULL;
+    const struct jit_code *code =
+        &map->all[array_find(map->all, map->count, sizeof(map->all[0]), address)];
+    return address - code->start < code->end - code->start ? code->name : NULL;
 }
 
 void jit_map_free(struct jit_map *map)

@@ -2,6 +2,8 @@
 #define _GNU_SOURCE 1
 #include "maps.h"
 
+#include "array.h"
+
 #include <elf.h>
 #include <err.h>
 #include <inttypes.h>
@@ -10,9 +12,7 @@
 #include <string.h>
 
 enum {
-    MOST_MAPS = 1 << 20,   /* the system's limit may be raised to this */
-    MOST_SEGMENTS = 256,   /* program headers of a file */
-    MOST_NOTES = 64 << 10, /* bytes of a segment of notes */
+    MOST_MAPS = 1 << 20, /* the system's limit may be raised to this */
 };
 
 /* ---- mappings ---- */
@@ -21,13 +21,9 @@ static void add_map(struct maps *maps, struct map map)
 {
     if (maps->count >= MOST_MAPS)
         errx(EXIT_FAILURE, "there are too many mappings");
-    if ((maps->count & (maps->count - 1)) == 0) {
-        maps->all = reallocarray(maps->all, maps->count != 0 ? 2 * maps->count : 1, sizeof(map));
-        if (maps->all == NULL)
-            err(EXIT_FAILURE, NULL);
-    }
     if (map.path == NULL)
         err(EXIT_FAILURE, NULL);
+    maps->all = array_grow(maps->all, maps->count, sizeof(map));
     maps->all[maps->count++] = map;
 }
 
@@ -75,65 +71,27 @@ static void read_core(struct memory *memory, struct maps *maps)
 
 const struct map *maps_find(const struct maps *maps, uint64_t address)
 {
-    size_t low = 0, high = maps->count; /* the one that is looked for is in low .. high-1 */
-    while (high - low > 1) {
-        size_t middle = low + (high - low) / 2;
-        if (maps->all[middle].start <= address)
-            low = middle;
-        else
-            high = middle;
-    }
-    return maps->count != 0 && address >= maps->all[low].start && address < maps->all[low].end
-               ? &maps->all[low]
-               : NULL;
+    if (maps->count == 0)
+        return NULL;
+    const struct map *map =
+        &maps->all[array_find(maps->all, maps->count, sizeof(maps->all[0]), address)];
+    return address >= map->start && address < map->end ? map : NULL;
 }
 
 /* ---- modules ---- */
 
-/* Finds the build id among notes[0..size-1]. */
-static void find_build_id(const char *notes, size_t size, struct module *module)
-{
-    Elf64_Nhdr header;
-    for (size_t at = 0; size - at >= sizeof(header);) {
-        memcpy(&header, notes + at, sizeof(header));
-        uint64_t name = at + sizeof(header), text = ((uint64_t)header.n_namesz + 3) / 4 * 4;
-        uint64_t descriptor = name + text, more = ((uint64_t)header.n_descsz + 3) / 4 * 4;
-        if (text > size || more > size || descriptor + more > size)
-            return;
-        if (header.n_type == NT_GNU_BUILD_ID && header.n_namesz == sizeof(ELF_NOTE_GNU) &&
-            memcmp(notes + name, ELF_NOTE_GNU, sizeof(ELF_NOTE_GNU)) == 0 &&
-            header.n_descsz <= MAPS_BUILD_ID) {
-            memcpy(module->build_id, notes + descriptor, header.n_descsz);
-            module->build_id_size = header.n_descsz;
-            return;
-        }
-        at = descriptor + more;
-    }
-}
-
 /* Reads the build id from the memory. False if no ELF file is there, or it cannot be seen. */
-static bool read_build_id(struct view *view, struct module *module)
+static bool read_build_id(struct memory *memory, struct module *module)
 {
-    static char notes[MOST_NOTES];
-    static Elf64_Phdr segments[MOST_SEGMENTS];
-    Elf64_Ehdr header;
-    uint64_t bias = module->start;
-    if (!view->read_now(view, module->start, &header, sizeof(header)) ||
-        memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 || header.e_ident[EI_CLASS] != ELFCLASS64 ||
-        header.e_phentsize != sizeof(segments[0]))
+    struct memory_note note = {.type = NT_GNU_BUILD_ID, .name = ELF_NOTE_GNU};
+    unsigned char ident[EI_NIDENT];
+    _Static_assert(sizeof(note.descriptor) <= MAPS_BUILD_ID, "there is room for it");
+    if (!memory->view.read_now(&memory->view, module->start, ident, sizeof(ident)) ||
+        memcmp(ident, ELFMAG, SELFMAG) != 0 || ident[EI_CLASS] != ELFCLASS64)
         return false;
-    size_t count = header.e_phnum < MOST_SEGMENTS ? header.e_phnum : MOST_SEGMENTS;
-    if (!view->read_now(view, module->start + header.e_phoff, segments,
-                        count * sizeof(segments[0])))
-        return false;
-    for (size_t i = 0; i < count; i++)
-        if (segments[i].p_type == PT_LOAD && segments[i].p_offset == 0)
-            bias = module->start - segments[i].p_vaddr;
-    for (size_t i = 0; i < count && module->build_id_size == 0; i++) {
-        size_t size = segments[i].p_filesz < MOST_NOTES ? segments[i].p_filesz : MOST_NOTES;
-        if (segments[i].p_type == PT_NOTE &&
-            view->read_now(view, bias + segments[i].p_vaddr, notes, size))
-            find_build_id(notes, size, module);
+    if (memory_find_note(memory, module->start, &note)) {
+        memcpy(module->build_id, note.descriptor, note.size);
+        module->build_id_size = note.size;
     }
     return true;
 }
@@ -169,25 +127,18 @@ static void find_modules(struct memory *memory, struct maps *maps)
         *module = (struct module){
             .start = first->start, .end = last->end, .first_end = first->end, .path = first->path};
         module->name = strrchr(module->path, '/') + 1;
-        if (executable && (read_build_id(&memory->view, module) || memory->pid == 0))
+        if (executable && (read_build_id(memory, module) || memory->pid == 0))
             maps->module_count++;
     }
 }
 
 struct module *maps_module(const struct maps *maps, uint64_t address)
 {
-    size_t low = 0, high = maps->module_count;
-    while (high - low > 1) {
-        size_t middle = low + (high - low) / 2;
-        if (maps->modules[middle].start <= address)
-            low = middle;
-        else
-            high = middle;
-    }
-    return maps->module_count != 0 && address >= maps->modules[low].start &&
-                   address < maps->modules[low].end
-               ? &maps->modules[low]
-               : NULL;
+    if (maps->module_count == 0)
+        return NULL;
+    struct module *module = &maps->modules[array_find(maps->modules, maps->module_count,
+                                                      sizeof(maps->modules[0]), address)];
+    return address >= module->start && address < module->end ? module : NULL;
 }
 
 uint64_t maps_original(const struct maps *maps, uint64_t address)

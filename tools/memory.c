@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "array.h"
 #include "core.h"
 #include "process.h"
 
@@ -67,12 +68,7 @@ void memory_add_range(struct memory *memory, struct memory_range range)
 {
     if (memory->range_count >= MOST_RANGES)
         errx(EXIT_FAILURE, "%s has too many mappings", memory->name);
-    if ((memory->range_count & (memory->range_count - 1)) == 0) {
-        size_t room = memory->range_count != 0 ? 2 * memory->range_count : 1;
-        memory->ranges = reallocarray(memory->ranges, room, sizeof(range));
-        if (memory->ranges == NULL)
-            err(EXIT_FAILURE, NULL);
-    }
+    memory->ranges = array_grow(memory->ranges, memory->range_count, sizeof(range));
     memory->ranges[memory->range_count++] = range;
 }
 
@@ -154,8 +150,8 @@ _Noreturn static void refuse_root(const struct memory *memory, enum view_opened 
     if (opened == VIEW_OTHER_LAYOUT)
         errx(EXIT_FAILURE,
              "the acre in %s has layout %" PRIu32 ", this program reads layout %d: use the "
-             "acre-inspect that came with it",
-             memory->name, memory->view.root.layout, ACRE_LAYOUT);
+             "%s that came with it",
+             memory->name, memory->view.root.layout, ACRE_LAYOUT, program_invocation_short_name);
     if (opened == VIEW_NO_ROOT)
         errx(EXIT_FAILURE, "%s has acre's note, but where it leads to is no root%s", memory->name,
              memory->pid == 0 ? ": is the file that was mapped another build now?" : "");
@@ -259,6 +255,11 @@ bool memory_write(struct memory *memory, uint64_t address, const void *from, siz
 {
     errno = EROFS;
     return memory->pid != 0 && process_write(memory, address, from, size);
+}
+
+int memory_own_id(const struct memory *memory)
+{
+    return memory->pid != 0 ? process_own_id(memory->program_pid) : memory->program_pid;
 }
 
 char *memory_thread_name(struct memory *memory, int id)

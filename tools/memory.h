@@ -66,29 +66,32 @@ bool memory_reopen(struct memory *memory);
 /* Writes to the process. False, with errno set, if that cannot be; always for a core. */
 bool memory_write(struct memory *memory, uint64_t address, const void *from, size_t size);
 
+/* The id that the process has in its own namespace; of a core, the id in it. */
+int memory_own_id(const struct memory *memory);
+
 /* The name of the thread that has `id` in its own namespace, allocated; NULL: unknown. */
 char *memory_thread_name(struct memory *memory, int id);
 
-/* False, after it has said so, if the process has ended since. */
+/* False, after a message, if the process has ended since. */
 bool memory_is_alive(struct memory *memory);
 
 void memory_close(struct memory *memory);
 
-/* ---- for process.c and core.c ---- */
+/* ---- for process.c, core.c and maps.c ---- */
 
 /* Adds a range; takes `path` over. */
 void memory_add_range(struct memory *memory, struct memory_range range);
 
-/* Replaces what a terminal would obey in a name, which another user may have chosen. */
+/* Replaces control characters in a name, which another user may have chosen. */
 void memory_hide_controls(char *name);
 
 /* A note of an ELF file. */
 struct memory_note {
-    uint32_t type;    /* that is looked for, ... */
-    const char *name; /* ... and whose */
-    uint64_t address; /* of its descriptor, ... */
-    size_t size;      /* ... which has that many bytes */
-    char descriptor[64];
+    uint32_t type;       /* searched for, ... */
+    const char *name;    /* ... with this owner's name */
+    uint64_t address;    /* found: the address of its descriptor, ... */
+    size_t size;         /* ... the bytes of that, ... */
+    char descriptor[64]; /* ... and these bytes */
 };
 
 /* Finds a note of the ELF file whose first byte is mapped at `start`. False if there is none. */

@@ -20,6 +20,7 @@
 enum {
     PAGES_AT_ONCE = 4096, /* entries of pagemap */
     PATH_TEXT = 64,       /* bytes of /proc/PID/task/TID/status */
+    STATUS_TEXT = 4096,   /* more than a status has */
 };
 
 /* ---- reading and writing ---- */
@@ -215,11 +216,11 @@ void process_open(struct memory *memory)
     process_read_resident(memory);
 }
 
-/* ---- threads ---- */
+/* ---- ids and threads ---- */
 
-/* The number at the end of the line "NSpid:" of a thread's status: its id in its own namespace; 0
- * if there is no such line. */
-static int own_id(const char *status)
+/* The number at the end of the line "NSpid:" of a status: the id in its own namespace; 0 if there
+ * is no such line. */
+static int parse_own_id(const char *status)
 {
     const char *line = strstr(status, "\nNSpid:");
     if (line == NULL)
@@ -231,13 +232,20 @@ static int own_id(const char *status)
     return atoi(digit);
 }
 
+int process_own_id(pid_t process)
+{
+    char text[STATUS_TEXT];
+    int id = read_proc(process, "status", text, sizeof(text)) ? parse_own_id(text) : 0;
+    return id != 0 ? id : (int)process;
+}
+
 /* The name of the thread with that directory in /proc/PID, allocated, if it has `id` in its own
  * namespace. */
 static char *read_thread_name(struct memory *memory, const char *directory, int id)
 {
-    char path[PATH_TEXT], text[4096]; /* more than a status has */
+    char path[PATH_TEXT], text[STATUS_TEXT];
     snprintf(path, sizeof(path), "%.20s/status", directory);
-    if (!read_proc(memory->pid, path, text, sizeof(text)) || own_id(text) != id)
+    if (!read_proc(memory->pid, path, text, sizeof(text)) || parse_own_id(text) != id)
         return NULL;
     snprintf(path, sizeof(path), "%.20s/comm", directory);
     if (!read_proc(memory->pid, path, text, sizeof(text)))

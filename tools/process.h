@@ -31,6 +31,9 @@ bool process_has_memory(struct memory *memory);
 /* Reads how much is resident now. */
 void process_read_resident(struct memory *memory);
 
+/* The id that a process has in its own namespace; `process` if the system does not say. */
+int process_own_id(pid_t process);
+
 /* As memory_thread_name. */
 char *process_thread_name(struct memory *memory, int id);
 

@@ -46,7 +46,9 @@ uint64_t report_whole(double figure);
 /* Writes "1.5 MiB". */
 const char *report_size(double bytes, char text[REPORT_SIZE_TEXT]);
 
-/* The formats; errors show in ferror. A table of the stacks with most: */
+/* Each of these writes one format; errors show in ferror. */
+
+/* A table of the stacks with most bytes. */
 void report_text(const struct report *report, FILE *file);
 
 /* Profile.proto of pprof, compressed by gzip. */

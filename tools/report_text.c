@@ -115,10 +115,12 @@ static void put_head(const struct report *report, FILE *file)
     if (samples->thinned != 0)
         fprintf(file,
                 "  the table was full: %" PRIu64 " samples were left out by chance, the rest "
-                "stand for them\n",
+                "stand for them (option profile_samples: a larger table)\n",
                 samples->thinned);
     if (samples->lost_stacks != 0)
-        fprintf(file, "  %" PRIu64 " samples have no stack: the tables of stacks are full\n",
+        fprintf(file,
+                "  %" PRIu64 " samples have no stack: the tables of stacks are full (option "
+                "profile_samples: larger ones)\n",
                 samples->lost_stacks);
 }
 
@@ -173,8 +175,7 @@ static void put_stack(const struct report *report, FILE *file, size_t number,
         fprintf(file, ", allocated %s", report_size(sum->all.bytes, text));
     putc('\n', file);
     for (size_t i = 0; i < SUMS_SIZES && sum->sizes[i].bytes > 0; i++)
-        fprintf(file, "%s %" PRIu64, i == 0 ? "   blocks of" : ",",
-                report_whole(sum->sizes[i].blocks));
+        fprintf(file, "%s %" PRIu64, i == 0 ? "   blocks of" : ",", sum->sizes[i].size);
     if (sum->sizes[0].bytes > 0)
         fputs(" bytes\n", file);
     put_frames(report, file, stack->index);

@@ -8,6 +8,8 @@
 #define _GNU_SOURCE 1
 #include "samples.h"
 
+#include "array.h"
+
 #include <err.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -28,7 +30,7 @@ enum {
     NS_OF_MS = 1000 * 1000,
 };
 
-/* A number of the structure of which these are the bytes; 0 if it is not all there. */
+/* A field of the structure in bytes[0..size-1]; 0 if it does not lie in these. */
 static uint64_t pick(const struct view *view, const uint8_t *bytes, size_t size,
                      enum acre_field_id field)
 {
@@ -223,12 +225,7 @@ static bool settle_slot(struct view *view, uint64_t address, size_t size, struct
 
 static void add_sample(struct samples *samples, struct sample sample)
 {
-    if ((samples->live_count & (samples->live_count - 1)) == 0) {
-        size_t room = samples->live_count != 0 ? 2 * samples->live_count : 1;
-        samples->live = reallocarray(samples->live, room, sizeof(sample));
-        if (samples->live == NULL)
-            err(EXIT_FAILURE, NULL);
-    }
+    samples->live = array_grow(samples->live, samples->live_count, sizeof(sample));
     samples->live[samples->live_count++] = sample;
 }
 
@@ -324,7 +321,7 @@ static void read_stacks(struct memory *memory, const struct tables *tables, stru
 
 /* ---- all ---- */
 
-/* Makes every index lead to something: a site or stack that cannot be leads to those of nothing. */
+/* Makes every index lead to something: a wrong one becomes 0, a wrong stack one without frames. */
 static void check(struct samples *samples)
 {
     for (size_t i = 0; i < samples->stack_count; i++) {
@@ -370,7 +367,7 @@ uint64_t samples_clock(const struct memory *memory)
     return ms > 0 ? (uint64_t)ms : 1;
 }
 
-/* What is known of the time: of a core, that of the last thing that happened. */
+/* The time of the process's clock; of a core the latest time that is in it. */
 static uint64_t time_now(const struct memory *memory, const struct samples *samples)
 {
     uint64_t now = later(later(samples->started_at, samples->stopped_at),

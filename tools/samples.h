@@ -1,6 +1,6 @@
 /*
  * What a process's heap profile has recorded (lib/modes/profile.h), copied and checked: every index
- * leads to something, every figure is one that can be.
+ * leads to something, every figure is finite and not negative.
  */
 #ifndef ACRE_TOOLS_SAMPLES_H
 #define ACRE_TOOLS_SAMPLES_H
@@ -34,7 +34,7 @@ struct samples {
     uint64_t first_interval;                             /* as it was asked for */
     uint32_t session;                                    /* number of starts */
     uint64_t started_at, stopped_at, marked_at, peak_at; /* ms; 0: not yet */
-    uint64_t now;                                        /* likewise; of a core: what is known */
+    uint64_t now; /* likewise; of a core: the latest time in it */
     double peak_bytes;
     uint64_t taken, ended, thinned, lost_stacks;
     struct sample *live;
@@ -43,10 +43,11 @@ struct samples {
     uint64_t *frames; /* return addresses */
     size_t live_count, site_count, stack_count, frame_count;
     size_t changed; /* samples left out, since they changed each time they were read */
-    bool damaged;   /* something could not be, or not be read, and was left out */
+    bool damaged;   /* some of it was impossible or unreadable, and was left out */
 };
 
-/* Reads the profile's figures without its tables: cheap. False if they cannot be read. */
+/* Reads the profile's figures without its tables, which costs one read. False if they cannot be
+ * read. */
 bool samples_head(struct memory *memory, struct samples *samples);
 
 /* Reads all. False, with a message, if the profile was never started or cannot be read. */

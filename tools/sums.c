@@ -2,20 +2,15 @@
 #define _GNU_SOURCE 1
 #include "sums.h"
 
+#include "array.h"
+
 #include <err.h>
 #include <stdlib.h>
 
 static bool is_listed(const uint64_t *addresses, size_t count, uint64_t address)
 {
-    size_t low = 0, high = count; /* the one that is looked for is in low .. high-1 */
-    while (high - low > 1) {
-        size_t middle = low + (high - low) / 2;
-        if (addresses[middle] <= address)
-            low = middle;
-        else
-            high = middle;
-    }
-    return count != 0 && addresses[low] == address;
+    return count != 0 &&
+           addresses[array_find(addresses, count, sizeof(addresses[0]), address)] == address;
 }
 
 static bool is_after_mark(const struct samples *samples, const struct sample *sample)
@@ -71,18 +66,16 @@ static void add_sample(const struct samples *samples, const struct sample *sampl
     sum->age += (double)age * amount.bytes;
 }
 
-/* Keeps the sizes of which there is most. `amount` has the bytes of all blocks of one size, which
- * is in `blocks`. */
-static void add_size(struct sum *stack, struct amount amount)
+/* Puts a size in its place among the sizes with most bytes; the last one goes if there is no room.
+ */
+static void add_size(struct sum *stack, struct sum_of_size added)
 {
-    if (amount.bytes <= 0)
-        return;
     for (size_t i = 0; i < SUMS_SIZES; i++) {
-        if (amount.bytes <= stack->sizes[i].bytes)
+        if (added.bytes <= stack->sizes[i].bytes)
             continue;
-        struct amount moved = stack->sizes[i];
-        stack->sizes[i] = amount;
-        amount = moved;
+        struct sum_of_size moved = stack->sizes[i];
+        stack->sizes[i] = added;
+        added = moved;
     }
 }
 
@@ -115,7 +108,7 @@ void sums_count(const struct samples *samples, const struct sums_wanted *wanted,
         sum->all = (struct amount){site->bytes, site->blocks};
         sum->peak = (struct amount){site->peak_bytes, site->peak_blocks};
         add_sum(stack, sum);
-        add_size(stack, (struct amount){sum->live.bytes, (double)site->size});
+        add_size(stack, (struct sum_of_size){sum->live.bytes, site->size});
         add_sum(&sums->total, sum);
     }
 }

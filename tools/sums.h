@@ -30,15 +30,21 @@ struct amount {
     double bytes, blocks;
 };
 
+/* What is live in blocks of one size. */
+struct sum_of_size {
+    double bytes;
+    uint64_t size; /* of a block */
+};
+
 struct sum {
     struct amount live;  /* that were wanted */
     struct amount all;   /* allocated since the profile was started */
     struct amount peak;  /* live at the peak */
     struct amount since; /* live, allocated after the mark */
     double ages[SUMS_AGES];
-    double age;                      /* ms, times bytes */
-    double pinned;                   /* bytes; see pinned.h */
-    struct amount sizes[SUMS_SIZES]; /* live, the one with most bytes first; of a stack */
+    double age;                           /* ms, times bytes */
+    double pinned;                        /* bytes; see pinned.h */
+    struct sum_of_size sizes[SUMS_SIZES]; /* of a stack: those with most bytes, in that order */
 };
 
 struct sums {

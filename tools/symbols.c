@@ -9,18 +9,17 @@
 #define _GNU_SOURCE 1
 #include "symbols.h"
 
+#include "array.h"
 #include "jit_map.h"
+#include "mapped_file.h"
 
 #include <dwarf.h>
-#include <elfutils/libdwelf.h>
 #include <elfutils/libdwfl.h>
 #include <err.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -36,35 +35,15 @@ char *__cxa_demangle(const char *name, char *into, size_t *size, int *status);
 
 static const struct symbols *current; /* for open_module, which libdwfl calls */
 
-/* Opens a regular file; -1: there is none. */
-static int open_regular(const char *path)
-{
-    struct stat status;
-    int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (file >= 0 && (fstat(file, &status) != 0 || !S_ISREG(status.st_mode))) {
-        close(file);
-        file = -1;
-    }
-    return file;
-}
-
 /* Opens the file at a path if it is the one that is mapped, by its build id; -1: it is not. */
 static int open_same(const char *path, const struct module *module)
 {
-    const void *id = NULL;
-    int file = open_regular(path);
-    if (file < 0 || module->build_id_size == 0)
+    int file = mapped_file_open(path);
+    if (file < 0 || module->build_id_size == 0 ||
+        mapped_file_has_build_id(file, module->build_id, module->build_id_size))
         return file;
-    Elf *elf = elf_begin(file, ELF_C_READ_MMAP, NULL);
-    ssize_t size = elf != NULL ? dwelf_elf_gnu_build_id(elf, &id) : -1;
-    bool same = size == (ssize_t)module->build_id_size &&
-                memcmp(id, module->build_id, module->build_id_size) == 0;
-    elf_end(elf);
-    if (!same) {
-        close(file);
-        file = -1;
-    }
-    return file;
+    close(file);
+    return -1;
 }
 
 /* For libdwfl: opens the file of a module, which *data is. */
@@ -90,7 +69,7 @@ static int open_module(Dwfl_Module *of, void **data, const char *name, Dwarf_Add
             file = open_same(path, module);
         }
     }
-    /* where its debug file is looked for is beside that name */
+    /* libdwfl looks for its debug file beside that name */
     if (file >= 0)
         *file_name = strdup(module->path);
     return file;
@@ -142,12 +121,7 @@ void symbols_close(struct symbols *symbols)
 
 static void add_symbol(struct symbols *symbols, struct symbol symbol)
 {
-    if ((symbols->count & (symbols->count - 1)) == 0) {
-        size_t room = symbols->count != 0 ? 2 * symbols->count : 1;
-        symbols->all = reallocarray(symbols->all, room, sizeof(symbol));
-        if (symbols->all == NULL)
-            err(EXIT_FAILURE, NULL);
-    }
+    symbols->all = array_grow(symbols->all, symbols->count, sizeof(symbol));
     symbols->all[symbols->count++] = symbol;
 }
 
@@ -200,8 +174,8 @@ static void set_call_place(struct symbols *symbols, Dwarf_Die *inlined, Dwarf_Fi
         symbol->line = number <= INT32_MAX ? (uint32_t)number : 0;
 }
 
-/* Adds the functions that were inlined at an address, and fills in where the innermost one that was
- * not is. `symbol` is the address's. */
+/* Adds the functions that were inlined at an address. *symbol has the source line of the address;
+ * it gets the line in the function that they were inlined into. */
 static void add_inlined(struct symbols *symbols, Dwfl_Module *module, uint64_t address,
                         struct symbol *symbol)
 {
@@ -269,7 +243,7 @@ static void add_code(struct symbols *symbols, const struct module *module, uint6
         if (dwfl_module_getelf(found, &bias) == NULL)
             bias = module->start;
     }
-    /* what addr2line takes */
+    /* as addr2line takes it */
     snprintf(text, sizeof(text), "%.1000s+0x%" PRIx64, module->name, address + 1 - bias);
     symbol.name = texts_add(&symbols->texts, text);
     add_symbol(symbols, symbol);

@@ -2,6 +2,8 @@
 #define _GNU_SOURCE 1
 #include "tracees.h"
 
+#include "array.h"
+
 #include <elf.h>
 #include <err.h>
 #include <stdio.h>
@@ -47,12 +49,7 @@ struct tracee *tracees_get(struct tracees *tracees, pid_t id)
     for (size_t i = 0; i < tracees->count; i++)
         if (tracees->all[i].id == id)
             return &tracees->all[i];
-    if ((tracees->count & (tracees->count - 1)) == 0) {
-        size_t room = tracees->count != 0 ? 2 * tracees->count : 1;
-        tracees->all = reallocarray(tracees->all, room, sizeof(tracees->all[0]));
-        if (tracees->all == NULL)
-            err(EXIT_FAILURE, NULL);
-    }
+    tracees->all = array_grow(tracees->all, tracees->count, sizeof(tracees->all[0]));
     tracees->all[tracees->count] = (struct tracee){.id = id, .process = process_of(id)};
     return &tracees->all[tracees->count++];
 }

@@ -8,12 +8,12 @@
 
 struct tracee {
     pid_t id, process;
-    bool reported;  /* the thread that has made it has stopped to tell: it may run */
-    bool waits;     /* it is stopped until then */
-    bool shares;    /* its process has the memory of the one that made it (vfork) */
+    bool reported;  /* the thread that made it has stopped to report it: it may run */
+    bool waits;     /* it is stopped until it is reported */
+    bool shares;    /* its process shares the memory of the process that made it (vfork) */
     bool ended;     /* it has stopped at its end */
     bool held;      /* it waits there until the other threads of the process have ended */
-    bool has_roots; /* it was in the middle of something then: what it had in registers counts */
+    bool has_roots; /* `roots` are set: it ended inside a function, whose registers count */
     struct leaks_thread roots;
 };
 

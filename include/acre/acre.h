@@ -152,7 +152,7 @@ void acre_options_print(int fd);
 
 /*
  * Starts the heap profile: from now on about one block in `interval` allocated bytes is sampled,
- * with its stack, until it is freed; 1: each block. A profile that was taken before is forgotten.
+ * with its stack, until it is freed; 1: each block. The profile before it is forgotten.
  * It is read from outside, by acre-profile(1). A child of fork goes on with a copy. Returns 0,
  * EINVAL if interval is 0 or above 64 GiB, or ENOMEM.
  */
@@ -162,8 +162,8 @@ int acre_profile_start(size_t interval);
  * 0, or EINVAL if the profile is off. */
 int acre_profile_stop(void);
 
-/* Lets the profile tell what has been allocated since this call. Returns 0, or EINVAL if it is off.
- */
+/* Sets the mark: acre-profile(1) can show the blocks that were allocated after this call. Returns
+ * 0, or EINVAL if the profile is off. */
 int acre_profile_mark(void);
 
 /*

@@ -59,8 +59,8 @@ struct arena {
     uint32_t entries_used; /* [owner] entries that bins have taken */
 
     /* [owner] Near the end, since many threads use nothing but the bins of small classes. */
-    struct bin bins[SIZE_CLASS_COUNT + 1]; /* the last one is of no class and for ever empty: where
-                                              a diverted short path leads malloc to */
+    struct bin bins[SIZE_CLASS_COUNT + 1]; /* the last one is of no class and always empty
+                                              (size_class_divert) */
 
     /* [owner] the magazines of all bins, in the order of their first use */
     struct magazine_entry entries[MAGAZINE_ENTRIES];

@@ -143,9 +143,9 @@ bool os_map_at(void *address, size_t size)
 
 bool os_is_readable(uintptr_t page)
 {
-    /* The system reads the new set before it sees that it does not know what to do with it: a call
-     * that no filter refuses and that changes nothing (as in Abseil's AddressIsReadable). Address 0
-     * would be no set. */
+    /* The system reads the new set before it refuses `how` (~0 is none): EFAULT if it cannot be
+     * read. No filter forbids the call, and it changes nothing (as in Abseil's
+     * AddressIsReadable). A set at address 0 would not be read. */
     return page != 0 &&
            system_call(SYS_rt_sigprocmask, ~0, page, NULL, sizeof(uint64_t)) != -EFAULT;
 }

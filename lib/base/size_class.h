@@ -3,7 +3,7 @@
  * 320 ... A block of a class is at most 15 bytes larger than asked for up to 128, and at most a
  * fifth of it is waste above. (Spacing as in jemalloc and tcmalloc: the waste is below 1/5, and
  * every power of two is a class, which serves aligned requests.) Constant tables and arithmetic,
- * and a copy of one table by which all of malloc can be led to its slow path.
+ * and a copy of one table, which can be changed so that each malloc takes its slow path.
  */
 #ifndef ACRE_LIB_SIZE_CLASS_H
 #define ACRE_LIB_SIZE_CLASS_H
@@ -26,13 +26,13 @@ enum {
 extern const uint16_t size_class_table[SIZE_CLASS_TABLE_LIMIT / 16 + 1];
 
 /*
- * [any] What malloc's short path takes: the same, or, while it is diverted, the offset of
- * SIZE_CLASS_COUNT throughout, which is no class. So a mode that must see each malloc
- * (modes/profile.h) costs the short path no instruction while it is off.
+ * [any] The copy of the table that malloc's short path reads. While it is diverted, each entry is
+ * the offset of the bin after that of the last class, which is always empty. So a mode that must
+ * see each malloc (modes/profile.h) costs the short path no instruction while it is off.
  */
 extern uint16_t size_class_short_path[SIZE_CLASS_TABLE_LIMIT / 16 + 1];
 
-/* Diverts it, or makes it as it was. Other threads may read it meanwhile. */
+/* Diverts the copy, or restores it. Other threads may read it meanwhile. */
 void size_class_divert(bool diverted);
 
 /* Bytes of a block of each class. */

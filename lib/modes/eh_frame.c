@@ -34,7 +34,7 @@ enum {
     OMITTED = 0xff,
 };
 
-/* Bytes that can be read; `bad` when they are not enough. */
+/* Bytes that can be read; `bad` once more was taken than there is. */
 struct cursor {
     uintptr_t at, end;
     bool bad;
@@ -126,11 +126,11 @@ static struct cursor open_entry(struct readable *memory, uintptr_t address)
 
 /* What entries share (CIE). */
 struct shared {
-    uint64_t code_grain;
-    int64_t data_grain;
+    uint64_t code_grain;   /* code alignment factor: bytes for each step of the location */
+    int64_t data_grain;    /* data alignment factor: bytes for each unit of an offset */
     unsigned encoding;     /* of addresses */
     bool is_signal;        /* a frame that a signal has made */
-    bool sized;            /* each entry has the length of what it adds */
+    bool sized;            /* each entry has augmentation data, which begin with their length */
     struct cursor program; /* the instructions at the start of each function */
 };
 
@@ -194,10 +194,13 @@ struct row {
 };
 
 struct machine {
-    struct row now, first, remembered[REMEMBERED];
+    struct row now;                    /* at `location` */
+    struct row first;                  /* at the start of each function, for RESTORE */
+    struct row remembered[REMEMBERED]; /* a stack of `depth` rows */
     size_t depth;
     const struct shared *shared;
-    uintptr_t location, pc, header;
+    uintptr_t location, pc; /* the row at pc is wanted */
+    uintptr_t header;       /* of the search table */
 };
 
 /* What an instruction does. */

@@ -1,17 +1,17 @@
 /*
- * How to get from a frame to its caller's: read from an image's .eh_frame, whose entry for an
- * address is found by the search table in .eh_frame_hdr (Linux Standard Base 5, 10.6; DWARF
- * 5, 6.4). Tables may be odd: nothing is read outside the memory that is given, and every loop ends
- * with the entry. Only what compilers make of C, C++ and their like is understood: a frame's
- * address counted from the stack or the frame pointer, or held by the frame (functions that align
- * their stack). Owns no state.
+ * Rules that lead from a frame to that of its caller, read from an image's .eh_frame. The search
+ * table in .eh_frame_hdr leads to the entry for an address (Linux Standard Base 5, 10.6; DWARF 5,
+ * 6.4). Tables may be damaged: nothing outside of `memory` is read, and every loop ends at the end
+ * of the entry. Only what compilers make of C, C++ and similar languages is understood: a frame's
+ * address that is counted from the stack pointer or the frame pointer, or that lies in the frame
+ * (functions that align their stack). Owns no state.
  */
 #ifndef ACRE_LIB_EH_FRAME_H
 #define ACRE_LIB_EH_FRAME_H
 
 #include "modes/readable.h"
 
-/* Where the frame's canonical address is, the caller's stack pointer. */
+/* How the canonical frame address is found: the stack pointer of the caller after the call. */
 enum frame_address {
     FRAME_UNKNOWN = 1, /* there is no rule, or it is not understood */
     FRAME_OUTERMOST,   /* there is no caller */

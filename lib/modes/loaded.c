@@ -65,7 +65,8 @@ static const struct link_map *list_of_images(void)
     return debug != NULL ? debug->r_map : NULL;
 }
 
-/* True if one of the segments, at `base`, has the address; *image is it then. */
+/* True if one of the segments has the address; then fills in *image. `base` is added to the
+ * addresses in the headers. */
 static bool covers(uintptr_t base, const ElfW(Phdr) * headers, size_t count, uintptr_t address,
                    struct loaded *image)
 {
@@ -118,8 +119,8 @@ static int find_nothing(void *address, struct found_object *found)
     return -1;
 }
 
-/* The function of libc, or find_nothing. libc is on the list from the start, and what is on it in
- * front of libc, too. */
+/* The function of libc, or find_nothing. libc and the images that precede it on the list are there
+ * from the start and stay, so they are read without asking. */
 static find_object *choose_find(void)
 {
     for (const struct link_map *image = list_of_images(); image != NULL; image = image->l_next) {

@@ -1,9 +1,10 @@
 /*
  * The images (program, libraries, vDSO) that are loaded, found by an address in them, without the
- * dynamic linker's lock: by _dl_find_object of glibc 2.35 and newer, which is made for unwinders.
- * It is found by its name, so that libacre.so loads where it does not exist. Elsewhere the linker's
- * list of images is gone through, which may change meanwhile: so what is read is asked for first,
- * and an image may be missed. In a static program there is only that. Owns no state.
+ * dynamic linker's lock. _dl_find_object of glibc 2.35 and newer, made for unwinders, finds them.
+ * It is looked up by its name, so that libacre.so loads with an older glibc, too. Without it the
+ * program's headers and the linker's list of images are searched. The list may change meanwhile: so
+ * each part is read only if it can be, and an image may be missed. A static program has no list, so
+ * only the program is found. Owns no state.
  */
 #ifndef ACRE_LIB_LOADED_H
 #define ACRE_LIB_LOADED_H
@@ -21,7 +22,7 @@ bool loaded_find(struct readable *memory, uintptr_t address, struct loaded *imag
 /* The same without _dl_find_object. */
 bool loaded_find_on_list(struct readable *memory, uintptr_t address, struct loaded *image);
 
-/* Finds the image that this library is; all fields are 0 if that is the program. */
+/* Finds the image of this library; all fields are 0 if the library is part of the program. */
 void loaded_find_library(struct readable *memory, struct loaded *image);
 
 #endif

@@ -31,7 +31,8 @@ uint64_t profile_samples;
 uint64_t profile_followed;
 __thread struct profile_thread profile_thread;
 
-/* [lock] What finds slots, sites and stacks; all of it follows from them. */
+/* [lock] Hash tables of slots, sites and stacks, and the list of unused slots: rebuild() can make
+ * them again. */
 static struct {
     struct lock lock;
     uint32_t unused; /* slots that are not in use: index + 1 of the first; 0: none */
@@ -66,7 +67,7 @@ static double chance_at(uint64_t size, uint64_t interval)
     return chance_of((double)size / (double)interval);
 }
 
-/* Bytes until the next sample: whole ones, which for an interval of 1 is the next block. */
+/* Draws the bytes until the next sample. With an interval of 1 each block is one. */
 static void draw_countdown(void)
 {
     uint64_t interval = interval_of(profile_thread.mode);
@@ -130,7 +131,7 @@ static void link_stack(uint32_t stack)
     *bucket = stack + 1;
 }
 
-/* A count that goes up when what it counts is complete, for readers and children of fork. */
+/* Stores a word after all that it announces: for readers outside and children of fork. */
 static void publish(uint32_t *count, uint32_t value)
 {
     __atomic_store_n(count, value, __ATOMIC_RELEASE);
@@ -193,7 +194,7 @@ static void add_live(const struct profile_slot *slot, double blocks)
     profile.live_bytes += blocks * (double)slot->size;
 }
 
-/* Counts what is live from the slots; also at each site, as the peak, if that is asked for. */
+/* Sums up the live samples; with `peak` also at each site, as its part of the peak. */
 static void count_live(bool peak)
 {
     profile.live_blocks = profile.live_bytes = 0;
@@ -211,7 +212,7 @@ static void count_live(bool peak)
     }
 }
 
-/* Notes what is live as the peak. */
+/* Records what is live as the peak. */
 static void count_peak(void)
 {
     publish(&profile.changing, profile.changing | 1);
@@ -229,7 +230,7 @@ static void set_unused(uint32_t slot)
     own.unused = slot + 1;
 }
 
-/* Gives up the slot that *link, in its bucket, leads to. */
+/* Ends the sample in the slot that *link, in its bucket, leads to. */
 static void give_up(uint32_t *link)
 {
     uint32_t number = *link - 1;
@@ -243,10 +244,8 @@ static void give_up(uint32_t *link)
         profile.live_blocks = profile.live_bytes = 0; /* no rounding adds up for ever */
 }
 
-/*
- * Makes a sample what it would be had the interval been as now when its block was allocated, which
- * was at an interval that was shorter, or the same. False if it would not be one.
- */
+/* Thins one sample, taken at this interval or a shorter one: it stays with the probability
+ * p(new) / p(old), and then has the weight 1 / p(new). False if it does not stay. */
 static bool passes_doublings(struct profile_slot *slot)
 {
     double p = chance_at(slot->size, profile.interval);
@@ -256,7 +255,7 @@ static bool passes_doublings(struct profile_slot *slot)
     return true;
 }
 
-/* Makes all samples what they are at the interval of now. */
+/* Thins all samples to the interval as it is now. */
 static void pass_doublings(void)
 {
     for (uint64_t bucket = 0; bucket < UINT64_C(1) << own.bits; bucket++)
@@ -272,7 +271,7 @@ static void pass_doublings(void)
     count_live(false);
 }
 
-/* A slot that is not in use. */
+/* A slot that is not in use; doubles the interval until there is one. */
 static uint32_t take_slot(void)
 {
     while (own.unused == 0 && profile.slots_used == profile.slot_limit) {
@@ -291,7 +290,8 @@ static uint32_t take_slot(void)
 
 /* ---- the lock ---- */
 
-/* Makes what follows from the mode word, slots, sites and stacks again. */
+/* Makes all again that follows from the mode word, slots, sites and stacks. In a child of fork,
+ * after a lost thread has held the lock. */
 static void rebuild(void)
 {
     uint64_t samples = 0;
@@ -452,7 +452,8 @@ static void clear(char *memory, size_t bytes, uint32_t slots, uint32_t bits,
     publish(&profile.changing, profile.changing + 1);
 }
 
-/* In this order: a child forked in between samples all sizes when it rebuilds. */
+/* In this order: a child that is forked in between rebuilds, and diverts the table by the mode
+ * word. */
 static void switch_on(uint64_t interval)
 {
     profile.interval = profile.first_interval = interval;

@@ -5,18 +5,18 @@
  *    exponential distribution of mean `interval`; the block in which it ends is a sample. A block
  *    of s bytes is one with probability p = 1 - exp(-s / interval) and stands for 1 / p blocks, so
  *    that sums over samples are unbiased (as in tcmalloc and jemalloc).
- * 2. A sampled block in a slab is SAMPLED, which is not LIVE: the short path of free passes it on.
- *    Its sample ends before the block is given back, so that its address is in one sample at most.
- * 3. Where the samples fill their room, the interval doubles, and each stays with probability
- *    p(new) / p(old); it stands for 1 / p(new) blocks then.
+ * 2. A sampled block in a slab is SAMPLED, not LIVE, so the short path of free leaves it to
+ *    free_slow. Its sample ends before the block is given back: no address is in two samples.
+ * 3. When all slots are in use, the interval doubles, and each sample stays with the probability
+ *    p(new) / p(old); then it stands for 1 / p(new) blocks.
  *
- * While it is on, the table of size classes is diverted, so that malloc comes to alloc_slow; while
- * it is off nothing on the short paths knows of it. Samples outlive profile_stop: frees go on
- * ending them. Readers are outside (acre/inspect.h).
+ * While the profile is on, the table of size classes is diverted, so that each malloc comes to
+ * alloc_slow; while it is off, the short paths have no instruction for it. Samples outlive
+ * profile_stop: frees go on ending them. Programs outside read the profile (acre/inspect.h).
  *
- * Lock: LOCK_RANK_PROFILE, the innermost one; stacks are taken before it. The truth is the slots
- * with an address, the sites and the stacks; what finds them is made again in a child of fork whose
- * parent's thread held the lock. One mapping has all of it.
+ * Lock: LOCK_RANK_PROFILE, the innermost one; stacks are taken before it. The mode word, the slots
+ * that have an address, the sites and the stacks are the truth. All else is rebuilt from them in a
+ * child of fork, if a lost thread held the lock. All tables lie in one mapping.
  */
 #ifndef ACRE_LIB_PROFILE_H
 #define ACRE_LIB_PROFILE_H
@@ -47,15 +47,15 @@ struct profile_stack {
     uint32_t first, depth, hash, next; /* next in its bucket: index + 1 */
 };
 
-/* [lock], but for marked_at, which a writer outside may set, too. */
+/* [lock], and read from outside; marked_at is also written from there, by acre-profile. */
 struct profile {
     uint64_t interval;       /* bytes, now; 0: off */
     uint64_t first_interval; /* as asked for */
     uint32_t session;        /* number of starts */
-    uint32_t changing;       /* odd while peaks are counted, or the start changes everything */
-    uint64_t started_at, stopped_at, marked_at, peak_at;       /* ms; 0: not (yet) */
+    uint32_t changing;       /* odd while the peak is counted, or a start clears the profile */
+    uint64_t started_at, stopped_at, marked_at, peak_at;       /* ms; 0: not yet */
     double live_bytes, live_blocks, peak_bytes;                /* estimates */
-    uint64_t taken, ended, thinned, lost_stacks;               /* counts since the start */
+    uint64_t taken, ended, thinned, lost_stacks;               /* samples since the start */
     uint32_t slot_limit, site_limit, stack_limit, frame_limit; /* room */
     uint32_t slots_used, sites_used, stacks_used, frames_used; /* from 0 up */
     struct profile_slot *slots;                                /* NULL: never started */
@@ -83,23 +83,24 @@ struct profile_thread {
 
 extern __thread struct profile_thread profile_thread __attribute__((tls_model("initial-exec")));
 
-/* Starts a profile; one that is on, or was, is forgotten. `interval` is 1 (each block is a sample)
+/* Starts a profile; the one before is forgotten. `interval` is 1 (each block is a sample)
  * to 64 GiB. 0, or EINVAL or ENOMEM. */
 int profile_start(size_t interval);
 
-/* Takes no more samples. 0, or EINVAL if none were taken. */
+/* Takes no more samples. 0, or EINVAL if the profile is off. */
 int profile_stop(void);
 
-/* What is allocated from now on counts as allocated since the mark. 0, or EINVAL if it is off. */
+/* Sets the mark: later samples count as taken since it. 0, or EINVAL if the profile is off. */
 int profile_mark(void);
 
-/* [lock, any reads] The value of OPTION_PROFILE that was followed last. */
+/* [lock, any reads] The value of OPTION_PROFILE when profile_follow_option last read it, or a start
+ * or stop set it. */
 extern uint64_t profile_followed;
 
 /* Starts or stops as OPTION_PROFILE says. */
 void profile_follow_option(void);
 
-/* The same where the option has changed since: also by a writer outside. */
+/* Does so if the option has changed since then; a program outside may have changed it. */
 static inline void profile_tick(void)
 {
     if (UNLIKELY(option_value(OPTION_PROFILE) !=

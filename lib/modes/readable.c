@@ -1,4 +1,4 @@
-/* Memory that may not be there: see readable.h. */
+/* Memory that may not be mapped: see readable.h. */
 #include "modes/readable.h"
 
 #include "base/os.h"

@@ -39,7 +39,7 @@ struct walk {
 
 /* ---- reading ---- */
 
-/* For reads of other functions' frames and of code: what sanitizers would call errors. */
+/* For reads of other functions' frames and of code, which a sanitizer would report. */
 #define UNCHECKED __attribute__((no_sanitize("address"), no_sanitize("thread")))
 
 UNCHECKED static uintptr_t load(uintptr_t address)
@@ -47,7 +47,8 @@ UNCHECKED static uintptr_t load(uintptr_t address)
     return *(const uintptr_t *)address;
 }
 
-/* Below the stack pointer is what an interrupted function has just taken off, or has put there. */
+/* Begins a stack. The red zone below `sp` can be read, too: a function that a signal interrupted
+ * may have stored there, or have popped a moment ago what its rule still looks for there. */
 static void begin_stack(struct walk *walk, uintptr_t sp)
 {
     walk->sp = sp;
@@ -81,8 +82,8 @@ static uint64_t load_part(const uint64_t *part)
     return __atomic_load_n(part, __ATOMIC_RELAXED);
 }
 
-/* The rule of that key; its word is 0 if the cache does not have it. The image at that place may be
- * another one by now, so the source must be as it was. */
+/* The rule of that key; its word is 0 if the cache does not have it. Another image may lie at that
+ * place by now, so the bytes that the rule was read from must have their old sum. */
 static union frame_rule recall(uint64_t key)
 {
     const struct entry *entry = &rules[key % RULES];
@@ -105,9 +106,10 @@ static void remember(uint64_t key, union frame_rule rule, uintptr_t source)
 }
 
 /*
- * A number for the image that was found: another one, loaded at its place later, has another,
- * unless its tables are as large. 0 if the tables cannot be read. The system is asked for that once
- * for each image: what was found a moment ago is loaded, so only odd headers are to be feared.
+ * A number that tells the image from one that is loaded at its place later, unless the tables of
+ * both begin with the same words. 0 if the tables cannot be read. Whether they can is asked once
+ * for each image: it was found a moment ago, so it is loaded, and only an odd header leads
+ * elsewhere.
  */
 static uint64_t identify(struct walk *walk)
 {
@@ -195,7 +197,7 @@ UNCHECKED static bool read_code(struct walk *walk, uintptr_t address, unsigned c
     return true;
 }
 
-/* True if the instruction in front of `address` is a call. */
+/* True if the instruction that ends at `address` is a call. */
 static bool follows_call(struct walk *walk, uintptr_t address)
 {
     unsigned char code[8];
@@ -287,7 +289,7 @@ static bool step(struct walk *walk)
 
 NOINLINE size_t stack_take(uintptr_t *frames, size_t most)
 {
-    const uintptr_t *record = __builtin_frame_address(0); /* the caller's frame pointer, where to */
+    const uintptr_t *record = __builtin_frame_address(0); /* frame pointer, return address */
     struct walk walk = {.fp = record[0], .pc = plain_address(record[1]), .memory.to = UINTPTR_MAX};
     struct loaded library;
     begin_stack(&walk, (uintptr_t)__builtin_dwarf_cfa());

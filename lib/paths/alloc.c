@@ -157,7 +157,7 @@ static void *alloc_class(unsigned class, bool wide, bool *zero)
     return block;
 }
 
-/* A LARGE block has come to be, or has another size. */
+/* Counts a LARGE block that was allocated or resized; it may be a sample. */
 static void count_large(const void *block, size_t size)
 {
     size_t bytes = align_up(size, os_page_size());
@@ -207,7 +207,7 @@ static NOINLINE void *alloc_from_next_window(struct bin *bin, size_t size, uint6
     return block;
 }
 
-/* Short for when a profile is taken: each malloc comes here then, and goes on as if it had not. */
+/* While a profile is taken each malloc comes here, so this first does what the short path does. */
 void *alloc_slow(size_t size)
 {
     void *block;
@@ -272,7 +272,7 @@ static bool stays(size_t usable, size_t size)
     return size <= usable && (size >= usable / SHRINK_KEEPS || usable <= SHRINK_ALWAYS_KEPT);
 }
 
-/* A block of `bytes` bytes of the calling thread's, not SAMPLED, is as one just allocated. */
+/* Counts a block of the calling thread that is not SAMPLED as if it was just allocated. */
 static void count_again(void *block, size_t bytes)
 {
     if (profile_is_on() && profile_draw(bytes)) {
@@ -332,7 +332,7 @@ void *alloc_resize(void *p, size_t size, const char *function)
     if (stays(usable, size))
         return p;
     if (UNLIKELY(sampled)) {
-        /* what is resized was freed, for the profile, and allocated anew */
+        /* for the profile a block that is resized is freed and allocated anew */
         profile_end_sample(p);
         state_set(own.state, BLOCK_LIVE);
     }

@@ -53,8 +53,8 @@ static ALWAYS_INLINE bool alloc_from_bin(struct bin *bin, void **block)
 
 static_assert(sizeof(struct bin) == SIZE_CLASS_STRIDE, "the table's entries are offsets of bins");
 
-/* The calling thread's bin for `size`, at most SIZE_CLASS_TABLE_LIMIT bytes; the one that is for
- * ever empty while a profile is taken. */
+/* The calling thread's bin for `size`, at most SIZE_CLASS_TABLE_LIMIT bytes; while a profile is
+ * taken, the bin that is always empty. */
 static ALWAYS_INLINE struct bin *alloc_bin_of(size_t size)
 {
     char *bins = (char *)thread_state.arena->bins;

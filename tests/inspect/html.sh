@@ -18,7 +18,7 @@ subject_seconds=120
 subject_at=$directory # a core is written there
 page=$directory/page.html
 
-ulimit -c unlimited 2>/dev/null || :
+ulimit -c unlimited 2>/dev/null || : # for the subject, which is started first
 inspect=$PWD/../../tools/acre-inspect
 programs=$PWD
 
@@ -30,7 +30,7 @@ python3 -B "$script" "$page" "$block" "$large" ${ACRE_PICTURES:+"$ACRE_PICTURES"
     fail "the page is not right"
 ! "$inspect" --html "$directory/none/page.html" "$subject_id" 2>/dev/null || fail "no such directory"
 ! "$inspect" --html "$page" --arena 1 "$subject_id" 2>/dev/null || fail "--arena goes with --html"
-if [[ $(cat /proc/sys/kernel/core_pattern) == core* ]] && [ "$(ulimit -c)" = unlimited ]; then
+if has_cores; then
     echo "a core"
     kill -ABRT "$subject_id"
     end_subject 2>/dev/null

@@ -204,8 +204,7 @@ for _ in $(seq 50); do
 done
 end_subject
 
-pattern=$(cat /proc/sys/kernel/core_pattern)
-if [[ $pattern == core* ]] && ulimit -c unlimited; then
+if has_cores; then
     for program in subject static; do
         [ -x "./$program" ] || continue
         echo "a core of $program"
@@ -247,8 +246,6 @@ if [[ $pattern == core* ]] && ulimit -c unlimited; then
             fail "another build: $(cat "$directory/text")"
     fi
     rm "$directory/libacre.so"
-else
-    echo "no cores here: core_pattern is $pattern"
 fi
 
 if [ "$(id -u)" -eq 0 ] && unshare --fork --pid true 2>/dev/null; then

@@ -2,54 +2,22 @@
 profile=$PWD/../../tools/acre-profile
 inspect=$PWD/../../tools/acre-inspect
 acre_run=$PWD/../../tools/acre-run
-subject_id=
-trap 'end_subject; rm -rf "$directory"' EXIT
-ulimit -c unlimited 2>/dev/null || :
+. "${srcdir:-.}/../inspect/subject.sh"
+subject_at=$directory # a core is written there
+subject_log=$directory/log
+subject_ready=ready
+subject_prefix=(env LD_PRELOAD="$ACRE_LIBRARY") # static programs ignore it
 
-fail() {
-    echo "${0##*/}: $*" >&2
-    exit 1
-}
-
-# Waits until the subject has written lines that begin so, as many as that.
-wait_for() { # BEGINNING [COUNT]
-    for _ in $(seq 600); do
-        [ "$(grep -c "^$1" "$directory/out" || :)" -lt "${2:-1}" ] || return 0
-        sleep 0.05
-    done
-    fail "the subject does not say \"$1\""
-}
-
-# Starts a program that acre is preloaded into, unless it is static: subject_id, $directory/out.
-start_subject() { # COMMAND...
-    rm -f "$directory/input" "$directory/out"
-    mkfifo "$directory/input"
-    if [[ $1 == *static ]]; then
-        (cd "$directory" && exec "$@") <"$directory/input" >"$directory/out" 2>"$directory/log" &
-    else
-        (cd "$directory" && exec env LD_PRELOAD="$ACRE_LIBRARY" "$@") \
-            <"$directory/input" >"$directory/out" 2>"$directory/log" &
-    fi
-    subject_id=$!
-    told=0
-    exec 7>"$directory/input"
-    wait_for ready
-}
-
-# Has the subject do what a letter says; waits until it has.
+# Has the subject do what a letter says, and waits until it is done.
 tell() { # LETTER
-    told=$((told + 1))
+    local told
+    told=$(grep -c '^done' "$directory/out" || :)
     printf %s "$1" >&7
-    wait_for "done" "$told"
+    wait_for "done" $((told + 1))
 }
 
-end_subject() {
-    [ -z "$subject_id" ] || { kill -CONT "$subject_id" 2>/dev/null; exec 7>&- && wait "$subject_id" || :; }
-    subject_id=
-}
-
-# Starts a subject, and once it has used the class of small() each block is sampled: the first few
-# blocks of a class are larger ones. Then it does what the letters say.
+# Starts a subject, which uses the class of small() first, since the first few blocks of a class are
+# larger ones. From then on each block is sampled, and the subject does what the letters say.
 start_filled() { # LETTERS COMMAND...
     local letters=$1 i
     shift
@@ -61,7 +29,7 @@ start_filled() { # LETTERS COMMAND...
     done
 }
 
-# The bytes and blocks of the stacks that have a function: of folded lines the bytes.
+# The bytes of the folded lines that have a function.
 folded_bytes() { # FUNCTION FILE
     awk -v name="$1" '{ bytes = $NF; sub(/ [0-9]+$/, ""); count = split($0, part, ";")
         for (i = 1; i <= count; i++) if (part[i] == name) { sum += bytes; next } }
@@ -79,7 +47,7 @@ check_folded() { # FILE FUNCTION BYTES
     [ "$found" = "$3" ] || fail "$2: $found bytes, $3 are right: $(cat "$1")"
 }
 
-# Fails unless a command fails with that text.
+# Fails unless a command ends with that status and says that text.
 check_refusal() { # STATUS TEXT COMMAND...
     local wanted=$1 text=$2 status=0 said
     shift 2

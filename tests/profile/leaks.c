@@ -1,7 +1,7 @@
 /*
- * What acre-profile run --leaks is tried on. Each block that it allocates has a size of its own.
- * What is lost is allocated in a thread whose stack is given back, so that no copy of an address is
- * left.
+ * The program that acre-profile run --leaks is tested on. Each block has a size of its own. Blocks
+ * that are lost are allocated in a thread whose stack is given back, so that no copy of an address
+ * is left.
  *
  *   leaks HOW...   with HOW, in this order:
  *

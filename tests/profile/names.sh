@@ -60,8 +60,7 @@ if [ "$(folded_bytes small "$directory/folded")" != 112000 ]; then
 fi
 end_subject
 
-pattern=$(cat /proc/sys/kernel/core_pattern)
-if [[ $pattern == core* ]] && [ "$(ulimit -c)" = unlimited ]; then
+if has_cores; then
     echo "a core, and a file that has taken the place of the program's"
     cp --remove-destination "$programs/subject" "$directory/gone"
     start_filled s "$directory/gone"
@@ -90,7 +89,7 @@ if read -r _ address size < <(grep '^jit ' "$directory/out"); then
     grep -q '^      made<int>?\[7m  *(\[jit\])$' "$directory/text" ||
         fail "jit: $(cat "$directory/text")"
     if [ "$(id -u)" -eq 0 ]; then
-        chown nobody "$map" # who may write to /tmp, too
+        chown nobody "$map" # any user may write to /tmp
         dump
         ! grep -q 'made<int>' "$directory/text" || fail "another user's list was taken"
     fi

@@ -116,7 +116,7 @@ run 134 "$acre_run" --profile "$directory/none/p.txt" ./leaks lost abort
 
 echo "what goes on after the command"
 "$acre_run" --profile "$file" sh -c 'sleep 3 >/dev/null 2>&1 & echo $!' >"$directory/said"
-kill -0 "$(cat "$directory/said")" || fail "what it has left behind was ended"
+kill -0 "$(cat "$directory/said")" || fail "a process that the command left running was ended"
 kill "$(cat "$directory/said")"
 
 echo "what cannot be"

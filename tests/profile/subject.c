@@ -1,8 +1,7 @@
 /*
- * What acre-profile is tried on: a process that allocates known blocks at known places, when it is
- * told to by a letter on its standard input, and answers with a line. What else it allocates it
- * frees, in a thread that takes slow paths all the time, so that it does what it is asked from
- * outside.
+ * The process that acre-profile is tested on: for each letter on its standard input it allocates
+ * known blocks at a known place, and answers with a line. Another thread takes slow paths all the
+ * time, so that requests from outside are followed; it frees all that it allocates.
  *
  *   s  SMALL_BLOCKS more of SMALL bytes, at small()
  *   m  MIDDLE_BLOCKS more of MIDDLE bytes at middle(), every other one is freed
@@ -28,7 +27,7 @@
 
 #define NOINLINE __attribute__((noinline))
 
-/* So that a call is none of the last thing in a function: it would not be on the stack. */
+/* After a call: keeps it from being a tail call, whose caller would not be on the stack. */
 #define NO_TAIL_CALL() __asm__ volatile("")
 
 enum {

@@ -1,7 +1,7 @@
 /*
- * Rules are read from tables as the standards say. Tables that are made up, one entry for each kind
- * of instruction, augmentation and encoding; and tables that are damaged, of which nothing is read
- * outside: they lie at the start or the end of what can be read.
+ * Rules are read from tables as the standards say: from made-up tables with one entry for each kind
+ * of instruction, augmentation and encoding. Of damaged tables nothing outside is read: they lie at
+ * the start or the end of what can be read.
  */
 #include "test.h"
 #include "modes/eh_frame.h"

@@ -254,7 +254,7 @@ TEST_LOOP(a_wild_pointer_is_foreign, 0, 2)
         thread_own_arena(),
         (char *)heap + (size_t)heap->first_unit * UNIT_SIZE - 4096, /* the guard */
         (char *)heap + heap->size - 16,                             /* never opened */
-        unit_end,                                                   /* behind the last block */
+        unit_end,                                                   /* after the last block */
     };
 
     for (size_t i = 0; i < sizeof(pointers) / sizeof(pointers[0]); i++)

@@ -177,7 +177,7 @@ TEST(what_is_mapped_again_later_declines_huge_pages)
     ck_assert_int_eq(has_vm_flag(slab->base, " nh"), huge_pages_are_supported());
 }
 
-/* True if the system gives a huge page to who asks for one now. */
+/* True if the system gives a huge page to a process that asks for one now. */
 static bool system_gives_huge_pages(void)
 {
     char *wide = os_map(2 * HUGE_PAGE);

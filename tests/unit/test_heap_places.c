@@ -69,7 +69,7 @@ TEST_LOOP(a_foreign_mapping_is_passed_over, 0, 4)
     ck_assert(heap_set_is_valid(&set));
 }
 
-/* Begins a region of so many places, where the system puts mappings. */
+/* Begins a region of that many places, where the system puts mappings. */
 static void begin_small_region(size_t places)
 {
     size_t size = (places + 1) * HEAP_SIZE;

@@ -1,6 +1,6 @@
 /*
- * Images are found by an address in them: by the function of glibc that is made for it, and as
- * without that, by the dynamic linker's list. Both say the same.
+ * Images are found by an address in them, in two ways that give the same: by the function of glibc
+ * for unwinders, and by the dynamic linker's list.
  */
 #include "test.h"
 #include "modes/loaded.h"
@@ -64,7 +64,7 @@ static int check_image(struct dl_phdr_info *info, size_t size, void *argument)
         find *const *way = argument;
         check(*way, info->dlpi_addr + header->p_vaddr);
         check(*way, info->dlpi_addr + header->p_vaddr + header->p_memsz - 1);
-        if (*way == loaded_find_on_list) /* the other one knows no gaps */
+        if (*way == loaded_find_on_list) /* the other one has no gaps between segments */
             check(*way, info->dlpi_addr + header->p_vaddr + header->p_memsz);
     }
     return 0;

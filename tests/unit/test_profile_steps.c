@@ -1,6 +1,7 @@
 /*
- * The heap profile, as a child finds it that is forked by one thread at any instruction at which
- * another one has changed it: the child makes again what that thread's lock guarded, and goes on.
+ * The heap profile in a child of fork: one thread changes the profile, and another forks after each
+ * instruction that has changed it. The child rebuilds what the lost thread's lock guarded, and goes
+ * on.
  */
 #include "test.h"
 #include "child.h"
@@ -17,7 +18,7 @@
 
 SUITE(profile_steps, .begin = begin, .timeout = 300);
 
-/* Children are made where something has changed, and every so many instructions. */
+/* Children are made where something has changed, and every STRIDE instructions. */
 enum { STRIDE = UNDER_SANITIZER ? 1009 : 131 };
 
 enum { SLOTS = 64, BLOCKS = 60 };
@@ -30,7 +31,7 @@ static unsigned failed, failed_at, children; /* a child's status, and at which i
 
 /* ---- the child ---- */
 
-/* What the table of size classes says: 1: it leads all to the slow path, 0: none, 2: neither. */
+/* How many sizes malloc's table leads to the slow path: 1: all, 0: none, 2: some. */
 static int diverted(void)
 {
     size_t count = 0;

@@ -1,8 +1,8 @@
 /*
- * Stacks are right: of functions with and without frame pointers, whose return addresses are noted
- * as they run, and at each of their instructions, where libgcc's unwinder tells the truth. On
- * stacks of all kinds, in signal handlers, in children, in threads, beside libraries that come and
- * go; whatever the frame pointer is, and at the end of what can be read.
+ * Stacks are right: those of functions with and without frame pointers, which note their return
+ * addresses as they run; and at each instruction of these functions, compared with libgcc's
+ * unwinder. Also on stacks of all kinds, in signal handlers, children and threads, while libraries
+ * are opened and closed, with any frame pointer, and at the end of what can be read.
  */
 #include "test.h"
 #include "modes/stack.h"
@@ -53,7 +53,7 @@ static __attribute__((noinline)) void look(struct chain *chain)
     LOOK_AT_STACK();
 }
 
-/* Number of the frame from which on those of the chain are seen, in their order; -1 if nowhere. */
+/* The index of the frame at which the frames of the chain begin, in their order; -1 if nowhere. */
 static int place_of(const struct chain *chain)
 {
     for (size_t at = 0; at + chain->depth <= seen.count; at++) {
@@ -307,7 +307,7 @@ TEST_LOOP(code_without_tables_is_left_by_its_frame_pointer, 0, RUNS)
     chain.leaf = look_through_made;
     made = make_code(true);
     runs[_i](&chain);
-    /* what `look` noted is the last one, and its caller's caller has noted its return only */
+    /* `look` noted the last one; the functions between it and the chain note only their returns */
     uintptr_t noted = chain.returns[--chain.depth];
     ck_assert_uint_eq(noted, address_after_call());
     ck_assert_uint_eq(seen.frames[1], noted);
@@ -326,8 +326,11 @@ static bool ends_with(uintptr_t fp)
 TEST(whatever_the_frame_pointer_is)
 {
     static uintptr_t data[4];
-    uintptr_t here[4] = {(uintptr_t)here, 1, 0, 0};
-    uintptr_t *block = malloc(64);
+    /* `here` and `inside` serve as return addresses, too: 0 precedes them, which is no call */
+    uintptr_t words[6] = {0}, *here = &words[2];
+    uintptr_t *block = calloc(8, sizeof(*block)), *inside = &block[2];
+    here[0] = (uintptr_t)here;
+    here[1] = 1;
     made = make_code(false);
     static const uintptr_t odd[] = {0,
                                     1,
@@ -353,7 +356,7 @@ TEST(whatever_the_frame_pointer_is)
                                     4104,
                                     UINTPTR_MAX,
                                     (uintptr_t)here,
-                                    (uintptr_t)block,
+                                    (uintptr_t)inside,
                                     address_after_call() - 4};
     for (size_t i = 0; i < COUNT_OF(no_returns); i++) {
         here[1] = no_returns[i];

@@ -2,8 +2,8 @@
  * What acre-run needs to know of an ELF file: for which machine it is, whether the dynamic linker
  * starts it, and whether it is acre or has a sanitizer.
  */
-#ifndef ACRE_TOOLS_ELF_H
-#define ACRE_TOOLS_ELF_H
+#ifndef ACRE_TOOLS_ELF_FACTS_H
+#define ACRE_TOOLS_ELF_FACTS_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -23,12 +23,12 @@ struct elf_facts {
 };
 
 /* Reads the facts from a file. False if it is no ELF file. */
-bool elf_read(int fd, struct elf_facts *facts);
+bool elf_facts_read(int fd, struct elf_facts *facts);
 
 /* True if code of both can run in one process. */
-bool elf_is_compatible(const struct elf_facts *a, const struct elf_facts *b);
+bool elf_facts_are_compatible(const struct elf_facts *a, const struct elf_facts *b);
 
 /* Writes "64-bit x86-64" or the like into text[0..size-1]. */
-void elf_describe(const struct elf_facts *facts, char *text, size_t size);
+void elf_facts_describe(const struct elf_facts *facts, char *text, size_t size);
 
 #endif

@@ -1,13 +1,13 @@
 /*
- * Reads ELF files; elf.h is the contract. The layout is that of the System V ABI, chapters 4 and 5,
- * as in <elf.h>; the hash tables, which tell the number of symbols, are read as glibc's dl-lookup.c
- * does. The fields up to e_machine stand at the same places in files of either class.
+ * Reads ELF files; elf_facts.h is the contract. The layout is that of the System V ABI, chapters 4
+ * and 5, as in <elf.h>; the hash tables, which tell the number of symbols, are read as glibc's
+ * dl-lookup.c does. The fields up to e_machine stand at the same places in files of either class.
  *
  * A file is mapped and may contain anything: each part is copied out of it by functions that fail
  * if it does not lie inside.
  */
 #define _GNU_SOURCE 1
-#include "elf.h"
+#include "elf_facts.h"
 
 #include <byteswap.h>
 #include <elf.h>
@@ -264,7 +264,7 @@ static bool read_image(struct image *image, struct elf_facts *facts)
     return true;
 }
 
-bool elf_read(int fd, struct elf_facts *facts)
+bool elf_facts_read(int fd, struct elf_facts *facts)
 {
     struct stat status;
     if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode) || status.st_size <= 0)
@@ -279,12 +279,12 @@ bool elf_read(int fd, struct elf_facts *facts)
     return is_elf;
 }
 
-bool elf_is_compatible(const struct elf_facts *a, const struct elf_facts *b)
+bool elf_facts_are_compatible(const struct elf_facts *a, const struct elf_facts *b)
 {
     return a->class == b->class && a->data == b->data && a->machine == b->machine;
 }
 
-void elf_describe(const struct elf_facts *facts, char *text, size_t size)
+void elf_facts_describe(const struct elf_facts *facts, char *text, size_t size)
 {
     const char *bits = facts->class == ELFCLASS64 ? "64-bit" : "32-bit";
     for (size_t i = 0; i < sizeof machines / sizeof machines[0]; i++) {
