@@ -10,6 +10,8 @@
 #include "arena/idle.h"
 #include "block_places.h"
 #include "inspect/count.h"
+#include "inspect/root.h"
+#include "inspect/walk.h"
 #include "paths/free.h"
 #include "process/stats.h"
 

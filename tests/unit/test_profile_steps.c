@@ -125,22 +125,29 @@ static struct {
     struct profile_site sites[SLOTS];
 } seen;
 
+/* True if the tables are as they were. */
+static bool tables_are_as_seen(void)
+{
+    return profile.slots == NULL ||
+           (memcmp(seen.slots, profile.slots, sizeof(seen.slots)) == 0 &&
+            memcmp(seen.sites, profile.sites, profile.sites_used * sizeof(seen.sites[0])) == 0);
+}
+
 static bool has_changed(void)
 {
-    size_t slots = profile.slots != NULL ? sizeof(seen.slots) : 0;
-    size_t sites = profile.slots != NULL ? profile.sites_used * sizeof(seen.sites[0]) : 0;
     if (memcmp(&seen.profile, &profile, sizeof(profile)) == 0 && seen.mode == profile_mode &&
         seen.samples == profile_samples && seen.option == option_value(OPTION_PROFILE) &&
-        seen.followed == profile_followed && memcmp(seen.slots, profile.slots, slots) == 0 &&
-        memcmp(seen.sites, profile.sites, sites) == 0)
+        seen.followed == profile_followed && tables_are_as_seen())
         return false;
     seen.profile = profile;
     seen.mode = profile_mode;
     seen.samples = profile_samples;
     seen.option = option_value(OPTION_PROFILE);
     seen.followed = profile_followed;
-    memcpy(seen.slots, profile.slots, slots);
-    memcpy(seen.sites, profile.sites, sites);
+    if (profile.slots != NULL) {
+        memcpy(seen.slots, profile.slots, sizeof(seen.slots));
+        memcpy(seen.sites, profile.sites, profile.sites_used * sizeof(seen.sites[0]));
+    }
     return true;
 }
 
