@@ -92,8 +92,15 @@ bool control_start(struct memory *memory, const char *interval, bool quiet)
 
 bool control_stop(struct memory *memory, bool quiet)
 {
+    static struct samples head;
+    read_head(memory, &head);
+    bool was_on = head.interval != 0;
     if (!set_profile(memory, "0", quiet))
         return false;
+    if (!was_on) {
+        printf("%s (%s): the profile was off already\n", memory->name, memory->program);
+        return true;
+    }
     printf("%s (%s): the profile is off; what it has can be read until it is started anew\n",
            memory->name, memory->program);
     return true;

@@ -352,9 +352,7 @@ static void list_leaks(const struct search *search, struct leaks *leaks)
             continue;
         }
         bool indirect = (block->marks & INDIRECT) != 0;
-        leaks->all = grown(leaks->all, leaks->count, sizeof(leaks->all[0]));
         leaks->addresses = grown(leaks->addresses, leaks->count, sizeof(leaks->addresses[0]));
-        leaks->all[leaks->count] = (struct leak){block->address, block->size, indirect};
         leaks->addresses[leaks->count++] = block->address;
         leaks->bytes += block->size;
         leaks->direct += !indirect;
@@ -382,6 +380,5 @@ void leaks_find(struct memory *memory, const struct maps *maps, const struct lea
 
 void leaks_free(struct leaks *leaks)
 {
-    free(leaks->all);
     free(leaks->addresses);
 }

@@ -16,18 +16,12 @@ struct leaks_thread {
     size_t count;
 };
 
-/* A live block to which nothing leads that is live itself. */
-struct leak {
-    uint64_t address, size;
-    bool indirect; /* another leak leads to it */
-};
-
+/* Live blocks to which nothing leads that is reachable itself. */
 struct leaks {
-    struct leak *all; /* by address */
-    uint64_t *addresses;
+    uint64_t *addresses; /* in their order */
     size_t count;
     uint64_t bytes;
-    uint64_t direct, direct_bytes;       /* of these, those that are not indirect */
+    uint64_t direct, direct_bytes;       /* of these, those to which no other leak leads */
     uint64_t reachable, reachable_bytes; /* live blocks that are no leaks */
 };
 

@@ -85,7 +85,7 @@ bool profile_draw(size_t bytes)
         draw_countdown();
     }
     if (profile_thread.countdown > bytes) {
-        profile_pass(bytes);
+        profile_count(bytes);
         return false;
     }
     draw_countdown();
@@ -246,7 +246,7 @@ static void give_up(uint32_t *link)
 
 /* Thins one sample, taken at this interval or a shorter one: it stays with the probability
  * p(new) / p(old), and then has the weight 1 / p(new). False if it does not stay. */
-static bool passes_doublings(struct profile_slot *slot)
+static bool survives_thinning(struct profile_slot *slot)
 {
     double p = chance_at(slot->size, profile.interval);
     if (random_number() > p * slot->weight)
@@ -256,12 +256,12 @@ static bool passes_doublings(struct profile_slot *slot)
 }
 
 /* Thins all samples to the interval as it is now. */
-static void pass_doublings(void)
+static void thin_all(void)
 {
     for (uint64_t bucket = 0; bucket < UINT64_C(1) << own.bits; bucket++)
         for (uint32_t *link = &own.slots[bucket]; *link != 0;) {
             struct profile_slot *slot = &profile.slots[*link - 1];
-            if (passes_doublings(slot)) {
+            if (survives_thinning(slot)) {
                 link = &slot->next;
             } else {
                 give_up(link);
@@ -277,7 +277,7 @@ static uint32_t take_slot(void)
     while (own.unused == 0 && profile.slots_used == profile.slot_limit) {
         profile.interval *= 2;
         __atomic_store_n(&profile_mode, mode_word(), __ATOMIC_RELAXED);
-        pass_doublings();
+        thin_all();
     }
     if (own.unused == 0) {
         publish(&profile.slots_used, profile.slots_used + 1);
@@ -324,7 +324,7 @@ static void rebuild(void)
         link_stack(i);
     profile.ended = profile.taken - profile.thinned - profile_samples;
     if (profile_mode != 0)
-        pass_doublings();
+        thin_all();
     if (peak)
         count_peak();
     else
@@ -361,7 +361,7 @@ void profile_add(const void *p, size_t size)
     if (profile_mode >> MODE_SHIFT != mode >> MODE_SHIFT)
         goto done;
     uint32_t number = take_slot();
-    if (profile_mode != mode && !passes_doublings(&sample)) {
+    if (profile_mode != mode && !survives_thinning(&sample)) {
         set_unused(number);
         goto done;
     }

@@ -115,13 +115,13 @@ static inline bool profile_is_on(void)
 }
 
 /* True if the thread may allocate `bytes` without a sample in the mode `mode`, which is not 0;
- * then profile_pass counts them, once they are allocated. Else profile_draw decides. */
-static ALWAYS_INLINE bool profile_passes(uint64_t mode, size_t bytes)
+ * then profile_count counts them, once they are allocated. Else profile_draw decides. */
+static ALWAYS_INLINE bool profile_may_skip(uint64_t mode, size_t bytes)
 {
     return LIKELY(profile_thread.mode == mode && profile_thread.countdown > bytes);
 }
 
-static ALWAYS_INLINE void profile_pass(size_t bytes)
+static ALWAYS_INLINE void profile_count(size_t bytes)
 {
     profile_thread.countdown -= bytes;
 }

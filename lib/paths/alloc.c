@@ -203,7 +203,7 @@ static NOINLINE void *alloc_from_next_window(struct bin *bin, size_t size, uint6
     if (!alloc_from_bin(bin, &block) && !(bin_open_window(bin) && alloc_from_bin(bin, &block)))
         return alloc_more(size);
     if (mode != 0)
-        profile_pass(bin->block_size);
+        profile_count(bin->block_size);
     return block;
 }
 
@@ -217,10 +217,10 @@ void *alloc_slow(size_t size)
     struct bin *bin = (struct bin *)(void *)(bins + size_class_table[(size + 15) / 16]);
     uint64_t mode = __atomic_load_n(&profile_mode, __ATOMIC_RELAXED);
     if (mode != 0) {
-        if (!profile_passes(mode, bin->block_size))
+        if (!profile_may_skip(mode, bin->block_size))
             return alloc_more(size);
         if (LIKELY(alloc_from_bin(bin, &block))) {
-            profile_pass(bin->block_size);
+            profile_count(bin->block_size);
             return block;
         }
     }

@@ -51,6 +51,8 @@ for program in subject static; do
     check_folded "$directory/folded" small $((2000 * 112))
     "$profile" stop "$subject_id" >"$directory/text"
     grep -q "the profile is off" "$directory/text" || fail "stop: $(cat "$directory/text")"
+    "$profile" stop --quiet "$subject_id" >"$directory/text"
+    grep -q "the profile was off already" "$directory/text" || fail "stop: $(cat "$directory/text")"
     tell s
     "$profile" dump --format folded "$subject_id" >"$directory/folded"
     check_folded "$directory/folded" small $((2000 * 112))
