@@ -3,9 +3,10 @@
  *
  * All threads of all processes are traced (PTRACE_SEIZE), and stop where they end
  * (PTRACE_O_TRACEEXIT), after exit, _exit, abort and fatal signals alike, with the memory still
- * there. Each goes on at once, after its registers were read; at the last one of a process the
- * memory is read. Thus a thread that runs another program waits for nobody: its process is not at
- * its end.
+ * there. The memory of a process is read when all its threads have stopped so. Each goes on at once,
+ * after its registers were read, but for the one that ends the process: it is held until the others
+ * have ended. One of them may be running another program, for which the system first ends all other
+ * threads: so a thread is not held for ever (HOLD_LOOKS).
  */
 #define _GNU_SOURCE 1
 #include "run.h"
@@ -204,8 +205,8 @@ static void take_child(struct runner *runner, pid_t parent, int event)
     report(child);
 }
 
-/* A thread has ended. If it was killed as it made another one, nobody tells of that: those that
- * wait to be told of go on, as processes of their own. */
+/* A thread has ended. If it was killed as it made another one, no stop reports that one: those that
+ * wait to be reported go on, as processes of their own. */
 static void let_go(struct runner *runner, pid_t id)
 {
     pid_t process = tracees_get(&runner->tracees, id)->process;

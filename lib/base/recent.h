@@ -42,10 +42,10 @@ struct recent {
 /* To be called before something is freed, while `used` bytes are in use. Times in ms. */
 void recent_before_free(struct recent *recent, size_t used, uint64_t now, uint64_t period);
 
-/* So many bytes went back because of the bound. */
+/* `bytes` bytes went back because of the bound. */
 void recent_count_gone(struct recent *recent, size_t bytes);
 
-/* So many bytes without memory are taken into use. */
+/* `bytes` bytes that had no memory are taken into use. */
 void recent_count_grown(struct recent *recent, size_t bytes);
 
 /* How many idle bytes may stay, beside what an option allows, while `used` bytes are in use. */

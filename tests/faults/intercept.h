@@ -1,5 +1,5 @@
 /*
- * Every system call that the library makes, and no other, comes by here (a seccomp filter that
+ * Every system call that the library makes, and no other, is led here (by a seccomp filter that
  * looks at the instruction's address, and a handler of SIGSYS): it is counted, and fails if the
  * plan says so. That begins before the first constructor. The library's clock is the plan's: it
  * stands still unless the program moves it. So is what getrandom gives.

@@ -5,7 +5,7 @@ profile_html.py TEMPLATE [PICTURES]: puts made-up profiles into the page and com
 with figures that are counted here. PICTURES is a directory for pictures of the page.
 profile_html.py --many TEMPLATE: 20,000 stacks of 64 frames; prints the milliseconds until they are drawn.
 profile_html.py --open PAGE [VALUE [FUNCTION=BYTES...]]: a page that acre-profile wrote: that it shows
-all of its data, and that the functions have so many bytes of that value.
+all of its data, and that the functions have that many bytes of that value.
 """
 
 import json
