@@ -3,10 +3,10 @@
  *
  * All threads of all processes are traced (PTRACE_SEIZE), and stop where they end
  * (PTRACE_O_TRACEEXIT), after exit, _exit, abort and fatal signals alike, with the memory still
- * there. The memory of a process is read when all its threads have stopped so. Each goes on at once,
- * after its registers were read, but for the one that ends the process: it is held until the others
- * have ended. One of them may be running another program, for which the system first ends all other
- * threads: so a thread is not held for ever (HOLD_LOOKS).
+ * there. The memory of a process is read when all its threads have stopped so. Each goes on at
+ * once, after its registers were read, but for the one that ends the process: it is held until the
+ * others have ended. One of them may be running another program, for which the system first ends
+ * all other threads: so a thread is not held for ever (HOLD_LOOKS).
  */
 #define _GNU_SOURCE 1
 #include "run.h"
