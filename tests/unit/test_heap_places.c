@@ -69,10 +69,11 @@ TEST_LOOP(a_foreign_mapping_is_passed_over, 0, 4)
     ck_assert(heap_set_is_valid(&set));
 }
 
-/* Begins a region of that many places, where the system puts mappings. */
+/* Begins a region of that many places, where the system puts mappings. They go to the highest
+ * addresses that are free: to at least HEAP_SIZE bytes above the region. */
 static void begin_small_region(size_t places)
 {
-    size_t size = (places + 1) * HEAP_SIZE;
+    size_t size = (places + 2) * HEAP_SIZE;
     char *range = os_reserve(size);
     ck_assert_ptr_nonnull(range);
     ck_assert(os_unmap(range, size));

@@ -5,6 +5,7 @@
 #ifndef ACRE_TESTS_UNIT_TRUTH_H
 #define ACRE_TESTS_UNIT_TRUTH_H
 
+#include "base/base.h"
 #include "modes/stack.h"
 
 #include <stdbool.h>
@@ -17,8 +18,26 @@ struct view_of_stack {
     size_t count;
 };
 
-/* By this library, and by libgcc. The first frame of each is in the function that looks. */
-static __thread struct view_of_stack seen, truth;
+enum { TRUTH_THREADS = 64 };
+
+/* What a thread has seen, by this library and by libgcc. The first frame of each is in the function
+ * that looks. Not thread-local itself: that would take room from each thread's stack. */
+struct views_of_stack {
+    struct view_of_stack seen, truth;
+};
+
+static ALWAYS_INLINE struct views_of_stack *own_views(void)
+{
+    static struct views_of_stack views[TRUTH_THREADS];
+    static unsigned taken; /* [any] */
+    static __thread struct views_of_stack *own;
+    if (own == NULL)
+        own = &views[__atomic_fetch_add(&taken, 1, __ATOMIC_RELAXED) % TRUTH_THREADS];
+    return own;
+}
+
+#define seen (own_views()->seen)
+#define truth (own_views()->truth)
 
 static inline _Unwind_Reason_Code note_truth(struct _Unwind_Context *context, void *ignored)
 {
