@@ -18,12 +18,14 @@
 #define NO_LIMITS                                                                                  \
     (UNDER_SANITIZER ? "sanitizers need mappings and address space of their own" : NULL)
 
+/* pthread_create in a child of several threads. */
+#define NO_THREADS_IN_CHILDREN                                                                     \
+    (UNDER_SANITIZER ? "in a child of several threads locks of the sanitizer may stay taken" : NULL)
+
 #ifdef ACRE_TSAN
 #define NO_BARE_FORKS "ThreadSanitizer's runtime must see each fork"
-#define NO_THREADS_IN_CHILDREN "ThreadSanitizer starts no thread in a child of several"
 #else
-#define NO_BARE_FORKS NULL          /* vfork, _Fork, clone */
-#define NO_THREADS_IN_CHILDREN NULL /* pthread_create in a child of several threads */
+#define NO_BARE_FORKS NULL /* vfork, _Fork, clone */
 #endif
 
 #endif
