@@ -160,10 +160,10 @@ void free_other(void *p, struct slab *slab, const char *function)
         tick();
 }
 
-/* True if p is a WIDE block of the calling thread's. */
-static bool is_own_wide(const void *p, const struct place *place)
+/* True if p is a block of the calling thread's in that state. */
+static bool is_own(const void *p, const struct place *place, uint8_t state)
 {
-    return place->block == p && state_get(place->state) == BLOCK_WIDE &&
+    return place->block == p && state_get(place->state) == state &&
            place->slab->owner == thread_state.arena;
 }
 
@@ -187,20 +187,20 @@ static bool free_large(void *p)
 
 void free_slow(void *p, const char *function)
 {
-    struct own_block own;
     if (p == NULL)
         return;
     int saved = errno;
     struct place place = find_place(p);
     if (place.heap == NULL && free_large(p)) {
         idle_tick(os_now_ms());
-    } else if (free_find_own_sampled(p, &own)) {
+    } else if (is_own(p, &place, BLOCK_SAMPLED)) {
         profile_end_sample(p);
-        free_own_block(p, own);
-    } else if (is_own_wide(p, &place))
+        free_own_block(p, (struct own_block){place.slab, place.state});
+    } else if (is_own(p, &place, BLOCK_WIDE)) {
         slab_give_back(place.slab, (size_t)(place.state - place.slab->states));
-    else
+    } else {
         misuse(p, &place, function);
+    }
     background_ring_if_idle(thread_state.arena);
     errno = saved;
 }
