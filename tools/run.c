@@ -183,7 +183,7 @@ static void take_end(struct runner *runner, struct tracee *tracee)
     }
 }
 
-/* It is known who has made a tracee: it need not wait any more. */
+/* The process that made a tracee is known: the tracee need not wait any more. */
 static void report(struct tracee *child)
 {
     child->reported = true;

@@ -43,25 +43,9 @@ static struct {
 
 /* ---- the scenarios ---- */
 
-static const struct scenario *scenario_at(size_t number)
-{
-    static const struct scenario *const tables[] = {scenarios_alone, scenarios_together};
-    for (size_t i = 0; i < COUNT_OF(tables); i++)
-        for (const struct scenario *scenario = tables[i]; scenario->name != NULL; scenario++)
-            if (number-- == 0)
-                return scenario;
-    return NULL;
-}
+static const struct scenario *const tables[] = {scenarios_alone, scenarios_together};
 
-static const struct scenario *find_scenario(const char *name)
-{
-    const struct scenario *scenario;
-    for (size_t i = 0; (scenario = scenario_at(i)) != NULL; i++)
-        if (strcmp(scenario->name, name) == 0)
-            return scenario;
-    fprintf(stderr, "there is no scenario %s\n", name);
-    exit(2);
-}
+#include "find_scenario.h"
 
 /* ---- the process of one run ---- */
 

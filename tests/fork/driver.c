@@ -43,25 +43,7 @@ static const struct scenario *const tables[] = {
     scenarios_local, scenarios_remote, scenarios_threads, scenarios_large, scenarios_pressure,
 };
 
-/* The scenario with that number, from 0, of all tables; NULL after the last one. */
-static const struct scenario *scenario_at(size_t number)
-{
-    for (size_t i = 0; i < COUNT_OF(tables); i++)
-        for (const struct scenario *scenario = tables[i]; scenario->name != NULL; scenario++)
-            if (number-- == 0)
-                return scenario;
-    return NULL;
-}
-
-static const struct scenario *find_scenario(const char *name)
-{
-    const struct scenario *scenario;
-    for (size_t i = 0; (scenario = scenario_at(i)) != NULL; i++)
-        if (strcmp(scenario->name, name) == 0)
-            return scenario;
-    fprintf(stderr, "there is no scenario %s\n", name);
-    exit(2);
-}
+#include "find_scenario.h"
 
 /* ---- the process of one scenario ---- */
 

@@ -5,12 +5,7 @@
 # Environment: ACRE_PICTURES, a directory for pictures of the page, which is to be looked at.
 set -euo pipefail
 
-for program in chromium python3; do
-    command -v $program >/dev/null || {
-        echo "skipped: $program is not installed"
-        exit 77
-    }
-done
+. "${srcdir:-.}/browser.sh"
 script=${srcdir:-.}/html.py
 directory=$(mktemp -d)
 . "${srcdir:-.}/subject.sh"

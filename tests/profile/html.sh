@@ -3,12 +3,7 @@
 # the figures of the page's data, and that these are the known ones.
 set -euo pipefail
 
-for program in chromium python3; do
-    command -v $program >/dev/null || {
-        echo "skipped: $program is not installed"
-        exit 77
-    }
-done
+. "${srcdir:-.}/../inspect/browser.sh"
 directory=$(mktemp -d)
 . "${srcdir:-.}/common.sh"
 script=${srcdir:-.}/../inspect/profile_html.py
