@@ -19,7 +19,7 @@
 SUITE(profile_steps, .begin = begin, .timeout = 300);
 
 /* Children are made where something has changed, and every STRIDE instructions. */
-enum { STRIDE = UNDER_SANITIZER ? 1009 : 131 };
+enum { STRIDE = UNDER_SANITIZER ? 503 : 131 };
 
 enum { SLOTS = 64, BLOCKS = 60 };
 
