@@ -179,4 +179,36 @@ class Xz(Sort):
     arguments = ("-T2", "-3", "--block-size=512KiB", "-c", "{folder}/text")
 
 
-COMMANDS = (Python, Lua, Perl, Node, Sqlite, CCompiler, CxxCompiler, Git, Sort, Xz)
+class Zstd(Sort):
+    """zstd with two threads."""
+
+    name = "zstd"
+    executables = ("zstd",)
+    work = 1_500_000
+    arguments = ("-T2", "-9", "-q", "-c", "{folder}/text")
+
+
+class Xslt(Command):
+    """xsltproc: a document as a tree in memory, sorted and grouped."""
+
+    name = "xslt"
+    executables = ("xsltproc",)
+    work = 80_000
+    arguments = ("{inputs}/work.xsl", "{folder}/records.xml")
+
+    def make_input(self):
+        programs_inputs.write_xml(os.path.join(self.folder, "records.xml"), self.amount)
+
+
+class Ghostscript(Command):
+    """Ghostscript: pages of text and curves as one picture each."""
+
+    name = "gs"
+    executables = ("gs",)
+    work = 30
+    arguments = ("-q", "-dNOPAUSE", "-dBATCH", "-sDEVICE=png16m", "-r100", "-dpages={work}",
+                 "-sOutputFile={folder}/output", "{inputs}/work.ps")
+
+
+COMMANDS = (Python, Lua, Perl, Node, Sqlite, CCompiler, CxxCompiler, Git, Sort, Xz, Zstd, Xslt,
+            Ghostscript)

@@ -19,6 +19,20 @@ def write_text(path, lines):
                        f"{number * 31 % 1009}\n")
 
 
+def write_xml(path, records):
+    """An XML document of records with attributes and children."""
+    numbers = random.Random(3)
+    with open(path, "w", encoding="ascii") as file:
+        file.write("<?xml version=\"1.0\"?>\n<records>\n")
+        for number in range(records):
+            parts = "".join(f"<part>part {numbers.randrange(10**6)}</part>"
+                            for _ in range(numbers.randrange(6)))
+            file.write(f'<record number="{number}" price="{numbers.randrange(10**5)}">'
+                       f"<name>name {numbers.randrange(10**9):x}</name>"
+                       f"<place>place {numbers.randrange(200)}</place>{parts}</record>\n")
+        file.write("</records>\n")
+
+
 def write_c_source(path, functions):
     """A C file of structures, loops and switches."""
     with open(path, "w", encoding="ascii") as file:
