@@ -231,9 +231,8 @@ static void leave_out_library(struct search *search, const struct maps *maps)
         return;
     for (size_t i = 0; i < maps->count; i++) {
         const struct map *map = &maps->all[i];
-        if (map->start >= module->start && map->start < module->end)
-            leave_out(search, map->start, map->end);
-        else if (map->start == module->end && map->path[0] == '\0' && map->writable)
+        bool of_file = map->start >= module->start && map->start < module->end;
+        if (of_file || (map->start == module->end && map->path[0] == '\0' && map->writable))
             leave_out(search, map->start, map->end);
     }
 }

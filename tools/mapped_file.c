@@ -25,7 +25,7 @@ bool mapped_file_has_build_id(int file, const void *id, size_t size)
     elf_version(EV_CURRENT);
     Elf *elf = elf_begin(file, ELF_C_READ, NULL);
     ssize_t found_size = elf != NULL ? dwelf_elf_gnu_build_id(elf, &found) : -1;
-    bool same = found_size == (ssize_t)size && memcmp(found, id, size) == 0;
+    bool same = found != NULL && found_size == (ssize_t)size && memcmp(found, id, size) == 0;
     elf_end(elf);
     return same;
 }

@@ -171,7 +171,7 @@ static void show_totals(const struct memory *memory)
 
 static void show_classes(int row, int rows)
 {
-    unsigned numbers[SIZE_CLASS_COUNT];
+    unsigned numbers[SIZE_CLASS_COUNT] = {0};
     size_t count = 0;
     for (unsigned cls = 0; cls < SIZE_CLASS_COUNT; cls++)
         if (detail_has_class(&after->detail, cls))

@@ -45,15 +45,17 @@ static size_t size_of(const struct view *view, enum acre_field_id field)
 static bool read_field(struct view *view, uint64_t address, enum acre_field_id field,
                        uint64_t *value)
 {
-    uint8_t byte;
-    uint16_t half;
-    uint32_t word;
+    union {
+        uint8_t byte;
+        uint16_t half;
+        uint32_t word;
+        uint64_t whole;
+    } in = {.whole = 0};
     size_t size = size_of(view, field);
-    void *into = size == 1 ? &byte : size == 2 ? &half : size == 4 ? (void *)&word : value;
-    if (size > sizeof(*value) || (size & (size - 1)) != 0 ||
-        !view->read(view, address + offset_of(view, field), into, size))
+    if (size > sizeof(in) || (size & (size - 1)) != 0 ||
+        !view->read(view, address + offset_of(view, field), &in, size))
         return false;
-    *value = size == 1 ? byte : size == 2 ? half : size == 4 ? word : *value;
+    *value = size == 1 ? in.byte : size == 2 ? in.half : size == 4 ? in.word : in.whole;
     return true;
 }
 

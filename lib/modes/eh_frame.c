@@ -48,7 +48,7 @@ static uint64_t take(struct cursor *from, size_t size)
         from->at = from->end;
         return 0;
     }
-    memcpy(&value, (const void *)from->at, size);
+    memcpy(&value, (const void *)from->at, size); /* NOLINT(*-core.NonNullParamChecker) */
     from->at += size;
     return value;
 }
@@ -408,7 +408,8 @@ static union frame_rule pack(struct row row)
     rule.fp = row.fp.where;
     rule.link = row.link.where;
     rule.offset = row.offset;
-    rule.address = rule.offset == row.offset ? row.address : FRAME_UNKNOWN;
+    bool fits = rule.offset == row.offset;
+    rule.address = fits ? row.address : FRAME_UNKNOWN;
     if (row.link.where == SAVED_LOST)
         rule.address = FRAME_OUTERMOST;
     return rule;
