@@ -30,7 +30,8 @@ enum { HEAP_CHAINS = 64 }; /* each has a bit in the pending word of struct remot
 struct heap_set {
     CACHE_ALIGNED struct lock lock;
 
-    struct arena *arena; /* [constant] whose heaps they are */
+    struct arena *arena; /* [constant] whose heaps they are; other threads use arena_of, which does
+                            not read the line of the lock */
 
     /* [lock, release; any reads, acquire] heap number i stands in chain i % 64 */
     struct heap *chains[HEAP_CHAINS];
