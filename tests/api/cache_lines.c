@@ -9,6 +9,7 @@
 enum {
     THREADS = 8,
     BLOCKS = 500, /* of a thread, of each size */
+    STRIDE = 7,   /* has no factor in common with it */
     ROUNDS = 4,   /* of freeing each other's */
     LINE = 64,
 };
@@ -33,11 +34,13 @@ static void take_all(size_t thread)
             CHECK((blocks[thread][s][i] = malloc(sizes[s])) != NULL);
 }
 
+/* Frees all, in an order in which no neighbours follow each other: a thread that kept some of them
+ * would have parts of lines. */
 static void free_all(char *(*table)[BLOCKS])
 {
     for (size_t i = 0; i < BLOCKS; i++)
         for (size_t s = 0; s < COUNT_OF(sizes); s++)
-            free(table[s][i]);
+            free(table[s][i * STRIDE % BLOCKS]);
 }
 
 static void *run(void *argument)
@@ -46,8 +49,8 @@ static void *run(void *argument)
     take_all(self);
     wait_for_all(); /* main looks */
     wait_for_all();
-    free_all(blocks[self]);
     free_all(of_main[self]);
+    free_all(blocks[self]);
     take_all(self);
     wait_for_all();
     for (int round = 0; round < ROUNDS; round++) {
