@@ -24,16 +24,6 @@ size_t heap_bytes_reserved(void)
     return __atomic_load_n(&heap_counts.heaps, __ATOMIC_RELAXED) * HEAP_SIZE;
 }
 
-/* Counts units that slabs have taken, or, negative, given back. Needs the heap lock. */
-static void count_used(struct heap *heap, long units)
-{
-    heap->used_units = (uint32_t)(heap->used_units + units);
-    size_t now = __atomic_add_fetch(&heap_counts.units, (size_t)units, __ATOMIC_RELAXED);
-    /* two sets that reach a peak at once may leave the lower one of the two */
-    if (units > 0 && now > __atomic_load_n(&heap_counts.units_peak, __ATOMIC_RELAXED))
-        __atomic_store_n(&heap_counts.units_peak, now, __ATOMIC_RELAXED);
-}
-
 /* ---- making ---- */
 
 /* All units, lines and descriptors free, as bitmaps. */
@@ -45,7 +35,7 @@ static void free_everything(struct heap *heap)
     bits_set(heap->free_slabs, 0, HEAP_SLABS);
     heap->longest = (uint16_t)heap_unit_count(heap);
     heap->longest_lines = (uint16_t)heap_line_count(heap);
-    count_used(heap, -(long)heap->used_units);
+    heap->used_units = 0;
 }
 
 /* Opens the header of a reserved heap and fills it in. Needs the units lock. */
@@ -121,7 +111,7 @@ static size_t take_units(struct heap *heap, size_t first, size_t units)
     bits_set(heap->dirty_units, first, units);
     heap->idle_units -= (uint32_t)dirty;
     heap->fresh_from = (uint16_t)max_size(heap->fresh_from, first + units);
-    count_used(heap, (long)units);
+    heap->used_units += (uint32_t)units;
     return dirty;
 }
 
@@ -179,7 +169,7 @@ static void give_units(struct heap *heap, size_t first, size_t units)
     point_units(heap, first, units, &heap_nobody);
     bits_set(heap->free_units, first, units);
     heap->idle_units += (uint32_t)units;
-    count_used(heap, -(long)units);
+    heap->used_units -= (uint32_t)units;
     heap->longest = HEAP_UNITS;
     heap->longest_lines = HEAP_LINES;
 }
@@ -347,7 +337,7 @@ static void claim_slab(struct heap *heap, struct slab *slab)
     bits_clear(heap->free_slabs, slab_index(slab), 1);
     bits_clear(heap->free_units, g.first_unit, g.units);
     bits_clear(heap->free_lines, g.first_line, geometry_lines(g));
-    count_used(heap, (long)g.units);
+    heap->used_units += (uint32_t)g.units;
     point_units(heap, g.first_unit, g.units, slab);
 }
 

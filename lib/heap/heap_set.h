@@ -40,6 +40,7 @@ struct heap_set {
     uint32_t count;       /* [lock] heaps */
     size_t dirty;         /* [lock] units that are free and dirty, in all heaps */
     size_t used;          /* [lock] units in slabs, in all heaps */
+    size_t told;          /* [lock] of these, and of those given back, what heap_counts has */
     struct recent recent; /* [lock] of units in slabs, and of free and dirty ones; bytes */
     bool took_pages;   /* [lock, any reads] the run taken last had units without pages, and none was
                           given back since */
