@@ -84,6 +84,26 @@ static void lifo_batches(const struct job *job)
     table_free(table, count * sizeof(*table));
 }
 
+/* Batches of `argument` blocks of 16 bytes, all of each written to; the first half is freed first
+ * in first out, the second half last in first out. `work` blocks in all. As glibc's
+ * bench-malloc-simple. */
+static void both_ends_batches(const struct job *job)
+{
+    enum { SIZE = 16 };
+    size_t count = job->argument;
+    void **table = table_make(count * sizeof(*table));
+
+    for (uint64_t done = 0; done < job->work; done += count) {
+        for (size_t i = 0; i < count; i++)
+            table[i] = memset(need(malloc(SIZE)), 1, SIZE);
+        for (size_t i = 0; i < count / 2; i++)
+            free(table[i]);
+        for (size_t i = count; i-- > count / 2;)
+            free(table[i]);
+    }
+    table_free(table, count * sizeof(*table));
+}
+
 /* One thread's `work` replacements of a random one of `slots` blocks; `size` draws the sizes. */
 static void replace_at_random(const struct job *job, unsigned number, size_t slots,
                               size_t (*size)(struct rng *rng))
@@ -112,6 +132,26 @@ static void random_body(void *argument, unsigned number)
 static void random_lifetimes(const struct job *job)
 {
     run_threads(job->threads, random_body, (void *)job);
+}
+
+/* 4 bytes .. 32 KiB: one block in n has more than 4 n bytes. */
+static size_t power_size(struct rng *rng)
+{
+    size_t size = 4 * 65536 / (1 + (size_t)rng_below(rng, 65536));
+    return size < 32 * KIB ? size : 32 * KIB;
+}
+
+static void power_body(void *argument, unsigned number)
+{
+    const struct job *job = argument;
+    replace_at_random(job, number, job->argument, power_size);
+}
+
+/* Few blocks with random lifetimes in each thread, most of them small. As glibc's
+ * bench-malloc-thread. */
+static void power_lifetimes(const struct job *job)
+{
+    run_threads(job->threads, power_body, (void *)job);
 }
 
 /* 1 KiB .. 256 KiB, each power of two as often as the next: what servers' buffers are like. */
@@ -157,6 +197,43 @@ static void swap_blocks(const struct job *job)
     for (size_t i = 0; i < SWAP_SLOTS; i++)
         free(swap.slots[i]);
     table_free(swap.slots, SWAP_SLOTS * sizeof(void *));
+}
+
+enum {
+    LINE_BLOCK = 8,     /* bytes of a block of touched_lines: several lie in a line of the cache */
+    LINE_TOUCHES = 100, /* writes to each */
+};
+
+/* The shared state of touched_lines. */
+struct lines {
+    const struct job *job;
+    void *blocks[THREADS_MAX]; /* for the thread of each number; or NULL */
+};
+
+static void lines_body(void *argument, unsigned number)
+{
+    struct lines *lines = argument;
+
+    free(lines->blocks[number]);
+    for (uint64_t i = 0; i < lines->job->work; i++) {
+        void *block = need(malloc(LINE_BLOCK));
+        for (unsigned touches = 0; touches < LINE_TOUCHES; touches++)
+            touch(block);
+        free(block);
+    }
+}
+
+/* Each thread takes and frees `work` small blocks, each written to again and again: slow if a line
+ * of the cache has blocks of two threads. With an `argument` each thread first frees a block that
+ * the main thread took, beside those of the other threads. As Hoard's cache-thrash and
+ * cache-scratch. */
+static void touched_lines(const struct job *job)
+{
+    struct lines lines = {.job = job};
+
+    for (unsigned i = 0; i < job->threads && job->argument != 0; i++)
+        lines.blocks[i] = need(malloc(LINE_BLOCK));
+    run_threads(job->threads, lines_body, &lines);
 }
 
 enum {
@@ -513,15 +590,19 @@ static const struct pattern patterns[] = {
     {"lifo-100", lifo_batches, {100, 20000000, 1}},
     {"lifo-1000", lifo_batches, {1000, 20000000, 1}},
     {"lifo-10000", lifo_batches, {10000, 20000000, 1}},
+    {"both-ends-1600", both_ends_batches, {1600, 20000000, 1}},
     {"trees", binary_trees, {16, 100, 1}},
     {"random-1", random_lifetimes, {10000, 10000000, 1}},
     {"random-2", random_lifetimes, {10000, 5000000, 2}},
     {"random-4", random_lifetimes, {10000, 2500000, 4}},
     {"random-8", random_lifetimes, {10000, 2500000, 8}},
     {"random-16", random_lifetimes, {10000, 2500000, 16}},
+    {"power-2", power_lifetimes, {1024, 5000000, 2}},
     {"random-medium", random_medium, {1000, 2000000, 1}},
     {"swap-2", swap_blocks, {0, 2500000, 2}},
     {"swap-4", swap_blocks, {0, 1250000, 4}},
+    {"thrash-2", touched_lines, {0, 2000000, 2}},
+    {"scratch-2", touched_lines, {1, 2000000, 2}},
     {"pipe-2", producer_consumer, {0, 5000000, 2}},
     {"pipe-4", producer_consumer, {0, 2500000, 4}},
     {"thread-churn", thread_churn, {0, 5000, 2}},

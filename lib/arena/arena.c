@@ -10,7 +10,7 @@ struct arena *arena_newest;
 __thread struct thread_state thread_state = {.arena = &arena_none};
 
 static struct {
-    struct lock lock;
+    CACHE_ALIGNED struct lock lock;
     struct list list;    /* pooled arenas, in the order in which they are adopted: the one that came
                             last first, as its memory is the warmest; cold ones last */
     bool ready;          /* list is initialised */

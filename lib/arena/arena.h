@@ -66,6 +66,12 @@ struct arena {
     struct magazine_entry entries[MAGAZINE_ENTRIES];
 };
 
+/* The arena whose heaps a set has. */
+static inline struct arena *arena_of(struct heap_set *heaps)
+{
+    return CONTAINER_OF(heaps, struct arena, heaps);
+}
+
 enum { STATUS_GENERATION_SHIFT = 32 };
 
 enum arena_status {

@@ -18,7 +18,8 @@
  * to it while they stayed mapped.
  */
 extern struct os_counts {
-    uint64_t mmap, munmap, mremap, mprotect, madvise;
+    CACHE_ALIGNED uint64_t mmap;
+    uint64_t munmap, mremap, mprotect, madvise;
     uint64_t purged;
 } os_counts;
 

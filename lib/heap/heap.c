@@ -12,30 +12,16 @@ enum {
 
 struct slab heap_header, heap_nobody;
 
-/* [any] Of all sets: mere counts. */
-static uint32_t heaps_made;
-static size_t units_in_slabs;
-
-size_t heap_units_peak;
+struct heap_counts heap_counts;
 
 size_t heap_bytes_in_slabs(void)
 {
-    return __atomic_load_n(&units_in_slabs, __ATOMIC_RELAXED) * UNIT_SIZE;
+    return __atomic_load_n(&heap_counts.units, __ATOMIC_RELAXED) * UNIT_SIZE;
 }
 
 size_t heap_bytes_reserved(void)
 {
-    return __atomic_load_n(&heaps_made, __ATOMIC_RELAXED) * HEAP_SIZE;
-}
-
-/* Counts units that slabs have taken, or, negative, given back. Needs the heap lock. */
-static void count_used(struct heap *heap, long units)
-{
-    heap->used_units = (uint32_t)(heap->used_units + units);
-    size_t now = __atomic_add_fetch(&units_in_slabs, (size_t)units, __ATOMIC_RELAXED);
-    /* two sets that reach a peak at once may leave the lower one of the two */
-    if (units > 0 && now > __atomic_load_n(&heap_units_peak, __ATOMIC_RELAXED))
-        __atomic_store_n(&heap_units_peak, now, __ATOMIC_RELAXED);
+    return __atomic_load_n(&heap_counts.heaps, __ATOMIC_RELAXED) * HEAP_SIZE;
 }
 
 /* ---- making ---- */
@@ -49,7 +35,7 @@ static void free_everything(struct heap *heap)
     bits_set(heap->free_slabs, 0, HEAP_SLABS);
     heap->longest = (uint16_t)heap_unit_count(heap);
     heap->longest_lines = (uint16_t)heap_line_count(heap);
-    count_used(heap, -(long)heap->used_units);
+    heap->used_units = 0;
 }
 
 /* Opens the header of a reserved heap and fills it in. Needs the units lock. */
@@ -61,7 +47,7 @@ static struct heap *heap_begin(struct heap_set *set, char *base, size_t size)
     size_t first_states = min_size(align_up(HEAP_FIRST_STATES, os_page_size()), states);
     /* a page at least stands between the lines and the first unit */
     size_t before_units = align_up(header + states + os_page_size(), UNIT_SIZE);
-    bool guarded = __atomic_load_n(&heaps_made, __ATOMIC_RELAXED) < GUARDED_HEAPS;
+    bool guarded = __atomic_load_n(&heap_counts.heaps, __ATOMIC_RELAXED) < GUARDED_HEAPS;
     if (!os_open(base, guarded ? header + first_states : before_units))
         return NULL;
     heap->set = set;
@@ -91,7 +77,7 @@ struct heap *heap_create(struct heap_set *set, size_t units)
         if (heap != NULL && heap_unit_count(heap) >= units &&
             heap_pages_open_units(heap, heap->first_unit + units) &&
             unit_map_cover(heap, &heap_header, &heap_nobody)) {
-            __atomic_fetch_add(&heaps_made, 1, __ATOMIC_RELAXED);
+            __atomic_fetch_add(&heap_counts.heaps, 1, __ATOMIC_RELAXED);
         } else {
             heap_pages_release(base, size);
             heap = NULL;
@@ -125,7 +111,7 @@ static size_t take_units(struct heap *heap, size_t first, size_t units)
     bits_set(heap->dirty_units, first, units);
     heap->idle_units -= (uint32_t)dirty;
     heap->fresh_from = (uint16_t)max_size(heap->fresh_from, first + units);
-    count_used(heap, (long)units);
+    heap->used_units += (uint32_t)units;
     return dirty;
 }
 
@@ -183,7 +169,7 @@ static void give_units(struct heap *heap, size_t first, size_t units)
     point_units(heap, first, units, &heap_nobody);
     bits_set(heap->free_units, first, units);
     heap->idle_units += (uint32_t)units;
-    count_used(heap, -(long)units);
+    heap->used_units -= (uint32_t)units;
     heap->longest = HEAP_UNITS;
     heap->longest_lines = HEAP_LINES;
 }
@@ -351,7 +337,7 @@ static void claim_slab(struct heap *heap, struct slab *slab)
     bits_clear(heap->free_slabs, slab_index(slab), 1);
     bits_clear(heap->free_units, g.first_unit, g.units);
     bits_clear(heap->free_lines, g.first_line, geometry_lines(g));
-    count_used(heap, (long)g.units);
+    heap->used_units += (uint32_t)g.units;
     point_units(heap, g.first_unit, g.units, slab);
 }
 

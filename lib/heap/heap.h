@@ -129,10 +129,14 @@ static inline struct slab *heap_slab_of(struct heap *heap, const void *pointer)
 /* Lets slab_of of its units lead to a slab whose descriptor is filled in. By the owner. */
 void heap_show_slab(struct slab *slab);
 
-/* [any] The most units that were in slabs, of all arenas. */
-extern size_t heap_units_peak;
+/* [any] Of all arenas: mere counts. */
+extern struct heap_counts {
+    CACHE_ALIGNED size_t units; /* in slabs, or given back lately: see tell_used */
+    size_t units_peak;          /* the most there were */
+    uint32_t heaps;             /* made */
+} heap_counts;
 
-/* Bytes of units that are in slabs, of all arenas, roughly. Any thread, no lock. */
+/* Bytes of units that are in slabs, of all arenas, or up to 1/7 more. Any thread, no lock. */
 size_t heap_bytes_in_slabs(void);
 
 /* At least the bytes of address space that all heaps have. Any thread, no lock. */

@@ -6,7 +6,10 @@
 #include "base/option.h"
 #include "base/os.h"
 
-enum { REFUSED_PART = 8 }; /* see age_or_purge */
+enum {
+    REFUSED_PART = 8, /* see age_or_purge */
+    TOLD_PART = 8,    /* see tell_used */
+};
 
 /* ---- the set ---- */
 
@@ -50,6 +53,22 @@ static struct heap *next_heap(const struct heap *heap)
     return first_of_chains(heap->set, heap->index % HEAP_CHAINS + 1);
 }
 
+/*
+ * Counts the set's units in heap_counts, a line of the cache for which all threads would wait if
+ * each slab was counted there: what is given back only when it is more than 1/TOLD_PART of what was
+ * counted, as it is likely to be taken again. Needs the heap lock.
+ */
+static void tell_used(struct heap_set *set)
+{
+    if (set->used <= set->told && set->told - set->used <= set->told / TOLD_PART)
+        return;
+    size_t now = __atomic_add_fetch(&heap_counts.units, set->used - set->told, __ATOMIC_RELAXED);
+    /* two sets that reach a peak at once may leave the lower one of the two */
+    if (set->used > set->told && now > __atomic_load_n(&heap_counts.units_peak, __ATOMIC_RELAXED))
+        __atomic_store_n(&heap_counts.units_peak, now, __ATOMIC_RELAXED);
+    set->told = set->used;
+}
+
 /* After a change of a heap: brings the set's sum and the list of roomy heaps up to date. Needs the
  * heap lock. */
 static void account(struct heap *heap)
@@ -61,6 +80,7 @@ static void account(struct heap *heap)
     set->used += heap->used_units;
     set->used -= heap->counted_used;
     heap->counted_used = heap->used_units;
+    tell_used(set);
     bool listed = list_contains(&heap->roomy);
     if (heap_is_roomy(heap) && !listed)
         list_push_back(&set->roomy, &heap->roomy);

@@ -30,7 +30,8 @@ enum { HEAP_CHAINS = 64 }; /* each has a bit in the pending word of struct remot
 struct heap_set {
     CACHE_ALIGNED struct lock lock;
 
-    struct arena *arena; /* [constant] whose heaps they are */
+    struct arena *arena; /* [constant] whose heaps they are; other threads use arena_of, which does
+                            not read the line of the lock */
 
     /* [lock, release; any reads, acquire] heap number i stands in chain i % 64 */
     struct heap *chains[HEAP_CHAINS];
@@ -39,6 +40,7 @@ struct heap_set {
     uint32_t count;       /* [lock] heaps */
     size_t dirty;         /* [lock] units that are free and dirty, in all heaps */
     size_t used;          /* [lock] units in slabs, in all heaps */
+    size_t told;          /* [lock] of these, and of those given back, what heap_counts has */
     struct recent recent; /* [lock] of units in slabs, and of free and dirty ones; bytes */
     bool took_pages;   /* [lock, any reads] the run taken last had units without pages, and none was
                           given back since */

@@ -37,11 +37,11 @@ enum {
 #define LARGE_DUE UINT64_C(0)
 
 extern struct large_list {
-    struct lock lock;     /* LOCK_RANK_LARGE */
-    struct extents table; /* [lock] */
-    uint64_t oldest;      /* [lock, any reads] ms, the earliest stamp in the stock at the last
-                             release */
-    size_t peak;          /* [lock, any reads] the most bytes that were LIVE */
+    CACHE_ALIGNED struct lock lock; /* LOCK_RANK_LARGE */
+    struct extents table;           /* [lock] */
+    uint64_t oldest; /* [lock, any reads] ms, the earliest stamp in the stock at the last
+                        release */
+    size_t peak;     /* [lock, any reads] the most bytes that were LIVE */
 } large_list;
 
 /* Takes the lock, with at least `spare` unused entries in the table: false if there is no memory

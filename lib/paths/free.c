@@ -138,7 +138,7 @@ void free_other(void *p, struct slab *slab, const char *function)
         return;
     }
     struct heap *heap = heap_containing(p);
-    struct arena *owner = heap->set->arena;
+    struct arena *owner = arena_of(heap->set);
     uint8_t *state = geometry_states(heap, spot.geometry) + spot.number;
     unsigned class = spot.geometry.class;
     size_t bytes = size_class_sizes[class];

@@ -281,6 +281,33 @@ TEST(what_is_taken_over_and_over_stays)
     ck_assert(heap_set_is_valid(&set));
 }
 
+TEST(what_all_arenas_have_in_slabs_is_known_within_an_eighth)
+{
+    enum { SLABS = 64 };
+    struct slab *slabs[SLABS];
+    size_t before = heap_counts.units;
+
+    for (size_t i = 0; i < SLABS; i++) {
+        slabs[i] = take(1);
+        ck_assert_uint_eq(heap_counts.units, before + i + 1);
+    }
+    ck_assert_uint_eq(heap_counts.units_peak, before + SLABS);
+    /* not counted: it may be taken again at once */
+    for (size_t i = 0; i < SLABS / 8; i++)
+        heap_set_give(slabs[i]);
+    ck_assert_uint_eq(heap_counts.units, before + SLABS);
+    for (size_t i = 0; i < SLABS / 8; i++)
+        slabs[i] = take(1);
+    ck_assert_uint_eq(heap_counts.units, before + SLABS);
+    for (size_t i = SLABS; i-- > 0;) {
+        heap_set_give(slabs[i]);
+        ck_assert_uint_ge(heap_counts.units, before + i);
+        ck_assert_uint_le((heap_counts.units - before) * 7 / 8, i);
+    }
+    ck_assert_uint_eq(heap_counts.units, before);
+    ck_assert_uint_eq(heap_counts.units_peak, before + SLABS);
+}
+
 TEST(empty_heaps_give_address_space_back)
 {
     struct slab *slab = take(SLAB_MAX_UNITS);
