@@ -11,7 +11,6 @@
 enum {
     LINEAR_CLASSES = 8, /* classes that are a multiple of 16 bytes each */
     LINEAR_LOG2 = 7,    /* the largest of them is 2^7 bytes */
-    FEW_LEAST = 64,     /* bytes; the smallest class that serves the first blocks of others */
 };
 
 /* The number of the first class above 2^k bytes. */
@@ -82,14 +81,6 @@ unsigned size_class_of_medium(size_t size)
 
     ASSERT(size >= SIZE_CLASS_TABLE_LIMIT && size <= SIZE_CLASS_LIMIT);
     return FIRST_CLASS(k) + (((size - 1) >> (k - 2)) & 3);
-}
-
-unsigned size_class_of_few(unsigned class)
-{
-    size_t size = max_size(size_class_sizes[class], FEW_LEAST);
-    if (size > SIZE_CLASS_TINY_LIMIT)
-        return class;
-    return size_class_of((size_t)2 << highest_bit(size - 1));
 }
 
 /*

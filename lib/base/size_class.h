@@ -53,12 +53,6 @@ static inline unsigned size_class_of(size_t size)
 }
 
 /*
- * The class that serves the first blocks of a TINY class in an arena: that of the next power of
- * two, of 64 bytes at least; for other classes the class itself.
- */
-unsigned size_class_of_few(unsigned class);
-
-/*
  * The smallest class whose blocks hold `size` bytes and whose size is a multiple of `alignment`, a
  * power of two; SIZE_CLASS_COUNT if there is none.
  */

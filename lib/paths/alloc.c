@@ -19,7 +19,10 @@ enum {
     ZERO_KNOWN_FROM = 4096,
     /* bytes; from here on pages that have no memory are left without */
     ZERO_BY_PAGES_FROM = 1 << 20,
-    FEW_BLOCKS = 8,             /* blocks of a class that come from a wider one, see bin_for */
+    FEW_BLOCKS = 16,            /* blocks of a class that take_few serves, */
+    FEW_LIMIT = 4096,           /* if they have at most so many bytes, */
+    FEW_PLACE = 64,             /* in places of so many, */
+    FEW_UNITS = 4,              /* of which it makes slabs up to so many units */
     SHRINK_KEEPS = 2,           /* a block stays while at least 1/2 of it is used */
     SHRINK_ALWAYS_KEPT = 64,    /* bytes; up to here a block stays however little of it is used */
     UNIT_ALIGNMENT = UNIT_SIZE, /* slabs start at a multiple of it */
@@ -92,25 +95,12 @@ static bool refill_from_new(struct arena *arena, struct bin *bin)
            (idle_make_room(arena, bin_next_slab_bytes(bin)) && make_slab(arena, bin));
 }
 
-/*
- * The bin that serves a class in an arena that is the caller's. A class's first few blocks come
- * from a wider one, which several share: a thread with a handful of blocks of each size touches a
- * page for each of those, not one for each class.
- */
+/* The bin of a class in an arena that is the caller's. */
 static struct bin *bin_for(struct arena *arena, unsigned class)
 {
-    struct bin *bin = &arena->bins[class];
-    if (bin->block_size != 0)
-        return bin;
-    unsigned wider = size_class_of_few(class);
-    if (wider != class && bin->few < FEW_BLOCKS) {
-        bin->few++;
-        class = wider;
-        bin = &arena->bins[class];
-    }
-    if (bin->block_size == 0)
+    if (arena->bins[class].block_size == 0)
         arena_init_bin(arena, class);
-    return bin;
+    return &arena->bins[class];
 }
 
 /* Takes a block for a bin of an arena that is the caller's. With `wide`, it may be a wide block,
@@ -133,7 +123,30 @@ static void *take_block(struct arena *arena, struct bin *bin, bool wide, bool *z
     return alloc_from_bin(bin, &block) ? block : NULL;
 }
 
-/* A block of a class, or of a wider one, for any thread. It may be a sample. */
+/*
+ * One of a class's first few blocks in an arena that is the caller's; NULL if the class has had
+ * them. They lie side by side in slabs of FEW_PLACE, as that class's own or as wide blocks. So
+ * a thread with a handful of blocks of each size touches few pages, not one for each class.
+ */
+static void *take_few(struct arena *arena, unsigned class)
+{
+    struct bin *own = &arena->bins[class];
+    size_t size = size_class_sizes[class];
+    if (own->block_size != 0 || own->few >= FEW_BLOCKS || size == FEW_PLACE || size > FEW_LIMIT)
+        return NULL;
+    own->few++;
+    struct bin *bin = bin_for(arena, size_class_of(FEW_PLACE));
+    bool zero;
+    if (size < FEW_PLACE)
+        return take_block(arena, bin, false, &zero);
+    void *block = bin_take_places(bin, size);
+    if (block != NULL || bin->units >= FEW_UNITS)
+        return block;
+    bin_leave_slab(bin);
+    return refill_from_new(arena, bin) ? bin_take_places(bin, size) : NULL;
+}
+
+/* A block of a class for any thread. It may be a sample. */
 static void *alloc_class(unsigned class, bool wide, bool *zero)
 {
     bool borrowed;
@@ -142,10 +155,12 @@ static void *alloc_class(unsigned class, bool wide, bool *zero)
         arena = thread_get_arena(&borrowed);
     if (arena == NULL)
         return NULL;
-    struct bin *bin = bin_for(arena, class);
-    size_t size = bin->block_size;
+    size_t size = size_class_sizes[class];
     bool sampled = profile_is_on() && profile_draw(size);
-    void *block = take_block(arena, bin, wide && !sampled, zero);
+    void *block = wide && !sampled ? take_few(arena, class) : NULL;
+    *zero = false;
+    if (block == NULL)
+        block = take_block(arena, bin_for(arena, class), wide && !sampled, zero);
     sampled = sampled && block != NULL;
     if (UNLIKELY(sampled))
         slab_mark_sampled(block);

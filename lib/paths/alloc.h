@@ -7,7 +7,9 @@
  *   alloc_slow ----- next window of the current slab; all of the above while a profile is taken
  *        |  \------- large_alloc     above 1 MiB; from 4 KiB on if no heap has room
  *        v
- *   take_block       the class, or a wider one for a thread's first few blocks
+ *   take_few         a class's first few blocks, in places of smaller ones
+ *        |
+ *     take_block
  *        |
  *      refill ------ what other threads freed of the class
  *        |     \---- a partly free slab

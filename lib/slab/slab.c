@@ -410,16 +410,21 @@ void bin_flush(struct bin *bin)
     }
 }
 
+void bin_close_window(struct bin *bin)
+{
+    if (bin->window == 0)
+        return;
+    bin->slab->summary |= UINT64_C(1)
+                          << ((size_t)(bin->window_states - bin->slab->states) / STATES_GROUP);
+    bin->window = 0;
+}
+
 void bin_leave_slab(struct bin *bin)
 {
     struct slab *slab = bin->slab;
     if (slab == NULL)
         return;
-    if (bin->window != 0) {
-        slab->summary |= UINT64_C(1)
-                         << ((size_t)(bin->window_states - slab->states) / STATES_GROUP);
-        bin->window = 0;
-    }
+    bin_close_window(bin);
     leave(bin);
     if (slab->summary != 0 || slab->purged)
         slab_check(slab);

@@ -53,7 +53,7 @@ struct bin {
     struct list partial; /* listed slabs; the first one becomes current next */
     uint32_t units;      /* in its slabs: the next one is a share of them */
     uint8_t class;
-    uint8_t few;      /* blocks that a wider class has served, until this one is first used */
+    uint8_t few;      /* blocks made of places of smaller ones, until this class is first used */
     bool window_zero; /* no block of the window was ever handed out and its memory is zero */
 
     /* Where the next wide block is looked for, see slab_wide.c. */
@@ -132,6 +132,9 @@ size_t bin_next_slab_bytes(const struct bin *bin);
 /* Makes a new slab current, in place of an exhausted one. False if there is no memory. */
 bool bin_make_slab(struct bin *bin, struct heap_set *set);
 
+/* Gives the window up: its blocks are FREE ones of the current slab. */
+void bin_close_window(struct bin *bin);
+
 /* Gives the window and the current slab up: it is listed, or released if it is empty. */
 void bin_leave_slab(struct bin *bin);
 
@@ -181,6 +184,10 @@ void slab_rebuild(struct slab *slab, struct bin *bin);
  * nothing is until `look`, a number, is another one.
  */
 void *bin_take_wide(struct bin *bin, struct bin *bins, uint32_t look);
+
+/* A wide block of at least `size` bytes, at most 64 times the bin's, in the lowest places of its
+ * current slab that are enough; NULL if there are none. */
+void *bin_take_places(struct bin *bin, size_t size);
 
 /* Bytes that wide blocks of other classes could take from a bin's slabs. */
 size_t bin_sparse_bytes(const struct bin *bin);

@@ -1,6 +1,6 @@
 /*
- * Wide blocks: a SMALL block that takes the place of several neighbouring FREE blocks of a slab of
- * a smaller class (doc/design.md, "Blocks").
+ * Wide blocks: a block that takes the place of several neighbouring FREE blocks of a slab of a
+ * smaller class (doc/design.md, "Blocks").
  *
  * The first of the blocks is WIDE, those after it are REST. A free finds that the state is not
  * LIVE, and looks for WIDE only then. A wide block is in no magazine and no window; when it is
@@ -107,6 +107,30 @@ static void *take_in_slab(struct bin *bin, size_t *groups)
         if (starts != 0)
             return make_wide(slab, (size_t)bin->wide_group * STATES_GROUP + lowest_bit(starts),
                              places);
+    }
+    return NULL;
+}
+
+void *bin_take_places(struct bin *bin, size_t size)
+{
+    struct slab *slab = bin->slab;
+    size_t places = (size + bin->block_size - 1) / bin->block_size;
+    ASSERT(places <= PLACES_MOST);
+    if (slab == NULL)
+        return NULL;
+    bin_close_window(bin);
+    size_t groups = (slab->count + STATES_GROUP - 1u) / STATES_GROUP;
+    for (uint64_t left = slab->summary; left != 0; left &= left - 1) {
+        size_t group = lowest_bit(left);
+        const uint8_t *states = slab->states + group * STATES_GROUP;
+        uint64_t high = group + 1 < groups ? states_match(states + STATES_GROUP, BLOCK_FREE) : 0;
+        uint64_t starts = bits_run_starts(states_match(states, BLOCK_FREE), high, places);
+        if (starts == 0)
+            continue;
+        size_t number = group * STATES_GROUP + lowest_bit(starts);
+        size_t used = (number + places - 1) / STATES_GROUP + 1;
+        slab->fresh_group = (uint16_t)max_size(slab->fresh_group, used);
+        return make_wide(slab, number, places);
     }
     return NULL;
 }

@@ -91,7 +91,12 @@ static struct mallinfo2 checked_info(void)
 
 static void test_small_blocks_show(void)
 {
-    enum { BLOCK_HAS = 1024 }; /* bytes: the size class of BLOCK */
+    enum {
+        BLOCK_HAS = 1024, /* bytes: the size class of BLOCK */
+        FEW = 16
+    }; /* its first blocks have the places of several others */
+    for (int i = 0; i < FEW; i++)
+        free(hide(malloc(BLOCK)));
     struct mallinfo2 before = checked_info();
     allocate_all(BLOCK);
     struct mallinfo2 with = checked_info();

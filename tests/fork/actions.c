@@ -140,14 +140,15 @@ static size_t free_blocks(size_t size)
     return class->blocks - class->live_blocks;
 }
 
-/* An arena's first few blocks of a TINY class come from a wider one: not those of the scenarios. */
+/* An arena's first few blocks of a class lie among smaller ones: not those of the scenarios. */
 static void use_up_the_few(void)
 {
-    enum { FEW = 8, SMALLEST_TINY = 48 };
-    for (int i = 0; i < FEW; i++) {
-        char *volatile block = malloc(SMALLEST_TINY);
-        free(block);
-    }
+    enum { FEW = 16, FEW_LIMIT = 4096, FEW_PLACE = 64 };
+    for (size_t size = 16; size <= FEW_LIMIT; size = acre_good_size(size + 1))
+        for (int i = 0; i < FEW && size != FEW_PLACE; i++) {
+            char *volatile block = malloc(size);
+            free(block);
+        }
 }
 
 void anchor_here(void)

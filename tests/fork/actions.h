@@ -18,7 +18,7 @@ enum {
     MEDIUM = 32768,    /* the largest that share slabs; the first one has 8 */
     OWN_SLAB = 131072, /* a slab each, of 2 units of 64 KiB */
     BIG = 1 << 20,     /* likewise, of 16 */
-    OTHER = 512,       /* a size that is not under test */
+    OTHER = 64,        /* a size that is not under test; its first blocks are like all others */
     LARGE = 2 << 20,
     MIB = 1 << 20,
     WINDOW = 64, /* blocks */

@@ -45,7 +45,7 @@ static void free_remote_drain(void)
 
 static void realloc_remote(void)
 {
-    CHECK(stepped_realloc(blocks[5], 200) != blocks[5]);
+    CHECK(stepped_realloc(blocks[5], 5000) != blocks[5]);
 }
 
 /* ---- giving back ---- */

@@ -29,6 +29,7 @@ enum {
     THREADS = 3,
     BLOCKS = 200,      /* of each thread, and as many freed by the main thread */
     BLOCK_SIZE = 3000, /* bytes: of a class that nothing else here uses */
+    FEW = 16,          /* the first blocks of a class in a thread lie among smaller ones */
     LARGE_BLOCKS = 2,
     LARGE_SIZE = 3 << 20,
 };
@@ -42,6 +43,10 @@ static void *work(void *number)
 {
     char **own = blocks[(intptr_t)number];
     pthread_setname_np(pthread_self(), "subject-thread");
+    for (size_t i = 0; i < FEW; i++) {
+        own[0] = malloc(BLOCK_SIZE);
+        free(own[0]);
+    }
     for (size_t i = 0; i < 2 * BLOCKS; i++) {
         own[i] = malloc(BLOCK_SIZE);
         if (own[i] == NULL)

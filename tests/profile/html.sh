@@ -27,7 +27,7 @@ kill -CONT "$subject_id"
 grep -q '"interval":1,"first_interval":1,' "$page" || fail "the interval: $(head -c 500 "$page")"
 grep -qF '"program":"\u003ci>&amp;\""' "$page" || fail "the name: $(grep -o '"program":.\{40\}' "$page")"
 open_page live small=$((2000 * 112)) middle=$((250 * 3072)) large=$((3 * 3145728)) sparse=$((400 * 64)) \
-    inlined=$((2 * 1024))
+    inlined=$((2 * 768))
 open_page all small=$((2000 * 112)) middle=$((500 * 3072)) sparse=$((400 * 64)) dense=$((200 * 62 * 64))
 open_page since small=$((1000 * 112)) middle=0
 page=$directory/peak.html

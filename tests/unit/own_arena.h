@@ -35,6 +35,16 @@ static inline struct heap_totals totals_of(struct arena *arena)
     return totals;
 }
 
+/* From now on no block of the calling thread lies in the place of several smaller ones because it
+ * is one of its class's first. */
+static inline void skip_first_blocks(void)
+{
+    bool borrowed;
+    struct arena *own = thread_get_arena(&borrowed);
+    for (unsigned class = 0; class < SIZE_CLASS_COUNT; class ++)
+        own->bins[class].few = UINT8_MAX;
+}
+
 struct blocks_counted {
     uint8_t state;
     size_t blocks;
@@ -52,6 +62,12 @@ static inline size_t blocks_in_state(struct arena *arena, enum block_state state
     struct blocks_counted count = {.state = (uint8_t)state};
     heap_set_for_each_slab(&arena->heaps, count_blocks_of_slab, &count);
     return count.blocks;
+}
+
+/* The blocks of an arena that the program holds; of no profile. */
+static inline size_t live_blocks_in(struct arena *arena)
+{
+    return blocks_in_state(arena, BLOCK_LIVE) + blocks_in_state(arena, BLOCK_WIDE);
 }
 
 #endif

@@ -55,25 +55,83 @@ TEST(the_good_size_is_the_usable_size)
     ck_assert_uint_eq(alloc_good_size(SIZE_MAX), 0);
 }
 
-TEST(the_first_blocks_of_classes_share_wider_ones)
-{
-    enum { FEW = 8 };
+enum { FEW = 16, FEW_LIMIT = 4096, FEW_PLACE = 64 };
 
-    for (size_t size = 16; size <= SIZE_CLASS_TINY_LIMIT; size += 16) {
-        unsigned class = size_class_of(size);
-        size_t wider = size_class_sizes[size_class_of_few(class)];
-        if (size != size_class_sizes[class] || size == wider)
+TEST(the_first_blocks_of_classes_share_places)
+{
+    ck_assert_ptr_nonnull(alloc_block(FEW_PLACE)); /* the thread has an arena */
+    for (size_t size = 16; size <= FEW_LIMIT; size = alloc_good_size(size + 1)) {
+        size_t usable = align_up(size, FEW_PLACE);
+        const struct bin *bin = &thread_state.arena->bins[size_class_of(size)];
+        if (size == FEW_PLACE)
             continue;
-        for (int i = 0; i < FEW; i++)
-            ck_assert_uint_eq(free_usable_size(alloc_block(size), "test"), wider);
-        ck_assert_uint_eq(thread_state.arena->bins[class].block_size, 0);
+        for (int i = 0; i < FEW; i++) {
+            /* those that are freed count as well */
+            void *block = alloc_block(size);
+            ck_assert_uint_eq(free_usable_size(block, "test"), usable);
+            ck_assert_uint_eq(bin->block_size, 0);
+            if (i % 2 == 0)
+                free_block(block);
+        }
         ck_assert_uint_eq(free_usable_size(alloc_block(size), "test"), size);
-        ck_assert_uint_eq(thread_state.arena->bins[class].block_size, size);
+        ck_assert_uint_eq(bin->block_size, size);
     }
-    size_t used = 0;
-    for (unsigned class = 0; class < SIZE_CLASS_COUNT; class ++)
-        used += thread_state.arena->bins[class].block_size != 0;
-    ck_assert_uint_eq(used, 20);
+    ck_assert(arena_is_valid(thread_state.arena));
+    void *above = alloc_block(FEW_LIMIT + 1);
+    ck_assert_uint_eq(free_usable_size(above, "test"), alloc_good_size(FEW_LIMIT + 1));
+}
+
+/* A thread with a handful of blocks of each size has the pages that these fill, not a page more for
+ * each class. */
+TEST(the_first_blocks_leave_no_page_half_empty)
+{
+    enum { HANDFUL = 8 };
+    size_t bytes = 0;
+    uintptr_t lowest = UINTPTR_MAX, end = 0;
+
+    for (size_t size = FEW_PLACE + 16; size <= KIB; size = alloc_good_size(size + 1))
+        for (int i = 0; i < HANDFUL; i++) {
+            uintptr_t block = (uintptr_t)alloc_block(size);
+            lowest = min_size(lowest, block);
+            end = max_size(end, block + align_up(size, FEW_PLACE));
+            bytes += align_up(size, FEW_PLACE);
+        }
+    const struct bin *places = &thread_state.arena->bins[size_class_of(FEW_PLACE)];
+    ck_assert_uint_eq(lowest, (uintptr_t)places->slab->base);
+    ck_assert_uint_eq(end - lowest, bytes);
+}
+
+/* What was freed of them serves other classes' first blocks. Where there is much of that class no
+ * further slab of it is made for them. */
+TEST(the_first_blocks_reuse_places)
+{
+    void *first = alloc_block(KIB);
+    void *second = alloc_block(FEW_LIMIT);
+    free_block(first);
+    ck_assert_ptr_eq(alloc_block(896), first);
+    ck_assert_ptr_eq(alloc_block(100), (char *)first + 896);
+    free_block(second);
+    ck_assert(arena_is_valid(thread_state.arena));
+
+    /* places in use, so that none is free in the current slab of them */
+    const struct bin *places = &thread_state.arena->bins[size_class_of(FEW_PLACE)];
+    while (places->units < 4 || places->window != 0 || places->slab->summary != 0)
+        ck_assert_ptr_nonnull(alloc_block(FEW_PLACE));
+    ck_assert_uint_eq(free_usable_size(alloc_block(2000), "test"), 2 * KIB);
+    ck_assert_uint_eq(thread_state.arena->bins[size_class_of(2000)].block_size, 2 * KIB);
+}
+
+TEST(the_pages_of_first_blocks_go_back)
+{
+    char *blocks[FEW];
+
+    for (int i = 0; i < FEW; i++)
+        blocks[i] = alloc_block(FEW_LIMIT);
+    for (int i = 0; i < FEW - 1; i++)
+        free_block(blocks[i]);
+    idle_trim();
+    ck_assert_uint_eq(blocks_in_state(thread_state.arena, BLOCK_PURGED),
+                      (FEW - 1) * FEW_LIMIT / FEW_PLACE);
     ck_assert(arena_is_valid(thread_state.arena));
 }
 
@@ -250,6 +308,7 @@ static char *use_current_slab_up(unsigned class)
 {
     struct bin *bin;
     char *block;
+    skip_first_blocks();
     do {
         block = alloc_block(size_class_sizes[class]);
         ck_assert_ptr_nonnull(block);

@@ -201,12 +201,12 @@ static void adopt_orphans(void *unused)
         unsigned number = sleeper_of(arena);
         ck_assert(!seen[number]);
         seen[number] = true;
-        ck_assert_uint_eq(blocks_in_state(arena, BLOCK_LIVE), sleepers[number].live);
+        ck_assert_uint_eq(live_blocks_in(arena), sleepers[number].live);
         ck_assert_uint_eq(blocks_in_state(arena, BLOCK_CACHED), 0);
         ck_assert(arena_is_valid(arena));
         arena_flush(arena);
         ck_assert(arena_is_valid(arena));
-        ck_assert_uint_eq(blocks_in_state(arena, BLOCK_LIVE), sleepers[number].live);
+        ck_assert_uint_eq(live_blocks_in(arena), sleepers[number].live);
     }
     ck_assert_uint_eq(sleeper_of(arena_adopt()), SLEEPERS);
 }

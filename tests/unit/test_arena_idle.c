@@ -343,7 +343,7 @@ TEST(trimming_empties_every_arena)
     ck_assert_uint_ge(idle_trim(), (BLOCKS + 256) * (size_t)SIZE);
     ck_assert_uint_eq(totals_of(thread_own_arena()).in_slabs, 0);
     ck_assert_uint_eq(totals_of(thread_own_arena()).free_dirty + totals().free_dirty, 0);
-    ck_assert_uint_eq(blocks_in_state(owner.arena, BLOCK_LIVE), LEFT);
+    ck_assert_uint_eq(live_blocks_in(owner.arena), LEFT);
     ck_assert_uint_eq(blocks_in_state(owner.arena, BLOCK_REMOTE), 0);
     ck_assert_uint_eq(idle_trim(), 0);
     ck_assert(idle_make_room(thread_own_arena(), 1));

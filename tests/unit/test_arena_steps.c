@@ -30,6 +30,7 @@ static int failed_at;  /* in the parent: where the last child began */
 
 static void *leave_block(void *size)
 {
+    skip_first_blocks();
     char *block = alloc_block(*(size_t *)size);
 
     arena = thread_own_arena();

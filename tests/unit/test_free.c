@@ -233,6 +233,7 @@ TEST_LOOP(a_wild_pointer_is_foreign, 0, 2)
 {
     char on_stack[64] __attribute__((aligned(64)));
 
+    skip_first_blocks();
     block = alloc_block(3072); /* 21 to a unit, which leaves a tail */
     struct slab *slab = slab_of(block);
     struct heap *heap = heap_containing(block);

@@ -100,18 +100,3 @@ TEST_LOOP(aligned_classes_are_the_smallest_multiples, 0, 64)
     check_aligned(0, alignment);
     ck_assert_uint_eq(size_class_of_aligned(SIZE_MAX, alignment), SIZE_CLASS_COUNT);
 }
-
-TEST(the_first_blocks_come_from_powers_of_two)
-{
-    for (unsigned class = 0; class < SIZE_CLASS_COUNT; class ++) {
-        size_t size = size_class_sizes[class];
-        size_t wider = size_class_sizes[size_class_of_few(class)];
-
-        if (size > SIZE_CLASS_TINY_LIMIT)
-            ck_assert_uint_eq(wider, size);
-        else if (size <= 64)
-            ck_assert_uint_eq(wider, 64);
-        else
-            ck_assert(is_power_of_two(wider) && wider >= size && wider < 2 * size);
-    }
-}

@@ -161,10 +161,11 @@ TEST(each_address_is_found)
         size_t size = i * 7919 % 5000;
         find_address(&view, (uintptr_t)blocks[i] + size / 2, &found);
         ck_assert_int_eq(found.kind, FIND_BLOCK);
-        ck_assert_uint_eq(found.block, (uintptr_t)blocks[i]);
-        ck_assert_uint_ge(found.size, size);
-        if (i % 3 != 0)
-            ck_assert_int_eq(found.state, BLOCK_LIVE);
+        if (i % 3 != 0) { /* the others were freed: their places may be those of smaller ones */
+            ck_assert_uint_eq(found.block, (uintptr_t)blocks[i]);
+            ck_assert_uint_ge(found.size, size);
+            ck_assert(state_is_live((uint8_t)found.state));
+        }
         ck_assert_uint_eq(found.arena.address, (uintptr_t)arena_newest);
     }
     find_address(&view, (uintptr_t)large + 4 * MIB - 1, &found);
