@@ -90,16 +90,25 @@ static size_t freed_size(uintptr_t base)
 
 /* ---- Blocks ---- */
 
-/* Says for the untouched pages [from, from + size), which a block of `block_size` bytes uses first,
- * what the option wants. By default smaller blocks ask not to have huge pages, so that a byte
- * touched in each of many does not cost 2 MiB. Must not hold the lock. */
-static void ask_huge_pages(void *from, size_t size, size_t block_size)
+/*
+ * Whether the untouched pages of a block are to be backed by huge pages. By default smaller blocks
+ * are not, so that a byte touched in each of many does not cost 2 MiB; nor are larger ones that are
+ * to be zero: a program asks for much more of that than it touches, a sparse table, say.
+ */
+static bool wants_huge_pages(size_t size, bool zeroed)
 {
     uint64_t wanted = option_value(OPTION_HUGE_PAGES);
-    if (wanted == HUGE_PAGES_SYSTEM)
-        return;
-    bool large = wanted == HUGE_PAGES_LARGE && block_size >= LARGE_HUGE_FROM;
-    os_huge_pages(from, size, large || wanted == HUGE_PAGES_ALWAYS);
+    if (wanted != HUGE_PAGES_LARGE)
+        return wanted == HUGE_PAGES_ALWAYS;
+    return size >= LARGE_HUGE_FROM && (!zeroed || size <= LARGE_HUGE_ZEROED);
+}
+
+/* Asks for huge pages, or asks not to have them, unless the option leaves that to the system. Must
+ * not hold the lock. */
+static void ask_huge_pages(void *from, size_t size, bool huge)
+{
+    if (option_value(OPTION_HUGE_PAGES) != HUGE_PAGES_SYSTEM)
+        os_huge_pages(from, size, huge);
 }
 
 /* Makes a block of what is in the stock; NULL if there is no room. The alignment is 1 if any place
@@ -119,15 +128,32 @@ static bool keeps_left_over(size_t alignment)
     return alignment <= LARGE_ALIGNMENT_KEPT && option_value(OPTION_LARGE_STOCK) != 0;
 }
 
+/* Makes a block at the end of the run that begins at an address, so that it touches what follows,
+ * and what was mapped too much stays at the list's edge. NULL if there is no room. Needs the lock
+ * and SPARE_ENTRIES. */
+static void *carve_end(uintptr_t base, size_t size, bool *zero)
+{
+    struct extent_run run;
+    if (!extents_run_from(&large_list.table, base, size, &run) || run.base != base)
+        return NULL;
+    struct extent *block = large_list_carve(run.base + run.size - size, size);
+    *zero = block->zero;
+    return (void *)block->base;
+}
+
 /*
  * How many bytes are to be mapped below the list's lower edge so that a block fits between there
- * and the end of the run at the edge; 0 if that cannot be, or if there is neither such a run nor an
- * alignment: then the system chooses the place. Needs the lock.
+ * and the end of the run at the edge. With `huge` the new edge is that of a huge page: so the next
+ * block begins where this one's huge pages do, and no page is left between them that is small. 0 if
+ * that cannot be, or if there is nothing to be gained by it: no such run, no alignment, not `huge`.
+ * Then the system chooses the place. Needs the lock.
  */
-static size_t missing_at_edge(size_t size, size_t alignment)
+static size_t missing_at_edge(size_t size, size_t alignment, bool huge)
 {
     const struct extent_summary *list = extents_sum(&large_list.table);
-    if (alignment == 1 ? list->head == 0 : !keeps_left_over(alignment))
+    if (alignment == 1 && huge && keeps_left_over(LARGE_HUGE_PAGE))
+        alignment = LARGE_HUGE_PAGE;
+    else if (alignment == 1 ? list->head == 0 : !keeps_left_over(alignment))
         return 0;
     if (list->base == blocked_edge || list->base <= size + alignment)
         return 0;
@@ -151,34 +177,38 @@ static bool map_range(struct extent *range, uintptr_t edge, size_t missing, size
  * at the list's lower edge only if `extends`. NULL if there is no memory, or if another thread took
  * a part of what was to be extended.
  */
-static void *find_block(size_t size, size_t alignment, bool extends, bool *zero)
+static void *find_block(size_t size, size_t alignment, bool extends, bool huge, bool *zero)
 {
     size_t anywhere = alignment == 1 ? size : size + alignment - os_page_size();
 
     bool ready = large_list_acquire(SPARE_ENTRIES);
     void *block = ready ? carve_room(size, alignment, zero) : NULL;
     uintptr_t edge = extents_sum(&large_list.table)->base;
-    size_t missing = extends ? missing_at_edge(size, alignment) : 0;
+    size_t missing = extends ? missing_at_edge(size, alignment, huge) : 0;
     struct extent *range = NULL;
     if (ready && block == NULL)
         range = extents_take_entry(&large_list.table);
     large_list_release();
     if (block != NULL && *zero && size >= LARGE_HUGE_FROM)
-        ask_huge_pages(block, size, size);
+        ask_huge_pages(block, size, huge);
     if (range == NULL)
         return block;
 
     bool mapped = map_range(range, edge, missing, anywhere);
+    uintptr_t base = range->base;
+    bool extended = missing != 0 && base == edge - missing;
     if (mapped)
-        ask_huge_pages((void *)range->base, range->size, size);
+        ask_huge_pages((void *)range->base, range->size, huge);
     extent_set_stamp(range, keeps_left_over(alignment) ? os_now_ms() : LARGE_DUE);
     extent_set_zero(range, true);
     ready = large_list_acquire(SPARE_ENTRIES);
-    if (missing != 0 && range->base != edge - missing)
+    if (missing != 0 && !extended)
         blocked_edge = edge;
     if (mapped) {
         extents_publish(&large_list.table, range, EXTENT_STOCK);
-        block = ready ? carve_room(size, alignment, zero) : NULL;
+        if (ready)
+            block = extended && alignment == 1 ? carve_end(base, size, zero)
+                                               : carve_room(size, alignment, zero);
     } else {
         extents_recycle(&large_list.table, range);
     }
@@ -198,15 +228,16 @@ static bool round_size(size_t *size)
 
 void *large_alloc(size_t size, size_t alignment, bool *zero)
 {
-    bool known_zero;
+    bool known_zero, huge;
 
     if (!round_size(&size) || alignment > PTRDIFF_MAX - size)
         return NULL;
     if (alignment <= os_page_size())
         alignment = 1;
-    void *block = find_block(size, alignment, true, &known_zero);
+    huge = wants_huge_pages(size, zero != NULL);
+    void *block = find_block(size, alignment, true, huge, &known_zero);
     if (block == NULL)
-        block = find_block(size, alignment, false, &known_zero);
+        block = find_block(size, alignment, false, huge, &known_zero);
     if (zero != NULL)
         *zero = block != NULL && known_zero;
     if (large_list_is_aging()) /* spares reading the clock */
@@ -258,7 +289,7 @@ static void *grow_by_remap(struct extent *block, size_t size, uint64_t now)
         moved = os_remap((void *)block->base, block->size, grown);
     }
     if (moved != NULL && size >= LARGE_HUGE_FROM)
-        ask_huge_pages(moved, grown, size);
+        ask_huge_pages(moved, grown, wants_huge_pages(size, false));
     bool spare = large_list_acquire(1);
     if (moved != NULL) {
         if ((uintptr_t)moved != block->base)

@@ -38,8 +38,8 @@ struct large_totals {
 /*
  * A block of at least `size` bytes (rounded up to pages; size is not 0 and at most PTRDIFF_MAX) at
  * a multiple of `alignment`, a power of two. *zero tells whether its contents are known to be zero;
- * zero may be NULL. NULL if there is no memory: the caller gives back what is idle, if that could
- * help (alloc.c).
+ * zero is NULL if the caller does not need zeroes, which decides about huge pages. NULL if there is
+ * no memory: the caller gives back what is idle, if that could help (alloc.c).
  */
 void *large_alloc(size_t size, size_t alignment, bool *zero);
 

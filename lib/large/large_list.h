@@ -25,6 +25,8 @@ enum {
     /* bytes; blocks from here on ask for huge pages: at least one lies in each, and a page fault
      * serves 2 MiB */
     LARGE_HUGE_FROM = 4 << 20,
+    /* bytes; larger blocks that are to be zero do not */
+    LARGE_HUGE_ZEROED = 32 << 20,
     /* bytes; where the system's huge pages have another size, only their use is lost */
     LARGE_HUGE_PAGE = 2 << 20,
     /* each hole costs a mapping, of which a process has 65530, and which fork copies */

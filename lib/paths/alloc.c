@@ -180,7 +180,8 @@ static void count_large(const void *block, size_t size)
         profile_add(block, bytes);
 }
 
-/* A LARGE block, or what else there is when the system refuses more address space. */
+/* A LARGE block, or what else there is when the system refuses more address space; `zero` as for
+ * large_alloc. */
 static void *alloc_large(size_t size, size_t alignment, bool *zero)
 {
     void *block = large_alloc(size, alignment, zero);
@@ -192,13 +193,14 @@ static void *alloc_large(size_t size, size_t alignment, bool *zero)
     return block;
 }
 
-/* A block of any size, for any thread. */
+/* A block of any size, for any thread. `zero` is NULL unless the caller needs zeroes. */
 static void *alloc_any(size_t size, bool *zero)
 {
     int saved = errno;
     void *block = NULL;
+    bool ignored;
     if (size <= SIZE_CLASS_LIMIT)
-        block = alloc_class(size_class_of(size), true, zero);
+        block = alloc_class(size_class_of(size), true, zero != NULL ? zero : &ignored);
     if (block == NULL && size >= PAGES_FROM && size <= PTRDIFF_MAX)
         block = alloc_large(size, 1, zero);
     return with_errno(block, saved);
@@ -206,8 +208,7 @@ static void *alloc_any(size_t size, bool *zero)
 
 static NOINLINE void *alloc_more(size_t size)
 {
-    bool zero;
-    return alloc_any(size, &zero);
+    return alloc_any(size, NULL);
 }
 
 /* A block from the bin's next window: one in 64 of a program that grows. A profile may begin or end
@@ -276,7 +277,7 @@ void *alloc_aligned(size_t alignment, size_t size)
         if (profile_is_on() || !alloc_from_bin(&thread_state.arena->bins[class], &block))
             block = alloc_class(class, false, &zero);
     } else if (size <= PTRDIFF_MAX && alignment <= PTRDIFF_MAX) {
-        block = alloc_large(max_size(size, 1), alignment, &zero);
+        block = alloc_large(max_size(size, 1), alignment, NULL);
     }
     return with_errno(block, saved);
 }

@@ -185,6 +185,17 @@ TEST_LOOP(known_zeroes_are_not_touched, 0, 5)
     ck_assert_uint_lt(os_resident(), before + BYTES / 2);
 }
 
+/* Of a large block that is to be zero, little may be touched: it has no huge pages. */
+TEST_UNLESS(NO_LIMITS, much_that_is_to_be_zero_declines_huge_pages)
+{
+    enum { BYTES = 64 << 20 };
+    bool supported = huge_pages_are_supported();
+
+    ck_assert_int_eq(has_vm_flag(alloc_zeroed(1, BYTES), " nh"), supported);
+    ck_assert_int_eq(has_vm_flag(alloc_block(BYTES), " hg"), supported);
+    ck_assert_int_eq(has_vm_flag(alloc_aligned(4 << 20, BYTES), " hg"), supported);
+}
+
 /* Pages of a dirty block keep their memory, which a program that uses them would have to fault in
  * again, and those that have none get none. */
 TEST_LOOP(zeroing_leaves_memory_where_it_is, 0, 5)

@@ -261,20 +261,21 @@ TEST(oldest_contents_go_first)
     ck_assert(is_filled(block + 6 * MIB, 6 * MIB, 2));
 }
 
-/* A block below which 4 MiB are unmapped. */
+/* A block below which 6 MiB are unmapped: 4, and what a huge page has. */
 static unsigned char *alloc_above_room(size_t size)
 {
     for (int tries = 0; tries < 16; tries++) {
         unsigned char *block = alloc(size);
-        if (os_map_at(block - 4 * MIB, 4 * MIB)) {
-            ck_assert(os_unmap(block - 4 * MIB, 4 * MIB));
+        if (os_map_at(block - 6 * MIB, 6 * MIB)) {
+            ck_assert(os_unmap(block - 6 * MIB, 6 * MIB));
             return block;
         }
     }
     ck_abort_msg("nothing is free below any block");
 }
 
-/* Where the stock at the edge is too small, only what is missing is mapped, below it. */
+/* Where the stock at the edge is too small, only what is missing is mapped, below it, down to the
+ * edge of a huge page. */
 TEST(list_is_extended_at_its_edge)
 {
     unsigned char *block = alloc_above_room(8 * MIB);
@@ -284,7 +285,7 @@ TEST(list_is_extended_at_its_edge)
     ck_assert_ptr_eq(alloc(12 * MIB), block - 4 * MIB);
     ck_assert(is_filled(block - 4 * MIB, 4 * MIB, 0));
     ck_assert(is_filled(block, 8 * MIB, 0x42));
-    ck_assert_uint_eq(totals().stock_bytes, 0);
+    ck_assert_uint_lt(totals().stock_bytes, LARGE_HUGE_PAGE);
     ck_assert(large_is_valid());
 }
 
@@ -300,7 +301,8 @@ TEST(list_is_not_extended_over_a_foreign_mapping)
     for (int i = 0; i < 2; i++) {
         unsigned char *other = alloc(12 * MIB);
         memset(other, 0x22, 12 * MIB);
-        ck_assert_uint_eq(totals().stock_bytes, 8 * MIB);
+        ck_assert_uint_ge(totals().stock_bytes, 8 * MIB);
+        ck_assert_uint_lt(totals().stock_bytes, 8 * MIB + LARGE_HUGE_PAGE);
     }
     ck_assert_int_eq(block[-2 * (ptrdiff_t)page], 0x11);
     ck_assert_ptr_eq(alloc(8 * MIB), block);

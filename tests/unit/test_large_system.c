@@ -63,15 +63,16 @@ TEST_UNLESS(NO_LIMITS, refused_unmapping_keeps_the_extent_without_contents)
 
 enum { ASKED, DECLINED, NEITHER };
 
-/* For each value of the option: what a block of 2 MiB asks for, and one of 4 MiB. */
+/* For each value of the option: what a block of 2 MiB asks for, one of 4 MiB, and one that is
+ * larger than LARGE_HUGE_ZEROED and to be zero. */
 static const struct {
     const char *value;
-    int small, large;
+    int small, large, zeroed;
 } huge_pages[] = {
-    {"never", DECLINED, DECLINED},
-    {"large", DECLINED, ASKED},
-    {"system", NEITHER, NEITHER},
-    {"always", ASKED, ASKED},
+    {"never", DECLINED, DECLINED, DECLINED},
+    {"large", DECLINED, ASKED, DECLINED},
+    {"system", NEITHER, NEITHER, NEITHER},
+    {"always", ASKED, ASKED, ASKED},
 };
 
 enum { HUGE_PAGES_VALUES = sizeof(huge_pages) / sizeof(huge_pages[0]) };
@@ -101,6 +102,41 @@ TEST_LOOP_UNLESS(NO_LIMITS, large_blocks_ask_for_huge_pages, 0, HUGE_PAGES_VALUE
     large_list_purge_due(os_now_ms(), SIZE_MAX);
     large = alloc(4 * MIB);
     check_asked(large, huge_pages[_i].large);
+
+    bool zero = false;
+    check_asked(large_alloc(LARGE_HUGE_ZEROED, 1, &zero), huge_pages[_i].large);
+    unsigned char *zeroed = large_alloc(LARGE_HUGE_ZEROED + 1, 1, &zero);
+    check_asked(zeroed, huge_pages[_i].zeroed);
+    large_free(zeroed);
+    large_list_purge_due(os_now_ms(), SIZE_MAX);
+    check_asked(alloc(LARGE_HUGE_ZEROED + 1), huge_pages[_i].large);
+    ck_assert(large_is_valid());
+}
+
+/* Blocks with huge pages touch, and the list's edge is that of a huge page, so that none of their
+ * pages has to be small. */
+TEST_UNLESS(NO_LIMITS, blocks_with_huge_pages_are_packed)
+{
+    enum { BLOCKS = 8, SIZE = (4 << 20) + (300 << 10) };
+    unsigned char *last = NULL;
+    int apart = 0, uneven = 0;
+
+    for (int i = 0; i < BLOCKS; i++) {
+        unsigned char *block = alloc(SIZE);
+        apart += block + SIZE != last;
+        uneven += extents_sum(&large_list.table)->base % LARGE_HUGE_PAGE != 0;
+        last = block;
+    }
+    /* the system chooses the place of the first one, and of one more if something lies below it */
+    ck_assert_int_le(apart, 2);
+    ck_assert_int_le(uneven, 2);
+    ck_assert_uint_le(totals().stock_bytes, 2 * LARGE_HUGE_PAGE);
+
+    /* what is left over serves the next block */
+    size_t left = totals().stock_bytes;
+    if (left != 0)
+        alloc(min_size(left, MIB));
+    ck_assert_uint_eq(totals().stock_bytes, left - min_size(left, MIB));
     ck_assert(large_is_valid());
 }
 
