@@ -13,10 +13,10 @@ enum {
 struct slab heap_header, heap_nobody;
 
 /* [any] Of all sets: mere counts. */
-static uint32_t heaps_made;
-static size_t units_in_slabs;
+static START_DATA uint32_t heaps_made;
+static START_DATA size_t units_in_slabs;
 
-size_t heap_units_peak;
+CACHE_ALIGNED START_DATA size_t heap_units_peak;
 
 size_t heap_bytes_in_slabs(void)
 {
