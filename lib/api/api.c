@@ -27,7 +27,7 @@ extern OWN int own_malloc_info(int options, FILE *stream);
 extern __attribute__((weak)) void *__libc_pvalloc(size_t size);
 extern __attribute__((weak)) int malloc_info(int options, FILE *stream);
 
-struct api_own api_own;
+START_DATA struct api_own api_own;
 
 /*
  * True if the dynamic linker looks names up in this library before libc. Tested by two functions

@@ -5,11 +5,11 @@
 #include "base/os.h"
 
 struct arena arena_none;
-struct arena *arena_newest;
+START_DATA struct arena *arena_newest;
 
 __thread struct thread_state thread_state = {.arena = &arena_none};
 
-static struct {
+static START_DATA struct {
     CACHE_ALIGNED struct lock lock;
     struct list list;    /* pooled arenas, in the order in which they are adopted: the one that came
                             last first, as its memory is the warmest; cold ones last */

@@ -30,7 +30,7 @@ enum bell {
     BELL_QUIET,  /* it looks; a thread that makes memory idle now is to ring */
 };
 
-static struct {
+static START_DATA struct {
     uint32_t started;    /* [any, acquire and release] fork generation, plus 1, in which the thread
                             was started last; 0: it is not there */
     uint32_t bell;       /* [any, seq_cst] enum bell; futex */

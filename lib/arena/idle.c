@@ -118,9 +118,9 @@ static bool is_warm(const struct arena *arena)
 /* ---- ticks ---- */
 
 /* [any] ms: a tick is due a decay after it */
-static uint64_t ticked_at;
+static CACHE_ALIGNED START_DATA uint64_t ticked_at;
 
-uint64_t idle_requests;
+START_DATA uint64_t idle_requests;
 
 static_assert(OPTION_COUNT <= 62, "each option has a bit below ACRE_REQUEST_TRIM");
 enum { OPTION_TEXT = 32 }; /* bytes of an option's value as text */
@@ -170,7 +170,7 @@ static bool look(struct arena *arena, uint64_t now)
     return left || heap_set_is_aging(&arena->heaps) || is_warm(arena);
 }
 
-void (*idle_report)(uint64_t now);
+START_DATA void (*idle_report)(uint64_t now);
 
 /* Serves what was asked for from outside. Preserves errno. */
 static COLD void serve_requests(void)

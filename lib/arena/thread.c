@@ -8,7 +8,7 @@
 
 static_assert(sizeof(pthread_key_t) <= sizeof(uint32_t), "a key and 1 fit into key_plus_1");
 
-static struct {
+static START_DATA struct {
     uint64_t key_plus_1; /* [any, relaxed] the pthread key, plus 1; 0: none made yet */
     bool avoided;        /* [constant once threads exist] see thread_avoid_keys */
 } hook;

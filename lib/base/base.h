@@ -16,6 +16,10 @@
 #define EXPORT __attribute__((visibility("default")))
 #define CACHE_ALIGNED __attribute__((aligned(64)))
 
+/* For variables that begin with zeros and that each process uses when it starts or at its first
+ * block: they lie together, in a page that the dynamic linker writes to anyway. */
+#define START_DATA __attribute__((section(".data")))
+
 /* The structure that holds `member` at address `pointer`. */
 #define CONTAINER_OF(pointer, type, member)                                                        \
     ((type *)(void *)((char *)(pointer)-offsetof(type, member)))

@@ -27,7 +27,7 @@ static struct {
     struct chunk *current; /* [lock META] pieces are cut from it; NULL at first */
 } meta = {.lock = {.rank = LOCK_RANK_META}};
 
-size_t meta_bytes;
+START_DATA size_t meta_bytes;
 
 /* Makes a new chunk the current one. False if there is no memory. */
 static bool begin_chunk(size_t size)

@@ -32,7 +32,7 @@ struct option option_table[OPTION_COUNT] = {
                             .help = "most dirty free memory that an arena keeps"},
     [OPTION_HUGE_PAGES] = {"huge_pages", TYPE_NAME, "never|large|system|always",
                            DEFAULT(HUGE_PAGES_LARGE),
-                           .help = "huge pages; large: blocks of 4, heaps of 8 MiB"},
+                           .help = "huge pages; large: blocks of 4, heaps of 6 MiB"},
     [OPTION_STATS] = {"stats", TYPE_NAME, "off|exit", DEFAULT(STATS_OFF),
                       .help = "whether to write the statistics at exit"},
     [OPTION_STATS_FILE] = {"stats_file", TYPE_TEXT, "NAME", 255,

@@ -54,7 +54,7 @@ unsigned long os_auxiliary(unsigned long type)
 
 size_t os_page_size(void)
 {
-    static size_t cached; /* [any] bytes, 0 until first asked; all write the same */
+    static START_DATA size_t cached; /* [any] bytes, 0 until first asked; all write the same */
     size_t size = __atomic_load_n(&cached, __ATOMIC_RELAXED);
     if (UNLIKELY(size == 0)) {
         size = os_auxiliary(AT_PAGESZ);
@@ -65,7 +65,7 @@ size_t os_page_size(void)
     return size;
 }
 
-struct os_counts os_counts;
+START_DATA struct os_counts os_counts;
 
 static void count(uint64_t *counter, size_t by)
 {
@@ -151,7 +151,7 @@ bool os_is_readable(uintptr_t page)
 }
 
 /* [any] The system has refused to unmap, and has not done it since. */
-static bool unmap_is_refused;
+static START_DATA bool unmap_is_refused;
 
 bool os_can_unmap(void)
 {
@@ -209,14 +209,15 @@ bool os_close(void *address, size_t size)
 }
 
 /* [constant] MADV_DONTNEED succeeds and leaves the contents, as in older emulators. */
-static bool advice_is_ignored;
+static START_DATA bool advice_is_ignored;
 
 void os_try_purge(void *page)
 {
     volatile char *byte = page;
     *byte = 1;
-    advice_is_ignored = advise(page, os_page_size(), MADV_DONTNEED) && *byte != 0;
-    *byte = 0;
+    bool advised = advise(page, os_page_size(), MADV_DONTNEED);
+    /* exchanged, since a page that is read first costs a second fault when it is written to */
+    advice_is_ignored = __atomic_exchange_n(byte, 0, __ATOMIC_RELAXED) != 0 && advised;
 }
 
 bool os_purge(void *address, size_t size)
@@ -270,7 +271,7 @@ static void read_clock_now(clockid_t clock, struct timespec *now)
 #else
     static const char name[] = "__vdso_clock_gettime";
 #endif
-    static read_clock *cached; /* [any] NULL until first asked; all write the same */
+    static START_DATA read_clock *cached; /* [any] NULL until first asked; all write the same */
     read_clock *function = __atomic_load_n(&cached, __ATOMIC_RELAXED);
     if (UNLIKELY(function == NULL)) {
         function =

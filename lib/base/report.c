@@ -10,7 +10,7 @@
 #include "base/probe.h"
 
 /* The program's name; empty until report_start has written it, once. */
-static char program_name[REPORT_NAME];
+static START_DATA char program_name[REPORT_NAME];
 
 /* The words for each kind of misuse. */
 static const struct {

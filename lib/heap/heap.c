@@ -12,7 +12,7 @@ enum {
 
 struct slab heap_header, heap_nobody;
 
-struct heap_counts heap_counts;
+START_DATA struct heap_counts heap_counts;
 
 size_t heap_bytes_in_slabs(void)
 {

@@ -26,7 +26,7 @@ enum {
     HEAP_OPEN_FIRST = 2,  /* units made accessible at first: 128 KiB; a thread may use no more */
     HEAP_OPEN_STEP = 16,  /* and then: 1 MiB */
     HEAP_HUGE_UNITS = 32, /* units of a huge page: 2 MiB */
-    HEAP_HUGE_FROM = 4 * HEAP_HUGE_UNITS, /* units of an arena's first heap without huge pages */
+    HEAP_HUGE_FROM = 3 * HEAP_HUGE_UNITS, /* units of an arena's first heap without huge pages */
     /* bytes of states made accessible with the header: those of 512 KiB of 64-byte blocks */
     HEAP_FIRST_STATES = 8 << 10,
     /* and then: those of 1 MiB of 16-byte blocks */

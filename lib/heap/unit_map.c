@@ -13,7 +13,7 @@ struct unit_map unit_map = {.base = BASE_NONE};
 static struct lock map_lock = {.rank = LOCK_RANK_UNITS};
 
 /* [units lock] Units of the region. */
-static size_t capacity;
+static START_DATA size_t capacity;
 
 void unit_map_lock(void)
 {

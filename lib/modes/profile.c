@@ -26,9 +26,9 @@ enum {
 #define PEAK_GROWTH 1.1
 
 struct profile profile;
-uint64_t profile_mode;
-uint64_t profile_samples;
-uint64_t profile_followed;
+START_DATA uint64_t profile_mode;
+START_DATA uint64_t profile_samples;
+START_DATA uint64_t profile_followed;
 __thread struct profile_thread profile_thread;
 
 /* [lock] Hash tables of slots, sites and stacks, and the list of unused slots: rebuild() can make
