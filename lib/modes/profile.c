@@ -382,19 +382,43 @@ done:
     unlock();
 }
 
+/* What leads to the slot of the block at p, in its bucket; to 0 if it is no sample. */
+static uint32_t *find_slot(const void *p)
+{
+    static uint32_t none;
+    if (profile_samples == 0)
+        return &none;
+    uint32_t *link = slot_bucket((uintptr_t)p);
+    while (*link != 0 && profile.slots[*link - 1].address != (uintptr_t)p)
+        link = &profile.slots[*link - 1].next;
+    return link;
+}
+
 void profile_end_sample(const void *p)
 {
     lock();
-    if (profile_samples != 0) {
-        uint32_t *link = slot_bucket((uintptr_t)p);
-        while (*link != 0 && profile.slots[*link - 1].address != (uintptr_t)p)
-            link = &profile.slots[*link - 1].next;
-        if (*link != 0) {
-            give_up(link);
-            profile.ended++;
-        }
+    uint32_t *link = find_slot(p);
+    if (*link != 0) {
+        give_up(link);
+        profile.ended++;
     }
     unlock();
+}
+
+size_t profile_stack_of(const void *p, uintptr_t *frames, size_t most, int *thread)
+{
+    size_t depth = 0;
+    lock();
+    uint32_t slot = *find_slot(p);
+    if (slot != 0) {
+        const struct profile_slot *sample = &profile.slots[slot - 1];
+        const struct profile_stack *stack = &profile.stacks[profile.sites[sample->site].stack];
+        depth = min_size(stack->depth, most);
+        memcpy(frames, &profile.frames[stack->first], depth * sizeof(*frames));
+        *thread = sample->thread;
+    }
+    unlock();
+    return depth;
 }
 
 /* ---- starting and stopping ---- */

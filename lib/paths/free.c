@@ -6,7 +6,7 @@
 #include "large/large.h"
 #include "base/option.h"
 #include "base/os.h"
-#include "base/report.h"
+#include "modes/misuse.h"
 #include "modes/profile.h"
 
 #include <errno.h>
@@ -88,7 +88,7 @@ static bool was_released(struct heap *heap, const void *p)
 
 /* What is wrong with p, which does not start a live block. `block`: the one it lies in, or
  * NULL; `released`: it is free memory, whose blocks are not known any more. */
-static enum misuse kind_of(const void *p, const void *block, bool released)
+static enum misuse_kind kind_of(const void *p, const void *block, bool released)
 {
     if (block == NULL && !released)
         return MISUSE_FOREIGN;
@@ -97,27 +97,51 @@ static enum misuse kind_of(const void *p, const void *block, bool released)
     return block == NULL || block == p ? MISUSE_DOUBLE_FREE : MISUSE_INTERIOR;
 }
 
+/* What lies at an address next to a block. */
+static struct misuse_neighbour neighbour_at(const char *p)
+{
+    static const char *const states[BLOCK_END + 1] = {
+        [BLOCK_FREE] = "free",   [BLOCK_LIVE] = "live",
+        [BLOCK_CACHED] = "free", [BLOCK_REMOTE] = "freed by a thread that is not its owner",
+        [BLOCK_PURGED] = "free", [BLOCK_WIDE] = "live",
+        [BLOCK_REST] = "free",   [BLOCK_SAMPLED] = "live",
+        [BLOCK_END] = "free",
+    };
+    struct place place = find_place(p);
+    struct large_info info = {.known = false};
+    if (place.block != NULL)
+        return (struct misuse_neighbour){place.block, place.size, states[state_get(place.state)]};
+    if (place.heap == NULL)
+        large_find(p, &info);
+    bool live = large_usable_size(info.base) != 0;
+    return (struct misuse_neighbour){info.base, info.size, states[live ? BLOCK_LIVE : BLOCK_FREE]};
+}
+
 /* Says what is wrong with p and, by default, ends the process. */
 static COLD void misuse(const void *p, const struct place *place, const char *function)
 {
-    struct misuse_report report = {.function = function, .pointer = p};
+    struct misuse misuse = {.function = function, .pointer = p};
     bool released;
     if (place->heap != NULL) {
-        report.block = place->block;
-        report.block_size = place->size;
-        report.block_class = place->size <= SIZE_CLASS_TINY_LIMIT ? "TINY" : "SMALL";
-        report.arena = place->block != NULL ? (int)place->heap->set->arena->number : 0;
+        misuse.block = place->block;
+        misuse.block_size = place->size;
+        misuse.block_class = place->size <= SIZE_CLASS_TINY_LIMIT ? "TINY" : "SMALL";
+        misuse.arena = place->block != NULL ? (int)place->heap->set->arena->number : 0;
         released = was_released(place->heap, p);
     } else {
         struct large_info info;
         large_find(p, &info);
-        report.block = info.base;
-        report.block_size = info.size;
-        report.block_class = "LARGE";
+        misuse.block = info.base;
+        misuse.block_size = info.size;
+        misuse.block_class = "LARGE";
         released = info.known;
     }
-    report.kind = kind_of(p, report.block, released);
-    report_misuse(&report);
+    misuse.kind = kind_of(p, misuse.block, released);
+    if (misuse.block != NULL) {
+        misuse.before = neighbour_at((const char *)misuse.block - 1);
+        misuse.after = neighbour_at((const char *)misuse.block + misuse.block_size);
+    }
+    misuse_report(&misuse);
     if (option_value(OPTION_ABORT) != 0)
         os_abort();
 }

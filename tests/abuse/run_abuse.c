@@ -15,7 +15,7 @@
 enum {
     MOST_WORDS = 8,
     FACTS = 256,     /* characters of standard output */
-    LINES = 1 << 18, /* characters of standard error */
+    LINES = 1 << 21, /* characters of standard error */
     PATTERN = 512,   /* characters of a regular expression */
     RACE_ROUNDS = 1000,
     GO_ON_REPORTS = 4,
@@ -27,7 +27,8 @@ struct outcome {
     pid_t process;
     int status; /* of waitpid */
     char facts[FACTS];
-    char lines[LINES];
+    char lines[LINES];   /* of standard error, without ... */
+    char details[LINES]; /* ... those that follow the first line of a report */
 };
 
 static char *programs; /* the directory of the misuse programs */
@@ -68,6 +69,21 @@ static void run_child(const char *const *words, const char *options, int out, in
     _exit(127);
 }
 
+/* Puts the details, the lines that begin with two blanks after "[PID]: ", apart. */
+static void split_lines(struct outcome *outcome)
+{
+    char *lines = outcome->lines, *details = outcome->details;
+    for (char *line = outcome->lines, *next; *line != '\0'; line = next) {
+        char *start = strstr(line, "]: ");
+        next = strchrnul(line, '\n');
+        next += *next == '\n';
+        char **to = start != NULL && start < next && start[3] == ' ' ? &details : &lines;
+        memmove(*to, line, (size_t)(next - line));
+        *to += next - line;
+    }
+    *lines = *details = '\0';
+}
+
 /* Runs a misuse program and waits for it. Facts are few, so reading one pipe first cannot block. */
 static void run(const char *const *words, const char *options, struct outcome *outcome)
 {
@@ -81,6 +97,7 @@ static void run(const char *const *words, const char *options, struct outcome *o
     read_all(err[0], outcome->lines, LINES);
     read_all(out[0], outcome->facts, FACTS);
     outcome->status = wait_for(child);
+    split_lines(outcome);
     outcome->process = child;
     runs++;
 }
@@ -106,6 +123,28 @@ static bool matches(const char *text, const char *pattern)
     bool found = regexec(&expression, text, 0, NULL, 0) == 0;
     regfree(&expression);
     return found;
+}
+
+/*
+ * The details: neighbours, only if the block may be known; the thread, and in its stack first the
+ * program, which made the call, and at the end the C library, which started the thread. Nothing is
+ * said of the library's own functions.
+ */
+static void expect_details(const char *const *words, const struct outcome *outcome, bool known)
+{
+    char pattern[PATTERN];
+    snprintf(pattern, sizeof(pattern),
+             "^(acre: %1$s\\[%2$d\\]:   (before|after) it: block 0x[0-9a-f]+ of [0-9]+ bytes, "
+             "(live|free)[a-z ]*\n)%3$s"
+             "acre: %1$s\\[%2$d\\]:   called by thread [0-9]+ \\(%1$s\\) at\n"
+             "acre: %1$s\\[%2$d\\]:     #0 0x[0-9a-f]+ [^ ]*/%1$s\\+0x[0-9a-f]+\n"
+             "(acre: %1$s\\[%2$d\\]:     #[0-9]+ 0x[0-9a-f]+ [^ ]+\\+0x[0-9a-f]+( "
+             "\\(.*\\+0x.*\\))?\n)+$",
+             words[0], (int)outcome->process, known ? "{0,2}" : "{0}");
+    if (!matches(outcome->details, pattern) || strstr(outcome->details, "libacre.so") != NULL) {
+        printf("details: %s", outcome->details);
+        fail(words, outcome, pattern);
+    }
 }
 
 /*
@@ -141,6 +180,7 @@ static void expect_abort(const char *const *words, const char *fault, const char
     if (!WIFSIGNALED(outcome.status) || WTERMSIG(outcome.status) != SIGABRT ||
         !matches(outcome.lines, pattern))
         fail(words, &outcome, pattern);
+    expect_details(words, &outcome, block_address != 0);
 }
 
 /* The end of the line after each history. Where the block's memory was given back or served other

@@ -1,0 +1,64 @@
+/*
+ * What is done about a misuse of free and its kin: the report. Its first line names the misuse;
+ * then come the block's neighbours, the thread, its stack and, if the block is in the heap profile,
+ * the stack that allocated it. Each line is a write of its own, the first one before all that the
+ * others need is looked up. No lock is held, and nothing is allocated.
+ */
+#ifndef ACRE_LIB_MISUSE_H
+#define ACRE_LIB_MISUSE_H
+
+#include "base/base.h"
+
+enum misuse_kind {
+    MISUSE_DOUBLE_FREE, /* the block is known and not live */
+    MISUSE_INTERIOR,    /* 16-byte aligned, inside a block but not at its start */
+    MISUSE_MISALIGNED,  /* not 16-byte aligned, as no block is, and in a block or free memory */
+    MISUSE_FOREIGN,     /* no block of this allocator: stack, code, unmapped, another allocator's,
+                           metadata */
+};
+
+/* A block that touches the one that is misused. */
+struct misuse_neighbour {
+    const void *block; /* NULL: none is known */
+    size_t size;       /* bytes */
+    const char *state; /* in words */
+};
+
+/* What is known about the pointer that was misused. */
+struct misuse {
+    enum misuse_kind kind;
+    const char *function; /* the exported function that was called, such as "free" or "realloc" */
+    const void *pointer;  /* as passed */
+    const void *block;    /* start of the block that the pointer lies in; NULL if unknown */
+    size_t block_size;    /* its size in bytes */
+    const char *block_class; /* "TINY", "SMALL" or "LARGE" */
+    int arena;               /* number of its arena, from 1; 0 if LARGE */
+    struct misuse_neighbour before, after;
+};
+
+enum { MISUSE_DEPTH = 64 }; /* frames of a stack, at most */
+
+/*
+ * Reports a misuse. After "acre: NAME[PID]: " the first line is one of these, the last one if the
+ * block is not known:
+ *
+ *   double free: free(0x7f0000010040): block 0x7f0000010040 of 64 bytes, TINY, arena 1
+ *   interior pointer: free(0x7f0000010050): block 0x7f0000010040 of 64 bytes, TINY, arena 1
+ *   misaligned pointer: free(0x7f0000010041): block 0x7f0000010040 of 64 bytes, TINY, arena 1
+ *   foreign pointer: free(0x7ffc12345678): not a block of this allocator
+ *   double free: free(0x7f0000100000): the block was released
+ *
+ * The others begin with two blanks, as far as each is known:
+ *
+ *     before it: block 0x7f0000010000 of 64 bytes, live
+ *     after it: block 0x7f0000010080 of 64 bytes, free
+ *     called by thread 4712 (worker) at
+ *       #0 0x55d0c0de1233 /usr/bin/server+0x1233 (handle_request+0x43)
+ *     allocated by thread 4711 at
+ *       #0 0x55d0c0de1199 /usr/bin/server+0x1199
+ *
+ * Addresses of stacks are in the call: one less than what it returns to. Preserves errno.
+ */
+void misuse_report(const struct misuse *misuse);
+
+#endif
