@@ -21,8 +21,10 @@ enum {
 #define DEFAULT(number) .standard = (number), .value = (number)
 
 struct option option_table[OPTION_COUNT] = {
-    [OPTION_ABORT] = {"abort", TYPE_NAME, "0|1", DEFAULT(1),
-                      .help = "end the process at a misuse (0: report, go on)"},
+    [OPTION_ON_ERROR] = {"on_error", TYPE_NAME, "abort|report|ignore", DEFAULT(ON_ERROR_ABORT),
+                         .help = "at a misuse; report, ignore: the program goes on"},
+    [OPTION_FOREIGN] = {"foreign", TYPE_NAME, "abort|report|ignore", DEFAULT(ON_ERROR_ABORT),
+                        .help = "the same for pointers that acre did not give"},
     /* after an hour and more, idle memory is as good as never given back */
     [OPTION_DECAY] = {"decay", TYPE_NUMBER, "0..3600000", 3600000, DEFAULT(1000),
                       .help = "ms after which free pages go back to the system"},

@@ -1,6 +1,7 @@
 /* Reports of misuse: see misuse.h. */
 #include "modes/misuse.h"
 
+#include "base/option.h"
 #include "base/os.h"
 #include "base/out.h"
 #include "base/probe.h"
@@ -77,4 +78,14 @@ void misuse_report(const struct misuse *misuse)
         report_warning("  allocated by thread %d at", thread);
         report_stack(frames, depth);
     }
+}
+
+void misuse_handle(const struct misuse *misuse)
+{
+    bool foreign = misuse->kind == MISUSE_FOREIGN;
+    uint64_t action = option_value(foreign ? OPTION_FOREIGN : OPTION_ON_ERROR);
+    if (action != ON_ERROR_IGNORE)
+        misuse_report(misuse);
+    if (action == ON_ERROR_ABORT)
+        os_abort();
 }

@@ -61,4 +61,7 @@ enum { MISUSE_DEPTH = 64 }; /* frames of a stack, at most */
  */
 void misuse_report(const struct misuse *misuse);
 
+/* Does what the options on_error and foreign say: reports it, and ends the process. */
+void misuse_handle(const struct misuse *misuse);
+
 #endif

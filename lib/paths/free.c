@@ -117,7 +117,7 @@ static struct misuse_neighbour neighbour_at(const char *p)
     return (struct misuse_neighbour){info.base, info.size, states[live ? BLOCK_LIVE : BLOCK_FREE]};
 }
 
-/* Says what is wrong with p and, by default, ends the process. */
+/* Finds out what is wrong with p; by default it is reported and the process ends. */
 static COLD void misuse(const void *p, const struct place *place, const char *function)
 {
     struct misuse misuse = {.function = function, .pointer = p};
@@ -141,9 +141,7 @@ static COLD void misuse(const void *p, const struct place *place, const char *fu
         misuse.before = neighbour_at((const char *)misuse.block - 1);
         misuse.after = neighbour_at((const char *)misuse.block + misuse.block_size);
     }
-    misuse_report(&misuse);
-    if (option_value(OPTION_ABORT) != 0)
-        os_abort();
+    misuse_handle(&misuse);
 }
 
 /* For threads that do nothing but free what others allocate. */

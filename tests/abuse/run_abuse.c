@@ -18,7 +18,6 @@ enum {
     LINES = 1 << 21, /* characters of standard error */
     PATTERN = 512,   /* characters of a regular expression */
     RACE_ROUNDS = 1000,
-    GO_ON_REPORTS = 4,
     HANG_SECONDS = 120,
 };
 
@@ -306,7 +305,7 @@ static void test_race(void)
         for (size_t w = 0; w < 2; w++) {
             const char *words[] = {"race", sizes[s].word, who[w], NULL};
             bool all = w == 0 || strcmp(sizes[s].word, "large") == 0;
-            run(words, "abort:0", &outcome);
+            run(words, "on_error:report", &outcome);
             snprintf(
                 pattern, sizeof(pattern),
                 "^acre: race\\[%d\\]: double free: free\\(0x[0-9a-f]+\\): ", (int)outcome.process);
@@ -319,23 +318,41 @@ static void test_race(void)
         }
 }
 
-/* With abort:0 misuse is reported and the program goes on. */
+/* Each of on_error and foreign: what is reported, and whether the program goes on. */
 static void test_go_on(void)
 {
+    static const struct {
+        const char *options;
+        int reports, status; /* -1: ended by SIGABRT */
+    } ways[] = {
+        {"on_error:report,foreign:report", 4, 0},
+        {"on_error:ignore,foreign:report", 1, 0},
+        {"on_error:report,foreign:ignore", 3, 0},
+        {"on_error:ignore,foreign:ignore", 0, 0},
+        {"on_error:report", 4, -1},
+        {"on_error:ignore", 1, -1},
+        {"foreign:ignore,on_error:abort", 1, -1},
+    };
     static struct outcome outcome;
     char pattern[PATTERN];
     for (size_t f = 0; f < FUNCTIONS; f++)
-        for (size_t s = 0; s < SIZES; s++) {
-            const char *words[] = {"go_on", functions[f].word, sizes[s].word, NULL};
-            run(words, "abort:0", &outcome);
-            snprintf(pattern, sizeof(pattern),
-                     "^acre: go_on\\[%d\\]: (double free|(interior|misaligned|foreign) pointer): "
-                     "%s\\(0x",
-                     (int)outcome.process, functions[f].reported);
-            if (!WIFEXITED(outcome.status) || WEXITSTATUS(outcome.status) != 0 ||
-                count_matching(outcome.lines, pattern) != GO_ON_REPORTS)
-                fail(words, &outcome, "four reports and status 0");
-        }
+        for (size_t s = 0; s < SIZES; s++)
+            for (size_t w = 0; w < COUNT_OF(ways); w++) {
+                const char *words[] = {"go_on", functions[f].word, sizes[s].word, NULL};
+                run(words, ways[w].options, &outcome);
+                snprintf(
+                    pattern, sizeof(pattern),
+                    "^acre: go_on\\[%d\\]: (double free|(interior|misaligned|foreign) pointer): "
+                    "%s\\(0x",
+                    (int)outcome.process, functions[f].reported);
+                int status = WIFEXITED(outcome.status) ? WEXITSTATUS(outcome.status) : -1;
+                if (status != ways[w].status ||
+                    count_matching(outcome.lines, pattern) != ways[w].reports) {
+                    printf("%s: %d reports and status %d\n", ways[w].options, ways[w].reports,
+                           ways[w].status);
+                    fail(words, &outcome, pattern);
+                }
+            }
 }
 
 static void (*const tests[])(void) = {test_double, test_interior, test_foreign, test_race,

@@ -354,7 +354,7 @@ static void misuse_and_go_on(void *unused)
     void *again[2];
 
     (void)unused;
-    if (option_set_text("abort", "0") != 0)
+    if (!option_parse("on_error:report,foreign:report", "test"))
         _exit(1);
     errno = EXDEV;
     free_block(block + 16);
@@ -452,7 +452,7 @@ static void free_by_two_at_once(void *unused)
     pthread_t threads[2];
 
     (void)unused;
-    if (option_set_text("abort", "0") != 0)
+    if (!option_parse("on_error:report,foreign:report", "test"))
         _exit(1);
     pthread_barrier_init(&start, NULL, 2);
     for (int i = 0; i < 2; i++)
