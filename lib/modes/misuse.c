@@ -10,29 +10,32 @@
 #include "modes/stack.h"
 #include "modes/symbol.h"
 
+#include <errno.h>
+
 /* The words for each kind of misuse. */
 static const struct {
     const char *fault;
     const char *unknown; /* what is said if no block is known */
 } kinds[] = {
-    [MISUSE_DOUBLE_FREE] = {"double free", ": the block was released"},
-    [MISUSE_INTERIOR] = {"interior pointer", ""},
-    [MISUSE_MISALIGNED] = {"misaligned pointer", ""},
-    [MISUSE_FOREIGN] = {"foreign pointer", ": not a block of this allocator"},
+    [ACRE_ERROR_DOUBLE_FREE] = {"double free", ": the block was released"},
+    [ACRE_ERROR_INTERIOR] = {"interior pointer", ""},
+    [ACRE_ERROR_MISALIGNED] = {"misaligned pointer", ""},
+    [ACRE_ERROR_FOREIGN] = {"foreign pointer", ": not a block of this allocator"},
 };
 
 static NOINLINE void report_fault(const struct misuse *misuse)
 {
+    const struct acre_error *error = &misuse->error;
     struct out block;
     out_to_memory(&block);
-    if (misuse->block == NULL)
-        out_format(&block, "%s", kinds[misuse->kind].unknown);
+    if (error->block == NULL)
+        out_format(&block, "%s", kinds[error->kind].unknown);
     else
-        out_format(&block, ": block %p of %zu bytes, %s", misuse->block, misuse->block_size,
+        out_format(&block, ": block %p of %zu bytes, %s", error->block, error->block_size,
                    misuse->block_class);
-    if (misuse->arena != 0)
-        out_format(&block, ", arena %d", misuse->arena);
-    report_warning("%s: %s(%p)%s", kinds[misuse->kind].fault, misuse->function, misuse->pointer,
+    if (error->arena != 0)
+        out_format(&block, ", arena %u", error->arena);
+    report_warning("%s: %s(%p)%s", kinds[error->kind].fault, error->function, error->pointer,
                    block.text);
 }
 
@@ -66,26 +69,57 @@ void misuse_report(const struct misuse *misuse)
     uintptr_t frames[MISUSE_DEPTH];
     char thread_name[OS_THREAD_NAME];
     int thread;
-    PROBE(misuse, misuse->pointer, misuse->kind);
     report_fault(misuse);
     report_neighbour("before", &misuse->before);
     report_neighbour("after", &misuse->after);
     os_thread_name(thread_name);
     report_warning("  called by thread %d (%s) at", os_thread_id(), thread_name);
-    report_stack(frames, stack_take(frames, MISUSE_DEPTH));
-    size_t depth = profile_stack_of(misuse->block, frames, MISUSE_DEPTH, &thread);
+    report_stack(misuse->error.stack, misuse->error.depth);
+    size_t depth = profile_stack_of(misuse->error.block, frames, MISUSE_DEPTH, &thread);
     if (depth != 0) {
         report_warning("  allocated by thread %d at", thread);
         report_stack(frames, depth);
     }
 }
 
-void misuse_handle(const struct misuse *misuse)
+/* ---- the program's handler ---- */
+
+static acre_error_handler *current_handler; /* [any] NULL: none */
+
+/* The call of the handler by the thread, which it may have left by a jump; frame 0: none. */
+static __thread struct stack_call handler_call __attribute__((tls_model("initial-exec")));
+
+acre_error_handler *misuse_set_handler(acre_error_handler *handler)
 {
-    bool foreign = misuse->kind == MISUSE_FOREIGN;
+    return __atomic_exchange_n(&current_handler, handler, __ATOMIC_ACQ_REL);
+}
+
+static NOINLINE void call_handler(acre_error_handler *handler, const struct acre_error *error)
+{
+    handler_call = (struct stack_call){(uintptr_t)__builtin_dwarf_cfa(),
+                                       (uintptr_t)__builtin_return_address(0)};
+    handler(error);
+    handler_call.frame = 0;
+}
+
+void misuse_handle(struct misuse *misuse)
+{
+    uintptr_t frames[MISUSE_DEPTH];
+    int saved = errno;
+    struct acre_error *error = &misuse->error;
+    bool foreign = error->kind == ACRE_ERROR_FOREIGN;
     uint64_t action = option_value(foreign ? OPTION_FOREIGN : OPTION_ON_ERROR);
+    acre_error_handler *handler = __atomic_load_n(&current_handler, __ATOMIC_ACQUIRE);
+    PROBE(misuse, error->pointer, error->kind);
+    if (action == ON_ERROR_IGNORE && handler == NULL)
+        return;
+    error->stack = frames;
+    error->depth = (uint32_t)stack_take(frames, MISUSE_DEPTH);
     if (action != ON_ERROR_IGNORE)
         misuse_report(misuse);
+    if (handler != NULL && (handler_call.frame == 0 || !stack_has(&handler_call)))
+        call_handler(handler, error);
     if (action == ON_ERROR_ABORT)
         os_abort();
+    errno = saved;
 }

@@ -1,21 +1,19 @@
 /*
- * What is done about a misuse of free and its kin: the report. Its first line names the misuse;
- * then come the block's neighbours, the thread, its stack and, if the block is in the heap profile,
- * the stack that allocated it. Each line is a write of its own, the first one before all that the
- * others need is looked up. No lock is held, and nothing is allocated.
+ * What is done about a misuse of free and its kin: the report, and the program's handler.
+ *
+ * The first line of a report names the misuse; then come the block's neighbours, the thread, its
+ * stack and, if the block is in the heap profile, the stack that allocated it. Each line is a write
+ * of its own. No lock is held, and nothing is allocated.
+ *
+ * The handler may leave by a jump. So what tells that a thread is in it already is not a flag, but
+ * that its stack has the call (stack_has).
  */
 #ifndef ACRE_LIB_MISUSE_H
 #define ACRE_LIB_MISUSE_H
 
 #include "base/base.h"
 
-enum misuse_kind {
-    MISUSE_DOUBLE_FREE, /* the block is known and not live */
-    MISUSE_INTERIOR,    /* 16-byte aligned, inside a block but not at its start */
-    MISUSE_MISALIGNED,  /* not 16-byte aligned, as no block is, and in a block or free memory */
-    MISUSE_FOREIGN,     /* no block of this allocator: stack, code, unmapped, another allocator's,
-                           metadata */
-};
+#include <acre/acre.h>
 
 /* A block that touches the one that is misused. */
 struct misuse_neighbour {
@@ -26,13 +24,8 @@ struct misuse_neighbour {
 
 /* What is known about the pointer that was misused. */
 struct misuse {
-    enum misuse_kind kind;
-    const char *function; /* the exported function that was called, such as "free" or "realloc" */
-    const void *pointer;  /* as passed */
-    const void *block;    /* start of the block that the pointer lies in; NULL if unknown */
-    size_t block_size;    /* its size in bytes */
+    struct acre_error error;
     const char *block_class; /* "TINY", "SMALL" or "LARGE" */
-    int arena;               /* number of its arena, from 1; 0 if LARGE */
     struct misuse_neighbour before, after;
 };
 
@@ -61,7 +54,11 @@ enum { MISUSE_DEPTH = 64 }; /* frames of a stack, at most */
  */
 void misuse_report(const struct misuse *misuse);
 
-/* Does what the options on_error and foreign say: reports it, and ends the process. */
-void misuse_handle(const struct misuse *misuse);
+/* Adds the stack; reports and ends the process as the options on_error and foreign say, and calls
+ * the program's handler in between. The caller holds no lock. Preserves errno. */
+void misuse_handle(struct misuse *misuse);
+
+/* As acre_set_error_handler. */
+acre_error_handler *misuse_set_handler(acre_error_handler *handler);
 
 #endif

@@ -88,13 +88,13 @@ static bool was_released(struct heap *heap, const void *p)
 
 /* What is wrong with p, which does not start a live block. `block`: the one it lies in, or
  * NULL; `released`: it is free memory, whose blocks are not known any more. */
-static enum misuse_kind kind_of(const void *p, const void *block, bool released)
+static enum acre_error_kind kind_of(const void *p, const void *block, bool released)
 {
     if (block == NULL && !released)
-        return MISUSE_FOREIGN;
+        return ACRE_ERROR_FOREIGN;
     if ((uintptr_t)p % BLOCK_ALIGNMENT != 0)
-        return MISUSE_MISALIGNED;
-    return block == NULL || block == p ? MISUSE_DOUBLE_FREE : MISUSE_INTERIOR;
+        return ACRE_ERROR_MISALIGNED;
+    return block == NULL || block == p ? ACRE_ERROR_DOUBLE_FREE : ACRE_ERROR_INTERIOR;
 }
 
 /* What lies at an address next to a block. */
@@ -120,26 +120,27 @@ static struct misuse_neighbour neighbour_at(const char *p)
 /* Finds out what is wrong with p; by default it is reported and the process ends. */
 static COLD void misuse(const void *p, const struct place *place, const char *function)
 {
-    struct misuse misuse = {.function = function, .pointer = p};
+    struct misuse misuse = {.error = {.function = function, .pointer = p}};
+    struct acre_error *error = &misuse.error;
     bool released;
     if (place->heap != NULL) {
-        misuse.block = place->block;
-        misuse.block_size = place->size;
+        error->block = place->block;
+        error->block_size = place->size;
+        error->arena = place->block != NULL ? place->heap->set->arena->number : 0;
         misuse.block_class = place->size <= SIZE_CLASS_TINY_LIMIT ? "TINY" : "SMALL";
-        misuse.arena = place->block != NULL ? (int)place->heap->set->arena->number : 0;
         released = was_released(place->heap, p);
     } else {
         struct large_info info;
         large_find(p, &info);
-        misuse.block = info.base;
-        misuse.block_size = info.size;
+        error->block = info.base;
+        error->block_size = info.size;
         misuse.block_class = "LARGE";
         released = info.known;
     }
-    misuse.kind = kind_of(p, misuse.block, released);
-    if (misuse.block != NULL) {
-        misuse.before = neighbour_at((const char *)misuse.block - 1);
-        misuse.after = neighbour_at((const char *)misuse.block + misuse.block_size);
+    error->kind = kind_of(p, error->block, released);
+    if (error->block != NULL) {
+        misuse.before = neighbour_at((const char *)error->block - 1);
+        misuse.after = neighbour_at((const char *)error->block + error->block_size);
     }
     misuse_handle(&misuse);
 }

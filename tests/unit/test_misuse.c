@@ -11,47 +11,56 @@
 #include <errno.h>
 #include <link.h>
 #include <regex.h>
+#include <setjmp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 
 #include "capture.h"
+#include "base/option.h"
 #include "base/os.h"
 #include "modes/misuse.h"
 #include "modes/profile.h"
 #include "modes/symbol.h"
 
-SUITE(misuse);
+static void begin(void)
+{
+    ck_assert(option_parse("on_error:report,foreign:report", "test"));
+}
 
-#define NONE                                                                                       \
+SUITE(misuse, .begin = begin);
+
+#define MISUSE(fault, name, p, start, size, class, number, ...)                                    \
     {                                                                                              \
-        NULL, 0, NULL                                                                              \
+        .error = {.kind = fault,                                                                   \
+                  .function = name,                                                                \
+                  .pointer = (void *)(p),                                                          \
+                  .block = (void *)(start),                                                        \
+                  .block_size = size,                                                              \
+                  .arena = number},                                                                \
+        .block_class = class, ##__VA_ARGS__                                                        \
     }
 
 static const struct {
     struct misuse misuse;
     const char *line;
 } reports[] = {
-    {{MISUSE_DOUBLE_FREE, "free", (void *)0x7f0000010030, (void *)0x7f0000010030, 48, "TINY", 1,
-      NONE, NONE},
+    {MISUSE(ACRE_ERROR_DOUBLE_FREE, "free", 0x7f0000010030, 0x7f0000010030, 48, "TINY", 1),
      "acre: double free: free(0x7f0000010030): block 0x7f0000010030 of 48 bytes, TINY, arena 1\n"},
-    {{MISUSE_INTERIOR, "free", (void *)0x7f0000010040, (void *)0x7f0000010030, 48, "TINY", 1, NONE,
-      NONE},
+    {MISUSE(ACRE_ERROR_INTERIOR, "free", 0x7f0000010040, 0x7f0000010030, 48, "TINY", 1),
      "acre: interior pointer: free(0x7f0000010040): "
      "block 0x7f0000010030 of 48 bytes, TINY, arena 1\n"},
-    {{MISUSE_MISALIGNED, "realloc", (void *)0x7f0000010031, (void *)0x7f0000010030, 48, "TINY", 1,
-      NONE, NONE},
+    {MISUSE(ACRE_ERROR_MISALIGNED, "realloc", 0x7f0000010031, 0x7f0000010030, 48, "TINY", 1),
      "acre: misaligned pointer: realloc(0x7f0000010031): "
      "block 0x7f0000010030 of 48 bytes, TINY, arena 1\n"},
-    {{MISUSE_FOREIGN, "free", (void *)0x7ffc12345678, NULL, 0, NULL, 0, NONE, NONE},
+    {MISUSE(ACRE_ERROR_FOREIGN, "free", 0x7ffc12345678, NULL, 0, NULL, 0),
      "acre: foreign pointer: free(0x7ffc12345678): not a block of this allocator\n"},
-    {{MISUSE_DOUBLE_FREE, "free", (void *)0x7f0000100000, NULL, 0, NULL, 0, NONE, NONE},
+    {MISUSE(ACRE_ERROR_DOUBLE_FREE, "free", 0x7f0000100000, NULL, 0, NULL, 0),
      "acre: double free: free(0x7f0000100000): the block was released\n"},
-    {{MISUSE_INTERIOR, "free", (void *)0x7f0000101000, (void *)0x7f0000100000, 2097152, "LARGE", 0,
-      NONE, NONE},
+    {MISUSE(ACRE_ERROR_INTERIOR, "free", 0x7f0000101000, 0x7f0000100000, 2097152, "LARGE", 0),
      "acre: interior pointer: free(0x7f0000101000): block 0x7f0000100000 of 2097152 bytes, "
      "LARGE\n"},
-    {{MISUSE_MISALIGNED, "free", (void *)0x1, NULL, 0, NULL, 0, NONE, NONE},
+    {MISUSE(ACRE_ERROR_MISALIGNED, "free", 0x1, NULL, 0, NULL, 0),
      "acre: misaligned pointer: free(0x1)\n"},
 };
 
@@ -73,17 +82,9 @@ TEST_LOOP(a_misuse_is_named_in_one_write, 0, COUNT_OF(reports))
 
 /* ---- Details ---- */
 
-static struct misuse freed_twice = {
-    MISUSE_DOUBLE_FREE,
-    "free",
-    (void *)0x7f0000010040,
-    (void *)0x7f0000010040,
-    64,
-    "TINY",
-    1,
-    {(void *)0x7f0000010000, 64, "live"},
-    {(void *)0x7f0000010080, 64, "free"},
-};
+static struct misuse freed_twice = MISUSE(
+    ACRE_ERROR_DOUBLE_FREE, "free", 0x7f0000010040, 0x7f0000010040, 64, "TINY", 1,
+    .before = {(void *)0x7f0000010000, 64, "live"}, .after = {(void *)0x7f0000010080, 64, "free"});
 
 static void check_matches(const char *text, const char *pattern)
 {
@@ -96,7 +97,7 @@ static void check_matches(const char *text, const char *pattern)
 static void *report_as_worker(void *misuse)
 {
     prctl(PR_SET_NAME, "a \x1b worker");
-    misuse_report(misuse);
+    misuse_handle(misuse);
     return NULL;
 }
 
@@ -138,7 +139,7 @@ static const void *caller;
 static NOINLINE void report_here(void *misuse)
 {
     caller = __builtin_return_address(0);
-    misuse_report(misuse);
+    misuse_handle(misuse);
 }
 
 TEST(a_stack_has_the_callers_call)
@@ -168,13 +169,99 @@ TEST_LOOP(a_sampled_block_has_the_stack_of_its_allocation, 0, 2)
     sample(0x7f0000010040);
     const char *allocated_by = caller;
     if (_i == 1)
-        profile_end_sample(misuse.block);
+        profile_end_sample(misuse.error.block);
     capture_stderr(&capture, report, &misuse);
     snprintf(line, sizeof line, "acre:   allocated by thread %d at\n", os_thread_id());
     const char *found = strstr(capture.details, line);
     ck_assert_int_eq(found != NULL, _i == 0);
     format_call(call, sizeof call, allocated_by);
     ck_assert(_i == 1 || strstr(found, call) != NULL);
+}
+
+/* ---- The handler ---- */
+
+static unsigned calls;
+
+static void count_call(const struct acre_error *error)
+{
+    const struct acre_error *expected = &freed_twice.error;
+    ck_assert(error->kind == expected->kind && error->function == expected->function &&
+              error->pointer == expected->pointer && error->block == expected->block &&
+              error->block_size == expected->block_size && error->arena == expected->arena);
+    ck_assert_uint_gt(error->depth, 0);
+    calls++;
+    errno = ENOENT;
+}
+
+/* It is called whether or not the misuse is reported. */
+TEST_LOOP(the_handler_is_called_once_for_each_misuse, 0, 2)
+{
+    struct misuse misuse = freed_twice;
+    struct capture capture;
+    ck_assert(option_parse(_i == 0 ? "on_error:report" : "on_error:ignore", "test"));
+    ck_assert_ptr_null(misuse_set_handler(count_call));
+    errno = EXDEV;
+    capture_stderr(&capture, report_here, &misuse);
+    ck_assert_int_eq(errno, EXDEV);
+    ck_assert_uint_eq(calls, 1);
+    ck_assert_uint_eq(capture.writes, _i == 0);
+    ck_assert(misuse_set_handler(NULL) == count_call);
+    capture_stderr(&capture, report_here, &misuse);
+    ck_assert_uint_eq(calls, 1);
+}
+
+static void misuse_again(const struct acre_error *error)
+{
+    struct misuse misuse = freed_twice;
+    (void)error;
+    calls++;
+    misuse_handle(&misuse);
+}
+
+TEST(a_misuse_by_the_handler_does_not_call_it)
+{
+    struct misuse misuse = freed_twice;
+    struct capture capture;
+    misuse_set_handler(misuse_again);
+    for (unsigned i = 1; i <= 3; i++) {
+        capture_stderr(&capture, report_here, &misuse);
+        ck_assert_uint_eq(calls, i);
+        ck_assert_uint_eq(capture.writes, 2);
+    }
+}
+
+static jmp_buf back;
+
+static void jump(const struct acre_error *error)
+{
+    (void)error;
+    calls++;
+    longjmp(back, 1);
+}
+
+/* Calls the handler from a frame that is `depth` calls deeper, and leaves what it has of the stack
+ * as it was. */
+static NOINLINE void misuse_at_depth(unsigned depth)
+{
+    struct misuse misuse = freed_twice;
+    if (depth != 0)
+        misuse_at_depth(depth - 1);
+    else
+        misuse_handle(&misuse);
+    __asm__ volatile("" : : "r"(&misuse) : "memory");
+}
+
+/* From a deeper frame, the same one and a higher one. */
+TEST(after_a_jump_out_of_the_handler_it_is_called_again)
+{
+    static const unsigned depths[] = {3, 3, 9, 4, 0, 5, 200, 3};
+    static volatile unsigned i;
+    ck_assert(option_parse("on_error:ignore", "test"));
+    misuse_set_handler(jump);
+    for (i = 0; i < COUNT_OF(depths); i++)
+        if (setjmp(back) == 0)
+            misuse_at_depth(depths[i]);
+    ck_assert_uint_eq(calls, COUNT_OF(depths));
 }
 
 /* ---- Names ---- */
