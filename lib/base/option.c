@@ -51,6 +51,8 @@ struct option option_table[OPTION_COUNT] = {
                         .help = "bytes between samples of the heap; 0: off"},
     [OPTION_PROFILE_SAMPLES] = {"profile_samples", TYPE_NUMBER, "0..16777216", 1 << 24,
                                 DEFAULT(65536), .help = "live samples that there is room for"},
+    [OPTION_TRACE] = {"trace", TYPE_NUMBER, "0..16777216", 1 << 24, DEFAULT(0),
+                      .help = "last calls kept for reports, with stacks; 0: off"},
 };
 
 uint64_t option_value(enum option_id id)

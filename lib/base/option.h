@@ -26,6 +26,7 @@ enum option_id {
     OPTION_PROFILE,           /* bytes between two samples of the heap profile, on average; 0: off
                                  (modes/profile.h) */
     OPTION_PROFILE_SAMPLES,   /* live samples that a profile has room for, from its next start on */
+    OPTION_TRACE,             /* records of the trace; 0: off (modes/trace.h) */
     OPTION_COUNT
 };
 

@@ -9,6 +9,7 @@
 #include "modes/profile.h"
 #include "modes/stack.h"
 #include "modes/symbol.h"
+#include "modes/trace.h"
 
 #include <errno.h>
 
@@ -64,22 +65,39 @@ static void report_stack(const uintptr_t *frames, size_t depth)
     }
 }
 
+static void report_call(const char *what, int thread, const uintptr_t *frames, size_t depth)
+{
+    report_warning("  %s by thread %d at", what, thread);
+    report_stack(frames, depth);
+}
+
+/* The calls that freed the block since its last allocation, and that, as far as they are known. */
+static NOINLINE void report_history(const void *block)
+{
+    struct trace_record record = {.number = UINT64_MAX};
+    do {
+        if (trace_find(block, record.number, &record) == 0) {
+            size_t depth = profile_stack_of(block, record.frames, TRACE_DEPTH, &record.thread);
+            if (depth != 0)
+                report_call("allocated", record.thread, record.frames, depth);
+            return;
+        }
+        report_call(record.freed ? "freed" : "allocated", record.thread, record.frames,
+                    record.depth);
+    } while (record.freed);
+}
+
 void misuse_report(const struct misuse *misuse)
 {
-    uintptr_t frames[MISUSE_DEPTH];
+    const struct acre_error *error = &misuse->error;
     char thread_name[OS_THREAD_NAME];
-    int thread;
     report_fault(misuse);
     report_neighbour("before", &misuse->before);
     report_neighbour("after", &misuse->after);
     os_thread_name(thread_name);
     report_warning("  called by thread %d (%s) at", os_thread_id(), thread_name);
-    report_stack(misuse->error.stack, misuse->error.depth);
-    size_t depth = profile_stack_of(misuse->error.block, frames, MISUSE_DEPTH, &thread);
-    if (depth != 0) {
-        report_warning("  allocated by thread %d at", thread);
-        report_stack(frames, depth);
-    }
+    report_stack(error->stack, error->depth);
+    report_history(error->block != NULL ? error->block : error->pointer);
 }
 
 /* ---- the program's handler ---- */

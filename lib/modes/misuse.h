@@ -2,8 +2,8 @@
  * What is done about a misuse of free and its kin: the report, and the program's handler.
  *
  * The first line of a report names the misuse; then come the block's neighbours, the thread, its
- * stack and, if the block is in the heap profile, the stack that allocated it. Each line is a write
- * of its own. No lock is held, and nothing is allocated.
+ * stack and, from the trace or the heap profile, the stacks that freed and allocated the block.
+ * Each line is a write of its own. No lock is held, and nothing is allocated.
  *
  * The handler may leave by a jump. So what tells that a thread is in it already is not a flag, but
  * that its stack has the call (stack_has).
@@ -47,6 +47,8 @@ enum { MISUSE_DEPTH = 64 }; /* frames of a stack, at most */
  *     after it: block 0x7f0000010080 of 64 bytes, free
  *     called by thread 4712 (worker) at
  *       #0 0x55d0c0de1233 /usr/bin/server+0x1233 (handle_request+0x43)
+ *     freed by thread 4713 at
+ *       #0 0x55d0c0de1450 /usr/bin/server+0x1450
  *     allocated by thread 4711 at
  *       #0 0x55d0c0de1199 /usr/bin/server+0x1199
  *

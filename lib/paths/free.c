@@ -8,6 +8,7 @@
 #include "base/os.h"
 #include "modes/misuse.h"
 #include "modes/profile.h"
+#include "modes/trace.h"
 
 #include <errno.h>
 
@@ -169,8 +170,10 @@ void free_other(void *p, struct slab *slab, const char *function)
         /* counted while the block is live, before it may be anything else */
         bytes *= slab_wide_places(state - spot.number, spot.geometry.count, spot.number);
         bool sampled = state_get(state) == BLOCK_SAMPLED;
-        if (sampled)
+        if (sampled) {
+            trace_freed(p);
             profile_end_sample(p);
+        }
         if (!remote_free(&owner->remote, slab, class, state,
                          sampled ? BLOCK_SAMPLED : BLOCK_WIDE)) {
             free_slow(p, function);
@@ -204,6 +207,8 @@ bool free_find_own_sampled(const void *p, struct own_block *own)
 /* Frees the LARGE block at p; false if there is none. */
 static bool free_large(void *p)
 {
+    if (trace_is_on() && large_usable_size(p) != 0)
+        trace_add(p, true);
     profile_end(p);
     return large_free(p) == 0;
 }
@@ -217,6 +222,7 @@ void free_slow(void *p, const char *function)
     if (place.heap == NULL && free_large(p)) {
         idle_tick(os_now_ms());
     } else if (is_own(p, &place, BLOCK_SAMPLED)) {
+        trace_freed(p);
         profile_end_sample(p);
         free_own_block(p, (struct own_block){place.slab, place.state});
     } else if (is_own(p, &place, BLOCK_WIDE)) {

@@ -355,8 +355,32 @@ static void test_go_on(void)
             }
 }
 
-static void (*const tests[])(void) = {test_double, test_interior, test_foreign, test_race,
-                                      test_go_on};
+/* With the trace a double free has the stacks of the first free and of the allocation. */
+static void test_trace(void)
+{
+    static struct outcome outcome;
+    static const char frame[] = "acre: double\\[[0-9]+\\]:     #0 0x[0-9a-f]+ [^ ]*/double\\+0x";
+    char pattern[PATTERN];
+    snprintf(pattern, sizeof(pattern),
+             "  called by .*\n%1$s.*  freed by thread [0-9]+ at\n%1$s.*"
+             "  allocated by thread [0-9]+ at\n%1$s",
+             frame);
+    for (size_t f = 0; f < FUNCTIONS; f++)
+        for (size_t s = 0; s < SIZES; s++)
+            for (size_t c = 0; c < 4; c++) {
+                const char *words[] = {
+                    "double",       functions[f].word, sizes[s].word, callers[c / 2],
+                    callers[c % 2], "fresh",           NULL};
+                run(words, "trace:1000", &outcome);
+                if (!WIFSIGNALED(outcome.status) || !matches(outcome.details, pattern)) {
+                    printf("details: %s", outcome.details);
+                    fail(words, &outcome, pattern);
+                }
+            }
+}
+
+static void (*const tests[])(void) = {test_double, test_interior, test_foreign,
+                                      test_race,   test_go_on,    test_trace};
 
 /* The tests run side by side, each in a process of its own. */
 int main(int count, char **words)

@@ -34,6 +34,7 @@ static const struct {
     {"background_thread", OPTION_BACKGROUND_THREAD, 0, "0", "0|1"},
     {"profile", OPTION_PROFILE, 0, "0", "0..64G"},
     {"profile_samples", OPTION_PROFILE_SAMPLES, 65536, "65536", "0..16777216"},
+    {"trace", OPTION_TRACE, 0, "0", "0..16777216"},
 };
 
 _Static_assert(COUNT_OF(options) == OPTION_COUNT, "an option has no test");
@@ -81,7 +82,8 @@ static const struct {
 #define KNOWN                                                                                      \
     "; there are: on_error, foreign, decay, large_stock, dirty_limit, huge_pages, stats, "         \
     "stats_file, "                                                                                 \
-    "stats_seconds, stats_signal, stats_children, background_thread, profile, profile_samples"
+    "stats_seconds, stats_signal, stats_children, background_thread, profile, profile_samples, "   \
+    "trace"
 
 /* Each is one warning, exactly this; valid options around it still apply. */
 static const struct {
