@@ -178,6 +178,32 @@ TEST_LOOP(a_sampled_block_has_the_stack_of_its_allocation, 0, 2)
     ck_assert(_i == 1 || strstr(found, call) != NULL);
 }
 
+/* Also of those that share a bucket: there are fewer buckets than samples. */
+TEST(each_sample_has_its_own_stack)
+{
+    enum { SAMPLES = 90 };
+    static const void *callers[SAMPLES];
+    uintptr_t frames[MISUSE_DEPTH];
+    int thread;
+    ck_assert_int_eq(option_set_text("profile_samples", "96"), 0);
+    ck_assert_int_eq(profile_start(1), 0);
+    for (size_t i = 0; i < SAMPLES; i++) {
+        sample(0x7f0000010000 + 64 * i);
+        callers[i] = caller;
+        i++;
+        sample(0x7f0000010000 + 64 * i);
+        callers[i] = caller;
+    }
+    ck_assert_ptr_ne(callers[0], callers[1]);
+    for (size_t i = 0; i < SAMPLES; i++) {
+        void *block = (void *)(0x7f0000010000 + 64 * i);
+        size_t depth = profile_stack_of(block, frames, MISUSE_DEPTH, &thread), at = 0;
+        while (at < depth && frames[at] != (uintptr_t)callers[i])
+            at++;
+        ck_assert_uint_lt(at, depth);
+    }
+}
+
 /* ---- The handler ---- */
 
 static unsigned calls;
@@ -215,6 +241,7 @@ static void misuse_again(const struct acre_error *error)
     struct misuse misuse = freed_twice;
     (void)error;
     calls++;
+    ck_assert_uint_le(calls, 3);
     misuse_handle(&misuse);
 }
 
