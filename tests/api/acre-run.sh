@@ -83,8 +83,8 @@ options() {
     ACRE_OPTIONS=stats:exit ends 0 "" "$acre_run" --help-options
     equal "options of --help-options" \
         "$(awk 'NR > 1 { printf "%s ", $1 }' "$directory/output")" \
-        "abort decay large_stock dirty_limit huge_pages stats stats_file stats_seconds \
-stats_signal stats_children background_thread profile profile_samples "
+        "on_error foreign decay large_stock dirty_limit huge_pages stats stats_file stats_seconds \
+stats_signal stats_children background_thread profile profile_samples trace "
 }
 
 command_line() {
