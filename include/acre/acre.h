@@ -126,6 +126,41 @@ int acre_heap_walk(acre_heap_callback *callback, void *context);
  */
 size_t acre_check(int fd);
 
+/* What is wrong with a pointer. */
+enum acre_error_kind {
+    ACRE_ERROR_DOUBLE_FREE, /* its block was freed before */
+    ACRE_ERROR_INTERIOR,    /* it lies inside a block, not at its start */
+    ACRE_ERROR_MISALIGNED,  /* no block can start there: it is no multiple of 16 */
+    ACRE_ERROR_FOREIGN,     /* it lies in no memory of this library's blocks */
+};
+
+/* A misuse of free or another function that takes a block. Later versions may add fields at the
+ * end. */
+struct acre_error {
+    enum acre_error_kind kind;
+    const char *function;   /* that was called, such as "free" or "operator delete" */
+    const void *pointer;    /* as passed */
+    const void *block;      /* the start of the block that the pointer lies in; NULL if unknown */
+    size_t block_size;      /* bytes of that */
+    uint32_t arena;         /* number of its arena, from 1; 0: LARGE, or unknown */
+    uint32_t depth;         /* frames in `stack` */
+    const uintptr_t *stack; /* return addresses of the caller and its callers, that first */
+};
+
+/* Called at a misuse. What it gets is valid until it returns. */
+typedef void acre_error_handler(const struct acre_error *error);
+
+/*
+ * Sets the function that is called at each misuse, by the thread that made the call, after the
+ * report, if there is one, and before the process ends, if it does (options on_error, foreign).
+ * NULL, as at first: none. Returns the one before it.
+ *
+ * The handler may do what any function may: no lock is held, so it may allocate, free, fork and
+ * set another handler, and it may leave by longjmp. If it returns, the program goes on as the
+ * options say. A misuse that it makes itself does not call it again.
+ */
+acre_error_handler *acre_set_error_handler(acre_error_handler *handler);
+
 /*
  * Reads option `key` (see acre-run --help-options) as text into value[0..size-1], NUL-terminated.
  * Returns 0, ENOENT if there is no such option, ERANGE if value is too short, or EINVAL if key is

@@ -3,6 +3,7 @@
 
 #include "arena/background.h"
 #include "large/large.h"
+#include "modes/misuse.h"
 #include "modes/profile.h"
 #include "base/option.h"
 #include "inspect/root.h"
@@ -51,6 +52,11 @@ EXPORT size_t acre_check(int fd)
     size_t faults = check_process(&out);
     (void)out_end(&out);
     return faults;
+}
+
+EXPORT acre_error_handler *acre_set_error_handler(acre_error_handler *handler)
+{
+    return misuse_set_handler(handler);
 }
 
 EXPORT void acre_options_print(int fd)

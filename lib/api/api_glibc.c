@@ -85,10 +85,13 @@ static void set_number(const char *key, int value)
 
 EXPORT int mallopt(int parameter, int value)
 {
-    enum { CHECK_ACTION_ABORTS = 2 }; /* mallopt(3): bit 1 of M_CHECK_ACTION */
-    if (parameter == M_TRIM_THRESHOLD)
+    enum { REPORTS = 1, ABORTS = 2 }; /* mallopt(3): bits of M_CHECK_ACTION */
+    if (parameter == M_TRIM_THRESHOLD) {
         set_number("dirty_limit", value);
-    else if (parameter == M_CHECK_ACTION)
-        set_number("abort", (value & CHECK_ACTION_ABORTS) != 0);
+    } else if (parameter == M_CHECK_ACTION) {
+        const char *action = value & ABORTS ? "abort" : value & REPORTS ? "report" : "ignore";
+        (void)option_set_text("on_error", action);
+        (void)option_set_text("foreign", action);
+    }
     return 1;
 }

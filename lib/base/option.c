@@ -21,8 +21,10 @@ enum {
 #define DEFAULT(number) .standard = (number), .value = (number)
 
 struct option option_table[OPTION_COUNT] = {
-    [OPTION_ABORT] = {"abort", TYPE_NAME, "0|1", DEFAULT(1),
-                      .help = "end the process at a misuse (0: report, go on)"},
+    [OPTION_ON_ERROR] = {"on_error", TYPE_NAME, "abort|report|ignore", DEFAULT(ON_ERROR_ABORT),
+                         .help = "at a misuse; report, ignore: the program goes on"},
+    [OPTION_FOREIGN] = {"foreign", TYPE_NAME, "abort|report|ignore", DEFAULT(ON_ERROR_ABORT),
+                        .help = "the same for pointers that acre did not give"},
     /* after an hour and more, idle memory is as good as never given back */
     [OPTION_DECAY] = {"decay", TYPE_NUMBER, "0..3600000", 3600000, DEFAULT(1000),
                       .help = "ms after which free pages go back to the system"},
@@ -49,6 +51,8 @@ struct option option_table[OPTION_COUNT] = {
                         .help = "bytes between samples of the heap; 0: off"},
     [OPTION_PROFILE_SAMPLES] = {"profile_samples", TYPE_NUMBER, "0..16777216", 1 << 24,
                                 DEFAULT(65536), .help = "live samples that there is room for"},
+    [OPTION_TRACE] = {"trace", TYPE_NUMBER, "0..16777216", 1 << 24, DEFAULT(0),
+                      .help = "last calls kept for reports, with stacks; 0: off"},
 };
 
 uint64_t option_value(enum option_id id)

@@ -10,7 +10,8 @@
 
 /* What each is for; ranges and defaults are in the table. */
 enum option_id {
-    OPTION_ABORT,             /* bool: end the process at a misuse of free */
+    OPTION_ON_ERROR,          /* enum on_error: what is done at a misuse of free ... */
+    OPTION_FOREIGN,           /* ... and at one of a pointer that is foreign */
     OPTION_DECAY,             /* milliseconds after which free pages go back to the system */
     OPTION_LARGE_STOCK,       /* bytes: the part of the bound on the stock of LARGE that does not
                                  depend on what is live; 0: none (large_list.h) */
@@ -25,6 +26,7 @@ enum option_id {
     OPTION_PROFILE,           /* bytes between two samples of the heap profile, on average; 0: off
                                  (modes/profile.h) */
     OPTION_PROFILE_SAMPLES,   /* live samples that a profile has room for, from its next start on */
+    OPTION_TRACE,             /* records of the trace; 0: off (modes/trace.h) */
     OPTION_COUNT
 };
 
@@ -32,6 +34,9 @@ enum option_id {
  * for what heaps grow by from 8 MiB on (heap_pages.h), and not to for all else; system: ask
  * nothing; always: ask to have them. */
 enum huge_pages { HUGE_PAGES_NEVER, HUGE_PAGES_LARGE, HUGE_PAGES_SYSTEM, HUGE_PAGES_ALWAYS };
+
+/* What is done at a misuse: it is reported and the process ended; it is reported; nothing. */
+enum on_error { ON_ERROR_ABORT, ON_ERROR_REPORT, ON_ERROR_IGNORE };
 
 enum stats_when { STATS_OFF, STATS_AT_EXIT };
 

@@ -403,6 +403,12 @@ void os_name_thread(const char *name)
     system_call(SYS_prctl, PR_SET_NAME, name);
 }
 
+void os_thread_name(char name[OS_THREAD_NAME])
+{
+    name[0] = '\0';
+    system_call(SYS_prctl, PR_GET_NAME, name);
+}
+
 bool os_write(int fd, const char *text, size_t size)
 {
     while (size != 0) {

@@ -123,6 +123,11 @@ bool os_is_main_thread(void);
 /* Names the calling thread for ps, top and debuggers; up to 15 characters. */
 void os_name_thread(const char *name);
 
+enum { OS_THREAD_NAME = 16 }; /* bytes of a thread's name with its NUL */
+
+/* The calling thread's name; empty if the system does not say. */
+void os_thread_name(char name[OS_THREAD_NAME]);
+
 /* ---- the process and its files ---- */
 
 /* The entry AT_... of the auxiliary vector, 0 if there is none. */

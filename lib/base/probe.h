@@ -6,7 +6,7 @@
  *   slab_made        address of its first block, bytes of a block
  *   slab_released    the same
  *   memory_returned  address, bytes that go back to the system
- *   misuse           the pointer, enum misuse
+ *   misuse           the pointer, enum acre_error_kind
  *   sample           address of a block that the heap profile has taken, its bytes, blocks that it
  *                    stands for, rounded
  */

@@ -7,21 +7,9 @@
 #include <unistd.h>
 
 #include "base/os.h"
-#include "base/probe.h"
 
 /* The program's name; empty until report_start has written it, once. */
 static START_DATA char program_name[REPORT_NAME];
-
-/* The words for each kind of misuse. */
-static const struct {
-    const char *fault;
-    const char *unknown; /* what is said if no block is known */
-} kinds[] = {
-    [MISUSE_DOUBLE_FREE] = {"double free", ": the block was released"},
-    [MISUSE_INTERIOR] = {"interior pointer", ""},
-    [MISUSE_MISALIGNED] = {"misaligned pointer", ""},
-    [MISUSE_FOREIGN] = {"foreign pointer", ": not a block of this allocator"},
-};
 
 /* Replaces control characters, which a program's name or an option may contain, by `?`, so that a
  * line stays one line and does not control the terminal. */
@@ -66,22 +54,6 @@ static void line_end(struct out *out)
     make_printable(out->text, out->used);
     out->text[out->used] = '\n';
     os_write(STDERR_FILENO, out->text, out->used + 1);
-}
-
-void report_misuse(const struct misuse_report *report)
-{
-    struct out out;
-    PROBE(misuse, report->pointer, report->kind);
-    line_begin(&out);
-    out_format(&out, "%s: %s(%p)", kinds[report->kind].fault, report->function, report->pointer);
-    if (report->block == NULL)
-        out_format(&out, "%s", kinds[report->kind].unknown);
-    else
-        out_format(&out, ": block %p of %zu bytes, %s", report->block, report->block_size,
-                   report->block_class);
-    if (report->arena != 0)
-        out_format(&out, ", arena %d", report->arena);
-    line_end(&out);
 }
 
 static bool deadlocked; /* [any] a deadlock was reported */

@@ -11,7 +11,7 @@
 struct found_object {
     unsigned long long flags;
     uintptr_t map_start, map_end;
-    void *link_map;
+    const struct link_map *link_map;
     uintptr_t eh_frame; /* the segment PT_GNU_EH_FRAME; 0: none */
     unsigned long long reserved[7];
 };
@@ -37,9 +37,9 @@ static const ElfW(Phdr) * header_of(const ElfW(Phdr) * headers, size_t count, ui
     return NULL;
 }
 
-/* What is added to the addresses in the program's headers. Static programs have no header that says
- * where they are: they follow the ELF header, with which the first segment starts. */
-static uintptr_t program_base(void)
+/* Static programs have no header that says where the headers are: they follow the ELF header, with
+ * which the first segment starts. */
+uintptr_t loaded_program_base(void)
 {
     size_t count;
     const ElfW(Phdr) *headers = program_headers(&count);
@@ -58,15 +58,15 @@ static const struct link_map *list_of_images(void)
     const ElfW(Phdr) *section = header_of(headers, count, PT_DYNAMIC);
     if (section == NULL)
         return NULL;
-    const ElfW(Dyn) *entry = (const void *)(program_base() + section->p_vaddr);
+    const ElfW(Dyn) *entry = (const void *)(loaded_program_base() + section->p_vaddr);
     while (entry->d_tag != DT_DEBUG && entry->d_tag != DT_NULL)
         entry++;
     const struct r_debug *debug = entry->d_tag == DT_DEBUG ? (const void *)entry->d_un.d_ptr : NULL;
     return debug != NULL ? debug->r_map : NULL;
 }
 
-/* True if one of the segments has the address; then fills in *image. `base` is added to the
- * addresses in the headers. */
+/* True if one of the segments has the address; then fills in *image, but for `map`. `base` is added
+ * to the addresses in the headers. */
 static bool covers(uintptr_t base, const ElfW(Phdr) * headers, size_t count, uintptr_t address,
                    struct loaded *image)
 {
@@ -75,7 +75,7 @@ static bool covers(uintptr_t base, const ElfW(Phdr) * headers, size_t count, uin
         uintptr_t from = base + headers[i].p_vaddr;
         if (headers[i].p_type == PT_LOAD && address - from < headers[i].p_memsz) {
             *image = (struct loaded){from, from + headers[i].p_memsz,
-                                     tables != NULL ? base + tables->p_vaddr : 0};
+                                     tables != NULL ? base + tables->p_vaddr : 0, NULL};
             return true;
         }
     }
@@ -99,16 +99,20 @@ bool loaded_find_on_list(struct readable *memory, uintptr_t address, struct load
     size_t count;
     const ElfW(Phdr) *headers = program_headers(&count);
     const struct link_map *next = list_of_images();
-    if (covers(program_base(), headers, count, address, image))
+    if (covers(loaded_program_base(), headers, count, address, image)) {
+        image->map = next; /* the program is the first one on the list */
         return true;
+    }
     for (size_t i = 0; next != NULL && i < IMAGES_MOST; i++) {
         if (!readable_has(memory, (uintptr_t)next, sizeof *next))
             break;
-        if (image_covers(memory, next->l_addr, address, image))
+        if (image_covers(memory, next->l_addr, address, image)) {
+            image->map = next;
             return true;
+        }
         next = next->l_next;
     }
-    *image = (struct loaded){0, 0, 0};
+    *image = (struct loaded){0, 0, 0, NULL};
     return false;
 }
 
@@ -143,8 +147,8 @@ bool loaded_find(struct readable *memory, uintptr_t address, struct loaded *imag
     if (find == find_nothing)
         return loaded_find_on_list(memory, address, image);
     bool known = find((void *)address, &found) == 0;
-    *image = known ? (struct loaded){found.map_start, found.map_end, found.eh_frame}
-                   : (struct loaded){0, 0, 0};
+    *image = known ? (struct loaded){found.map_start, found.map_end, found.eh_frame, found.link_map}
+                   : (struct loaded){0, 0, 0, NULL};
     return known;
 }
 
@@ -154,6 +158,7 @@ void loaded_find_library(struct readable *memory, struct loaded *image)
     struct loaded program;
     const ElfW(Phdr) *headers = program_headers(&count);
     uintptr_t own = (uintptr_t)loaded_find_library;
-    if (covers(program_base(), headers, count, own, &program) || !loaded_find(memory, own, image))
-        *image = (struct loaded){0, 0, 0};
+    if (covers(loaded_program_base(), headers, count, own, &program) ||
+        !loaded_find(memory, own, image))
+        *image = (struct loaded){0, 0, 0, NULL};
 }

@@ -11,9 +11,12 @@
 
 #include "modes/readable.h"
 
+struct link_map;
+
 struct loaded {
-    uintptr_t from, to; /* of the image, or of one of its segments */
-    uintptr_t tables;   /* its .eh_frame_hdr, there or elsewhere; 0: it has none */
+    uintptr_t from, to;         /* of the image, or of one of its segments */
+    uintptr_t tables;           /* its .eh_frame_hdr, there or elsewhere; 0: it has none */
+    const struct link_map *map; /* the linker's record of it; NULL: a static program has none */
 };
 
 /* Finds the image that has something at `address`; false, with all fields 0, if none is known. */
@@ -21,6 +24,9 @@ bool loaded_find(struct readable *memory, uintptr_t address, struct loaded *imag
 
 /* The same without _dl_find_object. */
 bool loaded_find_on_list(struct readable *memory, uintptr_t address, struct loaded *image);
+
+/* What is added to the addresses in the program's headers. */
+uintptr_t loaded_program_base(void);
 
 /* Finds the image of this library; all fields are 0 if the library is part of the program. */
 void loaded_find_library(struct readable *memory, struct loaded *image);

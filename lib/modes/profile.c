@@ -9,6 +9,7 @@
 #include "base/size_class.h"
 #include "modes/chance.h"
 #include "modes/stack.h"
+#include "modes/trace.h"
 
 #include <errno.h>
 #include <string.h>
@@ -302,7 +303,7 @@ static void rebuild(void)
         profile.interval = 0;
     else /* the interval may have doubled */
         __atomic_store_n(&profile_mode, mode_word(), __ATOMIC_RELAXED);
-    size_class_divert(profile_mode != 0);
+    size_class_divert(profile_mode != 0 || trace_is_on());
     if (profile.slots == NULL) {
         __atomic_store_n(&profile_samples, 0, __ATOMIC_RELAXED);
         return;
@@ -382,19 +383,43 @@ done:
     unlock();
 }
 
+/* What leads to the slot of the block at p, in its bucket; to 0 if it is no sample. */
+static uint32_t *find_slot(const void *p)
+{
+    static uint32_t none;
+    if (profile_samples == 0)
+        return &none;
+    uint32_t *link = slot_bucket((uintptr_t)p);
+    while (*link != 0 && profile.slots[*link - 1].address != (uintptr_t)p)
+        link = &profile.slots[*link - 1].next;
+    return link;
+}
+
 void profile_end_sample(const void *p)
 {
     lock();
-    if (profile_samples != 0) {
-        uint32_t *link = slot_bucket((uintptr_t)p);
-        while (*link != 0 && profile.slots[*link - 1].address != (uintptr_t)p)
-            link = &profile.slots[*link - 1].next;
-        if (*link != 0) {
-            give_up(link);
-            profile.ended++;
-        }
+    uint32_t *link = find_slot(p);
+    if (*link != 0) {
+        give_up(link);
+        profile.ended++;
     }
     unlock();
+}
+
+size_t profile_stack_of(const void *p, uintptr_t *frames, size_t most, int *thread)
+{
+    size_t depth = 0;
+    lock();
+    uint32_t slot = *find_slot(p);
+    if (slot != 0) {
+        const struct profile_slot *sample = &profile.slots[slot - 1];
+        const struct profile_stack *stack = &profile.stacks[profile.sites[sample->site].stack];
+        depth = min_size(stack->depth, most);
+        memcpy(frames, &profile.frames[stack->first], depth * sizeof(*frames));
+        *thread = sample->thread;
+    }
+    unlock();
+    return depth;
 }
 
 /* ---- starting and stopping ---- */
@@ -463,7 +488,7 @@ static void switch_on(uint64_t interval)
 
 static void switch_off(void)
 {
-    size_class_divert(false);
+    size_class_divert(trace_is_on());
     __atomic_store_n(&profile_mode, 0, __ATOMIC_SEQ_CST);
     profile.interval = 0;
     profile.stopped_at = os_now_ms();

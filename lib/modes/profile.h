@@ -143,6 +143,10 @@ static inline void profile_end(const void *p)
         profile_end_sample(p);
 }
 
+/* The stack that allocated the block at p, if that is a sample: copies up to `most` frames, the
+ * innermost first, and returns their number. *thread is the thread's id. */
+size_t profile_stack_of(const void *p, uintptr_t *frames, size_t most, int *thread);
+
 /* Checks slots, sites, stacks and sums against each other. */
 bool profile_is_valid(void);
 

@@ -287,13 +287,30 @@ static bool step(struct walk *walk)
     return is_signal_return(walk) ? step_out_of_signal(walk) : step_by_frame_pointer(walk);
 }
 
+/* Begins a walk with the frame of a function; `record`: its frame pointer and return address. */
+static void begin_walk(struct walk *walk, const uintptr_t *record, uintptr_t frame)
+{
+    *walk =
+        (struct walk){.fp = record[0], .pc = plain_address(record[1]), .memory.to = UINTPTR_MAX};
+    begin_stack(walk, frame);
+    walk->readable = align_down((uintptr_t)record, os_page_size()) + os_page_size();
+}
+
+NOINLINE bool stack_has(const struct stack_call *call)
+{
+    struct walk walk;
+    begin_walk(&walk, __builtin_frame_address(0), (uintptr_t)__builtin_dwarf_cfa());
+    while (walk.pc != 0 && (walk.sp != call->frame || walk.pc != call->returns_to))
+        if (!step(&walk))
+            return walk.sp < call->frame && find_rule(&walk).address != FRAME_OUTERMOST;
+    return walk.pc != 0;
+}
+
 NOINLINE size_t stack_take(uintptr_t *frames, size_t most)
 {
-    const uintptr_t *record = __builtin_frame_address(0); /* frame pointer, return address */
-    struct walk walk = {.fp = record[0], .pc = plain_address(record[1]), .memory.to = UINTPTR_MAX};
+    struct walk walk;
     struct loaded library;
-    begin_stack(&walk, (uintptr_t)__builtin_dwarf_cfa());
-    walk.readable = align_down((uintptr_t)record, os_page_size()) + os_page_size();
+    begin_walk(&walk, __builtin_frame_address(0), (uintptr_t)__builtin_dwarf_cfa());
     loaded_find_library(&walk.memory, &library);
     size_t count = 0;
     for (size_t steps = 0; count < most && walk.pc != 0 && steps < most + STEPS_OF_OWN; steps++) {

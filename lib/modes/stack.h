@@ -28,4 +28,12 @@
  */
 size_t stack_take(uintptr_t *frames, size_t most);
 
+/* A call: where its frame ends (the stack pointer when it has returned), what it returns to. */
+struct stack_call {
+    uintptr_t frame, returns_to;
+};
+
+/* True if the calling thread is in that call, or may be: the walk ended before it came as far. */
+bool stack_has(const struct stack_call *call);
+
 #endif

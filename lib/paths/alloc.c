@@ -7,6 +7,7 @@
 #include "large/large.h"
 #include "base/os.h"
 #include "modes/profile.h"
+#include "modes/trace.h"
 #include "arena/thread.h"
 
 #include <errno.h>
@@ -146,6 +147,26 @@ static void *take_few(struct arena *arena, unsigned class)
     return refill_from_new(arena, bin) ? bin_take_places(bin, size) : NULL;
 }
 
+/* What a mode is to know of an allocation. */
+struct seen {
+    bool sampled; /* it is a sample of the heap profile */
+    bool traced;
+};
+
+static struct seen see(size_t size)
+{
+    return (struct seen){profile_is_on() && profile_draw(size), trace_is_on()};
+}
+
+/* Tells the modes of a block that was allocated. */
+static void tell(struct seen seen, const void *block, size_t size)
+{
+    if (UNLIKELY(seen.sampled))
+        profile_add(block, size);
+    if (UNLIKELY(seen.traced))
+        trace_add(block, false);
+}
+
 /* A block of a class for any thread. It may be a sample. */
 static void *alloc_class(unsigned class, bool wide, bool *zero)
 {
@@ -156,19 +177,19 @@ static void *alloc_class(unsigned class, bool wide, bool *zero)
     if (arena == NULL)
         return NULL;
     size_t size = size_class_sizes[class];
-    bool sampled = profile_is_on() && profile_draw(size);
-    void *block = wide && !sampled ? take_few(arena, class) : NULL;
+    struct seen seen = see(size);
+    bool marked = seen.sampled || seen.traced;
+    void *block = wide && !marked ? take_few(arena, class) : NULL;
     *zero = false;
     if (block == NULL)
-        block = take_block(arena, bin_for(arena, class), wide && !sampled, zero);
-    sampled = sampled && block != NULL;
-    if (UNLIKELY(sampled))
+        block = take_block(arena, bin_for(arena, class), wide && !marked, zero);
+    if (UNLIKELY(marked && block != NULL))
         slab_mark_sampled(block);
     if (borrowed)
         arena_retire(arena);
     background_ring_if_idle(arena);
-    if (UNLIKELY(sampled))
-        profile_add(block, size);
+    if (block != NULL)
+        tell(seen, block, size);
     return block;
 }
 
@@ -176,8 +197,7 @@ static void *alloc_class(unsigned class, bool wide, bool *zero)
 static void count_large(const void *block, size_t size)
 {
     size_t bytes = align_up(size, os_page_size());
-    if (profile_is_on() && profile_draw(bytes))
-        profile_add(block, bytes);
+    tell(see(bytes), block, bytes);
 }
 
 /* A LARGE block, or what else there is when the system refuses more address space; `zero` as for
@@ -223,7 +243,7 @@ static NOINLINE void *alloc_from_next_window(struct bin *bin, size_t size, uint6
     return block;
 }
 
-/* While a profile is taken each malloc comes here, so this first does what the short path does. */
+/* While a mode is on each malloc comes here, so this first does what the short path does. */
 void *alloc_slow(size_t size)
 {
     void *block;
@@ -232,6 +252,8 @@ void *alloc_slow(size_t size)
     char *bins = (char *)thread_state.arena->bins;
     struct bin *bin = (struct bin *)(void *)(bins + size_class_table[(size + 15) / 16]);
     uint64_t mode = __atomic_load_n(&profile_mode, __ATOMIC_RELAXED);
+    if (trace_is_on())
+        return alloc_more(size);
     if (mode != 0) {
         if (!profile_may_skip(mode, bin->block_size))
             return alloc_more(size);
@@ -274,7 +296,8 @@ void *alloc_aligned(size_t alignment, size_t size)
     unsigned class =
         alignment <= UNIT_ALIGNMENT ? size_class_of_aligned(size, alignment) : SIZE_CLASS_COUNT;
     if (class < SIZE_CLASS_COUNT) {
-        if (profile_is_on() || !alloc_from_bin(&thread_state.arena->bins[class], &block))
+        if (profile_is_on() || trace_is_on() ||
+            !alloc_from_bin(&thread_state.arena->bins[class], &block))
             block = alloc_class(class, false, &zero);
     } else if (size <= PTRDIFF_MAX && alignment <= PTRDIFF_MAX) {
         block = alloc_large(max_size(size, 1), alignment, NULL);
@@ -291,10 +314,10 @@ static bool stays(size_t usable, size_t size)
 /* Counts a block of the calling thread that is not SAMPLED as if it was just allocated. */
 static void count_again(void *block, size_t bytes)
 {
-    if (profile_is_on() && profile_draw(bytes)) {
+    struct seen seen = see(bytes);
+    if (seen.sampled || seen.traced)
         slab_mark_sampled(block);
-        profile_add(block, bytes);
-    }
+    tell(seen, block, bytes);
 }
 
 /* Resizes a block of the calling thread, if it is a slab of its own, to at least `size` bytes where
@@ -348,13 +371,15 @@ void *alloc_resize(void *p, size_t size, const char *function)
     if (stays(usable, size))
         return p;
     if (UNLIKELY(sampled)) {
-        /* for the profile a block that is resized is freed and allocated anew */
+        /* for the modes a block that is resized is freed and allocated anew */
+        trace_freed(p);
         profile_end_sample(p);
         state_set(own.state, BLOCK_LIVE);
     }
     if (own.slab != NULL && resize_slab_in_place(own.slab, usable, size))
         return p;
     if (size > SIZE_CLASS_LIMIT && usable > SIZE_CLASS_LIMIT && size <= PTRDIFF_MAX) {
+        trace_freed(p);
         profile_end(p);
         void *resized = large_resize(p, size);
         count_large(resized != NULL ? resized : p, resized != NULL ? size : usable);

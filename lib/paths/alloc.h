@@ -4,7 +4,7 @@
  *   alloc_block ---- magazine ----> block
  *        |  \------- window ------> block
  *        v
- *   alloc_slow ----- next window of the current slab; all of the above while a profile is taken
+ *   alloc_slow ----- next window of the current slab; all of the above while a mode is on
  *        |  \------- large_alloc     above 1 MiB; from 4 KiB on if no heap has room
  *        v
  *   take_few         a class's first few blocks, in places of smaller ones
@@ -30,7 +30,8 @@
 
 #include <assert.h>
 
-/* All requests that the fast path does not serve; all of malloc while a profile is taken. */
+/* All requests that the fast path does not serve; all of malloc while a mode (the heap
+ * profile, the trace) is on. */
 NOINLINE void *alloc_slow(size_t size);
 
 /* Takes a block from the bin's magazine or else its window; false if both are empty. */

@@ -6,8 +6,9 @@
 #include "large/large.h"
 #include "base/option.h"
 #include "base/os.h"
-#include "base/report.h"
+#include "modes/misuse.h"
 #include "modes/profile.h"
+#include "modes/trace.h"
 
 #include <errno.h>
 
@@ -88,38 +89,61 @@ static bool was_released(struct heap *heap, const void *p)
 
 /* What is wrong with p, which does not start a live block. `block`: the one it lies in, or
  * NULL; `released`: it is free memory, whose blocks are not known any more. */
-static enum misuse kind_of(const void *p, const void *block, bool released)
+static enum acre_error_kind kind_of(const void *p, const void *block, bool released)
 {
     if (block == NULL && !released)
-        return MISUSE_FOREIGN;
+        return ACRE_ERROR_FOREIGN;
     if ((uintptr_t)p % BLOCK_ALIGNMENT != 0)
-        return MISUSE_MISALIGNED;
-    return block == NULL || block == p ? MISUSE_DOUBLE_FREE : MISUSE_INTERIOR;
+        return ACRE_ERROR_MISALIGNED;
+    return block == NULL || block == p ? ACRE_ERROR_DOUBLE_FREE : ACRE_ERROR_INTERIOR;
 }
 
-/* Says what is wrong with p and, by default, ends the process. */
+/* What lies at an address next to a block. */
+static struct misuse_neighbour neighbour_at(const char *p)
+{
+    static const char *const states[BLOCK_END + 1] = {
+        [BLOCK_FREE] = "free",   [BLOCK_LIVE] = "live",
+        [BLOCK_CACHED] = "free", [BLOCK_REMOTE] = "freed by a thread that is not its owner",
+        [BLOCK_PURGED] = "free", [BLOCK_WIDE] = "live",
+        [BLOCK_REST] = "free",   [BLOCK_SAMPLED] = "live",
+        [BLOCK_END] = "free",
+    };
+    struct place place = find_place(p);
+    struct large_info info = {.known = false};
+    if (place.block != NULL)
+        return (struct misuse_neighbour){place.block, place.size, states[state_get(place.state)]};
+    if (place.heap == NULL)
+        large_find(p, &info);
+    bool live = large_usable_size(info.base) != 0;
+    return (struct misuse_neighbour){info.base, info.size, states[live ? BLOCK_LIVE : BLOCK_FREE]};
+}
+
+/* Finds out what is wrong with p; by default it is reported and the process ends. */
 static COLD void misuse(const void *p, const struct place *place, const char *function)
 {
-    struct misuse_report report = {.function = function, .pointer = p};
+    struct misuse misuse = {.error = {.function = function, .pointer = p}};
+    struct acre_error *error = &misuse.error;
     bool released;
     if (place->heap != NULL) {
-        report.block = place->block;
-        report.block_size = place->size;
-        report.block_class = place->size <= SIZE_CLASS_TINY_LIMIT ? "TINY" : "SMALL";
-        report.arena = place->block != NULL ? (int)place->heap->set->arena->number : 0;
+        error->block = place->block;
+        error->block_size = place->size;
+        error->arena = place->block != NULL ? place->heap->set->arena->number : 0;
+        misuse.block_class = place->size <= SIZE_CLASS_TINY_LIMIT ? "TINY" : "SMALL";
         released = was_released(place->heap, p);
     } else {
         struct large_info info;
         large_find(p, &info);
-        report.block = info.base;
-        report.block_size = info.size;
-        report.block_class = "LARGE";
+        error->block = info.base;
+        error->block_size = info.size;
+        misuse.block_class = "LARGE";
         released = info.known;
     }
-    report.kind = kind_of(p, report.block, released);
-    report_misuse(&report);
-    if (option_value(OPTION_ABORT) != 0)
-        os_abort();
+    error->kind = kind_of(p, error->block, released);
+    if (error->block != NULL) {
+        misuse.before = neighbour_at((const char *)error->block - 1);
+        misuse.after = neighbour_at((const char *)error->block + error->block_size);
+    }
+    misuse_handle(&misuse);
 }
 
 /* For threads that do nothing but free what others allocate. */
@@ -146,8 +170,10 @@ void free_other(void *p, struct slab *slab, const char *function)
         /* counted while the block is live, before it may be anything else */
         bytes *= slab_wide_places(state - spot.number, spot.geometry.count, spot.number);
         bool sampled = state_get(state) == BLOCK_SAMPLED;
-        if (sampled)
+        if (sampled) {
+            trace_freed(p);
             profile_end_sample(p);
+        }
         if (!remote_free(&owner->remote, slab, class, state,
                          sampled ? BLOCK_SAMPLED : BLOCK_WIDE)) {
             free_slow(p, function);
@@ -181,6 +207,8 @@ bool free_find_own_sampled(const void *p, struct own_block *own)
 /* Frees the LARGE block at p; false if there is none. */
 static bool free_large(void *p)
 {
+    if (trace_is_on() && large_usable_size(p) != 0)
+        trace_add(p, true);
     profile_end(p);
     return large_free(p) == 0;
 }
@@ -194,6 +222,7 @@ void free_slow(void *p, const char *function)
     if (place.heap == NULL && free_large(p)) {
         idle_tick(os_now_ms());
     } else if (is_own(p, &place, BLOCK_SAMPLED)) {
+        trace_freed(p);
         profile_end_sample(p);
         free_own_block(p, (struct own_block){place.slab, place.state});
     } else if (is_own(p, &place, BLOCK_WIDE)) {

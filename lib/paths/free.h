@@ -11,7 +11,7 @@
  *          |  \-------------- a WIDE or SAMPLED block of the thread's own
  *          |  \-------------- large_free, if the address is in no heap
  *          v
- *      report_misuse          all else
+ *      misuse_handle          all else
  *
  * Of the state the short path asks only whether it is LIVE. A WIDE block (slab_wide.c) fails that,
  * too, and so does a SAMPLED one (modes/profile.h); free_slow and free_other free them. All

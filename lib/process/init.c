@@ -9,6 +9,7 @@
 #include "base/report.h"
 #include "inspect/root.h"
 #include "modes/profile.h"
+#include "modes/trace.h"
 #include "process/stats_file.h"
 #include "arena/thread.h"
 
@@ -22,6 +23,7 @@ void init_start(char *const *environment)
     if (environment != NULL)
         option_parse_environment(environment);
     stats_file_start();
+    trace_start();
     profile_tick();
     /* it may fail (no memory): then the first lock notices a fork (fork.h) */
     (void)pthread_atfork(NULL, NULL, fork_child);

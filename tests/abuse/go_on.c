@@ -1,8 +1,11 @@
 /*
- * With abort:0 a misuse is reported and the program goes on, its blocks and errno as they were:
- * go_on FUNCTION SIZE. Four misuses, so four reports.
+ * With on_error and foreign other than abort a misuse does nothing and the program goes on, its
+ * blocks and errno as they were: go_on FUNCTION SIZE. Four misuses, the last one of a foreign
+ * pointer.
  */
 #include "misuse.h"
+
+#include <acre/acre.h>
 
 enum {
     BLOCKS = 500,
@@ -49,5 +52,5 @@ int main(int count, char **words)
         free(blocks[i]);
     }
     free(block);
-    return 0;
+    return acre_check(STDERR_FILENO) == 0 ? 0 : STATUS_CONTENTS;
 }

@@ -1,7 +1,7 @@
 /*
  * Two threads free the same block in the same instant, again and again: race SIZE WHO. WHO is
- * "remote" (neither is the owner) or "owner" (one is). Run with abort:0. After each round more
- * blocks of the size are allocated than any cache holds: all must be different, and keep their
+ * "remote" (neither is the owner) or "owner" (one is). Run with on_error:report. After each round
+ * more blocks of the size are allocated than any cache holds: all must be different, and keep their
  * contents.
  */
 #include "misuse.h"

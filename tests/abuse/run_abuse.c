@@ -15,10 +15,9 @@
 enum {
     MOST_WORDS = 8,
     FACTS = 256,     /* characters of standard output */
-    LINES = 1 << 18, /* characters of standard error */
+    LINES = 1 << 21, /* characters of standard error */
     PATTERN = 512,   /* characters of a regular expression */
     RACE_ROUNDS = 1000,
-    GO_ON_REPORTS = 4,
     HANG_SECONDS = 120,
 };
 
@@ -27,7 +26,8 @@ struct outcome {
     pid_t process;
     int status; /* of waitpid */
     char facts[FACTS];
-    char lines[LINES];
+    char lines[LINES];   /* of standard error, without ... */
+    char details[LINES]; /* ... those that follow the first line of a report */
 };
 
 static char *programs; /* the directory of the misuse programs */
@@ -68,6 +68,21 @@ static void run_child(const char *const *words, const char *options, int out, in
     _exit(127);
 }
 
+/* Puts the details, the lines that begin with two blanks after "[PID]: ", apart. */
+static void split_lines(struct outcome *outcome)
+{
+    char *lines = outcome->lines, *details = outcome->details;
+    for (char *line = outcome->lines, *next; *line != '\0'; line = next) {
+        char *start = strstr(line, "]: ");
+        next = strchrnul(line, '\n');
+        next += *next == '\n';
+        char **to = start != NULL && start < next && start[3] == ' ' ? &details : &lines;
+        memmove(*to, line, (size_t)(next - line));
+        *to += next - line;
+    }
+    *lines = *details = '\0';
+}
+
 /* Runs a misuse program and waits for it. Facts are few, so reading one pipe first cannot block. */
 static void run(const char *const *words, const char *options, struct outcome *outcome)
 {
@@ -81,6 +96,7 @@ static void run(const char *const *words, const char *options, struct outcome *o
     read_all(err[0], outcome->lines, LINES);
     read_all(out[0], outcome->facts, FACTS);
     outcome->status = wait_for(child);
+    split_lines(outcome);
     outcome->process = child;
     runs++;
 }
@@ -106,6 +122,28 @@ static bool matches(const char *text, const char *pattern)
     bool found = regexec(&expression, text, 0, NULL, 0) == 0;
     regfree(&expression);
     return found;
+}
+
+/*
+ * The details: neighbours, only if the block may be known; the thread, and in its stack first the
+ * program, which made the call, and at the end the C library, which started the thread. Nothing is
+ * said of the library's own functions.
+ */
+static void expect_details(const char *const *words, const struct outcome *outcome, bool known)
+{
+    char pattern[PATTERN];
+    snprintf(pattern, sizeof(pattern),
+             "^(acre: %1$s\\[%2$d\\]:   (before|after) it: block 0x[0-9a-f]+ of [0-9]+ bytes, "
+             "(live|free)[a-z ]*\n)%3$s"
+             "acre: %1$s\\[%2$d\\]:   called by thread [0-9]+ \\(%1$s\\) at\n"
+             "acre: %1$s\\[%2$d\\]:     #0 0x[0-9a-f]+ [^ ]*/%1$s\\+0x[0-9a-f]+\n"
+             "(acre: %1$s\\[%2$d\\]:     #[0-9]+ 0x[0-9a-f]+ [^ ]+\\+0x[0-9a-f]+( "
+             "\\(.*\\+0x.*\\))?\n)+$",
+             words[0], (int)outcome->process, known ? "{0,2}" : "{0}");
+    if (!matches(outcome->details, pattern) || strstr(outcome->details, "libacre.so") != NULL) {
+        printf("details: %s", outcome->details);
+        fail(words, outcome, pattern);
+    }
 }
 
 /*
@@ -141,6 +179,7 @@ static void expect_abort(const char *const *words, const char *fault, const char
     if (!WIFSIGNALED(outcome.status) || WTERMSIG(outcome.status) != SIGABRT ||
         !matches(outcome.lines, pattern))
         fail(words, &outcome, pattern);
+    expect_details(words, &outcome, block_address != 0);
 }
 
 /* The end of the line after each history. Where the block's memory was given back or served other
@@ -266,7 +305,7 @@ static void test_race(void)
         for (size_t w = 0; w < 2; w++) {
             const char *words[] = {"race", sizes[s].word, who[w], NULL};
             bool all = w == 0 || strcmp(sizes[s].word, "large") == 0;
-            run(words, "abort:0", &outcome);
+            run(words, "on_error:report", &outcome);
             snprintf(
                 pattern, sizeof(pattern),
                 "^acre: race\\[%d\\]: double free: free\\(0x[0-9a-f]+\\): ", (int)outcome.process);
@@ -279,27 +318,69 @@ static void test_race(void)
         }
 }
 
-/* With abort:0 misuse is reported and the program goes on. */
+/* Each of on_error and foreign: what is reported, and whether the program goes on. */
 static void test_go_on(void)
 {
+    static const struct {
+        const char *options;
+        int reports, status; /* -1: ended by SIGABRT */
+    } ways[] = {
+        {"on_error:report,foreign:report", 4, 0},
+        {"on_error:ignore,foreign:report", 1, 0},
+        {"on_error:report,foreign:ignore", 3, 0},
+        {"on_error:ignore,foreign:ignore", 0, 0},
+        {"on_error:report", 4, -1},
+        {"on_error:ignore", 1, -1},
+        {"foreign:ignore,on_error:abort", 1, -1},
+    };
     static struct outcome outcome;
     char pattern[PATTERN];
     for (size_t f = 0; f < FUNCTIONS; f++)
-        for (size_t s = 0; s < SIZES; s++) {
-            const char *words[] = {"go_on", functions[f].word, sizes[s].word, NULL};
-            run(words, "abort:0", &outcome);
-            snprintf(pattern, sizeof(pattern),
-                     "^acre: go_on\\[%d\\]: (double free|(interior|misaligned|foreign) pointer): "
-                     "%s\\(0x",
-                     (int)outcome.process, functions[f].reported);
-            if (!WIFEXITED(outcome.status) || WEXITSTATUS(outcome.status) != 0 ||
-                count_matching(outcome.lines, pattern) != GO_ON_REPORTS)
-                fail(words, &outcome, "four reports and status 0");
-        }
+        for (size_t s = 0; s < SIZES; s++)
+            for (size_t w = 0; w < COUNT_OF(ways); w++) {
+                const char *words[] = {"go_on", functions[f].word, sizes[s].word, NULL};
+                run(words, ways[w].options, &outcome);
+                snprintf(
+                    pattern, sizeof(pattern),
+                    "^acre: go_on\\[%d\\]: (double free|(interior|misaligned|foreign) pointer): "
+                    "%s\\(0x",
+                    (int)outcome.process, functions[f].reported);
+                int status = WIFEXITED(outcome.status) ? WEXITSTATUS(outcome.status) : -1;
+                if (status != ways[w].status ||
+                    count_matching(outcome.lines, pattern) != ways[w].reports) {
+                    printf("%s: %d reports and status %d\n", ways[w].options, ways[w].reports,
+                           ways[w].status);
+                    fail(words, &outcome, pattern);
+                }
+            }
 }
 
-static void (*const tests[])(void) = {test_double, test_interior, test_foreign, test_race,
-                                      test_go_on};
+/* With the trace a double free has the stacks of the first free and of the allocation. */
+static void test_trace(void)
+{
+    static struct outcome outcome;
+    static const char frame[] = "acre: double\\[[0-9]+\\]:     #0 0x[0-9a-f]+ [^ ]*/double\\+0x";
+    char pattern[PATTERN];
+    snprintf(pattern, sizeof(pattern),
+             "  called by .*\n%1$s.*  freed by thread [0-9]+ at\n%1$s.*"
+             "  allocated by thread [0-9]+ at\n%1$s",
+             frame);
+    for (size_t f = 0; f < FUNCTIONS; f++)
+        for (size_t s = 0; s < SIZES; s++)
+            for (size_t c = 0; c < 4; c++) {
+                const char *words[] = {
+                    "double",       functions[f].word, sizes[s].word, callers[c / 2],
+                    callers[c % 2], "fresh",           NULL};
+                run(words, "trace:1000", &outcome);
+                if (!WIFSIGNALED(outcome.status) || !matches(outcome.details, pattern)) {
+                    printf("details: %s", outcome.details);
+                    fail(words, &outcome, pattern);
+                }
+            }
+}
+
+static void (*const tests[])(void) = {test_double, test_interior, test_foreign,
+                                      test_race,   test_go_on,    test_trace};
 
 /* The tests run side by side, each in a process of its own. */
 int main(int count, char **words)

@@ -53,8 +53,8 @@ preloading() {
 options() {
     equal "options" "$(seen ACRE_OPTIONS --options decay:5)" "decay:5"
     equal "options, merged" \
-        "$(ACRE_OPTIONS=decay:1 seen ACRE_OPTIONS --options abort:0 --options decay:2)" \
-        "decay:1,abort:0,decay:2"
+        "$(ACRE_OPTIONS=decay:1 seen ACRE_OPTIONS --options huge_pages:never --options decay:2)" \
+        "decay:1,huge_pages:never,decay:2"
     equal "options, untouched" "$(ACRE_OPTIONS=decay:1 seen ACRE_OPTIONS)" "decay:1"
     equal "options with --stats" \
         "$(ACRE_OPTIONS=stats:off seen ACRE_OPTIONS --stats 2>/dev/null)" "stats:off,stats:exit"
@@ -70,7 +70,7 @@ options() {
     # its own copy of the library has read the options, too, but they are the command's
     ends 127 'nosuchcommand' "$acre_run" --options stats:exit nosuchcommand
     equal "lines about no command" "$(wc -l <"$directory/errors")" 1
-    ends 125 "--options: large_stock has no value" "$acre_run" --options abort:0 \
+    ends 125 "--options: large_stock has no value" "$acre_run" --options huge_pages:never \
         --options large_stock: true
     ends 0 "" "$acre_run" --options " decay : 5, large_stock:1k" true
     ACRE_OPTIONS=stats:exit ends 125 "--options: decay cannot be" "$acre_run" \
@@ -83,8 +83,8 @@ options() {
     ACRE_OPTIONS=stats:exit ends 0 "" "$acre_run" --help-options
     equal "options of --help-options" \
         "$(awk 'NR > 1 { printf "%s ", $1 }' "$directory/output")" \
-        "abort decay large_stock dirty_limit huge_pages stats stats_file stats_seconds \
-stats_signal stats_children background_thread profile profile_samples "
+        "on_error foreign decay large_stock dirty_limit huge_pages stats stats_file stats_seconds \
+stats_signal stats_children background_thread profile profile_samples trace "
 }
 
 command_line() {

@@ -21,8 +21,8 @@ int main()
     CHECK(with.small_blocks - before.small_blocks >= 1000);
     CHECK(acre_good_size(200) >= 200);
     char value[32];
-    CHECK(acre_option_get("abort", value, sizeof(value)) == 0);
-    CHECK(acre_option_set("abort", "1") == 0);
+    CHECK(acre_option_get("on_error", value, sizeof(value)) == 0);
+    CHECK(acre_option_set("on_error", "abort") == 0);
     acre_thread_flush();
     return 0;
 }

@@ -331,11 +331,13 @@ static void test_mallopt_sets_options(void)
                                  M_PERTURB, M_ARENA_TEST, M_ARENA_MAX,      12345};
     static const struct {
         int value;
-        const char *abort;
-    } actions[] = {{0, "0"}, {1, "0"}, {2, "1"}, {3, "1"}, {4, "0"}, {7, "1"}};
+        const char *action;
+    } actions[] = {{0, "ignore"}, {1, "report"}, {2, "abort"},
+                   {3, "abort"},  {4, "ignore"}, {7, "abort"}};
     for (size_t i = 0; i < COUNT_OF(actions); i++) {
         CHECK(mallopt(M_CHECK_ACTION, actions[i].value) == 1);
-        check_option("abort", actions[i].abort);
+        check_option("on_error", actions[i].action);
+        check_option("foreign", actions[i].action);
     }
     check_option("dirty_limit", "64M");
     CHECK(mallopt(M_TRIM_THRESHOLD, 3 << 20) == 1);
@@ -350,7 +352,7 @@ static void test_mallopt_sets_options(void)
     for (size_t i = 0; i < COUNT_OF(others); i++)
         CHECK(mallopt(others[i], 64) == 1);
     check_option("dirty_limit", "64M");
-    check_option("abort", "1");
+    check_option("on_error", "abort");
     check_option("decay", "1000");
     check_option("large_stock", "16M");
     free(hide(malloc(100)));

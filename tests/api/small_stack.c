@@ -166,7 +166,7 @@ int main(void)
     run_on_smallest("nothing", nothing);
     run_on_smallest("allocation", use_all);
     run_on_smallest("fork", fork_there);
-    CHECK(acre_option_set("abort", "0") == 0);
+    CHECK(acre_options_parse("on_error:report,foreign:report", "test") == 0);
     CHECK(dup2(null, STDERR_FILENO) >= 0);
     run_on_smallest("misuse", misuse);
     run_on_smallest("a table", print_text);

@@ -99,7 +99,7 @@ void attempt_play(void)
     const struct rlimit no_core = {0, 0};
     alarm(HANG_SECONDS);
     reports_begin();
-    set_options("abort:0");
+    set_options("on_error:report,foreign:report");
     set_options(attempt->set->options);
     setrlimit(RLIMIT_CORE, &no_core);
     play_all();

@@ -47,7 +47,7 @@ enum {
 
 struct option_set {
     const char *name;
-    const char *options;  /* as in ACRE_OPTIONS, beside abort:0 */
+    const char *options;  /* as in ACRE_OPTIONS, beside on_error and foreign */
     size_t address_space; /* bytes that the process may map beyond what it has when it begins: then
                              requests may fail; 0: no limit */
 };

@@ -12,7 +12,8 @@
 
 enum {
     BLOCK_ALIGNMENT = 16,
-    LINES = 4096, /* characters that are read of them */
+    LINES = 4096,    /* characters that are kept of them */
+    TEXT = 64 << 10, /* characters that are read at a time */
     PAGE = 4096,
 };
 
@@ -26,23 +27,44 @@ void reports_begin(void)
     close(fd);
 }
 
-/* Takes the lines since the last call into lines[], as far as they fit; returns their number. */
+/* True if a line is none of the details that follow the first line of a report. */
+static bool is_first(const char *line, size_t length)
+{
+    const char *end = memmem(line, length, "]: ", 3);
+    return end == NULL || end + 3 == line + length || end[3] != ' ';
+}
+
+/* Takes the first lines of the reports since the last call into lines[], as far as they fit;
+ * returns their number. */
 static unsigned take_lines(void)
 {
+    static char text[TEXT];
     off_t size = lseek(STDERR_FILENO, 0, SEEK_CUR);
     unsigned count = 0;
-    lines[0] = '\0';
-    if (size == 0)
-        return 0;
-    for (off_t at = 0; at < size; at += LINES - 1) {
-        size_t bytes = size - at < LINES - 1 ? (size_t)(size - at) : LINES - 1;
-        if (pread(STDERR_FILENO, lines, bytes, at) != (ssize_t)bytes)
+    size_t used = 0, next = 0, part = 0;
+    for (off_t at = 0; at < size; at += (off_t)next) {
+        part = size - at < TEXT ? (size_t)(size - at) : TEXT;
+        if (pread(STDERR_FILENO, text, part, at) != (ssize_t)part)
             attempt_failed("pread");
-        lines[bytes] = '\0';
-        for (const char *next = lines; (next = strchr(next, '\n')) != NULL; next++)
-            count++;
+        for (next = 0; next < part;) {
+            const char *end = memchr(text + next, '\n', part - next);
+            if (end == NULL)
+                break;
+            size_t length = (size_t)(end + 1 - (text + next));
+            if (is_first(text + next, length)) {
+                count++;
+                if (length < LINES - used) {
+                    memcpy(lines + used, text + next, length);
+                    used += length;
+                }
+            }
+            next += length;
+        }
+        if (next == 0)
+            attempt_failed("a line that does not end");
     }
-    if (lseek(STDERR_FILENO, 0, SEEK_SET) != 0 || ftruncate(STDERR_FILENO, 0) != 0)
+    lines[used] = '\0';
+    if (size != 0 && (lseek(STDERR_FILENO, 0, SEEK_SET) != 0 || ftruncate(STDERR_FILENO, 0) != 0))
         attempt_failed("ftruncate");
     return count;
 }

@@ -121,7 +121,7 @@ check_refused_set() { # TEXT ARGUMENT...
 check_refused_set 'decay cannot be "3600001"; allowed: 0..3600000' --set decay:3600001
 check_refused_set 'huge_pages cannot be "many"; allowed: never|large|' --set huge_pages:many
 check_refused_set 'decay cannot be ""' --set decay
-check_refused_set 'there is no option "decoy"; there are: abort decay ' --set decoy:1
+check_refused_set 'there is no option "decoy"; there are: on_error foreign decay ' --set decoy:1
 check_refused_set 'stats_signal holds from the start only' --set stats_signal:10
 check_refused_set 'go with no other option' --set decay:1 --json
 check_refused_set '--quiet goes with' --quiet

@@ -1,7 +1,8 @@
 /*
  * Catches what code writes to standard error, and counts the writes: standard error becomes one end
  * of a SOCK_SEQPACKET pair, which keeps writes apart. A report must begin with "acre: NAME[PID]: ",
- * the program and the process that runs the code; the caught text has only "acre: " of that.
+ * the program and the process that runs the code; the caught text has only "acre: " of that. Lines
+ * that begin with two blanks after that, the details of a misuse, are kept apart.
  */
 #ifndef ACRE_TESTS_UNIT_CAPTURE_H
 #define ACRE_TESTS_UNIT_CAPTURE_H
@@ -18,8 +19,9 @@
 #include <unistd.h>
 
 struct capture {
-    char text[8192]; /* what was written, NUL-terminated */
-    size_t writes;
+    char text[8192]; /* what was written, NUL-terminated, without details */
+    size_t writes;   /* of that */
+    char details[16384];
     int status; /* of the child, as from waitpid; 0 without one */
 };
 
@@ -43,14 +45,22 @@ static inline size_t capture_cut(char *message, size_t length, pid_t writer)
 /* Reads all messages of process `writer` from fd until its other end is closed; closes fd. */
 static inline void capture_read(struct capture *capture, int fd, pid_t writer)
 {
-    size_t used = 0;
+    size_t used = 0, details = 0;
     ssize_t length;
     capture->writes = 0;
     while ((length = recv(fd, capture->text + used, sizeof capture->text - 1 - used, 0)) > 0) {
-        used += capture_cut(capture->text + used, (size_t)length, writer);
+        size_t left = capture_cut(capture->text + used, (size_t)length, writer);
+        if (strncmp(capture->text + used, "acre:   ", left < 8 ? left : 8) == 0) {
+            size_t kept = sizeof capture->details - 1 - details;
+            kept = left < kept ? left : kept;
+            memcpy(capture->details + details, capture->text + used, kept);
+            details += kept;
+            continue;
+        }
+        used += left;
         capture->writes++;
     }
-    capture->text[used] = '\0';
+    capture->text[used] = capture->details[details] = '\0';
     close(fd);
 }
 

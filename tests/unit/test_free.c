@@ -192,6 +192,61 @@ TEST_LOOP(a_misuse_is_named, 0, CASES *KINDS)
     check_aborted(&capture);
 }
 
+/* ---- What is said of the blocks next to it ---- */
+
+static void check_neighbours(const char *before, const char *after)
+{
+    struct capture capture;
+    char lines[256];
+    static const struct misuse_case interior = {NOTHING, FREE, 16};
+
+    kind = &kinds[0];
+    capture_child(&capture, run_case, (void *)(uintptr_t)&interior);
+    snprintf(lines, sizeof(lines), "%s%sacre:   called by thread ", before, after);
+    ck_assert_msg(strncmp(capture.details, lines, strlen(lines)) == 0, "%snot %s", capture.details,
+                  lines);
+}
+
+TEST(neighbours_are_named_with_their_states)
+{
+    enum { BLOCKS = 5 };
+    static const char format[] = "acre:   %s it: block %p of 64 bytes, %s\n";
+    char *blocks[BLOCKS], before[128], after[128];
+
+    for (int i = 0; i < BLOCKS; i++)
+        blocks[i] = alloc_block(64);
+    block = blocks[2];
+    snprintf(before, sizeof(before), format, "before", blocks[1], "live");
+    snprintf(after, sizeof(after), format, "after", blocks[3], "live");
+    check_neighbours(before, after);
+    free_block(blocks[3]);
+    snprintf(after, sizeof(after), format, "after", blocks[3], "free");
+    check_neighbours(before, after);
+    run_thread(free_in_thread, blocks[1]);
+    snprintf(before, sizeof(before), format, "before", blocks[1],
+             "freed by a thread that is not its owner");
+    check_neighbours(before, after);
+    block = blocks[0]; /* the first of its slab, with a guard in front of that */
+    snprintf(after, sizeof(after), format, "after", blocks[1],
+             "freed by a thread that is not its owner");
+    check_neighbours("", after);
+}
+
+TEST(neighbours_of_large_blocks_are_named)
+{
+    static const char format[] = "acre:   %s it: block %p of 2097152 bytes, %s\n";
+    char *blocks[3], before[128], after[128];
+
+    for (int i = 2; i >= 0; i--) /* each is mapped below the last one */
+        blocks[i] = alloc_block(2 << 20);
+    ck_assert(blocks[1] == blocks[0] + (2 << 20) && blocks[2] == blocks[1] + (2 << 20));
+    free_block(blocks[2]);
+    block = blocks[1];
+    snprintf(before, sizeof(before), format, "before", blocks[0], "live");
+    snprintf(after, sizeof(after), format, "after", blocks[2], "free");
+    check_neighbours(before, after);
+}
+
 /* ---- Pointers that no block was at ---- */
 
 static char in_data[64] __attribute__((aligned(64)));
@@ -300,7 +355,7 @@ static void misuse_and_go_on(void *unused)
     void *again[2];
 
     (void)unused;
-    if (option_set_text("abort", "0") != 0)
+    if (!option_parse("on_error:report,foreign:report", "test"))
         _exit(1);
     errno = EXDEV;
     free_block(block + 16);
@@ -398,7 +453,7 @@ static void free_by_two_at_once(void *unused)
     pthread_t threads[2];
 
     (void)unused;
-    if (option_set_text("abort", "0") != 0)
+    if (!option_parse("on_error:report,foreign:report", "test"))
         _exit(1);
     pthread_barrier_init(&start, NULL, 2);
     for (int i = 0; i < 2; i++)

@@ -14,14 +14,14 @@ SUITE(init);
 
 TEST(options_come_from_the_environment)
 {
-    char *environment[] = {"HOME=/", "ACRE_OPTIONS=decay:77,abort:0", "TERM=dumb", NULL};
+    char *environment[] = {"HOME=/", "ACRE_OPTIONS=decay:77,on_error:report", "TERM=dumb", NULL};
 
     init_start(NULL);
     ck_assert_uint_eq(option_value(OPTION_DECAY), 1000);
-    ck_assert_uint_eq(option_value(OPTION_ABORT), 1);
+    ck_assert_uint_eq(option_value(OPTION_ON_ERROR), ON_ERROR_ABORT);
     init_start(environment);
     ck_assert_uint_eq(option_value(OPTION_DECAY), 77);
-    ck_assert_uint_eq(option_value(OPTION_ABORT), 0);
+    ck_assert_uint_eq(option_value(OPTION_ON_ERROR), ON_ERROR_REPORT);
 }
 
 TEST(allocation_works_before_starting)

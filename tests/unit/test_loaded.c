@@ -84,7 +84,7 @@ TEST_LOOP(what_is_in_no_image_is_not_found, 0, COUNT_OF(ways))
     const uintptr_t addresses[] = {
         0, 1, 4096, UINTPTR_MAX, (uintptr_t)1 << 63, (uintptr_t)&here, (uintptr_t)block};
     for (size_t i = 0; i < COUNT_OF(addresses); i++) {
-        struct loaded image = {1, 1, 1};
+        struct loaded image = {1, 1, 1, NULL};
         ck_assert(!ways[_i](&everything, addresses[i], &image));
         ck_assert(image.from == 0 && image.to == 0 && image.tables == 0);
     }
@@ -94,7 +94,7 @@ TEST_LOOP(what_is_in_no_image_is_not_found, 0, COUNT_OF(ways))
 /* This library is the program here. */
 TEST(the_library_is_none_in_a_program_that_contains_it)
 {
-    struct loaded image = {1, 1, 1};
+    struct loaded image = {1, 1, 1, NULL};
     loaded_find_library(&everything, &image);
     ck_assert(image.from == 0 && image.to == 0 && image.tables == 0);
 }

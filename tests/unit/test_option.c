@@ -20,7 +20,8 @@ static const struct {
     const char *standard_text;
     const char *allowed;
 } options[] = {
-    {"abort", OPTION_ABORT, 1, "1", "0|1"},
+    {"on_error", OPTION_ON_ERROR, 0, "abort", "abort|report|ignore"},
+    {"foreign", OPTION_FOREIGN, 0, "abort", "abort|report|ignore"},
     {"decay", OPTION_DECAY, 1000, "1000", "0..3600000"},
     {"large_stock", OPTION_LARGE_STOCK, 16 * MIB, "16M", "0..64G"},
     {"dirty_limit", OPTION_DIRTY_LIMIT, 64 * MIB, "64M", "0..64G"},
@@ -33,6 +34,7 @@ static const struct {
     {"background_thread", OPTION_BACKGROUND_THREAD, 0, "0", "0|1"},
     {"profile", OPTION_PROFILE, 0, "0", "0..64G"},
     {"profile_samples", OPTION_PROFILE_SAMPLES, 65536, "65536", "0..16777216"},
+    {"trace", OPTION_TRACE, 0, "0", "0..16777216"},
 };
 
 _Static_assert(COUNT_OF(options) == OPTION_COUNT, "an option has no test");
@@ -43,7 +45,10 @@ static const struct {
     enum option_id id;
     uint64_t value;
 } accepted[] = {
-    {"abort:0", OPTION_ABORT, 0},
+    {"on_error:report", OPTION_ON_ERROR, ON_ERROR_REPORT},
+    {"on_error:ignore", OPTION_ON_ERROR, ON_ERROR_IGNORE},
+    {"foreign:report", OPTION_FOREIGN, ON_ERROR_REPORT},
+    {"foreign:ignore", OPTION_FOREIGN, ON_ERROR_IGNORE},
     {"decay:0", OPTION_DECAY, 0},
     {"decay:3600000", OPTION_DECAY, 3600000},
     {"large_stock:0", OPTION_LARGE_STOCK, 0},
@@ -67,16 +72,18 @@ static const struct {
     {"decay:5,decay:7", OPTION_DECAY, 7},
     {",,stats:exit,,decay:8,", OPTION_DECAY, 8},
     {"", OPTION_DECAY, 1000},
-    {"abort:0, decay:9", OPTION_DECAY, 9},
-    {"  decay :\t9 \n, abort:0", OPTION_DECAY, 9},
+    {"on_error:report, decay:9", OPTION_DECAY, 9},
+    {"  decay :\t9 \n, on_error:report", OPTION_DECAY, 9},
     {"decay: 9", OPTION_DECAY, 9},
     {" , ,", OPTION_DECAY, 1000},
 };
 
 /* After an unknown option. */
 #define KNOWN                                                                                      \
-    "; there are: abort, decay, large_stock, dirty_limit, huge_pages, stats, stats_file, "         \
-    "stats_seconds, stats_signal, stats_children, background_thread, profile, profile_samples"
+    "; there are: on_error, foreign, decay, large_stock, dirty_limit, huge_pages, stats, "         \
+    "stats_file, "                                                                                 \
+    "stats_seconds, stats_signal, stats_children, background_thread, profile, profile_samples, "   \
+    "trace"
 
 /* Each is one warning, exactly this; valid options around it still apply. */
 static const struct {
@@ -86,14 +93,14 @@ static const struct {
     {"colour:red", "unknown option \"colour\"" KNOWN},
     {"deca:1", "unknown option \"deca\"" KNOWN},
     {":1", "unknown option \"\"" KNOWN},
-    {"abort:2", "abort cannot be \"2\"; allowed: 0|1"},
-    {"abort", "abort has no value; allowed: 0|1"},
+    {"on_error:2", "on_error cannot be \"2\"; allowed: abort|report|ignore"},
+    {"on_error", "on_error has no value; allowed: abort|report|ignore"},
     {"large_stock: ", "large_stock has no value; allowed: 0..64G"},
     {"decay=5", "\"decay=5\" must be written \"decay:5\""},
     {"huge_pages = always", "\"huge_pages = always\" must be written \"huge_pages:always\""},
     {"colour=5", "unknown option \"colour\"" KNOWN},
-    {"decay:5 abort:0",
-     "decay cannot be \"5 abort:0\"; allowed: 0..3600000; options are separated by commas"},
+    {"decay:5 foreign:report",
+     "decay cannot be \"5 foreign:report\"; allowed: 0..3600000; options are separated by commas"},
     {"decay:5\nx", "decay cannot be \"5?x\"; allowed: 0..3600000"},
     {"decay:3600001", "decay cannot be \"3600001\"; allowed: 0..3600000"},
     {"decay:1K", "decay cannot be \"1K\"; allowed: 0..3600000"},
@@ -153,16 +160,16 @@ TEST_LOOP(others_are_one_warning_and_the_rest_applies, 0, COUNT_OF(rejected))
 {
     struct capture capture;
     char list[128], wanted[256];
-    snprintf(list, sizeof list, "decay:11,%s,abort:0", rejected[_i].item);
+    snprintf(list, sizeof list, "decay:11,%s,on_error:report", rejected[_i].item);
     snprintf(wanted, sizeof wanted, "acre: ACRE_OPTIONS: %s\n", rejected[_i].warning);
     capture_stderr(&capture, parse_wrong, list);
     ck_assert_str_eq(capture.text, wanted);
     ck_assert_uint_eq(capture.writes, 1);
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         enum option_id id = options[i].id;
-        ck_assert_uint_eq(option_value(id), id == OPTION_DECAY   ? 11
-                                            : id == OPTION_ABORT ? 0
-                                                                 : options[i].standard);
+        ck_assert_uint_eq(option_value(id), id == OPTION_DECAY      ? 11
+                                            : id == OPTION_ON_ERROR ? ON_ERROR_REPORT
+                                                                    : options[i].standard);
     }
 }
 
@@ -179,13 +186,13 @@ TEST(each_warning_names_what_is_long_in_short)
 
 TEST(each_warning_names_the_source)
 {
-    char list[] = "colour:red,decay:soon,decay=7,stats,abort:0";
+    char list[] = "colour:red,decay:soon,decay=7,stats,foreign:report";
     struct capture capture;
     capture_stderr(&capture, parse_from_elsewhere, list);
     ck_assert_uint_eq(capture.writes, 4);
     for (char *line = strtok(capture.text, "\n"); line != NULL; line = strtok(NULL, "\n"))
         ck_assert_int_eq(strncmp(line, "acre: settings.conf: ", 21), 0);
-    ck_assert_uint_eq(option_value(OPTION_ABORT), 0);
+    ck_assert_uint_eq(option_value(OPTION_FOREIGN), ON_ERROR_REPORT);
 }
 
 TEST(the_environment_is_searched)
@@ -212,7 +219,7 @@ TEST(text_goes_in_and_out)
         {"large_stock", "2048", "2K"},     {"large_stock", "1025", "1025"},
         {"large_stock", "1024M", "1G"},    {"large_stock", "0", "0"},
         {"large_stock", "3000M", "3000M"}, {"huge_pages", "system", "system"},
-        {"decay", "2048", "2048"},         {"abort", "0", "0"},
+        {"decay", "2048", "2048"},         {"foreign", "report", "report"},
     };
     char text[32];
     for (size_t i = 0; i < COUNT_OF(texts); i++) {

@@ -15,36 +15,6 @@
 
 SUITE(report);
 
-static const struct {
-    struct misuse_report report;
-    const char *line;
-} reports[] = {
-    {{MISUSE_DOUBLE_FREE, "free", (void *)0x7f0000010030, (void *)0x7f0000010030, 48, "TINY", 1},
-     "acre: double free: free(0x7f0000010030): block 0x7f0000010030 of 48 bytes, TINY, arena 1\n"},
-    {{MISUSE_INTERIOR, "free", (void *)0x7f0000010040, (void *)0x7f0000010030, 48, "TINY", 1},
-     "acre: interior pointer: free(0x7f0000010040): "
-     "block 0x7f0000010030 of 48 bytes, TINY, arena 1\n"},
-    {{MISUSE_MISALIGNED, "realloc", (void *)0x7f0000010031, (void *)0x7f0000010030, 48, "TINY", 1},
-     "acre: misaligned pointer: realloc(0x7f0000010031): "
-     "block 0x7f0000010030 of 48 bytes, TINY, arena 1\n"},
-    {{MISUSE_FOREIGN, "free", (void *)0x7ffc12345678, NULL, 0, NULL, 0},
-     "acre: foreign pointer: free(0x7ffc12345678): not a block of this allocator\n"},
-    {{MISUSE_DOUBLE_FREE, "free", (void *)0x7f0000100000, NULL, 0, NULL, 0},
-     "acre: double free: free(0x7f0000100000): the block was released\n"},
-    {{MISUSE_INTERIOR, "free", (void *)0x7f0000101000, (void *)0x7f0000100000, 2097152, "LARGE", 0},
-     "acre: interior pointer: free(0x7f0000101000): block 0x7f0000100000 of 2097152 bytes, "
-     "LARGE\n"},
-    {{MISUSE_MISALIGNED, "free", (void *)0x1, NULL, 0, NULL, 0},
-     "acre: misaligned pointer: free(0x1)\n"},
-};
-
-static void misuse(void *report)
-{
-    errno = EXDEV;
-    report_misuse(report);
-    ck_assert_int_eq(errno, EXDEV);
-}
-
 static void warn(void *unused)
 {
     (void)unused;
@@ -57,15 +27,6 @@ static void warn(void *unused)
 static void warn_too_long(void *text)
 {
     report_warning("%s", (const char *)text);
-}
-
-TEST_LOOP(a_misuse_is_reported_in_one_write, 0, COUNT_OF(reports))
-{
-    struct misuse_report report = reports[_i].report;
-    struct capture capture;
-    capture_stderr(&capture, misuse, &report);
-    ck_assert_str_eq(capture.text, reports[_i].line);
-    ck_assert_uint_eq(capture.writes, 1);
 }
 
 TEST(warnings_are_one_write_each)

@@ -1,0 +1,143 @@
+/* Reports of misuse: see misuse.h. */
+#include "modes/misuse.h"
+
+#include "base/option.h"
+#include "base/os.h"
+#include "base/out.h"
+#include "base/probe.h"
+#include "base/report.h"
+#include "modes/profile.h"
+#include "modes/stack.h"
+#include "modes/symbol.h"
+#include "modes/trace.h"
+
+#include <errno.h>
+
+/* The words for each kind of misuse. */
+static const struct {
+    const char *fault;
+    const char *unknown; /* what is said if no block is known */
+} kinds[] = {
+    [ACRE_ERROR_DOUBLE_FREE] = {"double free", ": the block was released"},
+    [ACRE_ERROR_INTERIOR] = {"interior pointer", ""},
+    [ACRE_ERROR_MISALIGNED] = {"misaligned pointer", ""},
+    [ACRE_ERROR_FOREIGN] = {"foreign pointer", ": not a block of this allocator"},
+};
+
+static NOINLINE void report_fault(const struct misuse *misuse)
+{
+    const struct acre_error *error = &misuse->error;
+    struct out block;
+    out_to_memory(&block);
+    if (error->block == NULL)
+        out_format(&block, "%s", kinds[error->kind].unknown);
+    else
+        out_format(&block, ": block %p of %zu bytes, %s", error->block, error->block_size,
+                   misuse->block_class);
+    if (error->arena != 0)
+        out_format(&block, ", arena %u", error->arena);
+    report_warning("%s: %s(%p)%s", kinds[error->kind].fault, error->function, error->pointer,
+                   block.text);
+}
+
+static void report_neighbour(const char *where, const struct misuse_neighbour *neighbour)
+{
+    if (neighbour->block != NULL)
+        report_warning("  %s it: block %p of %zu bytes, %s", where, neighbour->block,
+                       neighbour->size, neighbour->state);
+}
+
+static void report_stack(const uintptr_t *frames, size_t depth)
+{
+    struct readable memory = {.to = UINTPTR_MAX};
+    for (size_t i = 0; i < depth; i++) {
+        struct symbol symbol;
+        uintptr_t address = frames[i] - 1;
+        symbol_find(&memory, address, &symbol);
+        if (symbol.image == NULL)
+            report_warning("    #%zu %#zx", i, (size_t)address);
+        else if (symbol.function == NULL)
+            report_warning("    #%zu %#zx %s+%#zx", i, (size_t)address, symbol.image,
+                           (size_t)symbol.offset);
+        else
+            report_warning("    #%zu %#zx %s+%#zx (%s+%#zx)", i, (size_t)address, symbol.image,
+                           (size_t)symbol.offset, symbol.function, (size_t)symbol.function_offset);
+    }
+}
+
+static void report_call(const char *what, int thread, const uintptr_t *frames, size_t depth)
+{
+    report_warning("  %s by thread %d at", what, thread);
+    report_stack(frames, depth);
+}
+
+/* The calls that freed the block since its last allocation, and that, as far as they are known. */
+static NOINLINE void report_history(const void *block)
+{
+    struct trace_record record = {.number = UINT64_MAX};
+    do {
+        if (trace_find(block, record.number, &record) == 0) {
+            size_t depth = profile_stack_of(block, record.frames, TRACE_DEPTH, &record.thread);
+            if (depth != 0)
+                report_call("allocated", record.thread, record.frames, depth);
+            return;
+        }
+        report_call(record.freed ? "freed" : "allocated", record.thread, record.frames,
+                    record.depth);
+    } while (record.freed);
+}
+
+void misuse_report(const struct misuse *misuse)
+{
+    const struct acre_error *error = &misuse->error;
+    char thread_name[OS_THREAD_NAME];
+    report_fault(misuse);
+    report_neighbour("before", &misuse->before);
+    report_neighbour("after", &misuse->after);
+    os_thread_name(thread_name);
+    report_warning("  called by thread %d (%s) at", os_thread_id(), thread_name);
+    report_stack(error->stack, error->depth);
+    report_history(error->block != NULL ? error->block : error->pointer);
+}
+
+/* ---- the program's handler ---- */
+
+static acre_error_handler *current_handler; /* [any] NULL: none */
+
+/* The call of the handler by the thread, which it may have left by a jump; frame 0: none. */
+static __thread struct stack_call handler_call __attribute__((tls_model("initial-exec")));
+
+acre_error_handler *misuse_set_handler(acre_error_handler *handler)
+{
+    return __atomic_exchange_n(&current_handler, handler, __ATOMIC_ACQ_REL);
+}
+
+static NOINLINE void call_handler(acre_error_handler *handler, const struct acre_error *error)
+{
+    handler_call = (struct stack_call){(uintptr_t)__builtin_dwarf_cfa(),
+                                       (uintptr_t)__builtin_return_address(0)};
+    handler(error);
+    handler_call.frame = 0;
+}
+
+void misuse_handle(struct misuse *misuse)
+{
+    uintptr_t frames[MISUSE_DEPTH];
+    int saved = errno;
+    struct acre_error *error = &misuse->error;
+    bool foreign = error->kind == ACRE_ERROR_FOREIGN;
+    uint64_t action = option_value(foreign ? OPTION_FOREIGN : OPTION_ON_ERROR);
+    acre_error_handler *handler = __atomic_load_n(&current_handler, __ATOMIC_ACQUIRE);
+    PROBE(misuse, error->pointer, error->kind);
+    if (action == ON_ERROR_IGNORE && handler == NULL)
+        return;
+    error->stack = frames;
+    error->depth = (uint32_t)stack_take(frames, MISUSE_DEPTH);
+    if (action != ON_ERROR_IGNORE)
+        misuse_report(misuse);
+    if (handler != NULL && (handler_call.frame == 0 || !stack_has(&handler_call)))
+        call_handler(handler, error);
+    if (action == ON_ERROR_ABORT)
+        os_abort();
+    errno = saved;
+}

@@ -1,0 +1,66 @@
+/*
+ * What is done about a misuse of free and its kin: the report, and the program's handler.
+ *
+ * The first line of a report names the misuse; then come the block's neighbours, the thread, its
+ * stack and, from the trace or the heap profile, the stacks that freed and allocated the block.
+ * Each line is a write of its own. No lock is held, and nothing is allocated.
+ *
+ * The handler may leave by a jump. So what tells that a thread is in it already is not a flag, but
+ * that its stack has the call (stack_has).
+ */
+#ifndef ACRE_LIB_MISUSE_H
+#define ACRE_LIB_MISUSE_H
+
+#include "base/base.h"
+
+#include <acre/acre.h>
+
+/* A block that touches the one that is misused. */
+struct misuse_neighbour {
+    const void *block; /* NULL: none is known */
+    size_t size;       /* bytes */
+    const char *state; /* in words */
+};
+
+/* What is known about the pointer that was misused. */
+struct misuse {
+    struct acre_error error;
+    const char *block_class; /* "TINY", "SMALL" or "LARGE" */
+    struct misuse_neighbour before, after;
+};
+
+enum { MISUSE_DEPTH = 64 }; /* frames of a stack, at most */
+
+/*
+ * Reports a misuse. After "acre: NAME[PID]: " the first line is one of these, the last one if the
+ * block is not known:
+ *
+ *   double free: free(0x7f0000010040): block 0x7f0000010040 of 64 bytes, TINY, arena 1
+ *   interior pointer: free(0x7f0000010050): block 0x7f0000010040 of 64 bytes, TINY, arena 1
+ *   misaligned pointer: free(0x7f0000010041): block 0x7f0000010040 of 64 bytes, TINY, arena 1
+ *   foreign pointer: free(0x7ffc12345678): not a block of this allocator
+ *   double free: free(0x7f0000100000): the block was released
+ *
+ * The others begin with two blanks, as far as each is known:
+ *
+ *     before it: block 0x7f0000010000 of 64 bytes, live
+ *     after it: block 0x7f0000010080 of 64 bytes, free
+ *     called by thread 4712 (worker) at
+ *       #0 0x55d0c0de1233 /usr/bin/server+0x1233 (handle_request+0x43)
+ *     freed by thread 4713 at
+ *       #0 0x55d0c0de1450 /usr/bin/server+0x1450
+ *     allocated by thread 4711 at
+ *       #0 0x55d0c0de1199 /usr/bin/server+0x1199
+ *
+ * Addresses of stacks are in the call: one less than what it returns to. Preserves errno.
+ */
+void misuse_report(const struct misuse *misuse);
+
+/* Adds the stack; reports and ends the process as the options on_error and foreign say, and calls
+ * the program's handler in between. The caller holds no lock. Preserves errno. */
+void misuse_handle(struct misuse *misuse);
+
+/* As acre_set_error_handler. */
+acre_error_handler *misuse_set_handler(acre_error_handler *handler);
+
+#endif
