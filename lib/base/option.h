@@ -25,8 +25,13 @@ enum option_id {
     OPTION_PROFILE,           /* bytes between two samples of the heap profile, on average; 0: off
                                  (modes/profile.h) */
     OPTION_PROFILE_SAMPLES,   /* live samples that a profile has room for, from its next start on */
+    OPTION_LIMIT, /* bytes that acre may hold, or OPTION_LIMIT_GROUP and the percentage by
+                     which it stays below what the control group may have; 0: no limit
+                     (limit.h) */
     OPTION_COUNT
 };
+
+#define OPTION_LIMIT_GROUP (UINT64_C(1) << 63)
 
 /* never: ask not to have them; large: ask to have them for LARGE blocks of 4 MiB or more and, once,
  * for what heaps grow by from 8 MiB on (heap_pages.h), and not to for all else; system: ask
@@ -39,6 +44,7 @@ enum option_type {
     TYPE_NAME,   /* one of the names in `allowed`; the value is its index */
     TYPE_NUMBER, /* a plain number */
     TYPE_BYTES,  /* a number, then K, M or G for powers of 1024 */
+    TYPE_LIMIT,  /* as TYPE_BYTES, or `cgroup`, or `cgroup-N%` */
     TYPE_TEXT,   /* at most `most` bytes without a comma; the value is their address, 0 if none */
 };
 

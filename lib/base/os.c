@@ -294,12 +294,8 @@ uint64_t os_now_ms(void)
 
 size_t os_resident(void)
 {
-    char text[STATM_TEXT] = "";
-    int fd = (int)system_call(SYS_openat, AT_FDCWD, "/proc/self/statm", O_RDONLY | O_CLOEXEC);
-    if (fd >= 0) {
-        system_call(SYS_read, fd, text, sizeof text - 1);
-        system_call(SYS_close, fd);
-    }
+    char text[STATM_TEXT];
+    os_read_file("/proc/self/statm", text, sizeof text);
     const char *second = strchr(text, ' '); /* the first field: address space */
     return second == NULL ? 0 : strtoul(second, NULL, 10) * os_page_size();
 }
@@ -400,6 +396,19 @@ bool os_is_main_thread(void)
 void os_name_thread(const char *name)
 {
     system_call(SYS_prctl, PR_SET_NAME, name);
+}
+
+long os_read_file(const char *path, char *text, size_t size)
+{
+    int fd =
+        (int)system_call(SYS_openat, AT_FDCWD, path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    long length = fd;
+    if (fd >= 0) {
+        length = system_call(SYS_read, fd, text, size - 1);
+        system_call(SYS_close, fd);
+    }
+    text[length > 0 ? length : 0] = '\0';
+    return length;
 }
 
 bool os_write(int fd, const char *text, size_t size)

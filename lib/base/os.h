@@ -146,6 +146,10 @@ bool os_is_secure(void);
  * be called by a constructor: takes the dynamic linker's lock. */
 bool os_in_program_namespace(void);
 
+/* Reads the first size - 1 bytes of a file, followed by NUL, without waiting. The number of bytes,
+ * or a negative errno code, with text[0] NUL. */
+long os_read_file(const char *path, char *text, size_t size);
+
 /* Writes all of the text, going on after EINTR and short writes. False, with a part of it written
  * perhaps, after another error. */
 bool os_write(int fd, const char *text, size_t size);

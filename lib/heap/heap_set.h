@@ -55,7 +55,8 @@ void heap_set_init(struct heap_set *set, struct arena *arena);
  * Takes a run of geometry->units units and the lines of states for geometry->count blocks, lowest
  * fit in the first roomy heap that has both, else in a new one; completes *geometry. Returns the
  * descriptor with base, states, zero and untouched set and its geometry published, which claims the
- * run; no unit leads to it yet (heap_show_slab). All blocks are FREE. NULL if there is no memory.
+ * run; no unit leads to it yet (heap_show_slab). All blocks are FREE. NULL if there is no memory,
+ * or the limit has no room (limit.h).
  */
 struct slab *heap_set_take(struct heap_set *set, struct slab_geometry *geometry);
 
@@ -113,6 +114,7 @@ struct heap_totals {
     size_t heaps;      /* number */
     size_t in_slabs;   /* bytes of units in slabs */
     size_t free_dirty; /* bytes of free units that may have pages */
+    size_t headers;    /* bytes of headers and open states */
     size_t in_empty;   /* bytes of units of heaps without slabs: heap_set_unmap_empty unmaps them */
 };
 

@@ -2,6 +2,7 @@
 #include "large/large.h"
 
 #include "large/large_list.h"
+#include "base/limit.h"
 #include "base/option.h"
 #include "base/os.h"
 
@@ -102,13 +103,15 @@ static void ask_huge_pages(void *from, size_t size, size_t block_size)
     os_huge_pages(from, size, large || wanted == HUGE_PAGES_ALWAYS);
 }
 
-/* Makes a block of what is in the stock; NULL if there is no room. The alignment is 1 if any place
- * will do. Needs the lock and SPARE_ENTRIES. */
+/* Makes a block of what is in the stock; NULL if there is no room, or the limit has none. The
+ * alignment is 1 if any place will do. Needs the lock and SPARE_ENTRIES. */
 static void *carve_room(size_t size, size_t alignment, bool *zero)
 {
     uintptr_t start = extents_find_room(&large_list.table, size, alignment);
-    if (start != 0)
-        *zero = large_list_carve(start, size)->zero;
+    struct extent *block = start != 0 ? large_list_carve(start, size) : NULL;
+    if (block == NULL)
+        return NULL;
+    *zero = block->zero;
     return (void *)start;
 }
 
@@ -160,7 +163,7 @@ static void *find_block(size_t size, size_t alignment, bool extends, bool *zero)
     uintptr_t edge = extents_sum(&large_list.table)->base;
     size_t missing = extends ? missing_at_edge(size, alignment) : 0;
     struct extent *range = NULL;
-    if (ready && block == NULL)
+    if (ready && block == NULL && limit_has_room(size))
         range = extents_take_entry(&large_list.table);
     large_list_release();
     if (block != NULL && *zero && size >= LARGE_HUGE_FROM)
@@ -244,7 +247,8 @@ size_t large_usable_size(const void *p)
 /* ---- Resizing ---- */
 
 /*
- * Grows a PRIVATE block by mremap and publishes it again; as it was if the system refuses. An
+ * Grows a PRIVATE block by mremap and publishes it again; as it was if the system refuses. A count
+ * for the limit may have missed the block, so it is counted once more. An
  * untouched reserve at its end goes into the stock, so that its next steps cost no system call. The
  * block's address, or NULL.
  */
@@ -266,6 +270,7 @@ static void *grow_by_remap(struct extent *block, size_t size, uint64_t now)
         extent_set_range(block, (uintptr_t)moved, grown);
     }
     extents_publish(&large_list.table, block, EXTENT_LIVE);
+    limit_count(block->size);
     if (moved != NULL && grown > size && spare) /* without an entry it is the block's */
         extents_cut(&large_list.table, block, size, now, true);
     large_list_release();
@@ -281,6 +286,8 @@ void *large_resize(void *p, size_t size)
         return NULL;
     bool spare = large_list_acquire(1);
     struct extent *block = block_at(p);
+    if (block != NULL && size > block->size && !limit_take(size - block->size))
+        block = NULL; /* as if it could not be */
     bool stays = block != NULL &&
                  (size <= block->size || (spare && extents_grow(&large_list.table, block, size)));
     if (stays && size < block->size && spare) /* without an entry for the tail, it stays there */

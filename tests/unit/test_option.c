@@ -33,6 +33,7 @@ static const struct {
     {"background_thread", OPTION_BACKGROUND_THREAD, 0, "0", "0|1"},
     {"profile", OPTION_PROFILE, 0, "0", "0..64G"},
     {"profile_samples", OPTION_PROFILE_SAMPLES, 65536, "65536", "0..16777216"},
+    {"limit", OPTION_LIMIT, 0, "0", "0..16384G|cgroup[-N%]"},
 };
 
 _Static_assert(COUNT_OF(options) == OPTION_COUNT, "an option has no test");
@@ -64,6 +65,13 @@ static const struct {
     {"background_thread:1", OPTION_BACKGROUND_THREAD, 1},
     {"profile:512K", OPTION_PROFILE, 512 * KIB},
     {"profile_samples:1000", OPTION_PROFILE_SAMPLES, 1000},
+    {"limit:100M", OPTION_LIMIT, 100 * MIB},
+    {"limit:16384g", OPTION_LIMIT, 16384 * GIB},
+    {"limit:1000", OPTION_LIMIT, 1000},
+    {"limit:cgroup", OPTION_LIMIT, OPTION_LIMIT_GROUP | 10},
+    {"limit:cgroup-0%", OPTION_LIMIT, OPTION_LIMIT_GROUP},
+    {"limit:cgroup-7%", OPTION_LIMIT, OPTION_LIMIT_GROUP | 7},
+    {"limit:cgroup-99%", OPTION_LIMIT, OPTION_LIMIT_GROUP | 99},
     {"decay:5,decay:7", OPTION_DECAY, 7},
     {",,stats:exit,,decay:8,", OPTION_DECAY, 8},
     {"", OPTION_DECAY, 1000},
@@ -76,7 +84,10 @@ static const struct {
 /* After an unknown option. */
 #define KNOWN                                                                                      \
     "; there are: abort, decay, large_stock, dirty_limit, huge_pages, stats, stats_file, "         \
-    "stats_seconds, stats_signal, stats_children, background_thread, profile, profile_samples"
+    "stats_seconds, stats_signal, stats_children, background_thread, profile, "                    \
+    "profile_samples, limit"
+
+#define LIMIT_ALLOWED "; allowed: 0..16384G|cgroup[-N%]"
 
 /* Each is one warning, exactly this; valid options around it still apply. */
 static const struct {
@@ -110,6 +121,13 @@ static const struct {
     {"huge_pages:alway", "huge_pages cannot be \"alway\"; allowed: never|large|system|always"},
     {"huge_pages:always:1", "huge_pages cannot be \"always:1\"; allowed: "
                             "never|large|system|always; options are separated by commas"},
+    {"limit:cgroup-100%", "limit cannot be \"cgroup-100%\"" LIMIT_ALLOWED},
+    {"limit:cgroup-%", "limit cannot be \"cgroup-%\"" LIMIT_ALLOWED},
+    {"limit:cgroup-5", "limit cannot be \"cgroup-5\"" LIMIT_ALLOWED},
+    {"limit:cgroup5%", "limit cannot be \"cgroup5%\"" LIMIT_ALLOWED},
+    {"limit:cgroup-5K%", "limit cannot be \"cgroup-5K%\"" LIMIT_ALLOWED},
+    {"limit:cgrou", "limit cannot be \"cgrou\"" LIMIT_ALLOWED},
+    {"limit:16385G", "limit cannot be \"16385G\"" LIMIT_ALLOWED},
     {"stats:on", "stats cannot be \"on\"; allowed: off|exit"},
 };
 
@@ -209,10 +227,17 @@ TEST(text_goes_in_and_out)
     static const struct {
         const char *key, *in, *out;
     } texts[] = {
-        {"large_stock", "2048", "2K"},     {"large_stock", "1025", "1025"},
-        {"large_stock", "1024M", "1G"},    {"large_stock", "0", "0"},
-        {"large_stock", "3000M", "3000M"}, {"huge_pages", "system", "system"},
-        {"decay", "2048", "2048"},         {"abort", "0", "0"},
+        {"large_stock", "2048", "2K"},
+        {"large_stock", "1025", "1025"},
+        {"large_stock", "1024M", "1G"},
+        {"large_stock", "0", "0"},
+        {"large_stock", "3000M", "3000M"},
+        {"huge_pages", "system", "system"},
+        {"limit", "cgroup", "cgroup-10%"},
+        {"limit", "cgroup-0%", "cgroup-0%"},
+        {"limit", "2048K", "2M"},
+        {"decay", "2048", "2048"},
+        {"abort", "0", "0"},
     };
     char text[32];
     for (size_t i = 0; i < COUNT_OF(texts); i++) {
