@@ -67,8 +67,7 @@ size_t idle_trim(void);
  * The system, or the limit (limit.h), has refused a request of about `size` bytes, at most
  * PTRDIFF_MAX, of a thread that has `arena` (NULL: none). Gives idle address space back, and what
  * is committed with it, if that could help; true if so. Contents alone stay: no limit for which the
- * system refuses a mapping counts them. Near the limit all that is idle goes back, unless the
- * request is above the limit by itself.
+ * system refuses a mapping counts them; near the limit they go back, too.
  */
 bool idle_make_room(struct arena *arena, size_t size);
 

@@ -16,8 +16,7 @@ enum {
     LIMIT_READ_MS = 1000, /* the group's limit is read again after this time */
 };
 
-/* A group with this number or more has no limit. */
-#define NO_LIMIT (UINT64_C(1) << 62)
+#define NO_LIMIT (UINT64_C(1) << 62) /* a group with this number or more has none */
 
 struct limit limit;
 const char *limit_root = "";
@@ -111,9 +110,10 @@ static uint64_t least_of(const char *mark, const char *mount, const char *file)
     while (end >= top && end + strlen(file) < sizeof(path)) {
         char number[32];
         memcpy(path + end, file, strlen(file) + 1);
-        /* "max" is no number */
-        if (os_read_file(path, number, sizeof(number)) > 0 && number[0] >= '0' && number[0] <= '9')
-            least = min_size(least, strtoull(number, NULL, 10));
+        os_read_file(path, OS_ANY, number, sizeof(number));
+        uint64_t bytes = strtoull(number, NULL, 10);
+        if (bytes != 0) /* there, and not "max" */
+            least = min_size(least, bytes);
         while (path[--end] != '/')
             continue;
     }
@@ -125,7 +125,7 @@ static uint64_t group_limit(void)
 {
     snprintf(path, sizeof(path), "%s/proc/self/cgroup", limit_root);
     groups[0] = '\n';
-    if (os_read_file(path, groups + 1, sizeof(groups) - 1) <= 0)
+    if (os_read_file(path, OS_ANY, groups + 1, sizeof(groups) - 1) <= 0)
         return NO_LIMIT;
     return min_size(least_of("\n0::", "/sys/fs/cgroup", "/memory.max"),
                     least_of(":memory:", "/sys/fs/cgroup/memory", "/memory.limit_in_bytes"));
@@ -137,9 +137,7 @@ static uint64_t limit_of(uint64_t value)
     if ((value & OPTION_LIMIT_GROUP) == 0)
         return value;
     uint64_t bytes = group_limit(), percent = 100 - (value & ~OPTION_LIMIT_GROUP);
-    if (bytes >= NO_LIMIT)
-        return 0;
-    return max_size((size_t)((unsigned __int128)bytes * percent / 100), 1);
+    return bytes >= NO_LIMIT ? 0 : (uint64_t)((unsigned __int128)bytes * percent / 100);
 }
 
 void limit_tick(uint64_t now)

@@ -1,14 +1,13 @@
 /*
- * The limit on what acre holds (OPTION_LIMIT): bytes, or a share of what the process's control
- * group may have. Held is all that acre may fill without asking the system again: units in slabs,
- * free ones that may have pages, headers and open states of heaps, LARGE blocks, the dirty part of
- * their stock, and metadata; whatever the program has touched.
+ * The limit on what acre holds (OPTION_LIMIT). Held is all that it may fill without asking the
+ * system: units in slabs, free ones that may have pages, headers and open states of heaps, LARGE
+ * blocks, the dirty part of their stock, and metadata; whatever the program has touched.
  *
- * 1. `taken` counts each byte that acre begins to hold, and nothing that it gives back. It may go
- * up to `allowed`; else limit_take refuses.
- * 2. Then the caller, which holds no lock, counts what is held, part by part, each under its lock
- *    (idle.c). Up to near the limit all is allowed at once. From there on it gives back what is
- *    idle, and a step is allowed, so that this comes again as the process grows.
+ * 1. `taken` counts what acre begins to hold, and nothing that it gives back. It may go up to
+ *    `allowed`; else limit_take refuses.
+ * 2. Then the caller, which holds no lock, counts what is held, part by part, each under its lock.
+ *    Up to near the limit all is allowed at once; from there on what is idle goes back first, and a
+ *    step is allowed, so that this comes again as the process grows.
  *
  * So the limit holds: what was taken before a count began is in the count; what was taken later is
  * in `taken`. For that limit_take is called under the lock under which the part is counted, and
@@ -28,7 +27,6 @@ extern struct limit {
     uint64_t read_at;  /* ms: when the group was looked at last */
 } limit;
 
-/* True while there is a limit. */
 static inline bool limit_is_on(void)
 {
     return UNLIKELY(__atomic_load_n(&limit.bytes, __ATOMIC_SEQ_CST) != 0);
@@ -39,7 +37,6 @@ bool limit_has_room(size_t bytes);
 bool limit_take(size_t bytes);
 /* Counts bytes that are held in any case. */
 void limit_count(size_t bytes);
-
 /* Has the next limit_take refuse: what is held may have grown uncounted. */
 void limit_forget(void);
 
@@ -49,11 +46,9 @@ void limit_forget(void);
  * the caller gives back what is idle and counts again. If `purged`, the first refusal is reported.
  */
 bool limit_allow(uint64_t begun, size_t held, size_t size, bool purged);
-
 /* Follows the option at once, and the group once a second. `now` is os_now_ms(). */
 void limit_tick(uint64_t now);
 
-/* In tests: the directory that stands for `/`. */
-extern const char *limit_root;
+extern const char *limit_root; /* in tests: the directory that stands for `/` */
 
 #endif

@@ -1,4 +1,5 @@
 /* The table of options, which has all that parsing, printing and help need: see option.h. */
+#define _GNU_SOURCE 1
 #include "base/option.h"
 
 #include <errno.h>
@@ -15,9 +16,9 @@ enum {
     NAME_COLUMN = 18, /* characters, likewise for the next two */
     ALLOWED_COLUMN = 26,
     DEFAULT_COLUMN = 8,
-    /* per cent of the group's limit that are left to what is not acre's, as Go's guide recommends 5
-     * to 10 */
-    GROUP_LEFT = 10,
+    FILE_MOST = 8 << 10, /* bytes of a file of options */
+    PATH_ROOM = 512,     /* bytes of a path; a file with a longer one is not found */
+    GROUP_LEFT = 10,     /* per cent of the group's limit that are left to what is not acre's */
 };
 
 /* The default of a row, and with it its first value. */
@@ -144,14 +145,12 @@ static bool parse_limit(const struct option *option, struct text text, uint64_t 
         return parse_number(option, text, value);
     size_t rest = text.length - length;
     const char *share = text.start + length;
-    *value = OPTION_LIMIT_GROUP | GROUP_LEFT;
-    if (rest == 0)
-        return true;
-    if (rest < 3 || share[0] != '-' || share[rest - 1] != '%' ||
-        !parse_number(&percentage, (struct text){share + 1, rest - 2}, value))
-        return false;
+    *value = GROUP_LEFT;
+    bool right =
+        rest == 0 || (rest >= 3 && share[0] == '-' && share[rest - 1] == '%' &&
+                      parse_number(&percentage, (struct text){share + 1, rest - 2}, value));
     *value |= OPTION_LIMIT_GROUP;
-    return true;
+    return right;
 }
 
 /* The name that follows this one in a row's `allowed`; NULL after the last. */
@@ -288,17 +287,71 @@ bool option_parse(const char *list, const char *source)
     }
 }
 
+/* What follows `prefix` in an environment, which may be NULL; NULL if it is not there. */
+static const char *variable(char *const *environment, const char *prefix)
+{
+    for (; environment != NULL && *environment != NULL; environment++)
+        if (strncmp(*environment, prefix, strlen(prefix)) == 0)
+            return *environment + strlen(prefix);
+    return NULL;
+}
+
 void option_parse_environment(char *const *environment)
 {
-    static const char prefix[] = "ACRE_OPTIONS=";
-    if (environment == NULL || os_is_secure())
-        return;
-    for (; *environment != NULL; environment++) {
-        if (strncmp(*environment, prefix, strlen(prefix)) == 0) {
-            option_parse(*environment + strlen(prefix), "ACRE_OPTIONS");
-            return;
-        }
+    const char *list = variable(environment, "ACRE_OPTIONS=");
+    if (list != NULL && !os_is_secure())
+        option_parse(list, "ACRE_OPTIONS");
+}
+
+/* True if the section that a line begins, [NAME], is for the executable `own`. */
+static bool is_own_section(struct text line, const char *own, const char *source)
+{
+    if (line.start[line.length - 1] != ']') {
+        report_warning("%s: a section begins with [NAME]", source);
+        return false;
     }
+    struct text name = strip((struct text){line.start + 1, line.length - 2});
+    return own != NULL && is_text(name, own, strlen(own));
+}
+
+void option_read_file(const char *path, enum os_owner owner)
+{
+    static char text[FILE_MOST + 2];
+    char source[PATH_ROOM + 16], executable[PATH_ROOM];
+    long length = os_read_file(path, owner, text, sizeof(text));
+    if (length == -EPERM || length > FILE_MOST)
+        report_warning("%s is not read: %s", path,
+                       length > 0          ? "it is longer than 8192 bytes"
+                       : owner == OS_ROOTS ? "it must be root's, and no other may write to it"
+                                           : "it must be the user's, and no other may write to it");
+    if (length <= 0 || length > FILE_MOST)
+        return;
+    os_executable(executable, sizeof(executable));
+    const char *own = strrchr(executable, '/');
+    char *line, *rest = text;
+    bool applies = true;
+    for (unsigned number = 1; (line = strsep(&rest, "\n")) != NULL; number++) {
+        struct text stripped = strip(whole(line));
+        snprintf(source, sizeof(source), "%s:%u", path, number);
+        if (stripped.length != 0 && stripped.start[0] == '[')
+            applies = is_own_section(stripped, own != NULL ? own + 1 : NULL, source);
+        else if (applies && stripped.start[0] != '#')
+            option_parse(line, source);
+    }
+}
+
+void option_read_files(char *const *environment)
+{
+    char path[PATH_ROOM];
+    const char *directory = variable(environment, "XDG_CONFIG_HOME="), *below = "";
+    option_read_file("/etc/acre.conf", OS_ROOTS);
+    if (directory == NULL || directory[0] != '/') { /* as the XDG specification says */
+        directory = variable(environment, "HOME=");
+        below = "/.config";
+    }
+    if (directory != NULL && directory[0] == '/' && !os_is_secure() &&
+        snprintf(path, sizeof(path), "%s%s/acre.conf", directory, below) < PATH_ROOM)
+        option_read_file(path, OS_OWN);
 }
 
 int option_get_text(const char *key, char *value, size_t size)

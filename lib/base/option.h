@@ -6,7 +6,7 @@
 #ifndef ACRE_LIB_OPTION_H
 #define ACRE_LIB_OPTION_H
 
-#include "base/base.h"
+#include "base/os.h"
 
 /* What each is for; ranges and defaults are in the table. */
 enum option_id {
@@ -25,9 +25,8 @@ enum option_id {
     OPTION_PROFILE,           /* bytes between two samples of the heap profile, on average; 0: off
                                  (modes/profile.h) */
     OPTION_PROFILE_SAMPLES,   /* live samples that a profile has room for, from its next start on */
-    OPTION_LIMIT, /* bytes that acre may hold, or OPTION_LIMIT_GROUP and the percentage by
-                     which it stays below what the control group may have; 0: no limit
-                     (limit.h) */
+    OPTION_LIMIT, /* bytes that acre may hold, or OPTION_LIMIT_GROUP and the percentage that is left
+                     of what the control group may have; 0: no limit (limit.h) */
     OPTION_COUNT
 };
 
@@ -71,6 +70,11 @@ const char *option_text(enum option_id id);
  * mistake is one warning line that names `source`, where the list is from, and says what is
  * allowed; the rest still applies. False if there was a warning. */
 bool option_parse(const char *list, const char *source);
+
+/* Reads /etc/acre.conf, which must be root's, and, unless in set-uid programs, the user's file: as
+ * libacre(3) says. By a constructor: not by two threads at once. */
+void option_read_files(char *const *environment);
+void option_read_file(const char *path, enum os_owner owner);
 
 /* Finds ACRE_OPTIONS in an environment (NULL-terminated; NULL: none) and parses it. Ignored in
  * set-uid programs. */

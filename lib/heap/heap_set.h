@@ -55,8 +55,7 @@ void heap_set_init(struct heap_set *set, struct arena *arena);
  * Takes a run of geometry->units units and the lines of states for geometry->count blocks, lowest
  * fit in the first roomy heap that has both, else in a new one; completes *geometry. Returns the
  * descriptor with base, states, zero and untouched set and its geometry published, which claims the
- * run; no unit leads to it yet (heap_show_slab). All blocks are FREE. NULL if there is no memory,
- * or the limit has no room (limit.h).
+ * run; no unit leads to it yet (heap_show_slab). All blocks are FREE. NULL if there is no memory.
  */
 struct slab *heap_set_take(struct heap_set *set, struct slab_geometry *geometry);
 

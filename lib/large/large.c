@@ -247,8 +247,7 @@ size_t large_usable_size(const void *p)
 /* ---- Resizing ---- */
 
 /*
- * Grows a PRIVATE block by mremap and publishes it again; as it was if the system refuses. A count
- * for the limit may have missed the block, so it is counted once more. An
+ * Grows a PRIVATE block by mremap and publishes it again; as it was if the system refuses. An
  * untouched reserve at its end goes into the stock, so that its next steps cost no system call. The
  * block's address, or NULL.
  */
@@ -270,7 +269,7 @@ static void *grow_by_remap(struct extent *block, size_t size, uint64_t now)
         extent_set_range(block, (uintptr_t)moved, grown);
     }
     extents_publish(&large_list.table, block, EXTENT_LIVE);
-    limit_count(block->size);
+    limit_count(block->size);                   /* a count may have missed it */
     if (moved != NULL && grown > size && spare) /* without an entry it is the block's */
         extents_cut(&large_list.table, block, size, now, true);
     large_list_release();

@@ -20,8 +20,8 @@ void init_start(char *const *environment)
     fork_begin(arena_forked);
     root_start();
     report_start();
-    if (environment != NULL)
-        option_parse_environment(environment);
+    option_read_files(environment);
+    option_parse_environment(environment);
     stats_file_start();
     limit_tick(os_now_ms());
     profile_tick();

@@ -540,9 +540,6 @@ TEST(a_share_is_left_to_others)
     ck_assert_uint_eq(limit.bytes, 75000000);
     set_limit_text("cgroup-99%");
     ck_assert_uint_eq(limit.bytes, 1000000);
-    write_below_root(V2 "/memory.max", "0");
-    limit_tick(limit.read_at + 1000);
-    ck_assert_uint_eq(limit.bytes, 1); /* not none */
     remove_root();
     set_limit_text("cgroup");
     ck_assert_uint_eq(limit.bytes, 0);
