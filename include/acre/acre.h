@@ -186,6 +186,13 @@ int acre_options_parse(const char *list, const char *source);
 void acre_options_print(int fd);
 
 /*
+ * The limit on what acre holds (option `limit`) as it is now, in bytes; 0: none. What is held now
+ * goes to *held, unless held is NULL, whether there is a limit or not: to be asked for by a program
+ * that gives up caches of its own before the limit is reached. Not in a signal handler.
+ */
+size_t acre_limit(size_t *held);
+
+/*
  * Starts the heap profile: from now on about one block in `interval` allocated bytes is sampled,
  * with its stack, until it is freed; 1: each block. The profile before it is forgotten.
  * It is read from outside, by acre-profile(1). A child of fork goes on with a copy. Returns 0,

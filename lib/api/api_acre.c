@@ -2,10 +2,13 @@
 #include "api/api.h"
 
 #include "arena/background.h"
+#include "arena/idle.h"
 #include "large/large.h"
 #include "modes/misuse.h"
 #include "modes/profile.h"
+#include "base/limit.h"
 #include "base/option.h"
+#include "base/os.h"
 #include "inspect/root.h"
 #include "inspect/walk.h"
 #include "process/check.h"
@@ -76,6 +79,7 @@ EXPORT int acre_option_set(const char *key, const char *value)
     if (key == NULL || value == NULL)
         return EINVAL;
     int error = option_set_text(key, value);
+    limit_tick(os_now_ms());
     profile_tick();
     return error;
 }
@@ -85,8 +89,17 @@ EXPORT int acre_options_parse(const char *list, const char *source)
     if (list == NULL || source == NULL)
         return EINVAL;
     bool right = option_parse(list, source);
+    limit_tick(os_now_ms());
     profile_tick();
     return right ? 0 : EINVAL;
+}
+
+EXPORT size_t acre_limit(size_t *held)
+{
+    limit_tick(os_now_ms());
+    if (held != NULL)
+        *held = idle_count_held();
+    return __atomic_load_n(&limit.bytes, __ATOMIC_RELAXED);
 }
 
 EXPORT int acre_profile_start(size_t interval)

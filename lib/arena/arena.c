@@ -1,6 +1,7 @@
 /* Arenas and their pool: see arena.h. */
 #include "arena/arena.h"
 
+#include "base/limit.h"
 #include "base/meta.h"
 #include "base/os.h"
 
@@ -53,6 +54,7 @@ static void hold(struct arena *arena, enum arena_status status)
 
 void *arena_forked(void)
 {
+    limit_forget(); /* what lost threads were taking is counted anew */
     return thread_state.held;
 }
 

@@ -3,6 +3,8 @@
 
 #include "arena/arena.h"
 #include "arena/thread.h"
+#include "base/limit.h"
+#include "base/meta.h"
 #include "base/option.h"
 #include "base/os.h"
 #include "base/report.h"
@@ -198,6 +200,7 @@ static bool tick(uint64_t now, unsigned most)
     if (UNLIKELY(__atomic_load_n(&idle_requests, __ATOMIC_RELAXED) != 0))
         serve_requests();
     profile_tick();
+    limit_tick(now);
     if (idle_report != NULL)
         idle_report(now);
     if (!begin_tick(now))
@@ -298,6 +301,36 @@ size_t idle_trim(void)
     return bytes;
 }
 
+/* ---- where a request is refused ---- */
+
+size_t idle_count_held(void)
+{
+    struct large_totals large;
+    size_t bytes = __atomic_load_n(&meta_bytes, __ATOMIC_SEQ_CST);
+    large_totals(&large);
+    bytes += large.live_bytes + large.stock_dirty;
+    for (struct arena *arena = arena_first(); arena != NULL; arena = arena_next(arena)) {
+        struct heap_totals totals;
+        heap_set_totals(&arena->heaps, &totals);
+        bytes += totals.in_slabs + totals.free_dirty + totals.headers;
+    }
+    return bytes;
+}
+
+/* Finds out whether a request is within the limit; near it gives back what is idle. */
+static bool make_room_in_limit(size_t size)
+{
+    bool within = false;
+    limit_tick(os_now_ms());
+    for (int purged = 0; purged < 2 && !within; purged++) {
+        if (purged != 0 && size <= __atomic_load_n(&limit.bytes, __ATOMIC_RELAXED))
+            idle_trim();
+        uint64_t begun = __atomic_load_n(&limit.taken, __ATOMIC_SEQ_CST);
+        within = limit_allow(begun, idle_count_held(), size, purged != 0);
+    }
+    return within;
+}
+
 /*
  * True if giving back `idle` bytes of address space may let a request of `size` bytes succeed: the
  * system would map the difference now. Exact where a limit counts bytes.
@@ -328,13 +361,16 @@ static size_t gather_empty_heaps(struct arena *own)
 bool idle_make_room(struct arena *arena, size_t size)
 {
     struct large_totals large;
+    if (!limit_has_room(size))
+        return make_room_in_limit(size);
+    bool again = limit_is_on(); /* it may have had none when the request was refused */
     large_totals(&large);
     size_t stock = large.stock_bytes;
     if (!could_help(stock + heap_bytes_reserved(), size) || /* spares going over the arenas */
         !could_help(stock + gather_empty_heaps(arena), size))
-        return false;
+        return again;
     size_t bytes = large_list_purge_all();
     for (struct arena *each = arena_first(); each != NULL; each = arena_next(each))
         bytes += heap_set_unmap_empty(&each->heaps);
-    return bytes != 0;
+    return again || bytes != 0;
 }

@@ -12,6 +12,7 @@
  *   all in pooled arenas       1/2 of all in slabs      a decay  tick; over the bound a free
  *   free LARGE extents         see large_list.h         a decay  tick; over the bound a free
  *   idle address space                                           a request that the system refuses
+ *   all of it                  what the limit leaves             a request near it (limit.h)
  *
  * malloc_trim gives back all of it at once, as does a request from outside (acre/inspect.h). The
  * tick is idle_tick: slow paths call it, and the background thread. One thread at a time goes over
@@ -55,15 +56,18 @@ void idle_before_growth(struct arena *arena, size_t bytes);
 /* Counts bytes freed to an arena that may be in the pool; over the bound it collects there. */
 void idle_count_freed(struct arena *arena, size_t bytes);
 
+/* Bytes that acre holds (limit.h). */
+size_t idle_count_held(void);
+
 /* Gives back all that is idle, for malloc_trim: the calling thread's arena is flushed, too. Returns
  * bytes. */
 size_t idle_trim(void);
 
 /*
- * The system has refused a request of about `size` bytes, at most PTRDIFF_MAX, of a thread that has
- * `arena` (NULL: none). Gives idle address space back, and what is committed with it, if that could
- * help; true if so. Contents alone stay: no limit for which the system refuses a mapping counts
- * them.
+ * The system, or the limit (limit.h), has refused a request of about `size` bytes, at most
+ * PTRDIFF_MAX, of a thread that has `arena` (NULL: none). Gives idle address space back, and what
+ * is committed with it, if that could help; true if so. Contents alone stay: no limit for which the
+ * system refuses a mapping counts them; near the limit they go back, too.
  */
 bool idle_make_room(struct arena *arena, size_t size);
 

@@ -7,6 +7,7 @@
  */
 #include "base/meta.h"
 
+#include "base/limit.h"
 #include "base/lock.h"
 #include "base/os.h"
 
@@ -37,7 +38,8 @@ static bool begin_chunk(size_t size)
         return false;
     chunk->size = size;
     chunk->used = sizeof(*chunk);
-    __atomic_store_n(&meta_bytes, meta_bytes + size, __ATOMIC_RELAXED);
+    __atomic_store_n(&meta_bytes, meta_bytes + size, __ATOMIC_SEQ_CST);
+    limit_count(size);
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     __atomic_store_n(&meta.current, chunk, __ATOMIC_RELAXED);
     return true;

@@ -1,4 +1,5 @@
 /* The table of options, which has all that parsing, printing and help need: see option.h. */
+#define _GNU_SOURCE 1
 #include "base/option.h"
 
 #include <errno.h>
@@ -15,6 +16,9 @@ enum {
     NAME_COLUMN = 18, /* characters, likewise for the next two */
     ALLOWED_COLUMN = 26,
     DEFAULT_COLUMN = 8,
+    FILE_MOST = 8 << 10, /* bytes of a file of options */
+    PATH_ROOM = 512,     /* bytes of a path; a file with a longer one is not found */
+    GROUP_LEFT = 10,     /* per cent of the group's limit that are left to what is not acre's */
 };
 
 /* The default of a row, and with it its first value. */
@@ -53,6 +57,8 @@ struct option option_table[OPTION_COUNT] = {
                                 DEFAULT(65536), .help = "live samples that there is room for"},
     [OPTION_TRACE] = {"trace", TYPE_NUMBER, "0..16777216", 1 << 24, DEFAULT(0),
                       .help = "last calls kept for reports, with stacks; 0: off"},
+    [OPTION_LIMIT] = {"limit", TYPE_LIMIT, "0..16384G|cgroup[-N%]", 16384 * GIB, DEFAULT(0),
+                      .help = "bytes that acre may hold; 0: no limit"},
 };
 
 uint64_t option_value(enum option_id id)
@@ -117,7 +123,7 @@ static uint64_t suffix_factor(char suffix)
 static bool parse_number(const struct option *option, struct text text, uint64_t *value)
 {
     uint64_t factor = 1, number = 0;
-    if (option->type == TYPE_BYTES && text.length > 1)
+    if (option->type != TYPE_NUMBER && text.length > 1)
         factor = suffix_factor(text.start[text.length - 1]);
     if (factor != 1)
         text.length--;
@@ -130,6 +136,25 @@ static bool parse_number(const struct option *option, struct text text, uint64_t
     }
     *value = number * factor;
     return text.length != 0;
+}
+
+static const char group_name[] = "cgroup";
+
+/* Reads a value of TYPE_LIMIT. False if it is none. */
+static bool parse_limit(const struct option *option, struct text text, uint64_t *value)
+{
+    static const struct option percentage = {.type = TYPE_NUMBER, .most = 99};
+    size_t length = strlen(group_name);
+    if (text.length < length || memcmp(text.start, group_name, length) != 0)
+        return parse_number(option, text, value);
+    size_t rest = text.length - length;
+    const char *share = text.start + length;
+    *value = GROUP_LEFT;
+    bool right =
+        rest == 0 || (rest >= 3 && share[0] == '-' && share[rest - 1] == '%' &&
+                      parse_number(&percentage, (struct text){share + 1, rest - 2}, value));
+    *value |= OPTION_LIMIT_GROUP;
+    return right;
 }
 
 /* The name that follows this one in a row's `allowed`; NULL after the last. */
@@ -171,8 +196,9 @@ static bool set_text(struct option *option, struct text text)
             value++;
         if (name == NULL)
             return false;
-    } else if (!(option->type == TYPE_TEXT ? keep_text(option, text, &value)
-                                           : parse_number(option, text, &value))) {
+    } else if (!(option->type == TYPE_TEXT    ? keep_text(option, text, &value)
+                 : option->type == TYPE_LIMIT ? parse_limit(option, text, &value)
+                                              : parse_number(option, text, &value))) {
         return false;
     }
     __atomic_store_n(&option->value, value, __ATOMIC_RELEASE);
@@ -194,8 +220,12 @@ static void format_value(struct out *out, const struct option *option, uint64_t 
         out_format(out, "%s", value == 0 ? "" : (const char *)(uintptr_t)value);
         return;
     }
+    if ((value & OPTION_LIMIT_GROUP) != 0) {
+        out_format(out, "%s-%d%%", group_name, (int)(value & ~OPTION_LIMIT_GROUP));
+        return;
+    }
     const char *suffix = "";
-    for (const char *larger = "KMG"; option->type == TYPE_BYTES && *larger != '\0'; larger++)
+    for (const char *larger = "KMG"; option->type != TYPE_NUMBER && *larger != '\0'; larger++)
         if (value != 0 && value % suffix_factor(*larger) == 0)
             suffix = larger;
     out_format(out, "%zu%.1s", (size_t)(value / suffix_factor(*suffix)), suffix);
@@ -261,17 +291,71 @@ bool option_parse(const char *list, const char *source)
     }
 }
 
+/* What follows `prefix` in an environment, which may be NULL; NULL if it is not there. */
+static const char *variable(char *const *environment, const char *prefix)
+{
+    for (; environment != NULL && *environment != NULL; environment++)
+        if (strncmp(*environment, prefix, strlen(prefix)) == 0)
+            return *environment + strlen(prefix);
+    return NULL;
+}
+
 void option_parse_environment(char *const *environment)
 {
-    static const char prefix[] = "ACRE_OPTIONS=";
-    if (environment == NULL || os_is_secure())
-        return;
-    for (; *environment != NULL; environment++) {
-        if (strncmp(*environment, prefix, strlen(prefix)) == 0) {
-            option_parse(*environment + strlen(prefix), "ACRE_OPTIONS");
-            return;
-        }
+    const char *list = variable(environment, "ACRE_OPTIONS=");
+    if (list != NULL && !os_is_secure())
+        option_parse(list, "ACRE_OPTIONS");
+}
+
+/* True if the section that a line begins, [NAME], is for the executable `own`. */
+static bool is_own_section(struct text line, const char *own, const char *source)
+{
+    if (line.start[line.length - 1] != ']') {
+        report_warning("%s: a section begins with [NAME]", source);
+        return false;
     }
+    struct text name = strip((struct text){line.start + 1, line.length - 2});
+    return own != NULL && is_text(name, own, strlen(own));
+}
+
+void option_read_file(const char *path, enum os_owner owner)
+{
+    static char text[FILE_MOST + 2];
+    char source[PATH_ROOM + 16], executable[PATH_ROOM];
+    long length = os_read_file(path, owner, text, sizeof(text));
+    if (length == -EPERM || length > FILE_MOST)
+        report_warning("%s is not read: %s", path,
+                       length > 0          ? "it is longer than 8192 bytes"
+                       : owner == OS_ROOTS ? "it must be root's, and no other may write to it"
+                                           : "it must be the user's, and no other may write to it");
+    if (length <= 0 || length > FILE_MOST)
+        return;
+    os_executable(executable, sizeof(executable));
+    const char *own = strrchr(executable, '/');
+    char *line, *rest = text;
+    bool applies = true;
+    for (unsigned number = 1; (line = strsep(&rest, "\n")) != NULL; number++) {
+        struct text stripped = strip(whole(line));
+        snprintf(source, sizeof(source), "%s:%u", path, number);
+        if (stripped.length != 0 && stripped.start[0] == '[')
+            applies = is_own_section(stripped, own != NULL ? own + 1 : NULL, source);
+        else if (applies && stripped.start[0] != '#')
+            option_parse(line, source);
+    }
+}
+
+void option_read_files(char *const *environment)
+{
+    char path[PATH_ROOM];
+    const char *directory = variable(environment, "XDG_CONFIG_HOME="), *below = "";
+    option_read_file("/etc/acre.conf", OS_ROOTS);
+    if (directory == NULL || directory[0] != '/') { /* as the XDG specification says */
+        directory = variable(environment, "HOME=");
+        below = "/.config";
+    }
+    if (directory != NULL && directory[0] == '/' && !os_is_secure() &&
+        snprintf(path, sizeof(path), "%s%s/acre.conf", directory, below) < PATH_ROOM)
+        option_read_file(path, OS_OWN);
 }
 
 int option_get_text(const char *key, char *value, size_t size)

@@ -6,7 +6,7 @@
 #ifndef ACRE_LIB_OPTION_H
 #define ACRE_LIB_OPTION_H
 
-#include "base/base.h"
+#include "base/os.h"
 
 /* What each is for; ranges and defaults are in the table. */
 enum option_id {
@@ -27,8 +27,12 @@ enum option_id {
                                  (modes/profile.h) */
     OPTION_PROFILE_SAMPLES,   /* live samples that a profile has room for, from its next start on */
     OPTION_TRACE,             /* records of the trace; 0: off (modes/trace.h) */
+    OPTION_LIMIT, /* bytes that acre may hold, or OPTION_LIMIT_GROUP and the percentage that is left
+                     of what the control group may have; 0: no limit (limit.h) */
     OPTION_COUNT
 };
+
+#define OPTION_LIMIT_GROUP (UINT64_C(1) << 63)
 
 /* never: ask not to have them; large: ask to have them for LARGE blocks of 4 MiB or more and, once,
  * for what heaps grow by from 8 MiB on (heap_pages.h), and not to for all else; system: ask
@@ -44,6 +48,7 @@ enum option_type {
     TYPE_NAME,   /* one of the names in `allowed`; the value is its index */
     TYPE_NUMBER, /* a plain number */
     TYPE_BYTES,  /* a number, then K, M or G for powers of 1024 */
+    TYPE_LIMIT,  /* as TYPE_BYTES, or `cgroup`, or `cgroup-N%` */
     TYPE_TEXT,   /* at most `most` bytes without a comma; the value is their address, 0 if none */
 };
 
@@ -70,6 +75,11 @@ const char *option_text(enum option_id id);
  * mistake is one warning line that names `source`, where the list is from, and says what is
  * allowed; the rest still applies. False if there was a warning. */
 bool option_parse(const char *list, const char *source);
+
+/* Reads /etc/acre.conf, which must be root's, and, unless in set-uid programs, the user's file: as
+ * libacre(3) says. By a constructor: not by two threads at once. */
+void option_read_files(char *const *environment);
+void option_read_file(const char *path, enum os_owner owner);
 
 /* Finds ACRE_OPTIONS in an environment (NULL-terminated; NULL: none) and parses it. Ignored in
  * set-uid programs. */

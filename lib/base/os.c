@@ -295,12 +295,8 @@ uint64_t os_now_ms(void)
 
 size_t os_resident(void)
 {
-    char text[STATM_TEXT] = "";
-    int fd = (int)system_call(SYS_openat, AT_FDCWD, "/proc/self/statm", O_RDONLY | O_CLOEXEC);
-    if (fd >= 0) {
-        system_call(SYS_read, fd, text, sizeof text - 1);
-        system_call(SYS_close, fd);
-    }
+    char text[STATM_TEXT];
+    os_read_file("/proc/self/statm", OS_ANY, text, sizeof text);
     const char *second = strchr(text, ' '); /* the first field: address space */
     return second == NULL ? 0 : strtoul(second, NULL, 10) * os_page_size();
 }
@@ -407,6 +403,35 @@ void os_thread_name(char name[OS_THREAD_NAME])
 {
     name[0] = '\0';
     system_call(SYS_prctl, PR_GET_NAME, name);
+}
+
+static bool is_owned_by(int fd, enum os_owner owner)
+{
+    struct stat file;
+    return owner == OS_ANY ||
+           (system_call(SYS_newfstatat, fd, "", &file, AT_EMPTY_PATH) == 0 &&
+            S_ISREG(file.st_mode) && (file.st_mode & (S_IWGRP | S_IWOTH)) == 0 &&
+            (file.st_uid == 0 ||
+             (owner == OS_OWN && file.st_uid == (uid_t)system_call(SYS_geteuid))));
+}
+
+long os_read_file(const char *path, enum os_owner owner, char *text, size_t size)
+{
+    int fd =
+        (int)system_call(SYS_openat, AT_FDCWD, path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    long length = fd;
+    if (fd >= 0) {
+        length = is_owned_by(fd, owner) ? system_call(SYS_read, fd, text, size - 1) : -EPERM;
+        system_call(SYS_close, fd);
+    }
+    text[length > 0 ? length : 0] = '\0';
+    return length;
+}
+
+void os_executable(char *path, size_t size)
+{
+    long length = system_call(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", path, size);
+    path[length > 0 && (size_t)length < size ? length : 0] = '\0';
 }
 
 bool os_write(int fd, const char *text, size_t size)

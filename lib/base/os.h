@@ -152,6 +152,16 @@ bool os_is_secure(void);
  * be called by a constructor: takes the dynamic linker's lock. */
 bool os_in_program_namespace(void);
 
+/* A regular file to which its owner alone may write: root, or, OS_OWN, the effective user. */
+enum os_owner { OS_ANY, OS_ROOTS, OS_OWN };
+
+/* Reads the first size - 1 bytes of a file, followed by NUL, without waiting. The number of bytes,
+ * or a negative errno code, with text[0] NUL: -EPERM for another owner's. */
+long os_read_file(const char *path, enum os_owner owner, char *text, size_t size);
+
+/* The path of the process's executable; "" if it is not known or longer than there is room. */
+void os_executable(char *path, size_t size);
+
 /* Writes all of the text, going on after EINTR and short writes. False, with a part of it written
  * perhaps, after another error. */
 bool os_write(int fd, const char *text, size_t size);

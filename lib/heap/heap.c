@@ -3,6 +3,7 @@
 
 #include "base/bits.h"
 #include "heap/heap_pages.h"
+#include "base/limit.h"
 #include "base/os.h"
 
 enum {
@@ -115,6 +116,13 @@ static size_t take_units(struct heap *heap, size_t first, size_t units)
     return dirty;
 }
 
+/* True if the limit allows units to be taken that are not dirty yet, of these. */
+static bool is_within_limit(const struct heap *heap, size_t first, size_t units)
+{
+    return !limit_is_on() ||
+           limit_take((units - bits_count(heap->dirty_units, first, units)) * UNIT_SIZE);
+}
+
 struct slab *heap_take(struct heap *heap, struct slab_geometry *geometry)
 {
     unsigned units = geometry->units;
@@ -128,7 +136,7 @@ struct slab *heap_take(struct heap *heap, struct slab_geometry *geometry)
     }
     size_t line, index = bits_lowest(heap->free_slabs, 0, HEAP_SLABS);
     if (index == HEAP_SLABS || !heap_pages_open_units(heap, unit + units) ||
-        !take_lines(heap, lines, &line))
+        !is_within_limit(heap, unit, units) || !take_lines(heap, lines, &line))
         return NULL;
     heap_pages_fill_huge(heap, unit + units, size_class_sizes[geometry->class]);
     bits_clear(heap->free_slabs, index, 1);
@@ -192,7 +200,7 @@ static bool take_units_at(struct heap *heap, size_t first, size_t units, size_t 
 {
     size_t limit = first + units;
     if (limit > heap->unit_limit || bits_count(heap->free_units, first, units) != units ||
-        !heap_pages_open_units(heap, limit))
+        !heap_pages_open_units(heap, limit) || !is_within_limit(heap, first, units))
         return false;
     heap_pages_fill_huge(heap, limit, block_size);
     take_units(heap, first, units);

@@ -159,7 +159,7 @@ static inline bool heap_is_roomy(const struct heap *heap)
 
 /*
  * Takes the run that *geometry asks for, with lines and a descriptor: as heap_set_take, in this
- * heap. NULL if it has no room or the system refuses to open it.
+ * heap. NULL if it or the limit has no room, or the system refuses to open it.
  */
 struct slab *heap_take(struct heap *heap, struct slab_geometry *geometry);
 

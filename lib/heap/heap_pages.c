@@ -2,6 +2,7 @@
 #include "heap/heap_pages.h"
 
 #include "base/bits.h"
+#include "base/limit.h"
 #include "base/option.h"
 #include "base/os.h"
 
@@ -125,6 +126,7 @@ bool heap_pages_open_lines(struct heap *heap, size_t limit)
     wanted = min_size(align_up(wanted, HEAP_OPEN_STATES), heap_states_size(heap));
     if (!os_open(heap->states + heap->states_opened, wanted - heap->states_opened))
         return false;
+    limit_count(wanted - heap->states_opened);
     heap->states_opened = wanted;
     return true;
 }
@@ -235,6 +237,7 @@ void heap_pages_fill_huge(struct heap *heap, size_t limit, size_t block_size)
     heap->filled_limit = (uint16_t)(unit + HEAP_HUGE_UNITS);
     if (fills_huge_pages() && wants_huge_pages(heap, unit) &&
         unit + HEAP_HUGE_UNITS <= heap->opened_limit &&
-        (block_size < UNIT_SIZE || is_resident_below(heap, unit / HEAP_HUGE_UNITS)))
+        (block_size < UNIT_SIZE || is_resident_below(heap, unit / HEAP_HUGE_UNITS)) &&
+        limit_take(HUGE_PAGE))
         fill_huge_page(heap, unit);
 }

@@ -42,6 +42,12 @@ static inline size_t heap_states_size(const struct heap *heap)
     return heap->size / HEAP_BYTES_OF_STATE;
 }
 
+/* Bytes of the header and of the states that are open. */
+static inline size_t heap_header_bytes(const struct heap *heap)
+{
+    return (size_t)((const char *)heap->states - (const char *)heap) + heap->states_opened;
+}
+
 static inline size_t heap_line_count(const struct heap *heap)
 {
     return heap_states_size(heap) / STATES_GROUP;

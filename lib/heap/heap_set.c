@@ -3,6 +3,7 @@
 
 #include "heap/heap.h"
 #include "heap/heap_pages.h"
+#include "base/limit.h"
 #include "base/option.h"
 #include "base/os.h"
 
@@ -176,6 +177,7 @@ static struct heap *add_heap(struct heap_set *set, size_t units)
     set->count++;
     /* release: a thread that finds the heap in its chain finds its header filled in */
     __atomic_store_n(chain, heap, __ATOMIC_RELEASE);
+    limit_count(heap_header_bytes(heap));
     return heap;
 }
 
@@ -200,7 +202,7 @@ struct slab *heap_set_take(struct heap_set *set, struct slab_geometry *geometry)
         slab = take_from(CONTAINER_OF(node, struct heap, roomy), geometry);
         node = next;
     }
-    if (slab == NULL) {
+    if (slab == NULL && limit_has_room(geometry->units * UNIT_SIZE)) {
         struct heap *heap = extend_heap(set, geometry->units);
         if (heap == NULL)
             heap = add_heap(set, geometry->units);
@@ -319,6 +321,7 @@ void heap_set_totals(struct heap_set *set, struct heap_totals *totals)
     *totals = (struct heap_totals){.heaps = set->count, .free_dirty = set->dirty * UNIT_SIZE};
     for (struct heap *heap = first_heap(set); heap != NULL; heap = next_heap(heap)) {
         totals->in_slabs += (size_t)heap->used_units * UNIT_SIZE;
+        totals->headers += heap_header_bytes(heap);
         if (heap->used_units == 0)
             totals->in_empty += heap_unit_count(heap) * UNIT_SIZE;
     }

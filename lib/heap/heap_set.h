@@ -115,6 +115,7 @@ struct heap_totals {
     size_t heaps;      /* number */
     size_t in_slabs;   /* bytes of units in slabs */
     size_t free_dirty; /* bytes of free units that may have pages */
+    size_t headers;    /* bytes of headers and open states */
     size_t in_empty;   /* bytes of units of heaps without slabs: heap_set_unmap_empty unmaps them */
 };
 

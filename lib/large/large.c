@@ -2,6 +2,7 @@
 #include "large/large.h"
 
 #include "large/large_list.h"
+#include "base/limit.h"
 #include "base/option.h"
 #include "base/os.h"
 
@@ -111,13 +112,15 @@ static void ask_huge_pages(void *from, size_t size, bool huge)
         os_huge_pages(from, size, huge);
 }
 
-/* Makes a block of what is in the stock; NULL if there is no room. The alignment is 1 if any place
- * will do. Needs the lock and SPARE_ENTRIES. */
+/* Makes a block of what is in the stock; NULL if there is no room, or the limit has none. The
+ * alignment is 1 if any place will do. Needs the lock and SPARE_ENTRIES. */
 static void *carve_room(size_t size, size_t alignment, bool *zero)
 {
     uintptr_t start = extents_find_room(&large_list.table, size, alignment);
-    if (start != 0)
-        *zero = large_list_carve(start, size)->zero;
+    struct extent *block = start != 0 ? large_list_carve(start, size) : NULL;
+    if (block == NULL)
+        return NULL;
+    *zero = block->zero;
     return (void *)start;
 }
 
@@ -186,7 +189,7 @@ static void *find_block(size_t size, size_t alignment, bool extends, bool huge, 
     uintptr_t edge = extents_sum(&large_list.table)->base;
     size_t missing = extends ? missing_at_edge(size, alignment, huge) : 0;
     struct extent *range = NULL;
-    if (ready && block == NULL)
+    if (ready && block == NULL && limit_has_room(size))
         range = extents_take_entry(&large_list.table);
     large_list_release();
     if (block != NULL && *zero && size >= LARGE_HUGE_FROM)
@@ -297,6 +300,7 @@ static void *grow_by_remap(struct extent *block, size_t size, uint64_t now)
         extent_set_range(block, (uintptr_t)moved, grown);
     }
     extents_publish(&large_list.table, block, EXTENT_LIVE);
+    limit_count(block->size);                   /* a count may have missed it */
     if (moved != NULL && grown > size && spare) /* without an entry it is the block's */
         extents_cut(&large_list.table, block, size, now, true);
     large_list_release();
@@ -312,6 +316,8 @@ void *large_resize(void *p, size_t size)
         return NULL;
     bool spare = large_list_acquire(1);
     struct extent *block = block_at(p);
+    if (block != NULL && size > block->size && !limit_take(size - block->size))
+        block = NULL; /* as if it could not be */
     bool stays = block != NULL &&
                  (size <= block->size || (spare && extents_grow(&large_list.table, block, size)));
     if (stays && size < block->size && spare) /* without an entry for the tail, it stays there */

@@ -53,7 +53,7 @@ size_t large_usable_size(const void *p);
  * Changes the size of the LIVE block at p to at least `size` bytes: in place by giving back its
  * tail, or by taking in what is free after it; else by mremap. Contents up to the smaller size
  * stay. Returns the block's address, or NULL with nothing changed if it cannot be done without
- * copying (or there is no memory).
+ * copying (or there is no memory, or the limit has no room).
  */
 void *large_resize(void *p, size_t size);
 

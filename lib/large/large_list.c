@@ -1,6 +1,7 @@
 /* The LARGE list and its stock: see large_list.h. Owns the list and what was recent. */
 #include "large/large_list.h"
 
+#include "base/limit.h"
 #include "base/meta.h"
 #include "base/option.h"
 #include "base/os.h"
@@ -68,8 +69,15 @@ struct extent *large_list_carve(uintptr_t start, size_t size)
 {
     size_t dirty = extents_sum(&large_list.table)->dirty;
     struct extent *block = extents_isolate(&large_list.table, start, size);
+    /* parts that are zero count as dirty where they are one extent with others */
+    size_t joined = extents_sum(&large_list.table)->dirty - dirty;
+    size_t grown = joined + (block->zero ? size : 0);
+    if (!limit_take(grown)) {
+        limit_count(joined);
+        return NULL;
+    }
     extents_set_live(&large_list.table, block);
-    recent_count_grown(&recent, size - (dirty - extents_sum(&large_list.table)->dirty));
+    recent_count_grown(&recent, grown);
     return block;
 }
 
@@ -144,8 +152,11 @@ static size_t give_back(struct extent *extent)
     if (unmapped) {
         extents_recycle(&large_list.table, extent);
     } else {
+        size_t dirty = extents_sum(&large_list.table)->dirty;
         extents_publish(&large_list.table, extent, EXTENT_STOCK);
         join_neighbours(extent, LARGE_DUE);
+        /* what was not in the list a count may have missed */
+        limit_count(extents_sum(&large_list.table)->dirty - dirty);
     }
     large_list_release();
     return unmapped || purged ? size : 0;

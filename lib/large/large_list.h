@@ -52,8 +52,8 @@ bool large_list_acquire(size_t spare);
 
 void large_list_release(void);
 
-/* Makes a block of `size` bytes at `start`, where the stock has room. Needs the lock and spare
- * entries as extents_isolate does. */
+/* Makes a block of `size` bytes at `start`, where the stock has room; NULL if the limit has none
+ * (limit.h). Needs the lock and spare entries as extents_isolate does. */
 struct extent *large_list_carve(uintptr_t start, size_t size);
 
 /* Puts what a block has after its first `kept` bytes into the stock: all of it if `kept` is 0, else

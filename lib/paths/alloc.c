@@ -5,6 +5,7 @@
 #include "arena/idle.h"
 #include "paths/free.h"
 #include "large/large.h"
+#include "base/limit.h"
 #include "base/os.h"
 #include "modes/profile.h"
 #include "modes/trace.h"
@@ -93,7 +94,8 @@ static bool refill_from_new(struct arena *arena, struct bin *bin)
      * idle goes back to the system */
     arena_flush(arena);
     return open_some_window(bin) || make_slab(arena, bin) ||
-           (idle_make_room(arena, bin_next_slab_bytes(bin)) && make_slab(arena, bin));
+           (idle_make_room(arena, align_up(bin->block_size, UNIT_SIZE)) &&
+            (open_some_window(bin) || make_slab(arena, bin)));
 }
 
 /* The bin of a class in an arena that is the caller's. */
@@ -379,6 +381,8 @@ void *alloc_resize(void *p, size_t size, const char *function)
     if (own.slab != NULL && resize_slab_in_place(own.slab, usable, size))
         return p;
     if (size > SIZE_CLASS_LIMIT && usable > SIZE_CLASS_LIMIT && size <= PTRDIFF_MAX) {
+        if (size > usable && !limit_has_room(size - usable))
+            (void)idle_make_room(thread_own_arena(), size - usable);
         trace_freed(p);
         profile_end(p);
         void *resized = large_resize(p, size);

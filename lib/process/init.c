@@ -4,6 +4,7 @@
 #include "arena/arena.h"
 #include "arena/background.h"
 #include "base/fork.h"
+#include "base/limit.h"
 #include "base/option.h"
 #include "base/os.h"
 #include "base/report.h"
@@ -20,10 +21,11 @@ void init_start(char *const *environment)
     fork_begin(arena_forked);
     root_start();
     report_start();
-    if (environment != NULL)
-        option_parse_environment(environment);
+    option_read_files(environment);
+    option_parse_environment(environment);
     stats_file_start();
     trace_start();
+    limit_tick(os_now_ms());
     profile_tick();
     /* it may fail (no memory): then the first lock notices a fork (fork.h) */
     (void)pthread_atfork(NULL, NULL, fork_child);

@@ -88,6 +88,22 @@ static void test_options(void)
     CHECK(acre_option_get("large_stock", value, sizeof(value)) == 0 && strcmp(value, "2M") == 0);
 }
 
+static void test_limit(void)
+{
+    size_t held = 0;
+    CHECK(acre_limit(NULL) == 0 && acre_limit(&held) == 0 && held != 0);
+    void *block = malloc(20 * CHECK_MIB);
+    CHECK(block != NULL && acre_limit(&held) == 0 && held >= 20 * CHECK_MIB);
+    CHECK(acre_option_set("limit", "40M") == 0 && acre_limit(NULL) == 40 * CHECK_MIB);
+    errno = 0;
+    CHECK(hide(malloc(25 * CHECK_MIB)) == NULL && errno == ENOMEM);
+    free(block);
+    block = malloc(25 * CHECK_MIB);
+    CHECK(block != NULL && acre_limit(&held) == 40 * CHECK_MIB && held <= 40 * CHECK_MIB);
+    free(block);
+    CHECK(acre_options_parse("limit:0", "a test") == 0 && acre_limit(NULL) == 0);
+}
+
 /* Without it, blocks in the magazine and an empty current slab stay. */
 static void test_flush_leaves_nothing(void)
 {
@@ -189,5 +205,6 @@ int main(void)
     test_print();
     test_options();
     test_check();
+    test_limit();
     return 0;
 }

@@ -239,7 +239,37 @@ static void use_group(void)
     _exit(acre_check(STDERR_FILENO) == 0 ? 0 : 1);
 }
 
-static void cgroup(void)
+/* With limit:cgroup, requests are refused before the group is full, and the system kills nobody. */
+static void use_group_with_limit(void)
+{
+    enum { SIZES = 3, BYTES_LEAST = GROUP_BYTES / 2 };
+    static const size_t sizes[SIZES] = {700, 50000, 3000000};
+    alarm(CHECK_HANG_SECONDS);
+    CHECK(acre_option_set("limit", "cgroup-25%") == 0);
+    size_t limit = acre_limit(NULL), held;
+    CHECK(limit != 0 && limit <= GROUP_BYTES - GROUP_BYTES / 4);
+    for (int round = 0; round < 2 * SIZES; round++) {
+        size_t size = sizes[round % SIZES], bytes = 0;
+        char *last = NULL, *block;
+        while ((block = malloc(size)) != NULL) {
+            memset(block, 1, size);
+            memcpy(block, &last, sizeof(last));
+            last = block;
+            bytes += size;
+        }
+        CHECK(errno == ENOMEM && bytes >= BYTES_LEAST);
+        CHECK(acre_limit(&held) == limit && held <= limit);
+        while (last != NULL) {
+            block = last;
+            memcpy(&last, block, sizeof(last));
+            free(block);
+        }
+    }
+    _exit(acre_check(STDERR_FILENO) == 0 ? 0 : 1);
+}
+
+/* Runs `use` in a group of GROUP_BYTES. */
+static void in_group(void (*use)(void))
 {
     char group[360], number[32];
     const char *limit;
@@ -251,7 +281,7 @@ static void cgroup(void)
         if (child == 0) {
             if (!write_to(group, "cgroup.procs", "0"))
                 _exit(CHECK_SKIPPED);
-            use_group();
+            use();
         }
         int status = wait_for(child);
         while (rmdir(group) != 0) { /* a process that was waited for may be in it for a moment */
@@ -263,6 +293,16 @@ static void cgroup(void)
     }
     if (!ready)
         check_skip("no group for memory can be made");
+}
+
+static void cgroup(void)
+{
+    in_group(use_group);
+}
+
+static void cgroup_limit(void)
+{
+    in_group(use_group_with_limit);
 }
 
 /* ---- no /proc ---- */
@@ -355,6 +395,7 @@ static const struct test_case {
     {"mappings", mappings},
     {"overcommit", overcommit},
     {"cgroup", cgroup},
+    {"cgroup_limit", cgroup_limit},
     {"no_proc", no_proc},
     {"denied", denied},
     {"killed", killed},

@@ -35,6 +35,7 @@ static const struct {
     {"profile", OPTION_PROFILE, 0, "0", "0..64G"},
     {"profile_samples", OPTION_PROFILE_SAMPLES, 65536, "65536", "0..16777216"},
     {"trace", OPTION_TRACE, 0, "0", "0..16777216"},
+    {"limit", OPTION_LIMIT, 0, "0", "0..16384G|cgroup[-N%]"},
 };
 
 _Static_assert(COUNT_OF(options) == OPTION_COUNT, "an option has no test");
@@ -69,6 +70,13 @@ static const struct {
     {"background_thread:1", OPTION_BACKGROUND_THREAD, 1},
     {"profile:512K", OPTION_PROFILE, 512 * KIB},
     {"profile_samples:1000", OPTION_PROFILE_SAMPLES, 1000},
+    {"limit:100M", OPTION_LIMIT, 100 * MIB},
+    {"limit:16384g", OPTION_LIMIT, 16384 * GIB},
+    {"limit:1000", OPTION_LIMIT, 1000},
+    {"limit:cgroup", OPTION_LIMIT, OPTION_LIMIT_GROUP | 10},
+    {"limit:cgroup-0%", OPTION_LIMIT, OPTION_LIMIT_GROUP},
+    {"limit:cgroup-7%", OPTION_LIMIT, OPTION_LIMIT_GROUP | 7},
+    {"limit:cgroup-99%", OPTION_LIMIT, OPTION_LIMIT_GROUP | 99},
     {"decay:5,decay:7", OPTION_DECAY, 7},
     {",,stats:exit,,decay:8,", OPTION_DECAY, 8},
     {"", OPTION_DECAY, 1000},
@@ -83,7 +91,9 @@ static const struct {
     "; there are: on_error, foreign, decay, large_stock, dirty_limit, huge_pages, stats, "         \
     "stats_file, "                                                                                 \
     "stats_seconds, stats_signal, stats_children, background_thread, profile, profile_samples, "   \
-    "trace"
+    "trace, limit"
+
+#define LIMIT_ALLOWED "; allowed: 0..16384G|cgroup[-N%]"
 
 /* Each is one warning, exactly this; valid options around it still apply. */
 static const struct {
@@ -117,6 +127,13 @@ static const struct {
     {"huge_pages:alway", "huge_pages cannot be \"alway\"; allowed: never|large|system|always"},
     {"huge_pages:always:1", "huge_pages cannot be \"always:1\"; allowed: "
                             "never|large|system|always; options are separated by commas"},
+    {"limit:cgroup-100%", "limit cannot be \"cgroup-100%\"" LIMIT_ALLOWED},
+    {"limit:cgroup-%", "limit cannot be \"cgroup-%\"" LIMIT_ALLOWED},
+    {"limit:cgroup-5", "limit cannot be \"cgroup-5\"" LIMIT_ALLOWED},
+    {"limit:cgroup5%", "limit cannot be \"cgroup5%\"" LIMIT_ALLOWED},
+    {"limit:cgroup-5K%", "limit cannot be \"cgroup-5K%\"" LIMIT_ALLOWED},
+    {"limit:cgrou", "limit cannot be \"cgrou\"" LIMIT_ALLOWED},
+    {"limit:16385G", "limit cannot be \"16385G\"" LIMIT_ALLOWED},
     {"stats:on", "stats cannot be \"on\"; allowed: off|exit"},
 };
 
@@ -219,7 +236,9 @@ TEST(text_goes_in_and_out)
         {"large_stock", "2048", "2K"},     {"large_stock", "1025", "1025"},
         {"large_stock", "1024M", "1G"},    {"large_stock", "0", "0"},
         {"large_stock", "3000M", "3000M"}, {"huge_pages", "system", "system"},
-        {"decay", "2048", "2048"},         {"foreign", "report", "report"},
+        {"limit", "cgroup", "cgroup-10%"}, {"limit", "cgroup-0%", "cgroup-0%"},
+        {"limit", "2048K", "2M"},          {"decay", "2048", "2048"},
+        {"foreign", "report", "report"},
     };
     char text[32];
     for (size_t i = 0; i < COUNT_OF(texts); i++) {

@@ -1,0 +1,54 @@
+/*
+ * The limit on what acre holds (OPTION_LIMIT). Held is all that it may fill without asking the
+ * system: units in slabs, free ones that may have pages, headers and open states of heaps, LARGE
+ * blocks, the dirty part of their stock, and metadata; whatever the program has touched.
+ *
+ * 1. `taken` counts what acre begins to hold, and nothing that it gives back. It may go up to
+ *    `allowed`; else limit_take refuses.
+ * 2. Then the caller, which holds no lock, counts what is held, part by part, each under its lock.
+ *    Up to near the limit all is allowed at once; from there on what is idle goes back first, and a
+ *    step is allowed, so that this comes again as the process grows.
+ *
+ * So the limit holds: what was taken before a count began is in the count; what was taken later is
+ * in `taken`. For that limit_take is called under the lock under which the part is counted, and
+ * limit_count once a count can see the part.
+ */
+#ifndef ACRE_LIB_LIMIT_H
+#define ACRE_LIB_LIMIT_H
+
+#include "base/base.h"
+
+/* [any, seq_cst] */
+extern struct limit {
+    uint64_t bytes;    /* the limit; 0: none, and nothing is counted */
+    uint64_t taken;    /* bytes, at least */
+    uint64_t allowed;  /* what `taken` may become */
+    uint64_t followed; /* the value of OPTION_LIMIT that `bytes` comes from */
+    uint64_t read_at;  /* ms: when the group was looked at last */
+} limit;
+
+static inline bool limit_is_on(void)
+{
+    return UNLIKELY(__atomic_load_n(&limit.bytes, __ATOMIC_SEQ_CST) != 0);
+}
+
+bool limit_has_room(size_t bytes);
+/* Takes bytes, if there is room. */
+bool limit_take(size_t bytes);
+/* Counts bytes that are held in any case. */
+void limit_count(size_t bytes);
+/* Has the next limit_take refuse: what is held may have grown uncounted. */
+void limit_forget(void);
+
+/*
+ * After a count of `held` bytes that began when `taken` was `begun`: true if a request of `size`
+ * bytes is within the limit, and then it may be taken. If not `purged`, false also near the limit:
+ * the caller gives back what is idle and counts again. If `purged`, the first refusal is reported.
+ */
+bool limit_allow(uint64_t begun, size_t held, size_t size, bool purged);
+/* Follows the option at once, and the group once a second. `now` is os_now_ms(). */
+void limit_tick(uint64_t now);
+
+extern const char *limit_root; /* in tests: the directory that stands for `/` */
+
+#endif
