@@ -76,33 +76,33 @@ static void read_text(const char *text, const char *warnings)
     ck_assert_str_eq(capture.text, wanted);
 }
 
-/* What a file says, and `decay` and `stats_children` then; 1000 and 0 by default. */
+/* What a file says, and `decay` and `stats_children` then; 1000 and 1 by default. */
 static const struct {
     const char *text;
     uint64_t decay, children;
     const char *warnings;
 } files[] = {
-    {"", 1000, 0, ""},
-    {"decay:5", 5, 0, ""},
-    {"decay:5\nstats_children:1\n", 5, 1, ""},
-    {"decay:5, stats_children:1\n\n", 5, 1, ""},
-    {"# decay:5\n  # stats_children:1\n\t\r\n", 1000, 0, ""},
-    {" decay:5\t\r\ndecay:6 \n", 6, 0, ""},
-    {"[%s]\ndecay:5\n", 5, 0, ""},
-    {"  [ %s ]  \ndecay:5\n", 5, 0, ""},
-    {"[%s2]\ndecay:5\n", 1000, 0, ""},
-    {"[2%s]\ndecay:5\n", 1000, 0, ""},
-    {"[]\ndecay:5\n", 1000, 0, ""},
-    {"[other]\ndecay:5\n[%s]\nstats_children:1\n[third]\ndecay:6\nstats_children:0", 1000, 1, ""},
-    {"decay:5\n[%s]\ndecay:6\n", 6, 0, ""},
-    {"[other]\nno_such:5\n", 1000, 0, ""},
-    {"stats_children:1\n\ndecay:x\ndecay:7\n", 7, 1,
+    {"", 1000, 1, ""},
+    {"decay:5", 5, 1, ""},
+    {"decay:5\nstats_children:0\n", 5, 0, ""},
+    {"decay:5, stats_children:0\n\n", 5, 0, ""},
+    {"# decay:5\n  # stats_children:0\n\t\r\n", 1000, 1, ""},
+    {" decay:5\t\r\ndecay:6 \n", 6, 1, ""},
+    {"[%s]\ndecay:5\n", 5, 1, ""},
+    {"  [ %s ]  \ndecay:5\n", 5, 1, ""},
+    {"[%s2]\ndecay:5\n", 1000, 1, ""},
+    {"[2%s]\ndecay:5\n", 1000, 1, ""},
+    {"[]\ndecay:5\n", 1000, 1, ""},
+    {"[other]\ndecay:5\n[%s]\nstats_children:0\n[third]\ndecay:6\nstats_children:1", 1000, 0, ""},
+    {"decay:5\n[%s]\ndecay:6\n", 6, 1, ""},
+    {"[other]\nno_such:5\n", 1000, 1, ""},
+    {"stats_children:0\n\ndecay:x\ndecay:7\n", 7, 0,
      "acre: PATH:3: decay cannot be \"x\"; allowed: 0..3600000\n"},
-    {"decay=5\n[%s]\ndecay\n", 1000, 0,
+    {"decay=5\n[%s]\ndecay\n", 1000, 1,
      "acre: PATH:1: \"decay=5\" must be written \"decay:5\"\n"
      "acre: PATH:3: decay has no value; allowed: 0..3600000\n"},
-    {"[%s\ndecay:5\n", 1000, 0, "acre: PATH:1: a section begins with [NAME]\n"},
-    {"[\ndecay:5\n", 1000, 0, "acre: PATH:1: a section begins with [NAME]\n"},
+    {"[%s\ndecay:5\n", 1000, 1, "acre: PATH:1: a section begins with [NAME]\n"},
+    {"[\ndecay:5\n", 1000, 1, "acre: PATH:1: a section begins with [NAME]\n"},
 };
 
 TEST_LOOP(a_file_is_read, 0, COUNT_OF(files))
@@ -125,17 +125,17 @@ TEST(a_file_that_is_too_long_is_not_read)
     enum { MOST = 8192 };
     static char text[MOST + 2];
     memset(text, ' ', MOST);
-    memcpy(text, "stats_children:1\n", 17);
+    memcpy(text, "stats_children:0\n", 17);
     memcpy(text + MOST - 8, "\ndecay:5", 8);
     read_text(text, "");
-    ck_assert_uint_eq(option_value(OPTION_STATS_CHILDREN), 1);
+    ck_assert_uint_eq(option_value(OPTION_STATS_CHILDREN), 0);
     ck_assert_uint_eq(option_value(OPTION_DECAY), 5);
-    option_set_text("stats_children", "0");
+    option_set_text("stats_children", "1");
     memcpy(text + MOST - 8, "\ndecay:6\n", 9);
     strcpy(directory, "/tmp/acre-conf-XXXXXX");
     begin();
     read_text(text, "acre: PATH is not read: it is longer than 8192 bytes\n");
-    ck_assert_uint_eq(option_value(OPTION_STATS_CHILDREN), 0);
+    ck_assert_uint_eq(option_value(OPTION_STATS_CHILDREN), 1);
     ck_assert_uint_eq(option_value(OPTION_DECAY), 5);
 }
 
