@@ -51,10 +51,10 @@ struct arena {
     uint64_t adoptions;        /* [lock pool, any reads] times that a thread adopted it */
 
     /* [owner] See idle_before_growth. */
-    int64_t growth_left; /* bytes that slabs may grow by until it looks */
-    size_t grown_to;     /* bytes in slabs from which on the pages of FREE blocks go back */
-    uint32_t look;       /* its looks, for bin_take_wide: it looks at all slabs again */
-    bool wide;           /* wide blocks are taken, until the next look */
+    size_t look_from; /* bytes in slabs from which on it looks */
+    size_t grown_to;  /* bytes in slabs from which on the pages of FREE blocks go back */
+    uint32_t look;    /* its looks, for bin_take_wide: it looks at all slabs again */
+    bool wide;        /* wide blocks are taken, until the next look */
 
     uint32_t entries_used; /* [owner] entries that bins have taken */
 

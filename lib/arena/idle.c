@@ -247,17 +247,24 @@ static size_t sparse_bytes(const struct arena *arena)
     return bytes;
 }
 
+bool idle_grows(struct arena *arena, size_t bytes)
+{
+    size_t in_slabs = heap_set_in_slabs(&arena->heaps);
+    size_t from = in_slabs + max_size(LOOK_LEAST, in_slabs / LOOK_SHARE);
+    arena->look_from = min_size(arena->look_from, from);
+    return in_slabs + bytes >= arena->look_from;
+}
+
 void idle_before_growth(struct arena *arena, size_t bytes)
 {
-    arena->growth_left -= (int64_t)bytes;
-    if (arena->growth_left > 0)
+    if (!idle_grows(arena, bytes))
         return;
     struct heap_totals totals;
     heap_set_totals(&arena->heaps, &totals);
     arena->wide =
         totals.in_slabs >= WIDE_FROM && sparse_bytes(arena) >= totals.in_slabs / SPARSE_SHARE;
     arena->look++;
-    arena->growth_left = (int64_t)max_size(LOOK_LEAST, totals.in_slabs / LOOK_SHARE);
+    arena->look_from = SIZE_MAX;
     if (totals.in_slabs < arena->grown_to)
         return;
     purge_slabs(arena);

@@ -5,7 +5,6 @@
  *   idle memory                at most                  for      given back by
  *   -------------------------  -----------------------  -------  ---------------------------------
  *   free units of an arena     see heap_set.h           a decay  tick; over the bound a free
- *   empty heaps of an arena    one                               a free
  *   pages of FREE blocks       what slabs grow by                the owner, before it makes a slab
  *   REMOTE blocks              what is freed meanwhile  a decay  the owner; if it sleeps, tick
  *   REMOTE blocks in the pool  1/16 of what is in use            a free
@@ -45,6 +44,10 @@ bool idle_tick(uint64_t now);
 
 /* The same for a thread that no other waits for: looks at all arenas. */
 bool idle_tick_all(uint64_t now);
+
+/* True if idle_before_growth would look: `bytes` more and slabs have grown by much since they were
+ * least after its last look. By the owner. */
+bool idle_grows(struct arena *arena, size_t bytes);
 
 /*
  * To be called by the owner before a slab of `bytes` bytes is made, or one grows by that many.

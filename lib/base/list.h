@@ -61,10 +61,22 @@ static inline struct list_node *list_next(const struct list *list, const struct 
     return node->next == &list->head ? NULL : node->next;
 }
 
+/* The node before one, or NULL if it is the first. */
+static inline struct list_node *list_previous(const struct list *list, const struct list_node *node)
+{
+    return node->previous == &list->head ? NULL : node->previous;
+}
+
 /* The first node, or NULL if the list is empty. */
 static inline struct list_node *list_first(const struct list *list)
 {
     return list_next(list, &list->head);
+}
+
+/* The last one, likewise. */
+static inline struct list_node *list_last(const struct list *list)
+{
+    return list_previous(list, &list->head);
 }
 
 #endif

@@ -138,7 +138,7 @@ struct slab *heap_take(struct heap *heap, struct slab_geometry *geometry)
     if (index == HEAP_SLABS || !heap_pages_open_units(heap, unit + units) ||
         !is_within_limit(heap, unit, units) || !take_lines(heap, lines, &line))
         return NULL;
-    heap_pages_fill_huge(heap, unit + units, size_class_sizes[geometry->class]);
+    heap_pages_fill_huge(heap, unit, unit + units, size_class_sizes[geometry->class]);
     bits_clear(heap->free_slabs, index, 1);
 
     struct slab *slab = &heap->slabs[index];
@@ -178,7 +178,12 @@ static void give_units(struct heap *heap, size_t first, size_t units)
     bits_set(heap->free_units, first, units);
     heap->idle_units += (uint32_t)units;
     heap->used_units -= (uint32_t)units;
-    heap->longest = HEAP_UNITS;
+    size_t limit = first + units;
+    while (limit - first < SLAB_MAX_UNITS && bits_test(heap->free_units, first - 1))
+        first--;
+    while (limit - first < SLAB_MAX_UNITS && bits_test(heap->free_units, limit))
+        limit++;
+    heap->longest = (uint16_t)max_size(heap->longest, limit - first);
     heap->longest_lines = HEAP_LINES;
 }
 
@@ -202,7 +207,7 @@ static bool take_units_at(struct heap *heap, size_t first, size_t units, size_t 
     if (limit > heap->unit_limit || bits_count(heap->free_units, first, units) != units ||
         !heap_pages_open_units(heap, limit) || !is_within_limit(heap, first, units))
         return false;
-    heap_pages_fill_huge(heap, limit, block_size);
+    heap_pages_fill_huge(heap, first, limit, block_size);
     take_units(heap, first, units);
     return true;
 }

@@ -5,9 +5,9 @@
  * Slabs take states in lines of 64; a heap of blocks below 64 bytes throughout runs out of them
  * before it runs out of units.
  *
- * How a heap is opened, and what mappings that takes: heap_pages.h. An empty heap gives its units
- * back to the system, contents and commit, if its arena has another empty one; its address and its
- * header stay the arena's. Where address space is short a heap maps less than 32 MiB.
+ * How a heap is opened, and what mappings that takes: heap_pages.h. A heap that is empty and purged
+ * closes its units, which gives their commit back, if its arena has another such one; its address
+ * and its header stay the arena's. Where address space is short a heap maps less than 32 MiB.
  *
  * The truth about runs is each descriptor's geometry word (0: no slab), published last and
  * withdrawn first by one store; free units, free lines, free descriptors and slab_of follow from it
@@ -62,10 +62,8 @@ struct heap {
                                never lowered */
     uint16_t opened_limit;  /* units below this are accessible */
     uint16_t fresh_from;    /* units from here on were in no slab since they were mapped: zero */
-    uint16_t filled_limit;  /* units below this were filled in by huge pages or are not going to be,
-                               until they are mapped anew; from here on none is in a slab */
     uint16_t huge_filled;   /* bit i: the 2 MiB from 2 i MiB on were filled in by a huge page */
-    uint16_t longest;       /* units; no free run is longer than this */
+    uint16_t longest;       /* units; no slab finds a free run that is longer than this */
     uint16_t longest_lines; /* lines; likewise */
 
     /* [heap lock] of heap_set.c: what it knows of the heap */

@@ -189,18 +189,15 @@ static bool fills_huge_pages(void)
 static void fill_huge_page(struct heap *heap, size_t unit)
 {
     char *base = heap_unit_address(heap, unit);
-    ASSERT(bits_count(heap->free_units, unit, HEAP_HUGE_UNITS) == HEAP_HUGE_UNITS);
     if (os_is_filled_in(base))
         return;
     os_huge_pages(base, HUGE_PAGE, true);
     *(volatile char *)base = 0;
     os_huge_pages(base, HUGE_PAGE, false);
     if (os_is_filled_in(base + UNIT_SIZE)) {
-        /* a rebuilt heap may have counted them already */
-        size_t dirty = bits_count(heap->dirty_units, unit, HEAP_HUGE_UNITS);
         heap->huge_filled = (uint16_t)(heap->huge_filled | 1U << unit / HEAP_HUGE_UNITS);
         bits_set(heap->dirty_units, unit, HEAP_HUGE_UNITS);
-        heap->idle_units += (uint32_t)(HEAP_HUGE_UNITS - dirty);
+        heap->idle_units += HEAP_HUGE_UNITS;
     }
 }
 
@@ -209,7 +206,6 @@ void heap_pages_begin(struct heap *heap)
     heap->huge_pages_asked = false;
     heap->huge_filled = 0;
     heap->fresh_from = heap->first_unit;
-    heap->filled_limit = HEAP_HUGE_UNITS; /* the first huge page has the header in it */
 }
 
 /* True if three quarters of the HUGE_LOOKS_BACK huge pages below one have memory. Those that were
@@ -228,16 +224,19 @@ static bool is_resident_below(const struct heap *heap, size_t huge_page)
     return size != 0 && filled >= size - size / 4;
 }
 
-void heap_pages_fill_huge(struct heap *heap, size_t limit, size_t block_size)
+/* True if none of the units of a huge page is in a slab or has memory. */
+static bool is_untouched(const struct heap *heap, size_t unit)
 {
-    size_t unit = heap->filled_limit;
-    if (limit <= unit)
-        return;
-    ASSERT(limit <= unit + HEAP_HUGE_UNITS);
-    heap->filled_limit = (uint16_t)(unit + HEAP_HUGE_UNITS);
-    if (fills_huge_pages() && wants_huge_pages(heap, unit) &&
-        unit + HEAP_HUGE_UNITS <= heap->opened_limit &&
-        (block_size < UNIT_SIZE || is_resident_below(heap, unit / HEAP_HUGE_UNITS)) &&
-        limit_take(HUGE_PAGE))
-        fill_huge_page(heap, unit);
+    uint64_t mask = ((UINT64_C(1) << HEAP_HUGE_UNITS) - 1) << unit % 64;
+    return (heap->free_units[unit / 64] & ~heap->dirty_units[unit / 64] & mask) == mask;
+}
+
+void heap_pages_fill_huge(struct heap *heap, size_t first, size_t limit, size_t block_size)
+{
+    for (size_t unit = align_down(first, HEAP_HUGE_UNITS); unit < limit; unit += HEAP_HUGE_UNITS)
+        if (is_untouched(heap, unit) && unit + HEAP_HUGE_UNITS <= heap->opened_limit &&
+            fills_huge_pages() && wants_huge_pages(heap, unit) &&
+            (block_size < UNIT_SIZE || is_resident_below(heap, unit / HEAP_HUGE_UNITS)) &&
+            limit_take(HUGE_PAGE))
+            fill_huge_page(heap, unit);
 }

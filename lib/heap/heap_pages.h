@@ -33,6 +33,7 @@ enum {
     HEAP_OPEN_STATES = 64 << 10,
 };
 
+static_assert(64 % HEAP_HUGE_UNITS == 0, "a huge page is a part of a word of bits");
 static_assert(HEAP_UNITS / HEAP_HUGE_UNITS <= 16, "huge_filled has a bit for each huge page");
 static_assert(HEAP_UNITS % HEAP_HUGE_UNITS == 0 && (int)SLAB_MAX_UNITS <= (int)HEAP_HUGE_UNITS,
               "a run begins at most one huge page");
@@ -84,10 +85,11 @@ bool heap_pages_open_units(struct heap *heap, size_t limit);
 void heap_pages_begin(struct heap *heap);
 
 /*
- * To be called before open units up to `limit` are taken for blocks of `block_size` bytes, as the
- * lowest fit or by a run that grows. If they are the first ones in a huge page that is worth it,
- * the page is filled in: all its units are free and dirty then, and zero.
+ * To be called before open units first .. limit-1 are taken for blocks of `block_size` bytes, as
+ * the lowest fit or by a run that grows. A huge page that they are in, of which no unit is in a
+ * slab or has memory, is filled in if it is worth it: all its units are free and dirty then, and
+ * zero.
  */
-void heap_pages_fill_huge(struct heap *heap, size_t limit, size_t block_size);
+void heap_pages_fill_huge(struct heap *heap, size_t first, size_t limit, size_t block_size);
 
 #endif

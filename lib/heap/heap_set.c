@@ -9,6 +9,7 @@
 
 enum {
     REFUSED_PART = 8, /* see age_or_purge */
+    PURGED_PART = 4,  /* see age_or_purge */
     TOLD_PART = 8,    /* see tell_used */
 };
 
@@ -78,8 +79,8 @@ static void account(struct heap *heap)
     set->dirty += heap->idle_units;
     set->dirty -= heap->counted;
     heap->counted = heap->idle_units;
-    set->used += heap->used_units;
-    set->used -= heap->counted_used;
+    __atomic_store_n(&set->used, set->used + heap->used_units - heap->counted_used,
+                     __ATOMIC_RELAXED);
     heap->counted_used = heap->used_units;
     tell_used(set);
     bool listed = list_contains(&heap->roomy);
@@ -91,18 +92,58 @@ static void account(struct heap *heap)
 
 /* ---- purging ---- */
 
-/* Purges every free unit of every heap; with `aged`, those that were free at the last heap_age.
- * Returns bytes given back. Needs the heap lock. */
+/* Closes heaps without slabs and memory but the one that will be taken from first. Needs the heap
+ * lock. */
+static void close_spares(struct heap_set *set)
+{
+    bool kept = false;
+    for (struct list_node *node = list_first(&set->roomy); node != NULL;
+         node = list_next(&set->roomy, node)) {
+        struct heap *heap = CONTAINER_OF(node, struct heap, roomy);
+        if (heap->used_units != 0 || heap->idle_units != 0 ||
+            heap->opened_limit == heap->first_unit)
+            continue;
+        if (kept)
+            heap_close(heap);
+        kept = true;
+    }
+}
+
+/* Purges the free units of a heap; with `aged`, those that were free at the last heap_age. Needs
+ * the heap lock. */
+static void purge_heap(struct heap *heap, bool aged)
+{
+    if (aged)
+        heap_age(heap);
+    else
+        heap_purge(heap, heap->free_units);
+    account(heap);
+}
+
+/* The same in every heap. Returns bytes given back. Needs the heap lock. */
 static size_t purge_units(struct heap_set *set, bool aged)
 {
-    size_t units = 0;
-    for (struct heap *heap = first_heap(set); heap != NULL; heap = next_heap(heap)) {
-        units += aged ? heap_age(heap) : heap_purge(heap, heap->free_units);
-        account(heap);
-    }
+    size_t dirty = set->dirty;
+    for (struct heap *heap = first_heap(set); heap != NULL; heap = next_heap(heap))
+        purge_heap(heap, aged);
+    close_spares(set);
     if (!aged)
         set->refused = set->dirty;
-    return units * UNIT_SIZE;
+    return (dirty - set->dirty) * UNIT_SIZE;
+}
+
+/* Purges the heaps that will be taken from last until no more than `most` units are dirty. Returns
+ * bytes given back. Needs the heap lock. */
+static size_t purge_down_to(struct heap_set *set, size_t most)
+{
+    size_t dirty = set->dirty;
+    for (struct list_node *node = list_last(&set->roomy); node != NULL && set->dirty > most;
+         node = list_previous(&set->roomy, node))
+        purge_heap(CONTAINER_OF(node, struct heap, roomy), false);
+    close_spares(set);
+    if (set->dirty > most)
+        set->refused = set->dirty;
+    return (dirty - set->dirty) * UNIT_SIZE;
 }
 
 /* Bytes that may be free and dirty. Needs the heap lock. */
@@ -114,15 +155,16 @@ static size_t bound(const struct heap_set *set)
 }
 
 /*
- * Units have become free and dirty: they wait for their time, or all are purged if there are too
- * many. Units that the system refuses to purge (locked memory) are tried again when there are
- * 1/REFUSED_PART more. Needs the heap lock.
+ * Units have become free and dirty: they wait for their time, or whole heaps are purged if there
+ * are too many: 1/PURGED_PART below the bound, so that it is done seldom. Units that the system
+ * refuses to purge (locked memory) are tried again when there are 1/REFUSED_PART more. Needs the
+ * heap lock.
  */
 static void age_or_purge(struct heap_set *set, uint64_t now)
 {
-    if (set->dirty * UNIT_SIZE > bound(set) &&
-        set->dirty > set->refused + set->refused / REFUSED_PART)
-        recent_count_gone(&set->recent, purge_units(set, false));
+    size_t most = bound(set) / UNIT_SIZE;
+    if (set->dirty > most && set->dirty > set->refused + set->refused / REFUSED_PART)
+        recent_count_gone(&set->recent, purge_down_to(set, most - most / PURGED_PART));
     else
         __atomic_store_n(&set->freed_at, now, __ATOMIC_RELAXED);
 }
@@ -191,26 +233,47 @@ static struct heap *extend_heap(struct heap_set *set, size_t units)
     return NULL;
 }
 
-struct slab *heap_set_take(struct heap_set *set, struct slab_geometry *geometry)
+/* Takes from the first heap that has room and at least that many units that are free and dirty.
+ * Needs the heap lock. */
+static struct slab *take_listed(struct heap_set *set, struct slab_geometry *geometry, size_t dirty)
 {
     struct slab *slab = NULL;
-    heap_set_lock(set);
-    size_t dirty = set->dirty, used = set->used;
     struct list_node *node = list_first(&set->roomy);
     while (node != NULL && slab == NULL) {
         struct list_node *next = list_next(&set->roomy, node);
-        slab = take_from(CONTAINER_OF(node, struct heap, roomy), geometry);
+        struct heap *heap = CONTAINER_OF(node, struct heap, roomy);
+        if (heap->idle_units >= dirty)
+            slab = take_from(heap, geometry);
         node = next;
     }
-    if (slab == NULL && limit_has_room(geometry->units * UNIT_SIZE)) {
-        struct heap *heap = extend_heap(set, geometry->units);
-        if (heap == NULL)
-            heap = add_heap(set, geometry->units);
-        if (heap != NULL)
-            slab = take_from(heap, geometry);
+    return slab;
+}
+
+/* Takes from any heap, or from a new one. Needs the heap lock. */
+static struct slab *take_anywhere(struct heap_set *set, struct slab_geometry *geometry)
+{
+    struct slab *slab = take_listed(set, geometry, 0);
+    if (slab != NULL || !limit_has_room(geometry->units * UNIT_SIZE))
+        return slab;
+    struct heap *heap = extend_heap(set, geometry->units);
+    if (heap == NULL)
+        heap = add_heap(set, geometry->units);
+    return heap != NULL ? take_from(heap, geometry) : NULL;
+}
+
+struct slab *heap_set_take(struct heap_set *set, struct slab_geometry *geometry, bool fresh)
+{
+    heap_set_lock(set);
+    size_t dirty = set->dirty, used = set->used;
+    struct slab *slab = NULL;
+    if (fresh)
+        slab = take_anywhere(set, geometry);
+    else if (dirty >= geometry->units)
+        slab = take_listed(set, geometry, geometry->units);
+    if (slab != NULL) {
+        count_grown(set, used, dirty);
+        __atomic_store_n(&set->took_pages, set->dirty + geometry->units > dirty, __ATOMIC_RELAXED);
     }
-    count_grown(set, used, dirty);
-    __atomic_store_n(&set->took_pages, set->dirty + geometry->units > dirty, __ATOMIC_RELAXED);
     if (set->dirty > dirty) /* a huge page was filled in: only its first units may be wanted */
         age_or_purge(set, os_now_ms());
     heap_set_unlock(set);
@@ -218,23 +281,6 @@ struct slab *heap_set_take(struct heap_set *set, struct slab_geometry *geometry)
 }
 
 /* ---- giving back ---- */
-
-/* Closes empty heaps but the one that will be taken from first. Needs the heap lock. */
-static void close_spares(struct heap_set *set)
-{
-    bool kept = false;
-    for (struct list_node *node = list_first(&set->roomy); node != NULL;
-         node = list_next(&set->roomy, node)) {
-        struct heap *heap = CONTAINER_OF(node, struct heap, roomy);
-        if (heap->used_units != 0 || heap->opened_limit == heap->first_unit)
-            continue;
-        if (kept) {
-            heap_close(heap);
-            account(heap);
-        }
-        kept = true;
-    }
-}
 
 void heap_set_give(struct slab *slab)
 {
@@ -244,8 +290,6 @@ void heap_set_give(struct slab *slab)
     uint64_t now = before_giving(set);
     heap_give(heap, slab);
     account(heap);
-    if (heap->used_units == 0)
-        close_spares(set);
     __atomic_store_n(&set->took_pages, false, __ATOMIC_RELAXED);
     age_or_purge(set, now);
     heap_set_unlock(set);
@@ -282,6 +326,11 @@ size_t heap_set_unmap_empty(struct heap_set *set)
 
 /* ---- looking at all of it ---- */
 
+size_t heap_set_in_slabs(const struct heap_set *set)
+{
+    return __atomic_load_n(&set->used, __ATOMIC_RELAXED) * UNIT_SIZE;
+}
+
 void heap_set_for_each_slab(struct heap_set *set, void (*visit)(void *, struct slab *),
                             void *context)
 {
@@ -302,7 +351,7 @@ void heap_set_rebuild_locked(struct heap_set *set)
     list_init(&set->roomy);
     set->count = 0;
     set->dirty = 0;
-    set->used = 0;
+    __atomic_store_n(&set->used, 0, __ATOMIC_RELAXED);
     for (struct heap *heap = first_heap(set); heap != NULL; heap = next_heap(heap)) {
         heap_rebuild(heap);
         heap->counted = 0;

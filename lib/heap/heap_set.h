@@ -1,8 +1,9 @@
 /*
  * Heap sets: all heaps of one arena. A slab's run is taken in the heap that has been on the list of
- * roomy ones longest, else in a heap whose address space was given up, else in a new one. Free
- * units age and are purged, and where there are more than OPTION_DIRTY_LIMIT and base/recent.h
- * allow all are purged at once; of empty heaps one at most keeps its memory.
+ * roomy ones longest, else in a heap whose address space was given up, else in a new one; first, if
+ * a smaller one will do, where units are free and dirty. Free units age and are purged, and where
+ * there are more than OPTION_DIRTY_LIMIT and base/recent.h allow, those of the heaps that are taken
+ * from last are purged at once. Of empty heaps without memory one at most stays open.
  *
  * Lock: each set's own (LOCK_RANK_HEAP), taken inside unless a function's name says otherwise. It
  * guards the set and, of its heaps, runs, lines, descriptors in use, and purging, so that another
@@ -36,11 +37,12 @@ struct heap_set {
     /* [lock, release; any reads, acquire] heap number i stands in chain i % 64 */
     struct heap *chains[HEAP_CHAINS];
 
-    struct list roomy;    /* [lock] heaps that may have a free run, in the order of becoming so */
-    uint32_t count;       /* [lock] heaps */
-    size_t dirty;         /* [lock] units that are free and dirty, in all heaps */
-    size_t used;          /* [lock] units in slabs, in all heaps */
-    size_t told;          /* [lock] of these, and of those given back, what heap_counts has */
+    struct list roomy; /* [lock] heaps that may have a free run, in the order of becoming so, or of
+                           being purged */
+    uint32_t count;    /* [lock] heaps */
+    size_t dirty;      /* [lock] units that are free and dirty, in all heaps */
+    size_t used;       /* [lock, any reads] units in slabs, in all heaps */
+    size_t told;       /* [lock] of these, and of those given back, what heap_counts has */
     struct recent recent; /* [lock] of units in slabs, and of free and dirty ones; bytes */
     bool took_pages;   /* [lock, any reads] the run taken last had units without pages, and none was
                           given back since */
@@ -55,11 +57,12 @@ void heap_set_init(struct heap_set *set, struct arena *arena);
 
 /*
  * Takes a run of geometry->units units and the lines of states for geometry->count blocks, lowest
- * fit in the first roomy heap that has both, else in a new one; completes *geometry. Returns the
- * descriptor with base, states, zero and untouched set and its geometry published, which claims the
- * run; no unit leads to it yet (heap_show_slab). All blocks are FREE. NULL if there is no memory.
+ * fit in the first roomy heap that has both, else in a new one. Unless `fresh`, in a heap that has
+ * as many units free and dirty alone. Completes *geometry. Returns the descriptor with base,
+ * states, zero and untouched set and its geometry published, which claims the run; no unit leads to
+ * it yet (heap_show_slab). All blocks are FREE. NULL if there is no memory, or no such heap.
  */
-struct slab *heap_set_take(struct heap_set *set, struct slab_geometry *geometry);
+struct slab *heap_set_take(struct heap_set *set, struct slab_geometry *geometry, bool fresh);
 
 /* Withdraws a slab none of whose blocks is live and gives run, lines and descriptor back. */
 void heap_set_give(struct slab *slab);
@@ -86,6 +89,9 @@ static inline bool heap_set_takes_pages(const struct heap_set *set)
 {
     return __atomic_load_n(&set->took_pages, __ATOMIC_RELAXED);
 }
+
+/* Bytes of units in slabs. Any thread, no lock. */
+size_t heap_set_in_slabs(const struct heap_set *set);
 
 /*
  * Under memory pressure: unmaps the units of heaps that are empty, so that their address space can

@@ -52,10 +52,10 @@ static bool open_some_window(struct bin *bin)
  * in its own slabs may serve it then. A slab of one block is made for each; there it is done as
  * often as idle_before_growth looks, so that what is freed does not add up.
  */
-static bool collects_all(const struct arena *arena, const struct bin *bin)
+static bool collects_all(struct arena *arena, const struct bin *bin)
 {
     return remote_pending(&arena->remote) &&
-           (bin->block_size <= SLAB_SHARED_LIMIT || arena->growth_left <= (int64_t)bin->block_size);
+           (bin->block_size <= SLAB_SHARED_LIMIT || idle_grows(arena, bin->block_size));
 }
 
 /* Fills the bin's window from what its class has: false if that is nothing. */

@@ -10,6 +10,8 @@ enum {
     /* a later slab is 1/8 of all slabs of the class: at most that much is not wanted yet, and
      * churn leaves no block untouched for long */
     GROWTH_PART = 8,
+    /* down to 1/4 of it, where what is free and has memory has no longer run */
+    SMALLER_PART = 4,
     NEVER_CHECKED = 0x7fffffff, /* until_check of a current slab that is shared: it is kept */
 };
 
@@ -70,14 +72,14 @@ size_t bin_next_slab_bytes(const struct bin *bin)
 
 /* Takes a run of `units` for a slab, which its blocks fill: what is left over is shorter than
  * a block, so that each place in it has a state (geometry_lines). */
-static struct slab *take_run(const struct bin *bin, struct heap_set *set, size_t units)
+static struct slab *take_run(const struct bin *bin, struct heap_set *set, size_t units, bool fresh)
 {
     struct slab_geometry geometry = {
         .class = bin->class,
         .count = (unsigned)min_size(most_blocks(bin), units * UNIT_SIZE / bin->block_size),
         .units = (unsigned)units,
     };
-    return heap_set_take(set, &geometry);
+    return heap_set_take(set, &geometry, fresh);
 }
 
 static unsigned slab_units(const struct slab *slab)
@@ -238,9 +240,15 @@ bool bin_next_slab(struct bin *bin)
 
 bool bin_make_slab(struct bin *bin, struct heap_set *set)
 {
-    struct slab *slab = take_run(bin, set, next_units(bin));
+    size_t units = next_units(bin), least = units_for(bin->block_size);
+    struct slab *slab = NULL;
+    for (size_t some = units; slab == NULL && some >= max_size(least, units / SMALLER_PART);
+         some /= 2)
+        slab = take_run(bin, set, some, false);
     if (slab == NULL)
-        slab = take_run(bin, set, units_for(bin->block_size)); /* a smaller one may still fit */
+        slab = take_run(bin, set, units, true);
+    if (slab == NULL)
+        slab = take_run(bin, set, least, true); /* a smaller one may still fit */
     if (slab == NULL)
         return false;
     slab_fill(slab, bin);

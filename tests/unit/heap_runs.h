@@ -47,7 +47,7 @@ static inline struct slab_geometry geometry_of(unsigned units, unsigned count)
 static inline struct slab *try_take_blocks(unsigned units, unsigned count)
 {
     struct slab_geometry geometry = geometry_of(units, count);
-    struct slab *slab = heap_set_take(&set, &geometry);
+    struct slab *slab = heap_set_take(&set, &geometry, true);
 
     if (slab != NULL)
         heap_show_slab(slab);

@@ -101,7 +101,7 @@ static const char *take_random(struct random *random, int number, unsigned most_
 
     for (size_t i = 0; i < heap_count; i++)
         fits_somewhere = fits_somewhere || reference_fit(heaps[i], units) >= 0;
-    struct slab *slab = heap_set_take(&set, &geometry);
+    struct slab *slab = heap_set_take(&set, &geometry, true);
     if (slab == NULL)
         return "no memory";
     if (!all_lead_to(slab->base, units, &heap_nobody))

@@ -213,11 +213,25 @@ TEST(a_grown_heap_takes_huge_pages_and_gives_back_what_it_does_not_use)
     ck_assert_uint_eq(heap_set_purge(&set, UINT64_MAX), filled ? HUGE_PAGE - UNIT_SIZE : 0);
     ck_assert(os_is_filled_in(slab->base));
     ck_assert(!os_is_filled_in(last_page(slab)));
-    /* once: what went back is not filled in again */
+    /* once: what went back in part is not filled in again */
     struct slab *next = try_take_blocks(1, SMALL_BLOCKS);
     ck_assert_ptr_eq(next->base, slab->base + UNIT_SIZE);
     ck_assert(next->zero && next->untouched);
     ck_assert(!os_is_filled_in(last_page(slab)));
+}
+
+TEST(a_huge_page_that_went_back_as_a_whole_comes_back_as_one)
+{
+    struct slab *slab = reach_huge_page();
+
+    heap_set_give(slab);
+    ck_assert_uint_ge(heap_set_purge(&set, UINT64_MAX), UNIT_SIZE);
+    ck_assert_ptr_eq(try_take_blocks(1, SMALL_BLOCKS), slab);
+    bool filled = os_is_filled_in(last_page(slab));
+    ck_assert(filled || !system_gives_huge_pages());
+    ck_assert_uint_eq(totals().free_dirty, filled ? HUGE_PAGE - UNIT_SIZE : 0);
+    ck_assert(is_filled(slab->base, UNIT_SIZE, 0));
+    ck_assert(heap_set_is_valid(&set));
 }
 
 TEST(later_heaps_take_huge_pages_from_the_second_one_on)

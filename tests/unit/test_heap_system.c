@@ -47,7 +47,7 @@ TEST(a_heap_may_run_out_of_lines)
 
     for (;;) {
         struct slab_geometry geometry = of_16;
-        slabs[count] = heap_set_take(&set, &geometry);
+        slabs[count] = heap_set_take(&set, &geometry, true);
         ck_assert_ptr_nonnull(slabs[count]);
         heap_show_slab(slabs[count]);
         if (count == 0)
@@ -109,29 +109,69 @@ static bool is_open(const struct full_heap *full)
     return is_accessible(heap_unit_address(full->heap, full->heap->first_unit));
 }
 
-TEST(the_first_roomy_heap_is_the_empty_one_that_is_kept)
+/* Its address space and commit go with its memory, not when it becomes empty. */
+TEST(empty_heaps_but_one_are_closed_when_they_are_purged)
 {
     struct full_heap a, b, c;
 
+    set_option("dirty_limit", "1G");
     fill_next_heap(&b); /* not in the order of the list below */
     fill_next_heap(&a);
     fill_next_heap(&c);
     give_all_but(&a, 1); /* the first on the list, but not empty */
     give_all_but(&b, 0);
-    ck_assert(is_open(&a) && is_open(&b) && is_open(&c));
-    give_all_but(&a, 0);
-    ck_assert(is_open(&a) && !is_open(&b) && is_open(&c));
-    ck_assert(heap_set_is_valid(&set));
-
-    /* a heap that was closed before is not one that keeps its memory */
-    struct slab *slab = take(1);
-    ck_assert_ptr_eq(slab_heap(slab), a.heap);
     give_all_but(&c, 0);
-    ck_assert(is_open(&a) && !is_open(&b) && is_open(&c));
-    heap_set_give(slab);
+    ck_assert(is_open(&a) && is_open(&b) && is_open(&c));
+    heap_set_purge(&set, UINT64_MAX);
+    ck_assert(is_open(&a) && is_open(&b) && !is_open(&c));
+    give_all_but(&a, 0);
+    ck_assert(is_open(&a) && is_open(&b)); /* it has memory */
+    heap_set_purge(&set, UINT64_MAX);
     ck_assert(is_open(&a) && !is_open(&b) && !is_open(&c));
-    /* of what is free, that heap's units alone have memory */
-    ck_assert_uint_eq(totals().free_dirty, (size_t)heap_unit_count(a.heap) * UNIT_SIZE);
+    ck_assert_uint_eq(totals().free_dirty, 0);
+    ck_assert(heap_set_is_valid(&set));
+}
+
+/* Above the limit the heap that is taken from last is purged, and the other one serves. */
+TEST(above_the_limit_the_last_heap_is_purged)
+{
+    struct full_heap first, last;
+
+    set_option("huge_pages", "never");
+    set_option("dirty_limit", "24M");
+    fill_next_heap(&last);
+    fill_next_heap(&first);
+    give_all_but(&first, first.count / 2);
+    size_t dirty = totals().free_dirty;
+    do
+        heap_set_give(last.slabs[--last.count]);
+    while (totals().free_dirty > dirty && last.count > 0);
+    ck_assert_int_gt(last.count, 0);
+    ck_assert_uint_eq(totals().free_dirty, dirty);
+    struct slab_geometry geometry = geometry_of(1, 1);
+    ck_assert_ptr_eq(slab_heap(heap_set_take(&set, &geometry, false)), first.heap);
+    ck_assert_uint_eq(totals().free_dirty, dirty - UNIT_SIZE);
+    ck_assert(heap_set_is_valid(&set));
+}
+
+/* A run that must not be fresh is taken where as many units are free and dirty, though another heap
+ * comes first. */
+TEST(what_has_memory_is_taken_first)
+{
+    struct full_heap first, last;
+    struct slab_geometry geometry = geometry_of(SLAB_MAX_UNITS, 1);
+
+    set_option("huge_pages", "never");
+    fill_next_heap(&last);
+    fill_next_heap(&first);
+    give_all_but(&first, 1);
+    ck_assert_uint_ne(heap_set_purge(&set, UINT64_MAX), 0);
+    ck_assert_ptr_null(heap_set_take(&set, &geometry, false));
+    give_all_but(&last, 1);
+    struct slab *slab = heap_set_take(&set, &geometry, false);
+    ck_assert_ptr_nonnull(slab);
+    ck_assert_ptr_eq(slab_heap(slab), last.heap);
+    ck_assert_ptr_eq(slab_heap(take(SLAB_MAX_UNITS)), first.heap);
     ck_assert(heap_set_is_valid(&set));
 }
 

@@ -57,7 +57,7 @@ static const struct field arena_fields[] = {
     FIELD(arena, status, CONSTANT),
     FIELD(arena, next, CONSTANT),
     FIELD(arena, number, CONSTANT),
-    FIELD(arena, growth_left, OWNER),
+    FIELD(arena, look_from, OWNER),
     FIELD(arena, bins, OWNER),
     FIELD(arena, entries, OWNER),
 };
