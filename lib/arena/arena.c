@@ -54,7 +54,8 @@ static void hold(struct arena *arena, enum arena_status status)
 
 void *arena_forked(void)
 {
-    limit_forget(); /* what lost threads were taking is counted anew */
+    if (limit_is_on())
+        limit_forget(); /* what lost threads were taking is counted anew */
     return thread_state.held;
 }
 

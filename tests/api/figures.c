@@ -214,10 +214,18 @@ static void check_class_row(const char *table, const struct acre_class_stats *cl
 {
     char size[32], live[32], line[128];
     print_bytes(size, sizeof(size), class->block_size);
+    snprintf(line, sizeof(line), "\n  %10s %9zu %12zu ", size, class->slabs, class->blocks);
+    const char *row = strstr(table, line);
+    CHECK((row != NULL) == (class->slabs != 0));
+    if (row == NULL)
+        return;
+    /* a block in several places is one in the table and counts as those in the structure */
+    char *end;
+    size_t blocks = strtoul(row + strlen(line), &end, 10);
     print_bytes(live, sizeof(live), class->live_blocks * class->block_size);
-    snprintf(line, sizeof(line), "\n  %10s %9zu %12zu %12zu %12s ", size, class->slabs,
-             class->blocks, class->live_blocks, live);
-    CHECK((strstr(table, line) != NULL) == (class->slabs != 0));
+    snprintf(line, sizeof(line), " %12s ", live);
+    CHECK(strncmp(end, line, strlen(line)) == 0);
+    CHECK(blocks <= class->live_blocks && (blocks != 0) == (class->live_blocks != 0));
 }
 
 static void test_malloc_stats_shows_all(void)
@@ -227,8 +235,11 @@ static void test_malloc_stats_shows_all(void)
     CHECK(large != NULL && units != NULL);
     free(units);
     free(hide(malloc(3 * CHECK_MIB)));
-    struct acre_stats stats = stats_now();
     static char table[TEXT];
+    /* where libc's functions allocate, their classes then have slabs of their own */
+    for (int i = 0; i < 20; i++)
+        capture_stats(table);
+    struct acre_stats stats = stats_now();
     capture_stats(table);
     CHECK(stats.small_blocks >= COUNT && stats.large_blocks >= 1 && stats.large_stock != 0);
     check_row(table, "live TINY and SMALL", stats.small_blocks, stats.small_live);

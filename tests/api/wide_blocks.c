@@ -59,10 +59,17 @@ static void *use_what_is_left(void *unused)
     return unused;
 }
 
+static void *end_at_once(void *unused)
+{
+    return unused;
+}
+
 int main(void)
 {
     check_begin();
     free(hide(malloc(10)));
+    in_thread(end_at_once, NULL);
+    size_t few = wide_places(); /* libc keeps a block of a thread that has ended, for the next one */
     CHECK(pthread_barrier_init(&ready, NULL, 2) == 0);
     pthread_t thread = start_thread(replace_for_ever, NULL);
     pthread_barrier_wait(&ready);
@@ -80,6 +87,6 @@ int main(void)
     __atomic_store_n(&stop, true, __ATOMIC_RELAXED);
     join(thread);
     free_all();
-    CHECK(wide_places() == 0);
+    CHECK(wide_places() == few);
     return 0;
 }

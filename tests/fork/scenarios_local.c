@@ -183,6 +183,7 @@ static void prepare_retire(void)
     hold(1, BIG);
     last_of_third = blocks[fourth - 1];
     drop(second, fourth - 1 - second);
+    set_option("dirty_limit", "0"); /* so the next free purges, and closes heaps that are empty */
 }
 
 static void free_retire(void)
