@@ -3,7 +3,7 @@
 
 #include "base/os.h"
 
-CACHE_ALIGNED START_DATA struct fork_state fork_state;
+START_DATA struct fork_state fork_state;
 
 /* The generation in which this thread was first seen, plus 1. Its address names the thread. */
 static __thread uint32_t thread_birth_plus_1 __attribute__((tls_model("initial-exec"), aligned(8)));

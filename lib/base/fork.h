@@ -27,7 +27,7 @@ enum {
 struct fork_state {
     /* [any, release] the generation and the flag FORK_SURVIVOR_MISSING. The generation changes only
      * while no thread of the process holds a lock. */
-    uint32_t forks;
+    CACHE_ALIGNED uint32_t forks;
     /* The next three are written by the survivor before `forks`, and read if the flag is clear. */
     uint32_t survivor_birth; /* generation in which the survivor was first seen */
     uint64_t survivor;       /* its name, see fork_thread_name; 0 in the first image */

@@ -32,10 +32,12 @@ function hex(text,    value, i) {
     return value
 }
 
-# Static data with a size: "address size type name"; the compiler may add a number to the name.
+# Static data with a size: "address size type name". Of a function it is "name.number", or with clang
+# "function.name".
 NF == 4 && $3 ~ /^[bBdD]$/ && $1 !~ /^00000000000000[0-9a-f][0-9a-f]$/ {
     name = $4
-    sub(/\..*/, "", name)
+    sub(/\.[0-9]+$/, "", name)
+    sub(/.*\./, "", name)
     first = int(hex($1) / 64)
     last = int((hex($1) + hex($2) - 1) / 64)
     if (name in is_hot)
