@@ -64,7 +64,7 @@ uint64_t trace_find(const void *block, uint64_t number, struct trace_record *cop
         if (__atomic_load_n(&record->block, __ATOMIC_RELAXED) != block ||
             __atomic_load_n(&record->number, __ATOMIC_ACQUIRE) != at)
             continue;
-        copy->number = at;
+        copy->number = __atomic_load_n(&record->number, __ATOMIC_RELAXED);
         copy_record(copy, record);
         __atomic_thread_fence(__ATOMIC_ACQUIRE);
         if (__atomic_load_n(&record->number, __ATOMIC_RELAXED) == at && copy->block == block)
