@@ -132,14 +132,16 @@ static bool keeps_left_over(size_t alignment)
 }
 
 /* Makes a block at the end of the run that begins at an address, so that it touches what follows,
- * and what was mapped too much stays at the list's edge. NULL if there is no room. Needs the lock
- * and SPARE_ENTRIES. */
+ * and what was mapped too much stays at the list's edge. NULL if there is no room, or the limit has
+ * none. Needs the lock and SPARE_ENTRIES. */
 static void *carve_end(uintptr_t base, size_t size, bool *zero)
 {
     struct extent_run run;
     if (!extents_run_from(&large_list.table, base, size, &run) || run.base != base)
         return NULL;
     struct extent *block = large_list_carve(run.base + run.size - size, size);
+    if (block == NULL)
+        return NULL;
     *zero = block->zero;
     return (void *)block->base;
 }

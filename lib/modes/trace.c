@@ -29,23 +29,31 @@ void trace_start(void)
     size_class_divert(true);
 }
 
-/* A sanitizer would report that a record is read while it is written. */
-#define UNCHECKED __attribute__((no_sanitize("thread")))
-
-UNCHECKED void trace_add(const void *block, bool freed)
+/* Copies all but the number, which comes first, word by word: another thread may write the one
+ * record or read the other. */
+static void copy_record(struct trace_record *to, const struct trace_record *from)
 {
+    typedef uint64_t __attribute__((may_alias)) word;
+    word *to_words = (word *)to;
+    const word *words = (const word *)from;
+    for (size_t i = 1; i < sizeof(*to) / sizeof(word); i++)
+        __atomic_store_n(&to_words[i], __atomic_load_n(&words[i], __ATOMIC_RELAXED),
+                         __ATOMIC_RELAXED);
+}
+
+void trace_add(const void *block, bool freed)
+{
+    struct trace_record new = {.block = block, .thread = os_thread_id(), .freed = freed};
+    new.depth = (uint16_t)stack_take(new.frames, TRACE_DEPTH);
     uint64_t number = __atomic_add_fetch(&added, 1, __ATOMIC_RELAXED);
     struct trace_record *record = &trace_ring[number % records];
     __atomic_store_n(&record->number, 0, __ATOMIC_RELAXED);
     __atomic_thread_fence(__ATOMIC_RELEASE);
-    record->block = block;
-    record->freed = freed;
-    record->thread = os_thread_id();
-    record->depth = (uint16_t)stack_take(record->frames, TRACE_DEPTH);
+    copy_record(record, &new);
     __atomic_store_n(&record->number, number, __ATOMIC_RELEASE);
 }
 
-UNCHECKED uint64_t trace_find(const void *block, uint64_t number, struct trace_record *copy)
+uint64_t trace_find(const void *block, uint64_t number, struct trace_record *copy)
 {
     uint64_t last = __atomic_load_n(&added, __ATOMIC_RELAXED);
     uint64_t at = number <= last ? number - 1 : last;
@@ -53,9 +61,11 @@ UNCHECKED uint64_t trace_find(const void *block, uint64_t number, struct trace_r
         return 0;
     for (; at != 0 && at + records > last; at--) {
         const struct trace_record *record = &trace_ring[at % records];
-        if (record->block != block || __atomic_load_n(&record->number, __ATOMIC_ACQUIRE) != at)
+        if (__atomic_load_n(&record->block, __ATOMIC_RELAXED) != block ||
+            __atomic_load_n(&record->number, __ATOMIC_ACQUIRE) != at)
             continue;
-        *copy = *record;
+        copy->number = __atomic_load_n(&record->number, __ATOMIC_RELAXED);
+        copy_record(copy, record);
         __atomic_thread_fence(__ATOMIC_ACQUIRE);
         if (__atomic_load_n(&record->number, __ATOMIC_RELAXED) == at && copy->block == block)
             return at;

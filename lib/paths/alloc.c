@@ -25,6 +25,7 @@ enum {
     FEW_LIMIT = 4096,           /* if they have at most so many bytes, */
     FEW_PLACE = 64,             /* in places of so many, */
     FEW_UNITS = 4,              /* of which it makes slabs up to so many units */
+    ROOM_TRIES = 16,            /* other threads may take the room that was made */
     SHRINK_KEEPS = 2,           /* a block stays while at least 1/2 of it is used */
     SHRINK_ALWAYS_KEPT = 64,    /* bytes; up to here a block stays however little of it is used */
     UNIT_ALIGNMENT = UNIT_SIZE, /* slabs start at a multiple of it */
@@ -93,9 +94,11 @@ static bool refill_from_new(struct arena *arena, struct bin *bin)
     /* memory is short: what the arena holds idle in other classes serves this one, or else what is
      * idle goes back to the system */
     arena_flush(arena);
-    return open_some_window(bin) || make_slab(arena, bin) ||
-           (idle_make_room(arena, align_up(bin->block_size, UNIT_SIZE)) &&
-            (open_some_window(bin) || make_slab(arena, bin)));
+    bool filled = open_some_window(bin) || make_slab(arena, bin);
+    size_t bytes = align_up(bin->block_size, UNIT_SIZE);
+    for (int i = 0; !filled && i < ROOM_TRIES && idle_make_room(arena, bytes); i++)
+        filled = open_some_window(bin) || make_slab(arena, bin);
+    return filled;
 }
 
 /* The bin of a class in an arena that is the caller's. */
@@ -208,7 +211,9 @@ static void *alloc_large(size_t size, size_t alignment, bool *zero)
 {
     void *block = large_alloc(size, alignment, zero);
     idle_tick(os_now_ms());
-    if (block == NULL && idle_make_room(thread_own_arena(), size))
+    size_t bytes = align_up(size, os_page_size());
+    for (int i = 0; block == NULL && i < ROOM_TRIES && idle_make_room(thread_own_arena(), bytes);
+         i++)
         block = large_alloc(size, alignment, zero);
     if (block != NULL)
         count_large(block, size);
@@ -381,8 +386,9 @@ void *alloc_resize(void *p, size_t size, const char *function)
     if (own.slab != NULL && resize_slab_in_place(own.slab, usable, size))
         return p;
     if (size > SIZE_CLASS_LIMIT && usable > SIZE_CLASS_LIMIT && size <= PTRDIFF_MAX) {
-        if (size > usable && !limit_has_room(size - usable))
-            (void)idle_make_room(thread_own_arena(), size - usable);
+        size_t more = size > usable ? align_up(size, os_page_size()) - usable : 0;
+        if (!limit_has_room(more))
+            (void)idle_make_room(thread_own_arena(), more);
         trace_freed(p);
         profile_end(p);
         void *resized = large_resize(p, size);

@@ -254,6 +254,25 @@ TEST(a_block_grows_up_to_the_limit)
     ck_assert_ptr_nonnull(alloc_block(LIMIT / 2));
 }
 
+/* A limit is told in bytes, and LARGE blocks take whole pages: the room that is made is enough. */
+TEST(near_the_limit_a_block_need_not_be_whole_pages)
+{
+    be_quiet();
+    set_limit_bytes(LIMIT);
+    size_t size = 2 << 20;
+    char *block = alloc_block(size);
+    ck_assert_ptr_nonnull(block);
+    ck_assert_ptr_nonnull(alloc_block(LIMIT - (8 << 20)));
+    ck_assert_uint_gt(idle_count_held(), LIMIT - LIMIT / 8);
+    block = alloc_resize(block, size + (3 << 19) + 1, "realloc");
+    ck_assert_ptr_nonnull(block);
+    ck_assert_uint_gt(idle_count_held(), LIMIT - LIMIT / 12);
+    ck_assert_ptr_nonnull(alloc_block((3 << 19) + 1));
+    ck_assert_uint_gt(idle_count_held(), LIMIT - LIMIT / 16);
+    ck_assert_ptr_nonnull(alloc_block((5 << 18) + 1));
+    ck_assert_uint_le(idle_count_held(), LIMIT);
+}
+
 /* ---- other threads ---- */
 
 static void *take_and_sleep(void *argument)
@@ -343,6 +362,34 @@ TEST(threads_that_race_for_the_last_bytes_do_not_pass_it)
         bytes += bytes_of(&fillers[i].blocks);
     /* a header and a magazine's worth for each of the eight arenas */
     ck_assert_uint_ge(bytes, LIMIT - LIMIT / 4);
+}
+
+/* Takes and frees blocks of 0.75 to 1.5 MB; they are refused as many times as is said. */
+static void *take_turns(void *argument)
+{
+    uint64_t *refused = argument;
+    for (uint32_t i = 0, random = 1; i < 20000; i++) {
+        random = random * 1664525 + 1013904223;
+        char *block = alloc_block(750000 + (random >> 8) % 750000);
+        if (block == NULL)
+            ++*refused;
+        else
+            *block = 1;
+        free_block(block);
+    }
+    return NULL;
+}
+
+TEST(threads_that_take_turns_below_the_limit_are_not_refused)
+{
+    uint64_t refused[2] = {0};
+    be_quiet();
+    set_limit_bytes(LIMIT);
+    ck_assert_ptr_nonnull(alloc_block(60000000));
+    run_threads(take_turns, refused, COUNT_OF(refused), sizeof(refused[0]));
+    ck_assert_uint_eq(refused[0], 0);
+    ck_assert_uint_eq(refused[1], 0);
+    ck_assert_uint_le(idle_count_held(), LIMIT);
 }
 
 /* ---- children ---- */

@@ -213,7 +213,7 @@ TEST(records_are_read_while_they_are_written)
     for (int i = 0; i < THREADS; i++)
         ck_assert_int_eq(pthread_create(&threads[i], NULL, use_memory, NULL), 0);
     while (__atomic_load_n(&ended, __ATOMIC_ACQUIRE) != THREADS) {
-        const void *wanted = trace_ring[RECORDS / 2].block;
+        const void *wanted = __atomic_load_n(&trace_ring[RECORDS / 2].block, __ATOMIC_RELAXED);
         for (uint64_t at = UINT64_MAX; (at = trace_find(wanted, at, &record)) != 0;) {
             ck_assert_ptr_eq(record.block, wanted);
             ck_assert_uint_eq(record.number, at);
