@@ -17,6 +17,7 @@
 #include "paths/alloc.h"
 #include "paths/free.h"
 #include "sanitized.h"
+#include "step.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -24,6 +25,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 SUITE(limit, .begin = begin_without_decay);
 
@@ -343,6 +345,32 @@ TEST(threads_that_race_for_the_last_bytes_do_not_pass_it)
         bytes += bytes_of(&fillers[i].blocks);
     /* a header and a magazine's worth for each of the eight arenas */
     ck_assert_uint_ge(bytes, LIMIT - LIMIT / 4);
+}
+
+static void *stepped;
+
+static void take_large(void)
+{
+    stepped = large_alloc(5 << 20, 1, NULL);
+}
+
+/* Another thread takes what is allowed while memory is mapped for this one. */
+static void forget_before_advice(void)
+{
+    if (step_comes_call(SYS_madvise))
+        limit_forget();
+}
+
+TEST_UNLESS(NO_STEPS, memory_that_is_mapped_is_refused_if_the_limit_has_no_room_any_more)
+{
+    be_quiet();
+    set_limit_bytes(LIMIT);
+    ck_assert_ptr_nonnull(alloc_block(5 << 20));
+    step_through(take_large, forget_before_advice);
+    ck_assert_ptr_null(stepped);
+    ck_assert(large_is_valid());
+    ck_assert_ptr_nonnull(alloc_block(5 << 20));
+    ck_assert_uint_le(idle_count_held(), LIMIT);
 }
 
 /* ---- children ---- */
