@@ -11,9 +11,11 @@
 #include <string.h>
 
 enum {
-    NEAR_PART = 16,       /* near the limit is above 15/16 of it */
-    STEP_PART = 64,       /* near it 1/64 of it is allowed at a time */
-    LIMIT_READ_MS = 1000, /* the group's limit is read again after this time */
+    NEAR_PART = 16,    /* near the limit is above 15/16 of it */
+    STEP_PART = 64,    /* near it 1/64 of it is allowed at a time */
+    RESERVE_PART = 64, /* 1/64 of it, but at most RESERVE_MOST bytes, are for what is counted */
+    RESERVE_MOST = 1 << 20, /* in any case: headers, states and metadata */
+    LIMIT_READ_MS = 1000,   /* the group's limit is read again after this time */
 };
 
 #define NO_LIMIT (UINT64_C(1) << 62) /* a group with this number or more has none */
@@ -72,7 +74,8 @@ bool limit_allow(uint64_t begun, size_t held, size_t size, bool purged)
 {
     static uint32_t reported; /* [any] */
     uint64_t bytes = load(&limit.bytes);
-    uint64_t room = bytes > held ? bytes - held : 0;
+    uint64_t reserve = min_size(bytes / RESERVE_PART, RESERVE_MOST);
+    uint64_t room = bytes - min_size(bytes, held + reserve);
     uint64_t near = bytes / NEAR_PART;
     bool fits = size <= room;
     if (room > near && size <= room - near)

@@ -1,17 +1,17 @@
 /*
- * The limit on what acre holds (OPTION_LIMIT). Held is all that it may fill without asking the
- * system: units in slabs, free ones that may have pages, headers and open states of heaps, LARGE
- * blocks, the dirty part of their stock, and metadata; whatever the program has touched.
+ * The limit on what acre holds (OPTION_LIMIT): all that may get pages without a further call of the
+ * system, touched or not. These are units in slabs, free ones that may have pages, headers and open
+ * states of heaps, LARGE blocks, the dirty part of their stock, and metadata.
  *
  * 1. `taken` counts what acre begins to hold, and nothing that it gives back. It may go up to
  *    `allowed`; else limit_take refuses.
  * 2. Then the caller, which holds no lock, counts what is held, part by part, each under its lock.
- *    Up to near the limit all is allowed at once; from there on what is idle goes back first, and a
- *    step is allowed, so that this comes again as the process grows.
+ *    Up to 15/16 of the limit all is allowed at once. From there on what is idle goes back first,
+ *    and only a step is allowed, so that the count is repeated as the process grows.
  *
  * So the limit holds: what was taken before a count began is in the count; what was taken later is
- * in `taken`. For that limit_take is called under the lock under which the part is counted, and
- * limit_count once a count can see the part.
+ * in `taken`. Therefore limit_take is called under the lock under which the part is counted, and
+ * limit_count after the part has become visible to a count.
  */
 #ifndef ACRE_LIB_LIMIT_H
 #define ACRE_LIB_LIMIT_H
@@ -21,7 +21,7 @@
 /* [any, seq_cst] */
 extern struct limit {
     uint64_t bytes;    /* the limit; 0: none, and nothing is counted */
-    uint64_t taken;    /* bytes, at least */
+    uint64_t taken;    /* bytes that acre began to hold, or more */
     uint64_t allowed;  /* what `taken` may become */
     uint64_t followed; /* the value of OPTION_LIMIT that `bytes` comes from */
     uint64_t read_at;  /* ms: when the group was looked at last */

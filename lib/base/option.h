@@ -10,8 +10,8 @@
 
 /* What each is for; ranges and defaults are in the table. */
 enum option_id {
-    OPTION_ON_ERROR,          /* enum on_error: what is done at a misuse of free ... */
-    OPTION_FOREIGN,           /* ... and at one of a pointer that is foreign */
+    OPTION_ON_ERROR,          /* enum on_error: what is done at a misuse of free */
+    OPTION_FOREIGN,           /* enum on_error: the same if the pointer is foreign */
     OPTION_DECAY,             /* milliseconds after which free pages go back to the system */
     OPTION_LARGE_STOCK,       /* bytes: the part of the bound on the stock of LARGE that does not
                                  depend on what is live; 0: none (large_list.h) */
@@ -35,7 +35,7 @@ enum option_id {
 #define OPTION_LIMIT_GROUP (UINT64_C(1) << 63)
 
 /* never: ask not to have them; large: ask to have them for LARGE blocks of 4 MiB or more and, once,
- * for what heaps grow by from 8 MiB on (heap_pages.h), and not to for all else; system: ask
+ * for what heaps grow by from 6 MiB on (heap_pages.h), and not to for all else; system: ask
  * nothing; always: ask to have them. */
 enum huge_pages { HUGE_PAGES_NEVER, HUGE_PAGES_LARGE, HUGE_PAGES_SYSTEM, HUGE_PAGES_ALWAYS };
 
@@ -76,9 +76,11 @@ const char *option_text(enum option_id id);
  * allowed; the rest still applies. False if there was a warning. */
 bool option_parse(const char *list, const char *source);
 
-/* Reads /etc/acre.conf, which must be root's, and, unless in set-uid programs, the user's file: as
- * libacre(3) says. By a constructor: not by two threads at once. */
+/* Reads /etc/acre.conf and, except in set-uid programs, the user's file (libacre(3)). To be called
+ * by a constructor: not by two threads at once. */
 void option_read_files(char *const *environment);
+
+/* The same for one file, unless it is missing; reports one that is not the owner's or too long. */
 void option_read_file(const char *path, enum os_owner owner);
 
 /* Finds ACRE_OPTIONS in an environment (NULL-terminated; NULL: none) and parses it. Ignored in

@@ -112,16 +112,22 @@ static void ask_huge_pages(void *from, size_t size, bool huge)
         os_huge_pages(from, size, huge);
 }
 
-/* Makes a block of what is in the stock; NULL if there is no room, or the limit has none. The
- * alignment is 1 if any place will do. Needs the lock and SPARE_ENTRIES. */
-static void *carve_room(size_t size, size_t alignment, bool *zero)
+/* Makes a block at `start`, where the stock has room; NULL if the limit has none, or `start` is 0.
+ * Needs the lock and SPARE_ENTRIES. */
+static void *carve(uintptr_t start, size_t size, bool *zero)
 {
-    uintptr_t start = extents_find_room(&large_list.table, size, alignment);
     struct extent *block = start != 0 ? large_list_carve(start, size) : NULL;
     if (block == NULL)
         return NULL;
     *zero = block->zero;
     return (void *)start;
+}
+
+/* Makes a block of what is in the stock; NULL if there is no room, or the limit has none. The
+ * alignment is 1 if any place will do. Needs the lock and SPARE_ENTRIES. */
+static void *carve_room(size_t size, size_t alignment, bool *zero)
+{
+    return carve(extents_find_room(&large_list.table, size, alignment), size, zero);
 }
 
 /* True if what an alignment leaves over is kept, for a decay. It serves other requests, and keeps
@@ -139,11 +145,7 @@ static void *carve_end(uintptr_t base, size_t size, bool *zero)
     struct extent_run run;
     if (!extents_run_from(&large_list.table, base, size, &run) || run.base != base)
         return NULL;
-    struct extent *block = large_list_carve(run.base + run.size - size, size);
-    if (block == NULL)
-        return NULL;
-    *zero = block->zero;
-    return (void *)block->base;
+    return carve(run.base + run.size - size, size, zero);
 }
 
 /*

@@ -1,12 +1,12 @@
 /*
- * What is done about a misuse of free and its kin: the report, and the program's handler.
+ * A misuse of free or another function that takes a block: the report, and the program's handler.
  *
- * The first line of a report names the misuse; then come the block's neighbours, the thread, its
- * stack and, from the trace or the heap profile, the stacks that freed and allocated the block.
+ * The first line of a report names the misuse; the block's neighbours, the thread and its stack
+ * follow, and, from the trace or the heap profile, the stacks that freed and allocated the block.
  * Each line is a write of its own. No lock is held, and nothing is allocated.
  *
- * The handler may leave by a jump. So what tells that a thread is in it already is not a flag, but
- * that its stack has the call (stack_has).
+ * The handler may leave by a jump. So a thread is in it if its stack has the call (stack_has); a
+ * flag would stay set.
  */
 #ifndef ACRE_LIB_MISUSE_H
 #define ACRE_LIB_MISUSE_H
@@ -52,7 +52,7 @@ enum { MISUSE_DEPTH = 64 }; /* frames of a stack, at most */
  *     allocated by thread 4711 at
  *       #0 0x55d0c0de1199 /usr/bin/server+0x1199
  *
- * Addresses of stacks are in the call: one less than what it returns to. Preserves errno.
+ * An address of a stack lies in the call: one less than the return address. Preserves errno.
  */
 void misuse_report(const struct misuse *misuse);
 

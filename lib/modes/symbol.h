@@ -9,10 +9,10 @@
 
 #include "modes/readable.h"
 
-/* The texts are the image's and the linker's own; they are cut off at their front if too long. */
+/* The texts belong to the image and the linker; of a long one the last part. */
 struct symbol {
-    const char *image;         /* its path; NULL: it lies in none that is known */
-    uintptr_t offset;          /* as addr2line takes it: from where the image's address 0 lies */
+    const char *image;         /* its path; NULL: the address is in no known image */
+    uintptr_t offset;          /* in the image's own addresses, as addr2line takes it */
     const char *function;      /* NULL: not known */
     uintptr_t function_offset; /* from its start */
 };

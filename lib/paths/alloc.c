@@ -22,9 +22,9 @@ enum {
     /* bytes; from here on pages that have no memory are left without */
     ZERO_BY_PAGES_FROM = 1 << 20,
     FEW_BLOCKS = 16,            /* blocks of a class that take_few serves, */
-    FEW_LIMIT = 4096,           /* if they have at most so many bytes, */
-    FEW_PLACE = 64,             /* in places of so many, */
-    FEW_UNITS = 4,              /* of which it makes slabs up to so many units */
+    FEW_LIMIT = 4096,           /* if they have at most that many bytes, */
+    FEW_PLACE = 64,             /* in places of that many, */
+    FEW_UNITS = 4,              /* of which it makes slabs up to that many units */
     ROOM_TRIES = 16,            /* other threads may take the room that was made */
     SHRINK_KEEPS = 2,           /* a block stays while at least 1/2 of it is used */
     SHRINK_ALWAYS_KEPT = 64,    /* bytes; up to here a block stays however little of it is used */
@@ -152,23 +152,22 @@ static void *take_few(struct arena *arena, unsigned class)
     return refill_from_new(arena, bin) ? bin_take_places(bin, size) : NULL;
 }
 
-/* What a mode is to know of an allocation. */
-struct seen {
-    bool sampled; /* it is a sample of the heap profile */
+/* The modes that record an allocation. */
+struct modes {
+    bool sampled; /* the heap profile takes the block as a sample */
     bool traced;
 };
 
-static struct seen see(size_t size)
+static struct modes choose_modes(size_t size)
 {
-    return (struct seen){profile_is_on() && profile_draw(size), trace_is_on()};
+    return (struct modes){profile_is_on() && profile_draw(size), trace_is_on()};
 }
 
-/* Tells the modes of a block that was allocated. */
-static void tell(struct seen seen, const void *block, size_t size)
+static void record_alloc(struct modes modes, const void *block, size_t size)
 {
-    if (UNLIKELY(seen.sampled))
+    if (UNLIKELY(modes.sampled))
         profile_add(block, size);
-    if (UNLIKELY(seen.traced))
+    if (UNLIKELY(modes.traced))
         trace_add(block, false);
 }
 
@@ -182,8 +181,8 @@ static void *alloc_class(unsigned class, bool wide, bool *zero)
     if (arena == NULL)
         return NULL;
     size_t size = size_class_sizes[class];
-    struct seen seen = see(size);
-    bool marked = seen.sampled || seen.traced;
+    struct modes modes = choose_modes(size);
+    bool marked = modes.sampled || modes.traced;
     void *block = wide && !marked ? take_few(arena, class) : NULL;
     *zero = false;
     if (block == NULL)
@@ -194,7 +193,7 @@ static void *alloc_class(unsigned class, bool wide, bool *zero)
         arena_retire(arena);
     background_ring_if_idle(arena);
     if (block != NULL)
-        tell(seen, block, size);
+        record_alloc(modes, block, size);
     return block;
 }
 
@@ -202,7 +201,7 @@ static void *alloc_class(unsigned class, bool wide, bool *zero)
 static void count_large(const void *block, size_t size)
 {
     size_t bytes = align_up(size, os_page_size());
-    tell(see(bytes), block, bytes);
+    record_alloc(choose_modes(bytes), block, bytes);
 }
 
 /* A LARGE block, or what else there is when the system refuses more address space; `zero` as for
@@ -321,10 +320,10 @@ static bool stays(size_t usable, size_t size)
 /* Counts a block of the calling thread that is not SAMPLED as if it was just allocated. */
 static void count_again(void *block, size_t bytes)
 {
-    struct seen seen = see(bytes);
-    if (seen.sampled || seen.traced)
+    struct modes modes = choose_modes(bytes);
+    if (modes.sampled || modes.traced)
         slab_mark_sampled(block);
-    tell(seen, block, bytes);
+    record_alloc(modes, block, bytes);
 }
 
 /* Resizes a block of the calling thread, if it is a slab of its own, to at least `size` bytes where
