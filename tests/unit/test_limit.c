@@ -99,7 +99,7 @@ static size_t bytes_of(const struct blocks *blocks)
 
 enum { LIMIT = 64 << 20 };
 
-static const size_t sizes[] = {100, 1000, 5000, 30000, 60000, 500000, 1 << 20, 3 << 20};
+static const size_t sizes[] = {100, 1000, 5000, 30000, 60000, 500000, 1 << 20, 2 << 20};
 
 TEST_LOOP(requests_of_each_size_end_at_the_limit, 0, COUNT_OF(sizes))
 {
@@ -387,7 +387,7 @@ TEST(threads_that_take_turns_below_the_limit_are_not_refused)
     uint64_t refused[2] = {0};
     be_quiet();
     set_limit_bytes(LIMIT);
-    ck_assert_ptr_nonnull(alloc_block(60000000));
+    ck_assert_ptr_nonnull(alloc_block(58000000));
     run_threads(take_turns, refused, COUNT_OF(refused), sizeof(refused[0]));
     ck_assert_uint_eq(refused[0], 0);
     ck_assert_uint_eq(refused[1], 0);
