@@ -69,7 +69,8 @@ int main(void)
     check_begin();
     free(hide(malloc(10)));
     in_thread(end_at_once, NULL);
-    size_t few = wide_places(); /* libc keeps a block of a thread that has ended, for the next one */
+    size_t few =
+        wide_places(); /* libc keeps a block of a thread that has ended, for the next one */
     CHECK(pthread_barrier_init(&ready, NULL, 2) == 0);
     pthread_t thread = start_thread(replace_for_ever, NULL);
     pthread_barrier_wait(&ready);
