@@ -308,8 +308,6 @@ size_t heap_unmap_units(struct heap *heap)
         return 0;
     }
     bits_clear(heap->free_units, heap->first_unit, units);
-    bits_clear(heap->dirty_units, heap->first_unit, HEAP_UNITS - heap->first_unit);
-    heap->idle_units = 0;
     heap->longest = 0;
     return units * UNIT_SIZE;
 }
