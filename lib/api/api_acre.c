@@ -74,13 +74,19 @@ EXPORT int acre_option_get(const char *key, char *value, size_t size)
     return option_get_text(key, value, size);
 }
 
+/* What an option changes at once. */
+static void follow_options(void)
+{
+    limit_tick(os_now_ms());
+    profile_tick();
+}
+
 EXPORT int acre_option_set(const char *key, const char *value)
 {
     if (key == NULL || value == NULL)
         return EINVAL;
     int error = option_set_text(key, value);
-    limit_tick(os_now_ms());
-    profile_tick();
+    follow_options();
     return error;
 }
 
@@ -89,8 +95,7 @@ EXPORT int acre_options_parse(const char *list, const char *source)
     if (list == NULL || source == NULL)
         return EINVAL;
     bool right = option_parse(list, source);
-    limit_tick(os_now_ms());
-    profile_tick();
+    follow_options();
     return right ? 0 : EINVAL;
 }
 

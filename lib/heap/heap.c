@@ -231,13 +231,12 @@ bool heap_resize(struct heap *heap, struct slab *slab, struct slab_geometry to)
 
 /* ---- purging and unmapping ---- */
 
-size_t heap_purge(struct heap *heap, const uint64_t *mask)
+void heap_purge(struct heap *heap, const uint64_t *mask)
 {
     uint64_t due[HEAP_WORDS];
     for (size_t w = 0; w < HEAP_WORDS; w++)
         due[w] = mask[w] & heap->free_units[w] & heap->dirty_units[w];
 
-    size_t purged = 0;
     for (size_t first = bits_lowest(due, 0, HEAP_UNITS), end; first < HEAP_UNITS;
          first = bits_lowest(due, end, HEAP_UNITS)) {
         end = bits_lowest_clear(due, first, HEAP_UNITS);
@@ -246,18 +245,15 @@ size_t heap_purge(struct heap *heap, const uint64_t *mask)
             bits_clear(heap->dirty_units, first, units);
             bits_clear(heap->aging_units, first, units);
             heap->idle_units -= (uint32_t)units;
-            purged += units;
         }
     }
-    return purged;
 }
 
-size_t heap_age(struct heap *heap)
+void heap_age(struct heap *heap)
 {
-    size_t purged = heap_purge(heap, heap->aging_units);
+    heap_purge(heap, heap->aging_units);
     for (size_t w = 0; w < HEAP_WORDS; w++)
         heap->aging_units[w] = heap->free_units[w] & heap->dirty_units[w];
-    return purged;
 }
 
 /* Purges the lines and the descriptors, none of which is in use, as far as they fill pages. */

@@ -171,12 +171,12 @@ void heap_give(struct heap *heap, struct slab *slab);
  */
 bool heap_resize(struct heap *heap, struct slab *slab, struct slab_geometry to);
 
-/* Purges those units that `mask`, free and dirty have in common. Returns their number. */
-size_t heap_purge(struct heap *heap, const uint64_t *mask);
+/* Purges those units that `mask`, free and dirty have in common. */
+void heap_purge(struct heap *heap, const uint64_t *mask);
 
 /* Purges the units that were free and dirty at the last call and are still, and notes which are
- * now. Returns the number of units purged. */
-size_t heap_age(struct heap *heap);
+ * now. */
+void heap_age(struct heap *heap);
 
 /* Gives the units of an empty heap back to the system, contents and commit; they can be opened
  * again. Nothing is changed where the system refuses. */

@@ -378,8 +378,7 @@ void *alloc_resize(void *p, size_t size, const char *function)
         return p;
     if (UNLIKELY(sampled)) {
         /* for the modes a block that is resized is freed and allocated anew */
-        trace_freed(p);
-        profile_end_sample(p);
+        free_end_sampled(p);
         state_set(own.state, BLOCK_LIVE);
     }
     if (own.slab != NULL && resize_slab_in_place(own.slab, usable, size))

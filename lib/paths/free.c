@@ -127,7 +127,7 @@ static COLD void misuse(const void *p, const struct place *place, const char *fu
     if (place->heap != NULL) {
         error->block = place->block;
         error->block_size = place->size;
-        error->arena = place->block != NULL ? place->heap->set->arena->number : 0;
+        error->arena = place->block != NULL ? arena_of(place->heap->set)->number : 0;
         misuse.block_class = place->size <= SIZE_CLASS_TINY_LIMIT ? "TINY" : "SMALL";
         released = was_released(place->heap, p);
     } else {
@@ -144,6 +144,12 @@ static COLD void misuse(const void *p, const struct place *place, const char *fu
         misuse.after = neighbour_at((const char *)error->block + error->block_size);
     }
     misuse_handle(&misuse);
+}
+
+void free_end_sampled(const void *p)
+{
+    trace_freed(p);
+    profile_end_sample(p);
 }
 
 /* For threads that do nothing but free what others allocate. */
@@ -171,8 +177,7 @@ void free_other(void *p, struct slab *slab, const char *function)
         bytes *= slab_wide_places(state - spot.number, spot.geometry.count, spot.number);
         bool sampled = state_get(state) == BLOCK_SAMPLED;
         if (sampled) {
-            trace_freed(p);
-            profile_end_sample(p);
+            free_end_sampled(p);
         }
         if (!remote_free(&owner->remote, slab, class, state,
                          sampled ? BLOCK_SAMPLED : BLOCK_WIDE)) {
@@ -222,8 +227,7 @@ void free_slow(void *p, const char *function)
     if (place.heap == NULL && free_large(p)) {
         idle_tick(os_now_ms());
     } else if (is_own(p, &place, BLOCK_SAMPLED)) {
-        trace_freed(p);
-        profile_end_sample(p);
+        free_end_sampled(p);
         free_own_block(p, (struct own_block){place.slab, place.state});
     } else if (is_own(p, &place, BLOCK_WIDE)) {
         slab_give_back(place.slab, (size_t)(place.state - place.slab->states));

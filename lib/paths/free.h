@@ -45,6 +45,9 @@ struct own_block {
 /* True if p, any address at all, is a SAMPLED block of the calling thread's own arena. */
 bool free_find_own_sampled(const void *p, struct own_block *own);
 
+/* Tells the modes that the SAMPLED block at p is about to be freed. */
+void free_end_sampled(const void *p);
+
 /* True if a block that the program holds starts at p, any address at all. */
 bool free_is_live(const void *p);
 
