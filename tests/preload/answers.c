@@ -113,14 +113,15 @@ static void allocate(struct slot *slot)
 {
     size_t size = some_size(), count = random_below(&numbers, 40), alignment = some_alignment();
     void *block = NULL;
-    int error = 0;
+    int error;
     errno = 0;
     switch (random_below(&numbers, 7)) {
     case 0:
     case 1:
         block = malloc(size);
+        error = errno;
         printf("malloc(%zu):", size);
-        take(slot, block, size, 1, errno);
+        alignment = 1;
         break;
     case 2: {
         size_t total;
@@ -131,31 +132,35 @@ static void allocate(struct slot *slot)
         error = errno;
         printf("calloc(%zu, %zu):%s", size, count,
                block == NULL || holds(block, total, 0) ? "" : " not zero,");
-        take(slot, block, total, 1, error);
+        size = total;
+        alignment = 1;
         break;
     }
     case 3:
         block = aligned_alloc(alignment, size);
+        error = errno;
         printf("aligned_alloc(%zu, %zu):", alignment, size);
-        take(slot, block, size, alignment, errno);
         break;
     case 4:
         alignment +=
             random_below(&numbers, 4) == 0 ? 4 : 0; /* no power of two then, or too small */
         error = posix_memalign(&block, alignment, size);
         printf("posix_memalign(%zu, %zu): errno %d,", alignment, size, errno);
-        take(slot, error == 0 ? block : NULL, size, alignment, error);
+        if (error != 0)
+            block = NULL;
         break;
     case 5:
         block = memalign(alignment, size);
+        error = errno;
         printf("memalign(%zu, %zu):", alignment, size);
-        take(slot, block, size, alignment, errno);
         break;
     default:
         block = valloc(size);
+        error = errno;
         printf("valloc(%zu):", size);
-        take(slot, block, size, PAGE, errno);
+        alignment = PAGE;
     }
+    take(slot, block, size, alignment, error);
 }
 
 int main(int argc, char **argv)
