@@ -87,7 +87,8 @@ try_clean() { # TEST
     local begin=$SECONDS log=$work/logs/${1/:/.}.log status=0
     { build "$1" && run_test "$1" 600; } >"$log" 2>&1 || status=$?
     if [ "$status" -ne 0 ]; then
-        echo "error     $1 does not pass without a mutant (status $status, $log)"
+        echo "error     $1 does not pass without a mutant (status $status, $log, which ends:)"
+        tail -n 20 "$log"
         touch "$work/failed"
         return
     fi
@@ -165,7 +166,7 @@ for_each() { # COMMAND ITEM...
 
 # A worker's copy of the source, configured.
 prepare() { # WORKER
-    cp -R "$source" "$work/$1"
+    cp -Rp "$source" "$work/$1" # with its times: nothing generated is to be made anew
     cd "$work/$1"
     # -O1 compiles faster; no static library is needed
     ./configure -q --cache-file="$work/config.cache" --disable-static \
