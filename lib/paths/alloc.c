@@ -172,18 +172,13 @@ static void record_alloc(struct modes modes, const void *block, size_t size)
         trace_add(block, false);
 }
 
+/* A guarded block for an allocation that is due, or NULL. */
 static NOINLINE void *take_guarded(size_t size, size_t alignment)
 {
     void *block = guard_alloc(size, alignment);
     if (block != NULL)
         record_alloc(choose_modes(guard_usable(size)), block, guard_usable(size));
     return block;
-}
-
-/* Counts an allocation; a guarded block if it is due to be one, and can be; else NULL. */
-static ALWAYS_INLINE void *alloc_guarded(size_t size, size_t alignment)
-{
-    return guard_is_due() ? take_guarded(size, alignment) : NULL;
 }
 
 /* A block of a class for any thread. It may be a sample. */
@@ -252,37 +247,47 @@ static NOINLINE void *alloc_more(size_t size)
     return alloc_any(size, NULL);
 }
 
-/* A block from the bin's next window: one in 64 of a program that grows. A profile may begin or end
- * at any time, so the bin may have blocks at hand. */
+/* A block from the bin's next window: one in 64 of a program that grows. */
 static NOINLINE void *alloc_from_next_window(struct bin *bin, size_t size, uint64_t mode)
 {
     void *block;
-    if (!alloc_from_bin(bin, &block) && !(bin_open_window(bin) && alloc_from_bin(bin, &block)))
+    if (!bin_open_window(bin) || !alloc_from_bin(bin, &block))
         return alloc_more(size);
     if (mode != 0)
         profile_count(bin->block_size);
     return block;
 }
 
-/* While a mode is on each malloc comes here, so this first does what the short path does. */
-void *alloc_slow(size_t size)
+/* The same as alloc_slow for an allocation that the guard has counted. A mode may begin or end at
+ * any time, so the bin may have blocks at hand. */
+static ALWAYS_INLINE void *alloc_counted(size_t size)
 {
     void *block;
-    if (UNLIKELY(size > SIZE_CLASS_TABLE_LIMIT))
-        return alloc_more(size);
     char *bins = (char *)thread_state.arena->bins;
     struct bin *bin = (struct bin *)(void *)(bins + size_class_table[(size + 15) / 16]);
     uint64_t mode = __atomic_load_n(&profile_mode, __ATOMIC_RELAXED);
-    if ((block = alloc_guarded(size, 1)) != NULL)
-        return block;
-    if (trace_is_on() || (mode != 0 && !profile_may_skip(mode, bin->block_size)))
+    if (trace_is_on() || (UNLIKELY(mode != 0) && !profile_may_skip(mode, bin->block_size)))
         return alloc_more(size);
-    if ((mode != 0 || guard_is_on()) && LIKELY(alloc_from_bin(bin, &block))) {
-        if (mode != 0)
-            profile_count(bin->block_size);
-        return block;
-    }
-    return alloc_from_next_window(bin, size, mode);
+    if (UNLIKELY(!alloc_from_bin(bin, &block)))
+        return alloc_from_next_window(bin, size, mode);
+    if (UNLIKELY(mode != 0))
+        profile_count(bin->block_size);
+    return block;
+}
+
+static NOINLINE void *alloc_due(size_t size)
+{
+    void *block = take_guarded(size, 1);
+    return block != NULL ? block : alloc_counted(size);
+}
+
+/* While a mode is on each malloc comes here, so this first does what the short path does; and it
+ * saves no registers, since all that it calls it calls last. */
+void *alloc_slow(size_t size)
+{
+    if (UNLIKELY(size > SIZE_CLASS_TABLE_LIMIT))
+        return alloc_more(size);
+    return guard_is_due() ? alloc_due(size) : alloc_counted(size);
 }
 
 /* Zeroes a block of at least `bytes` bytes. */
@@ -317,8 +322,8 @@ void *alloc_aligned(size_t alignment, size_t size)
         alignment <= UNIT_ALIGNMENT ? size_class_of_aligned(size, alignment) : SIZE_CLASS_COUNT;
     if (class < SIZE_CLASS_COUNT) {
         bool seen = size_class_is_diverted();
-        if (seen)
-            block = alloc_guarded(size, alignment);
+        if (seen && guard_is_due())
+            block = take_guarded(size, alignment);
         if (block == NULL && (seen || !alloc_from_bin(&thread_state.arena->bins[class], &block)))
             block = alloc_class(class, false, &zero);
     } else if (size <= PTRDIFF_MAX && alignment <= PTRDIFF_MAX) {
