@@ -429,6 +429,26 @@ static void print_owner(struct memory *memory, const struct view_arena *arena)
     free(name);
 }
 
+static void print_guarded(struct memory *memory, uint64_t address, const struct found *found)
+{
+    uint64_t end = found->block + found->size;
+    bool before = address < found->block, after = address >= end;
+    printf("%s a guarded block: %s\n",
+           before  ? "before"
+           : after ? "after"
+                   : "in",
+           found->live ? "live" : "freed");
+    printf("  from 0x%" PRIx64 ", %" PRIu64 " bytes; the address is %" PRIu64 " bytes %s\n",
+           found->block, found->size,
+           before  ? found->block - address
+           : after ? address - end
+                   : address - found->block,
+           before  ? "before it"
+           : after ? "after its end"
+                   : "into it");
+    find_guarded_calls(memory, found->slot, !found->live);
+}
+
 static bool show_address(struct memory *memory, uint64_t address)
 {
     static const char *const kinds[] = {
@@ -438,11 +458,14 @@ static bool show_address(struct memory *memory, uint64_t address)
         [FIND_HEAP_HEADER] = "in a heap's header",
         [FIND_LARGE] = "in a LARGE block",
         [FIND_STOCK] = "in a free extent of LARGE memory",
+        [FIND_POOL] = "in the pool of guarded blocks, where none was",
     };
     static struct found found;
     find_address(&memory->view, address, &found);
     printf("0x%" PRIx64 ": ", address);
-    if (found.kind != FIND_BLOCK) {
+    if (found.kind == FIND_GUARDED) {
+        print_guarded(memory, address, &found);
+    } else if (found.kind != FIND_BLOCK) {
         puts(kinds[found.kind]);
     } else {
         printf("in a block: %s\n", state_name(found.state));

@@ -4,6 +4,7 @@
 #include "base/states.h"
 #include "heap/heap.h"
 #include "large/extents.h"
+#include "modes/guard.h"
 
 /* The arena whose set of heaps the heap is of. */
 static bool find_arena(struct view *view, const struct view_heap *heap, struct view_arena *arena)
@@ -55,9 +56,40 @@ static void find_in_heap(struct view *view, uint64_t address, struct found *foun
             find_block(states, address - slab->base, found);
 }
 
+/* The same for an address in the pool of guarded blocks, `offset` bytes into it. Between two pages
+ * of slots it is the nearer block. */
+static void find_guarded(struct view *view, uint64_t address, uint64_t offset, struct found *found)
+{
+    struct view_guarded guarded;
+    uint64_t page = offset / view->root.page_size, nearest = UINT64_MAX;
+    found->kind = FIND_POOL;
+    for (uint64_t slot = page == 0 ? 0 : (page - 1) / 2; slot <= page / 2; slot++) {
+        if (!view_guarded(view, slot, &guarded) || guarded.order == 0)
+            continue;
+        uint64_t end = guarded.block + guarded.size;
+        uint64_t distance = address < guarded.block ? guarded.block - address
+                            : address < end         ? 0
+                                                    : address - end;
+        if (distance >= nearest)
+            continue;
+        nearest = distance;
+        found->kind = FIND_GUARDED;
+        found->block = guarded.block;
+        found->size = guarded.size;
+        found->slot = guarded.slot;
+        found->live = guarded.order == GUARD_LIVE;
+    }
+}
+
 void find_address(struct view *view, uint64_t address, struct found *found)
 {
+    uint64_t guard = (uintptr_t)view->root.addresses[ACRE_AT_GUARD];
+    uint64_t offset = address - view_field(view, guard, ACRE_FIELD_GUARD_POOL);
     *found = (struct found){.kind = FIND_NOT_ACRE};
+    if (offset < view_field(view, guard, ACRE_FIELD_GUARD_BYTES)) {
+        find_guarded(view, address, offset, found);
+        return;
+    }
     if (view_heap_at(view, align_down(address, HEAP_SIZE), &found->heap) &&
         address - found->heap.address < (uint64_t)found->heap.unit_limit * UNIT_SIZE &&
         find_arena(view, &found->heap, &found->arena)) {

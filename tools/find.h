@@ -14,6 +14,8 @@ enum find_kind {
     FIND_HEAP_HEADER, /* in a heap's header or states */
     FIND_LARGE,       /* in a LARGE block */
     FIND_STOCK,       /* in a free extent */
+    FIND_GUARDED,     /* in a guarded block's page, or next to it */
+    FIND_POOL,        /* in the pool of guarded blocks, where there never was one */
 };
 
 struct found {
@@ -21,7 +23,9 @@ struct found {
     struct view_arena arena; /* of BLOCK, SLAB_REST, FREE_UNIT and HEAP_HEADER */
     struct view_heap heap;   /* likewise */
     struct view_slab slab;   /* of BLOCK and SLAB_REST */
-    uint64_t block, size;    /* of BLOCK, a wide one as a whole, LARGE and STOCK */
+    uint64_t block, size;    /* of BLOCK, a wide one as a whole, LARGE, STOCK and GUARDED */
+    uint64_t slot;           /* of GUARDED: the slot's address */
+    bool live;               /* of GUARDED */
     uint32_t number, places; /* of BLOCK: in its slab, and how many places it has */
     uint8_t state;           /* of BLOCK: enum block_state, REST only if no block has it */
 };

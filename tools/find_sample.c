@@ -1,4 +1,4 @@
-/* The stack of a block: see find_sample.h. */
+/* The stacks of a block: see find_sample.h. */
 #include "find_sample.h"
 
 #include <inttypes.h>
@@ -54,4 +54,33 @@ void find_sample(struct memory *memory, uint64_t block)
             break;
         }
     samples_free(&samples);
+}
+
+static void print_call(struct memory *memory, struct symbols *symbols, const char *done,
+                       uint64_t slot, enum acre_field_id field)
+{
+    enum { MOST_DEPTH = 64 };
+    struct view *view = &memory->view;
+    const struct acre_field *fields = view->root.fields;
+    uint64_t call = slot + fields[field].offset, frame;
+    uint64_t frames = call + fields[ACRE_FIELD_TRACE_FRAMES].offset;
+    uint64_t depth = view_field(view, call, ACRE_FIELD_TRACE_DEPTH);
+    printf("  %s by thread %" PRId32 ":\n", done,
+           (int32_t)view_field(view, call, ACRE_FIELD_TRACE_THREAD));
+    for (uint64_t i = 0; i < depth && i < MOST_DEPTH; i++)
+        if (view->read(view, frames + i * sizeof(frame), &frame, sizeof(frame)))
+            print_frame(symbols, frame);
+}
+
+void find_guarded_calls(struct memory *memory, uint64_t slot, bool freed)
+{
+    struct maps maps;
+    struct symbols symbols;
+    maps_read(memory, &maps);
+    symbols_open(&symbols, memory, &maps);
+    if (freed)
+        print_call(memory, &symbols, "freed", slot, ACRE_FIELD_GUARD_SLOT_FREED);
+    print_call(memory, &symbols, "allocated", slot, ACRE_FIELD_GUARD_SLOT_ALLOCATED);
+    symbols_close(&symbols);
+    maps_free(&maps);
 }

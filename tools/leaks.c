@@ -213,13 +213,17 @@ static uint64_t profile_field(struct search *search, enum acre_field_id field)
     return view_field(view, (uintptr_t)view->root.addresses[ACRE_AT_PROFILE], field);
 }
 
-/* The profile's slots have the addresses of blocks. */
+/* The profile's slots have the addresses of blocks, and so have those of guarded blocks. */
 static void leave_out_profile(struct search *search)
 {
     const struct view *view = &search->memory->view;
     uint64_t slots = profile_field(search, ACRE_FIELD_PROFILE_SLOTS);
     uint64_t limit = profile_field(search, ACRE_FIELD_PROFILE_SLOT_LIMIT);
     leave_out(search, slots, slots + limit * view->root.fields[ACRE_FIELD_PROFILE_SLOT_SIZE].size);
+    struct view_guarded guarded;
+    for (size_t i = 0; view_guarded(&search->memory->view, i, &guarded); i++)
+        leave_out(search, guarded.slot,
+                  guarded.slot + view->root.fields[ACRE_FIELD_GUARD_SLOT_SIZE].size);
 }
 
 /* What libacre has of its own when it is a library: the writable mappings of its file, and what

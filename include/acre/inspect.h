@@ -25,7 +25,7 @@ extern "C" {
 #endif
 
 /* Counts up with each change that a reader has to know of; tests/inspect/layout.txt. */
-#define ACRE_LAYOUT 3
+#define ACRE_LAYOUT 4
 
 /* "acreroot", read as a number of this machine. */
 #define ACRE_MAGIC UINT64_C(0x746f6f7265726361)
@@ -51,7 +51,8 @@ struct acre_note {
     X(UNITS_PEAK) /* a word: the most units that were in slabs */                                  \
     X(LARGE_PEAK) /* a word: the most bytes that were LARGE and live */                            \
     X(REQUESTS)   /* a word: what a writer outside asks for, ACRE_REQUEST_TRIM and the like */     \
-    X(PROFILE)    /* struct profile */
+    X(PROFILE)    /* struct profile */                                                             \
+    X(GUARD)      /* struct guard */
 
 /*
  * The fields that a reader needs: name, structure, member. ACRE_FIELD_name is the number of its
@@ -139,7 +140,18 @@ struct acre_note {
     X(PROFILE_SITE_PEAK_BYTES, profile_site, peak_bytes)                                           \
     X(PROFILE_SITE_BLOCK, profile_site, size)                                                      \
     X(PROFILE_STACK_FIRST, profile_stack, first)                                                   \
-    X(PROFILE_STACK_DEPTH, profile_stack, depth)
+    X(PROFILE_STACK_DEPTH, profile_stack, depth)                                                   \
+    X(GUARD_POOL, guard, pool)                                                                     \
+    X(GUARD_BYTES, guard, bytes)                                                                   \
+    X(GUARD_SLOTS, guard, slots)                                                                   \
+    X(GUARD_ORDER, guard, order)                                                                   \
+    X(GUARD_SLOT_BLOCK, guard_slot, block)                                                         \
+    X(GUARD_SLOT_BYTES, guard_slot, size)                                                          \
+    X(GUARD_SLOT_ALLOCATED, guard_slot, allocated)                                                 \
+    X(GUARD_SLOT_FREED, guard_slot, freed)                                                         \
+    X(TRACE_THREAD, trace_record, thread)                                                          \
+    X(TRACE_DEPTH, trace_record, depth)                                                            \
+    X(TRACE_FRAMES, trace_record, frames)
 
 /* The structures whose size a reader needs; `offset` of such an entry is 0. */
 #define ACRE_SIZES(X)                                                                              \
@@ -151,7 +163,8 @@ struct acre_note {
     X(OPTION_SIZE, option)                                                                         \
     X(PROFILE_SLOT_SIZE, profile_slot)                                                             \
     X(PROFILE_SITE_SIZE, profile_site)                                                             \
-    X(PROFILE_STACK_SIZE, profile_stack)
+    X(PROFILE_STACK_SIZE, profile_stack)                                                           \
+    X(GUARD_SLOT_SIZE, guard_slot)
 
 enum acre_address {
 #define ACRE_ENTRY(name) ACRE_AT_##name,

@@ -23,6 +23,7 @@ enum lock_rank {
     LOCK_RANK_LARGE,   /* the LARGE list */
     LOCK_RANK_META,    /* metadata pages */
     LOCK_RANK_PROFILE, /* the samples of the heap profile */
+    LOCK_RANK_GUARD,   /* the slots of guarded blocks */
 };
 
 struct lock {

@@ -173,10 +173,11 @@ bool os_can_map(size_t size)
     return pages != NULL && os_unmap(pages, size);
 }
 
-static bool allow_access(void *address, size_t size)
+bool os_allow(void *address, size_t size, bool access)
 {
     count(&os_counts.mprotect, 1);
-    return system_call(SYS_mprotect, address, size, PROT_READ | PROT_WRITE) == 0;
+    return system_call(SYS_mprotect, address, size, access ? PROT_READ | PROT_WRITE : PROT_NONE) ==
+           0;
 }
 
 void *os_map_guarded(size_t size)
@@ -185,7 +186,7 @@ void *os_map_guarded(size_t size)
     char *guard = map_anonymous(NULL, page + size + page, PROT_NONE, 0);
     if (guard == NULL)
         return NULL;
-    if (allow_access(guard + page, size))
+    if (os_allow(guard + page, size, true))
         return guard + page;
     os_unmap(guard, page + size + page);
     return NULL;
@@ -193,7 +194,7 @@ void *os_map_guarded(size_t size)
 
 bool os_open(void *address, size_t size)
 {
-    if (!allow_access(address, size))
+    if (!os_allow(address, size, true))
         return false;
     advise(address, size, MADV_DODUMP);
     return true;

@@ -59,6 +59,10 @@ bool os_unmap(void *address, size_t size);
  * changed. */
 void *os_remap(void *address, size_t old_size, size_t new_size);
 
+/* Makes mapped pages readable and writable, or forbids access; their contents stay. False, with
+ * nothing changed, if the system refuses (commit limit, number of mappings). */
+bool os_allow(void *address, size_t size, bool access);
+
 /* Makes reserved pages readable and writable, and part of a core. False, with nothing changed, if
  * the system refuses (commit limit, number of mappings). */
 bool os_open(void *address, size_t size);

@@ -66,12 +66,21 @@ static_assert(LINEAR_CLASSES * BLOCK_ALIGNMENT == 1 << LINEAR_LOG2,
 const uint16_t size_class_table[SIZE_CLASS_TABLE_LIMIT / 16 + 1] = TABLE;
 CACHE_ALIGNED uint16_t size_class_short_path[SIZE_CLASS_TABLE_LIMIT / 16 + 1] = TABLE;
 
+static bool stays_diverted; /* [constant] */
+
 void size_class_divert(bool diverted)
 {
+    diverted |= stays_diverted;
     for (size_t i = 0; i <= SIZE_CLASS_TABLE_LIMIT / 16; i++)
         __atomic_store_n(&size_class_short_path[i],
                          diverted ? (uint16_t)TABLE_ENTRY(SIZE_CLASS_COUNT) : size_class_table[i],
                          __ATOMIC_RELAXED);
+}
+
+void size_class_keep_diverted(void)
+{
+    stays_diverted = true;
+    size_class_divert(true);
 }
 
 /* With k the highest bit of size - 1, the two bits below it say which quarter of the doubling. */

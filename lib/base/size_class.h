@@ -35,6 +35,15 @@ extern uint16_t size_class_short_path[SIZE_CLASS_TABLE_LIMIT / 16 + 1];
 /* Diverts the copy, or restores it. Other threads may read it meanwhile. */
 void size_class_divert(bool diverted);
 
+/* Diverts it for good. To be called before threads exist. */
+void size_class_keep_diverted(void);
+
+/* True if a mode must see each allocation. */
+static inline bool size_class_is_diverted(void)
+{
+    return UNLIKELY(__atomic_load_n(&size_class_short_path[0], __ATOMIC_RELAXED) != 0);
+}
+
 /* Bytes of a block of each class. */
 extern const uint32_t size_class_sizes[SIZE_CLASS_COUNT];
 

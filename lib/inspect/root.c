@@ -9,6 +9,7 @@
 #include "heap/heap.h"
 #include "heap/unit_map.h"
 #include "large/large_list.h"
+#include "modes/guard.h"
 #include "modes/profile.h"
 #include "slab/slab.h"
 
@@ -37,6 +38,7 @@ EXPORT struct acre_root acre_root = {
             [ACRE_AT_LARGE_PEAK] = &large_list.peak,
             [ACRE_AT_REQUESTS] = &idle_requests,
             [ACRE_AT_PROFILE] = &profile,
+            [ACRE_AT_GUARD] = &guard,
         },
     .fields =
         {

@@ -5,6 +5,7 @@
 #include "base/states.h"
 #include "heap/heap.h"
 #include "large/extents.h"
+#include "modes/guard.h"
 
 #include <assert.h>
 #include <string.h>
@@ -462,13 +463,48 @@ static bool next_chunk(struct view *view, struct view_extents *at)
     return true;
 }
 
+bool view_guarded(struct view *view, size_t number, struct view_guarded *guarded)
+{
+    uint64_t guard = address_of(view, ACRE_AT_GUARD), slots, again;
+    uint64_t order = guard + offset_of(view, ACRE_FIELD_GUARD_ORDER) + number * sizeof(uint64_t);
+    if (number >= size_of(view, ACRE_FIELD_GUARD_ORDER) / sizeof(uint64_t) ||
+        !read_field(view, guard, ACRE_FIELD_GUARD_SLOTS, &slots) || slots == 0)
+        return false;
+    guarded->slot = slots + number * size_of(view, ACRE_FIELD_GUARD_SLOT_SIZE);
+    if (!view->read_now(view, order, &guarded->order, sizeof(guarded->order)) ||
+        !read_field(view, guarded->slot, ACRE_FIELD_GUARD_SLOT_BLOCK, &guarded->block) ||
+        !read_field(view, guarded->slot, ACRE_FIELD_GUARD_SLOT_BYTES, &guarded->size) ||
+        !view->read_now(view, order, &again, sizeof(again)))
+        return damaged(view, "a guarded block cannot be read", guarded->slot);
+    if (guarded->order != again) {
+        view->changed++;
+        guarded->order = 0;
+    }
+    return guarded->order == 0 || guarded->size <= view->root.page_size ||
+           damaged(view, "a guarded block is wrong", guarded->slot);
+}
+
+static bool next_guarded(struct view *view, struct view_extents *at, struct view_extent *extent)
+{
+    struct view_guarded guarded;
+    while (view_guarded(view, at->entry++, &guarded))
+        if (guarded.order == GUARD_LIVE) {
+            *extent = (struct view_extent){
+                .base = guarded.block, .size = guard_usable(guarded.size), .state = EXTENT_LIVE};
+            return true;
+        }
+    return false;
+}
+
 bool view_next_extent(struct view *view, struct view_extents *at, struct view_extent *extent)
 {
     size_t size = size_of(view, ACRE_FIELD_EXTENT_SIZE);
     size_t entries = size_of(view, ACRE_FIELD_EXTENT_CHUNK_ENTRIES) / size;
     for (;;) {
-        if ((!at->begun || at->entry == entries) && !next_chunk(view, at))
-            return false;
+        if (!at->in_slots && (!at->begun || at->entry == entries))
+            at->in_slots = !next_chunk(view, at);
+        if (at->in_slots)
+            return next_guarded(view, at, extent);
         uint64_t entry =
             at->chunk + offset_of(view, ACRE_FIELD_EXTENT_CHUNK_ENTRIES) + at->entry++ * size;
         if (settle_extent(view, entry, extent))

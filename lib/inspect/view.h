@@ -112,7 +112,18 @@ bool view_states(struct view *view, const struct view_slab *slab, size_t first, 
  * blocks. */
 bool view_slab_stayed(struct view *view, const struct view_slab *slab);
 
-/* A LARGE block or free extent, as copied. */
+/* A slot of guarded blocks, as copied. */
+struct view_guarded {
+    uint64_t slot;        /* its address */
+    uint64_t order;       /* GUARD_LIVE, or when it was freed; 0: not used yet */
+    uint64_t block, size; /* of the block: its address, bytes asked for */
+};
+
+/* Reads slot `number`; false if there is none, or it cannot be. One that changes is not used yet.
+ */
+bool view_guarded(struct view *view, size_t number, struct view_guarded *guarded);
+
+/* A LARGE block, live guarded block, or free extent, as copied. */
 struct view_extent {
     uint64_t base, size;
     uint8_t state; /* enum extent_state: LIVE or STOCK */
@@ -123,7 +134,7 @@ struct view_extent {
 struct view_extents {
     uint64_t chunk, marked;
     size_t entry, steps, limit;
-    bool begun;
+    bool begun, in_slots; /* of guarded blocks, which come last */
 };
 
 /* The next LIVE or STOCK extent, in no order. False at the end. */

@@ -72,8 +72,17 @@ static void report_call(const char *what, int thread, const uintptr_t *frames, s
 }
 
 /* The calls that freed the block since its last allocation, and that, as far as they are known. */
-static NOINLINE void report_history(const void *block)
+static NOINLINE void report_history(const struct misuse *misuse)
 {
+    const struct acre_error *error = &misuse->error;
+    const void *block = error->block != NULL ? error->block : error->pointer;
+    const struct trace_record *freed = misuse->freed, *allocated = misuse->allocated;
+    if (freed != NULL)
+        report_call("freed", freed->thread, freed->frames, freed->depth);
+    if (allocated != NULL) {
+        report_call("allocated", allocated->thread, allocated->frames, allocated->depth);
+        return;
+    }
     struct trace_record record = {.number = UINT64_MAX};
     do {
         if (trace_find(block, record.number, &record) == 0) {
@@ -87,17 +96,21 @@ static NOINLINE void report_history(const void *block)
     } while (record.freed);
 }
 
+void misuse_report_stacks(const char *done, const struct misuse *misuse)
+{
+    char thread_name[OS_THREAD_NAME];
+    os_thread_name(thread_name);
+    report_warning("  %s by thread %d (%s) at", done, os_thread_id(), thread_name);
+    report_stack(misuse->error.stack, misuse->error.depth);
+    report_history(misuse);
+}
+
 void misuse_report(const struct misuse *misuse)
 {
-    const struct acre_error *error = &misuse->error;
-    char thread_name[OS_THREAD_NAME];
     report_fault(misuse);
     report_neighbour("before", &misuse->before);
     report_neighbour("after", &misuse->after);
-    os_thread_name(thread_name);
-    report_warning("  called by thread %d (%s) at", os_thread_id(), thread_name);
-    report_stack(error->stack, error->depth);
-    report_history(error->block != NULL ? error->block : error->pointer);
+    misuse_report_stacks("called", misuse);
 }
 
 /* ---- the program's handler ---- */

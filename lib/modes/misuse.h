@@ -22,11 +22,14 @@ struct misuse_neighbour {
     const char *state; /* in words */
 };
 
+struct trace_record;
+
 /* What is known about the pointer that was misused. */
 struct misuse {
     struct acre_error error;
-    const char *block_class; /* "TINY", "SMALL" or "LARGE" */
+    const char *block_class; /* "TINY", "SMALL", "LARGE" or "guarded" */
     struct misuse_neighbour before, after;
+    const struct trace_record *freed, *allocated; /* of a guarded block; NULL: not known */
 };
 
 enum { MISUSE_DEPTH = 64 }; /* frames of a stack, at most */
@@ -55,6 +58,9 @@ enum { MISUSE_DEPTH = 64 }; /* frames of a stack, at most */
  * An address of a stack lies in the call: one less than the return address. Preserves errno.
  */
 void misuse_report(const struct misuse *misuse);
+
+/* The lines of a report from the one that names the thread on; `done` is what it did. */
+void misuse_report_stacks(const char *done, const struct misuse *misuse);
 
 /* Adds the stack; reports and ends the process as the options on_error and foreign say, and calls
  * the program's handler in between. The caller holds no lock. Preserves errno. */

@@ -26,7 +26,7 @@ void trace_start(void)
         return;
     }
     os_huge_pages(trace_ring, bytes, false); /* it fills slowly */
-    size_class_divert(true);
+    size_class_keep_diverted();
 }
 
 /* Copies all but the number, which comes first, word by word: another thread may write the one
@@ -41,10 +41,16 @@ static void copy_record(struct trace_record *to, const struct trace_record *from
                          __ATOMIC_RELAXED);
 }
 
+void trace_take(struct trace_record *record, const void *block, bool freed)
+{
+    *record = (struct trace_record){.block = block, .thread = os_thread_id(), .freed = freed};
+    record->depth = (uint16_t)stack_take(record->frames, TRACE_DEPTH);
+}
+
 void trace_add(const void *block, bool freed)
 {
-    struct trace_record new = {.block = block, .thread = os_thread_id(), .freed = freed};
-    new.depth = (uint16_t)stack_take(new.frames, TRACE_DEPTH);
+    struct trace_record new;
+    trace_take(&new, block, freed);
     uint64_t number = __atomic_add_fetch(&added, 1, __ATOMIC_RELAXED);
     struct trace_record *record = &trace_ring[number % records];
     __atomic_store_n(&record->number, 0, __ATOMIC_RELAXED);

@@ -35,6 +35,9 @@ static inline bool trace_is_on(void)
     return UNLIKELY(trace_ring != NULL);
 }
 
+/* Fills in a record of a call by the calling thread, of number 0. */
+void trace_take(struct trace_record *record, const void *block, bool freed);
+
 void trace_add(const void *block, bool freed);
 
 /* Notes that the block is about to be freed, if the trace is on. */

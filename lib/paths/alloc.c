@@ -7,6 +7,7 @@
 #include "large/large.h"
 #include "base/limit.h"
 #include "base/os.h"
+#include "modes/guard.h"
 #include "modes/profile.h"
 #include "modes/trace.h"
 #include "arena/thread.h"
@@ -171,6 +172,15 @@ static void record_alloc(struct modes modes, const void *block, size_t size)
         trace_add(block, false);
 }
 
+/* A guarded block for an allocation that is due, or NULL. */
+static NOINLINE void *take_guarded(size_t size, size_t alignment)
+{
+    void *block = guard_alloc(size, alignment);
+    if (block != NULL)
+        record_alloc(choose_modes(guard_usable(size)), block, guard_usable(size));
+    return block;
+}
+
 /* A block of a class for any thread. It may be a sample. */
 static void *alloc_class(unsigned class, bool wide, bool *zero)
 {
@@ -237,38 +247,47 @@ static NOINLINE void *alloc_more(size_t size)
     return alloc_any(size, NULL);
 }
 
-/* A block from the bin's next window: one in 64 of a program that grows. A profile may begin or end
- * at any time, so the bin may have blocks at hand. */
+/* A block from the bin's next window: one in 64 of a program that grows. */
 static NOINLINE void *alloc_from_next_window(struct bin *bin, size_t size, uint64_t mode)
 {
     void *block;
-    if (!alloc_from_bin(bin, &block) && !(bin_open_window(bin) && alloc_from_bin(bin, &block)))
+    if (!bin_open_window(bin) || !alloc_from_bin(bin, &block))
         return alloc_more(size);
     if (mode != 0)
         profile_count(bin->block_size);
     return block;
 }
 
-/* While a mode is on each malloc comes here, so this first does what the short path does. */
-void *alloc_slow(size_t size)
+/* The same as alloc_slow for an allocation that the guard has counted. A mode may begin or end at
+ * any time, so the bin may have blocks at hand. */
+static ALWAYS_INLINE void *alloc_counted(size_t size)
 {
     void *block;
-    if (UNLIKELY(size > SIZE_CLASS_TABLE_LIMIT))
-        return alloc_more(size);
     char *bins = (char *)thread_state.arena->bins;
     struct bin *bin = (struct bin *)(void *)(bins + size_class_table[(size + 15) / 16]);
     uint64_t mode = __atomic_load_n(&profile_mode, __ATOMIC_RELAXED);
-    if (trace_is_on())
+    if (trace_is_on() || (UNLIKELY(mode != 0) && !profile_may_skip(mode, bin->block_size)))
         return alloc_more(size);
-    if (mode != 0) {
-        if (!profile_may_skip(mode, bin->block_size))
-            return alloc_more(size);
-        if (LIKELY(alloc_from_bin(bin, &block))) {
-            profile_count(bin->block_size);
-            return block;
-        }
-    }
-    return alloc_from_next_window(bin, size, mode);
+    if (UNLIKELY(!alloc_from_bin(bin, &block)))
+        return alloc_from_next_window(bin, size, mode);
+    if (UNLIKELY(mode != 0))
+        profile_count(bin->block_size);
+    return block;
+}
+
+static NOINLINE void *alloc_due(size_t size)
+{
+    void *block = take_guarded(size, 1);
+    return block != NULL ? block : alloc_counted(size);
+}
+
+/* While a mode is on each malloc comes here, so this first does what the short path does; and it
+ * saves no registers, since all that it calls it calls last. */
+void *alloc_slow(size_t size)
+{
+    if (UNLIKELY(size > SIZE_CLASS_TABLE_LIMIT))
+        return alloc_more(size);
+    return guard_is_due() ? alloc_due(size) : alloc_counted(size);
 }
 
 /* Zeroes a block of at least `bytes` bytes. */
@@ -302,8 +321,10 @@ void *alloc_aligned(size_t alignment, size_t size)
     unsigned class =
         alignment <= UNIT_ALIGNMENT ? size_class_of_aligned(size, alignment) : SIZE_CLASS_COUNT;
     if (class < SIZE_CLASS_COUNT) {
-        if (profile_is_on() || trace_is_on() ||
-            !alloc_from_bin(&thread_state.arena->bins[class], &block))
+        bool seen = size_class_is_diverted();
+        if (seen && guard_is_due())
+            block = take_guarded(size, alignment);
+        if (block == NULL && (seen || !alloc_from_bin(&thread_state.arena->bins[class], &block)))
             block = alloc_class(class, false, &zero);
     } else if (size <= PTRDIFF_MAX && alignment <= PTRDIFF_MAX) {
         block = alloc_large(max_size(size, 1), alignment, NULL);
@@ -374,7 +395,7 @@ void *alloc_resize(void *p, size_t size, const char *function)
         free_block_named(p, function);
         return NULL;
     }
-    if (stays(usable, size))
+    if (stays(usable, size) && (own.slab != NULL || !guard_has(p)))
         return p;
     if (UNLIKELY(sampled)) {
         /* for the modes a block that is resized is freed and allocated anew */
@@ -420,6 +441,8 @@ size_t alloc_good_size(size_t size)
 {
     if (size > PTRDIFF_MAX)
         return 0;
+    if (guard_is_on() && size <= os_page_size())
+        return guard_usable(size);
     if (size <= SIZE_CLASS_LIMIT)
         return size_class_sizes[size_class_of(size)];
     return align_up(size, os_page_size());

@@ -6,6 +6,7 @@
 #include "large/large.h"
 #include "base/option.h"
 #include "base/os.h"
+#include "modes/guard.h"
 #include "modes/misuse.h"
 #include "modes/profile.h"
 #include "modes/trace.h"
@@ -130,6 +131,9 @@ static COLD void misuse(const void *p, const struct place *place, const char *fu
         error->arena = place->block != NULL ? arena_of(place->heap->set)->number : 0;
         misuse.block_class = place->size <= SIZE_CLASS_TINY_LIMIT ? "TINY" : "SMALL";
         released = was_released(place->heap, p);
+    } else if (guard_has(p)) {
+        guard_describe(p, &misuse);
+        released = false;
     } else {
         struct large_info info;
         large_find(p, &info);
@@ -209,13 +213,19 @@ bool free_find_own_sampled(const void *p, struct own_block *own)
     return state_get(own->state) == BLOCK_SAMPLED;
 }
 
-/* Frees the LARGE block at p; false if there is none. */
-static bool free_large(void *p)
+/* The usable bytes of the LARGE or guarded block that starts at p; 0 if no live one does. */
+static size_t size_outside(const void *p)
 {
-    if (trace_is_on() && large_usable_size(p) != 0)
+    return guard_has(p) ? guard_usable_size(p) : large_usable_size(p);
+}
+
+/* Frees the LARGE or guarded block at p; false if there is none. */
+static bool free_outside(void *p)
+{
+    if (trace_is_on() && size_outside(p) != 0)
         trace_add(p, true);
     profile_end(p);
-    return large_free(p) == 0;
+    return guard_has(p) ? guard_free(p) : large_free(p) == 0;
 }
 
 void free_slow(void *p, const char *function)
@@ -224,7 +234,7 @@ void free_slow(void *p, const char *function)
         return;
     int saved = errno;
     struct place place = find_place(p);
-    if (place.heap == NULL && free_large(p)) {
+    if (place.heap == NULL && free_outside(p)) {
         idle_tick(os_now_ms());
     } else if (is_own(p, &place, BLOCK_SAMPLED)) {
         free_end_sampled(p);
@@ -250,7 +260,7 @@ void free_check_slab(struct slab *slab)
 static size_t live_size(const void *p, const struct place *place)
 {
     if (place->heap == NULL)
-        return large_usable_size(p);
+        return size_outside(p);
     return place->block == p && state_is_live(state_get(place->state)) ? place->size : 0;
 }
 

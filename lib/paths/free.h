@@ -9,7 +9,7 @@
  *        v              v
  *      free_slow ------------ NULL: nothing
  *          |  \-------------- a WIDE or SAMPLED block of the thread's own
- *          |  \-------------- large_free, if the address is in no heap
+ *          |  \-------------- large_free or guard_free, if the address is in no heap
  *          v
  *      misuse_handle          all else
  *

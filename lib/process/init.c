@@ -9,6 +9,7 @@
 #include "base/os.h"
 #include "base/report.h"
 #include "inspect/root.h"
+#include "modes/guard.h"
 #include "modes/profile.h"
 #include "modes/trace.h"
 #include "process/stats_file.h"
@@ -25,6 +26,7 @@ void init_start(char *const *environment)
     option_parse_environment(environment);
     stats_file_start();
     trace_start();
+    guard_start();
     limit_tick(os_now_ms());
     profile_tick();
     /* it may fail (no memory): then the first lock notices a fork (fork.h) */

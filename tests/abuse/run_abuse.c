@@ -149,15 +149,16 @@ static void expect_details(const char *const *words, const struct outcome *outco
 /*
  * Runs a misuse that must be fatal. After "acre: PROGRAM[PID]: " the line must be
  * "FAULT: FUNCTION(POINTER): " and then `tail`, in which %b and %s stand for the block and its
- * size; `tail` is an extended regular expression.
+ * size; `tail` is an extended regular expression. So is `history`, of the details; NULL: as
+ * expect_details.
  */
-static void expect_abort(const char *const *words, const char *fault, const char *reported,
-                         const char *tail)
+static void expect_abort_with(const char *options, const char *const *words, const char *fault,
+                              const char *reported, const char *tail, const char *history)
 {
     static struct outcome outcome;
     char pattern[PATTERN], block[32], size[32];
     uintmax_t pointer = 0, block_address = 0, block_size = 0;
-    run(words, "", &outcome);
+    run(words, options, &outcome);
     if (sscanf(outcome.facts, "%jx %jx %ju", &pointer, &block_address, &block_size) != 3) {
         fail(words, &outcome, "facts on standard output");
         return;
@@ -179,7 +180,16 @@ static void expect_abort(const char *const *words, const char *fault, const char
     if (!WIFSIGNALED(outcome.status) || WTERMSIG(outcome.status) != SIGABRT ||
         !matches(outcome.lines, pattern))
         fail(words, &outcome, pattern);
-    expect_details(words, &outcome, block_address != 0);
+    if (history == NULL)
+        expect_details(words, &outcome, block_address != 0);
+    else if (!matches(outcome.details, history))
+        fail(words, &outcome, history);
+}
+
+static void expect_abort(const char *const *words, const char *fault, const char *reported,
+                         const char *tail)
+{
+    expect_abort_with("", words, fault, reported, tail, NULL);
 }
 
 /* The end of the line after each history. Where the block's memory was given back or served other
@@ -355,16 +365,18 @@ static void test_go_on(void)
             }
 }
 
+/* The details with the stacks of the calls that have, maybe, freed and allocated the block: each
+ * begins in the program. */
+#define FRAME(program) "acre: " program "\\[[0-9]+\\]:     #0 0x[0-9a-f]+ [^ ]*/" program "\\+0x"
+#define FREED(program) "  freed by thread [0-9]+ at\n" FRAME(program) ".*"
+#define HISTORY(program, freed)                                                                    \
+    "  called by .*\n" FRAME(program) ".*" freed "  allocated by thread [0-9]+ at\n" FRAME(program)
+
 /* With the trace a double free has the stacks of the first free and of the allocation. */
 static void test_trace(void)
 {
     static struct outcome outcome;
-    static const char frame[] = "acre: double\\[[0-9]+\\]:     #0 0x[0-9a-f]+ [^ ]*/double\\+0x";
-    char pattern[PATTERN];
-    snprintf(pattern, sizeof(pattern),
-             "  called by .*\n%1$s.*  freed by thread [0-9]+ at\n%1$s.*"
-             "  allocated by thread [0-9]+ at\n%1$s",
-             frame);
+    static const char pattern[] = HISTORY("double", FREED("double"));
     for (size_t f = 0; f < FUNCTIONS; f++)
         for (size_t s = 0; s < SIZES; s++)
             for (size_t c = 0; c < 4; c++) {
@@ -379,8 +391,76 @@ static void test_trace(void)
             }
 }
 
-static void (*const tests[])(void) = {test_double, test_interior, test_foreign,
-                                      test_race,   test_go_on,    test_trace};
+/* A guarded block is named as such, and while its slot is not used again a double free of it is
+ * exact. Words are those of `double` and `interior`. */
+static void test_guarded_misuse(void)
+{
+    static const char tail[] = "block %b of %s bytes, guarded";
+    for (size_t f = 0; f < FUNCTIONS; f++)
+        for (size_t c = 0; c < 4; c++) {
+            const char *const twice[] = {"double",       functions[f].word, "tiny", callers[c / 2],
+                                         callers[c % 2], "fresh",           NULL};
+            const char *const inside[] = {"interior",
+                                          functions[f].word,
+                                          "tiny",
+                                          callers[c / 2],
+                                          c % 2 == 0 ? "middle" : "odd",
+                                          NULL};
+            expect_abort_with("guard:1", twice, "double free", functions[f].reported, tail,
+                              HISTORY("double", FREED("double")));
+            expect_abort_with("guard:1", inside,
+                              c % 2 == 0 ? "interior pointer" : "misaligned pointer",
+                              functions[f].reported, tail, HISTORY("interior", ""));
+        }
+}
+
+/* A fault next to a guarded block, or in one that was freed, ends the process by SIGSEGV, with a
+ * report; unless a handler of the program's has taken the place of acre's. */
+static void test_guarded_fault(void)
+{
+    static const struct {
+        const char *word, *fault, *from;
+        bool freed;
+    } ways[] = {
+        {"overflow", "overflow", "0 bytes after", false},
+        {"far", "overflow", "100 bytes after", false},
+        {"underflow", "underflow", "1 bytes before", false},
+        {"after_free", "use after free", "0 bytes into", true},
+        {"resized", "use after free", "0 bytes into", true},
+    };
+    static const char *const histories[] = {
+        "  accessed by .*  allocated by thread [0-9]+ at\n" FRAME("guard"),
+        "  accessed by .*" FREED("guard") "  allocated by thread [0-9]+ at\n" FRAME("guard"),
+    };
+    static const char *const who[] = {"here", "thread", "child", "replaced"};
+    static struct outcome outcome;
+    char pattern[PATTERN];
+    for (size_t w = 0; w < COUNT_OF(ways); w++)
+        for (size_t i = 0; i < COUNT_OF(who); i++) {
+            const char *words[] = {"guard", ways[w].word, who[i], NULL};
+            uintmax_t pointer = 0, block = 0, size = 0;
+            run(words, "guard:1", &outcome);
+            bool replaced = strcmp(who[i], "replaced") == 0;
+            if (sscanf(outcome.facts, "%jx %jx %ju", &pointer, &block, &size) != 3 ||
+                !WIFSIGNALED(outcome.status) ||
+                WTERMSIG(outcome.status) != (replaced ? SIGUSR1 : SIGSEGV)) {
+                fail(words, &outcome, replaced ? "SIGUSR1" : "SIGSEGV");
+                continue;
+            }
+            snprintf(pattern, sizeof(pattern),
+                     "^acre: guard\\[[0-9]+\\]: %s: access to %#jx, %s block %#jx of %ju bytes, "
+                     "guarded\n$",
+                     ways[w].fault, pointer, ways[w].from, block, size);
+            if (!matches(outcome.lines, replaced ? "^$" : pattern))
+                fail(words, &outcome, replaced ? "nothing" : pattern);
+            if (!replaced && !matches(outcome.details, histories[ways[w].freed]))
+                fail(words, &outcome, histories[ways[w].freed]);
+        }
+}
+
+static void (*const tests[])(void) = {test_double,         test_interior,     test_foreign,
+                                      test_race,           test_go_on,        test_trace,
+                                      test_guarded_misuse, test_guarded_fault};
 
 /* The tests run side by side, each in a process of its own. */
 int main(int count, char **words)

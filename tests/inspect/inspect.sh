@@ -55,6 +55,26 @@ check_find() { # PROCESS-OR-CORE
     [[ $found == *"not in a block"* ]] || fail "--find 0x10: $found"
 }
 
+# What --find says of a guarded block, of one that was freed, and of the pages next to it.
+check_guarded() { # PROCESS-OR-CORE
+    local found freed=$(($(address freed)))
+    found=$("$inspect" --find "$(address block)" "$1")
+    [[ $found == *"in a guarded block: live"*"40 bytes; the address is 0 bytes into it"* ]] &&
+        [[ $found != *"freed by"* ]] || fail "--find guarded: $found"
+    [ ! -x ../../tools/acre-profile ] || [[ $found == *"allocated by thread "*hold_guarded* ]] ||
+        fail "--find guarded: $found"
+    found=$("$inspect" --find "$(printf '0x%x' $((freed + 1)))" "$1")
+    [[ $found == *"in a guarded block: freed"*"40 bytes; the address is 1 bytes into it"* ]] ||
+        fail "--find guarded, freed: $found"
+    [ ! -x ../../tools/acre-profile ] ||
+        [[ $found == *"freed by thread "*hold_guarded*"allocated by thread "*hold_guarded* ]] ||
+        fail "--find guarded, freed: $found"
+    found=$("$inspect" --find "$(printf '0x%x' $((freed / 4096 * 4096 + 4096)))" "$1")
+    [[ $found == *"after a guarded block: freed"*" after its end"* ]] || fail "--find after: $found"
+    found=$("$inspect" --find "$(printf '0x%x' $((freed / 4096 * 4096 + 3 * 4096)))" "$1")
+    [[ $found == *"in the pool of guarded blocks, where none was"* ]] || fail "--find pool: $found"
+}
+
 check_all() { # PROCESS-OR-CORE
     "$inspect" --json "$1" >"$directory/json"
     check_figures "$directory/json"
@@ -203,6 +223,23 @@ for _ in $(seq 50); do
         [ "$(number small_blocks "$directory/json")" -ge 600 ] || fail "$(cat "$directory/json")"
 done
 end_subject
+
+echo "guarded blocks"
+start_subject env ACRE_OPTIONS=guard:1 ./subject guard
+check_guarded "$subject_id"
+exec 7>&-
+wait "$subject_id" 2>/dev/null || :
+subject_id=
+if has_cores; then
+    echo "guarded blocks in a core, although the program has put its own handler in place of acre's"
+    mkdir "$directory/guard.cores"
+    own=$PWD/subject
+    (cd "$directory/guard.cores" &&
+        ACRE_OPTIONS=guard:1 "$own" guard >"$directory/out" </dev/null) 2>"$directory/text" || :
+    ! grep -q '^acre: ' "$directory/text" || fail "the handler was replaced: $(cat "$directory/text")"
+    check_guarded "$directory/guard.cores"/core*
+    rm -r "$directory/guard.cores"
+fi
 
 if has_cores; then
     for program in subject static; do

@@ -8,6 +8,8 @@
  *   subject steps     the same as quiet; for each byte of its input it takes slow paths
  *   subject ends      the same as quiet, but ends by exit
  *   subject layout    its root says that it is of another layout
+ *   subject guard     holds one guarded block and has freed another (with option guard:1); then it
+ *                     writes to that, and a handler of its own ends it by SIGABRT
  *
  * PRELOADED: built without the library, which is preloaded.
  */
@@ -18,6 +20,7 @@
 #include <dlfcn.h>
 #include <err.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -106,12 +109,38 @@ static void take_slow_paths(void)
             err(1, NULL);
 }
 
+static void on_fault(int number)
+{
+    (void)number;
+    abort();
+}
+
+__attribute__((noinline, noreturn)) void hold_guarded(void);
+void hold_guarded(void)
+{
+    static char line[64];
+    for (int i = 0; i < 3; i++)
+        blocks[0][i] = malloc(40);
+    free(blocks[0][2]);
+    int length = snprintf(line, sizeof(line), "block %p freed %p\n", (void *)blocks[0][1],
+                          (void *)blocks[0][2]);
+    signal(SIGSEGV, on_fault);
+    if (write(STDOUT_FILENO, line, (size_t)length) != length)
+        err(1, NULL);
+    while (read(STDIN_FILENO, line, 1) > 0)
+        continue;
+    *(volatile char *)blocks[0][2] = 1;
+    _exit(1);
+}
+
 int main(int argc, char **argv)
 {
     static char *large[LARGE_BLOCKS];
     static char line[64];
     const char *mode = argc == 2 ? argv[1] : "";
     pthread_t thread;
+    if (strcmp(mode, "guard") == 0)
+        hold_guarded();
     busy = strcmp(mode, "busy") == 0;
     pthread_barrier_init(&filled, NULL, THREADS + 1);
     for (intptr_t i = 0; i < THREADS; i++)
