@@ -173,10 +173,20 @@ bool os_can_map(size_t size)
     return pages != NULL && os_unmap(pages, size);
 }
 
-static bool allow_access(void *address, size_t size)
+static bool protect(void *address, size_t size, int protection)
 {
     count(&os_counts.mprotect, 1);
-    return system_call(SYS_mprotect, address, size, PROT_READ | PROT_WRITE) == 0;
+    return system_call(SYS_mprotect, address, size, protection) == 0;
+}
+
+static bool allow_access(void *address, size_t size)
+{
+    return protect(address, size, PROT_READ | PROT_WRITE);
+}
+
+bool os_forbid(void *address, size_t size)
+{
+    return protect(address, size, PROT_NONE);
 }
 
 void *os_map_guarded(size_t size)
@@ -226,6 +236,22 @@ bool os_purge(void *address, size_t size)
         return false;
     count_purged(address, size);
     return true;
+}
+
+/* Of <linux/mman.h> from 6.13 on. */
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
+#define MADV_GUARD_REMOVE 103
+#endif
+
+bool os_mark_guard(void *page)
+{
+    return !advice_is_ignored && advise(page, os_page_size(), MADV_GUARD_INSTALL);
+}
+
+bool os_unmark_guard(void *page)
+{
+    return advise(page, os_page_size(), MADV_GUARD_REMOVE);
 }
 
 bool os_unmap(void *address, size_t size)

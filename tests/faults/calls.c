@@ -125,6 +125,7 @@ static const struct call_case {
     {"no_stock", "decay:0,large_stock:0,dirty_limit:0", run_plain, ""},
     {"file", "", run_file, "`acre.conf`"},
     {"file_of_another", "", run_few, "`acre.conf`,a warning"},
+    {"hardened", "hardened:1", run_plain, "`hardened:1`"},
     {"limit", "limit:4G", run_few, ""},
     {"limit_group", "limit:cgroup", run_few, "`limit:cgroup`"},
     {"profile", "profile:4K", run_few, "`profile` `trace`"},

@@ -35,6 +35,7 @@ static const struct {
     {"profile", OPTION_PROFILE, 0, "0", "0..64G"},
     {"profile_samples", OPTION_PROFILE_SAMPLES, 65536, "65536", "0..16777216"},
     {"trace", OPTION_TRACE, 0, "0", "0..16777216"},
+    {"hardened", OPTION_HARDENED, 0, "0", "0|1"},
     {"limit", OPTION_LIMIT, 0, "0", "0..16384G|cgroup[-N%]"},
 };
 
@@ -91,7 +92,7 @@ static const struct {
     "; there are: on_error, foreign, decay, large_stock, dirty_limit, huge_pages, stats, "         \
     "stats_file, "                                                                                 \
     "stats_seconds, stats_signal, stats_children, background_thread, profile, profile_samples, "   \
-    "trace, limit"
+    "trace, hardened, limit"
 
 #define LIMIT_ALLOWED "; allowed: 0..16384G|cgroup[-N%]"
 
