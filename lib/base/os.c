@@ -229,6 +229,22 @@ bool os_purge(void *address, size_t size)
     return true;
 }
 
+/* Of <linux/mman.h> from 6.13 on. */
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
+#define MADV_GUARD_REMOVE 103
+#endif
+
+bool os_mark_guard(void *page)
+{
+    return !advice_is_ignored && advise(page, os_page_size(), MADV_GUARD_INSTALL);
+}
+
+bool os_unmark_guard(void *page)
+{
+    return advise(page, os_page_size(), MADV_GUARD_REMOVE);
+}
+
 bool os_unmap(void *address, size_t size)
 {
     count(&os_counts.munmap, 1);

@@ -71,6 +71,11 @@ bool os_open(void *address, size_t size);
  * system refuses. */
 bool os_close(void *address, size_t size);
 
+/* Takes contents and access from a page, and gives access back: a mark of the page, which costs no
+ * mapping (MADV_GUARD_INSTALL, Linux 6.13). False if the system cannot. */
+bool os_mark_guard(void *page);
+bool os_unmark_guard(void *page);
+
 /* Gives the memory of pages back to the system; they read as zero afterwards. False if the system
  * did not do it (locked pages; an emulator that ignores advice): the contents are then unknown. */
 bool os_purge(void *address, size_t size);

@@ -3,12 +3,14 @@
 
 #include "base/bits.h"
 #include "heap/heap_pages.h"
+#include "base/guard_page.h"
 #include "base/limit.h"
 #include "base/os.h"
 
 enum {
     HEAP_MIN_SIZE = 256 << 10, /* bytes: below it a heap would be little but its header */
-    GUARDED_HEAPS = 256,       /* later ones have no guard below their units: heap_pages.h */
+    GUARDED_HEAPS = 256,       /* later ones have no guard below their units: heap_pages.h; but, */
+    HEAP_GUARD_MAPPINGS = 2,   /* with option hardened, as long as there are so many mappings */
 };
 
 struct slab heap_header, heap_nobody;
@@ -48,7 +50,8 @@ static struct heap *heap_begin(struct heap_set *set, char *base, size_t size)
     size_t first_states = min_size(align_up(HEAP_FIRST_STATES, os_page_size()), states);
     /* a page at least stands between the lines and the first unit */
     size_t before_units = align_up(header + states + os_page_size(), UNIT_SIZE);
-    bool guarded = __atomic_load_n(&heap_counts.heaps, __ATOMIC_RELAXED) < GUARDED_HEAPS;
+    bool guarded = __atomic_load_n(&heap_counts.heaps, __ATOMIC_RELAXED) < GUARDED_HEAPS ||
+                   guard_page_take_mappings(HEAP_GUARD_MAPPINGS);
     if (!os_open(base, guarded ? header + first_states : before_units))
         return NULL;
     heap->set = set;

@@ -65,6 +65,7 @@ struct extent {
     size_t size;    /* bytes, not 0 while LIVE or STOCK; one store publishes a change */
     uint64_t stamp; /* STOCK: ms, when the part that has been free for longest was freed */
     uint8_t state;  /* enum extent_state; one store publishes a change */
+    uint8_t guard;  /* LIVE: enum guard_page, of the entry's last page; else NONE */
     bool zero;      /* STOCK, and LIVE when just carved: all its contents are known to be zero;
                        written before the entry grows or is published */
     /* Derived: */

@@ -2,6 +2,7 @@
 #include "large/large.h"
 
 #include "large/large_list.h"
+#include "base/guard_page.h"
 #include "base/limit.h"
 #include "base/option.h"
 #include "base/os.h"
@@ -24,6 +25,63 @@ static struct extent *block_at(const void *p)
     struct extent *entry = extents_at(&large_list.table, (uintptr_t)p);
     bool found = entry != NULL && entry->state == EXTENT_LIVE && entry->base == (uintptr_t)p;
     return found ? entry : NULL;
+}
+
+/* ---- Guards ---- */
+
+/* Bytes of a LIVE block's entry that the program may use. */
+static size_t usable_bytes(const struct extent *block)
+{
+    return block->guard != GUARD_PAGE_NONE ? block->size - os_page_size() : block->size;
+}
+
+/* The block that starts at p, made PRIVATE for a call that is about its guard; NULL if there is
+ * none, or it has no guard and `guarded`. */
+static struct extent *take_for_guard(const void *p, bool guarded)
+{
+    large_list_acquire(0);
+    struct extent *block = block_at(p);
+    if (block != NULL && guarded && block->guard == GUARD_PAGE_NONE)
+        block = NULL;
+    if (block != NULL)
+        extents_withdraw(&large_list.table, block);
+    large_list_release();
+    return block;
+}
+
+static void give_with_guard(struct extent *block, enum guard_page guard)
+{
+    __atomic_store_n(&block->guard, (uint8_t)guard, __ATOMIC_RELAXED);
+    large_list_acquire(0);
+    extents_publish(&large_list.table, block, EXTENT_LIVE);
+    limit_count(block->size); /* a count may have missed it */
+    large_list_release();
+}
+
+static void *last_page(const struct extent *block)
+{
+    return (void *)(extent_end(block) - os_page_size());
+}
+
+/* Makes the last page of the block at p a guard: there is one more than was asked for. */
+static void set_guard(const void *p)
+{
+    struct extent *block = take_for_guard(p, false);
+    if (block != NULL)
+        give_with_guard(block, guard_page_set(last_page(block)));
+}
+
+/* Opens the guard of the block at p, if it has one, which is told. False, with nothing changed, if
+ * the system refuses. */
+static bool open_guard(const void *p, bool *guarded)
+{
+    struct extent *block = take_for_guard(p, true);
+    *guarded = block != NULL;
+    if (block == NULL)
+        return true;
+    bool opened = guard_page_clear(last_page(block), block->guard);
+    give_with_guard(block, opened ? GUARD_PAGE_NONE : block->guard);
+    return opened;
 }
 
 /* ---- Freed blocks ---- */
@@ -223,6 +281,22 @@ static void *find_block(size_t size, size_t alignment, bool extends, bool huge, 
     return block;
 }
 
+/* Frees a block whose guard cannot be opened: its address space is lost where it cannot be
+ * unmapped. */
+static void unmap_with_guard(const void *p)
+{
+    struct extent *block = take_for_guard(p, true);
+    if (block == NULL)
+        return;
+    bool unmapped = os_unmap((void *)block->base, block->size);
+    large_list_acquire(0);
+    remember_freed(block->base, usable_bytes(block));
+    __atomic_store_n(&block->guard, GUARD_PAGE_NONE, __ATOMIC_RELAXED);
+    if (unmapped)
+        extents_recycle(&large_list.table, block);
+    large_list_release();
+}
+
 /* Rounds a size up to pages. False if it is 0 or too large for a block. */
 static bool round_size(size_t *size)
 {
@@ -241,10 +315,15 @@ void *large_alloc(size_t size, size_t alignment, bool *zero)
         return NULL;
     if (alignment <= os_page_size())
         alignment = 1;
+    bool guarded = guard_page_is_wanted();
+    if (guarded)
+        size += os_page_size();
     huge = wants_huge_pages(size, zero != NULL);
     void *block = find_block(size, alignment, true, huge, &known_zero);
     if (block == NULL)
         block = find_block(size, alignment, false, huge, &known_zero);
+    if (guarded && block != NULL)
+        set_guard(block);
     if (zero != NULL)
         *zero = block != NULL && known_zero;
     if (large_list_is_aging()) /* spares reading the clock */
@@ -254,9 +333,13 @@ void *large_alloc(size_t size, size_t alignment, bool *zero)
 
 int large_free(void *p)
 {
-    bool surplus = false;
+    bool surplus = false, guarded;
     uint64_t now = os_now_ms();
 
+    if (!open_guard(p, &guarded)) {
+        unmap_with_guard(p);
+        return 0;
+    }
     large_list_acquire(0);
     struct extent *block = block_at(p);
     if (block != NULL) {
@@ -274,7 +357,7 @@ size_t large_usable_size(const void *p)
 {
     large_list_acquire(0);
     const struct extent *block = block_at(p);
-    size_t size = block != NULL ? block->size : 0;
+    size_t size = block != NULL ? usable_bytes(block) : 0;
     large_list_release();
     return size;
 }
@@ -311,13 +394,12 @@ static void *grow_by_remap(struct extent *block, size_t size, uint64_t now)
     return moved;
 }
 
-void *large_resize(void *p, size_t size)
+/* As large_resize, of a block without a guard, to whole pages. */
+static void *resize(void *p, size_t size)
 {
     bool surplus = false;
     uint64_t now = os_now_ms();
 
-    if (!round_size(&size))
-        return NULL;
     bool spare = large_list_acquire(1);
     struct extent *block = block_at(p);
     if (block != NULL && size > block->size && !limit_take(size - block->size))
@@ -337,6 +419,17 @@ void *large_resize(void *p, size_t size)
     return resized;
 }
 
+void *large_resize(void *p, size_t size)
+{
+    bool guarded;
+    if (!round_size(&size) || !open_guard(p, &guarded))
+        return NULL;
+    void *resized = resize(p, guarded ? size + os_page_size() : size);
+    if (guarded)
+        set_guard(resized != NULL ? resized : p);
+    return resized;
+}
+
 /* ---- Looking ---- */
 
 void large_find(const void *p, struct large_info *info)
@@ -348,7 +441,7 @@ void large_find(const void *p, struct large_info *info)
     const struct extent *entry = extents_at(&large_list.table, address);
     size_t freed = freed_size(address);
     if (entry != NULL && entry->state == EXTENT_LIVE)
-        *info = (struct large_info){true, (void *)entry->base, entry->size};
+        *info = (struct large_info){true, (void *)entry->base, usable_bytes(entry)};
     else if (freed != 0)
         *info = (struct large_info){true, (void *)address, freed};
     else

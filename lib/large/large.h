@@ -12,7 +12,11 @@
  *   STOCK -> LIVE -> STOCK             a block
  *   STOCK -> PRIVATE -> UNUSED         unmapped; PRIVATE before the system call, since another
  *                                      thread may get the address
- *   LIVE -> PRIVATE -> LIVE            moved by mremap, likewise
+ *   LIVE -> PRIVATE -> LIVE            moved by mremap, likewise; or its guard is set or opened
+ *
+ * With option hardened a block has one page more, its last, which is a guard (guard_page.h): so
+ * what it touches is a block's beginning, or free. It is opened before the block is freed or
+ * resized.
  */
 #ifndef ACRE_LIB_LARGE_H
 #define ACRE_LIB_LARGE_H

@@ -7,10 +7,14 @@
  */
 #include "check.h"
 #include "stats.h"
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <malloc.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 
 #define HEAP ((uintptr_t)32 << 20) /* bytes, and alignment, of a heap */
 #define UNIT ((uintptr_t)64 << 10)
@@ -25,7 +29,9 @@ enum {
     PIECE = 256,
     WIDES = 4000,
     WIDE = 2000,
-    AFTER = 20000, /* blocks taken at the end */
+    AFTER = 20000,           /* blocks taken at the end */
+    MAPPINGS_MOST = 1 << 17, /* with a higher limit it takes too long to use up */
+    GUARD_INSTALL = 102,     /* MADV_GUARD_INSTALL */
 };
 
 static char *blocks[MOST]; /* static: an overflow does not reach it */
@@ -210,24 +216,175 @@ static void from_one_of_many_large_ones(size_t size)
     check_all_works(&before);
 }
 
+/* ---- with option hardened ---- */
+
+/* No byte after a block can be written to, nor one in front of it if it touches another block. */
+static void check_guards(void)
+{
+    for (size_t i = 0; i < count; i++) {
+        size_t size = malloc_usable_size(blocks[i]);
+        blocks[i][size - 1] = 1;
+        CHECK(write_until_fault(blocks[i] + size, 1) == blocks[i] + size);
+        for (size_t j = 0; j < count; j++)
+            if (blocks[j] > blocks[i] && (size_t)(blocks[j] - blocks[i]) < size + UNIT)
+                CHECK(write_until_fault(blocks[j] - 1, -1) == blocks[j] - 1);
+    }
+}
+
+static void resize(size_t number, size_t size)
+{
+    fill(blocks[number], LARGE / 2, (unsigned)number);
+    blocks[number] = realloc(blocks[number], size);
+    CHECK(blocks[number] != NULL && is_filled(blocks[number], LARGE / 2, (unsigned)number));
+}
+
+/* From each of many LARGE blocks, also when they were resized, and made of freed ones. */
+static void from_each_large_one(size_t size)
+{
+    enum { BLOCKS = 24, ALIGNED = 4 << 20 };
+    for (int round = 0; round < 2; round++) {
+        while (count < BLOCKS)
+            add(size + count % 4 * UNIT);
+        CHECK(malloc_usable_size(blocks[count - 1]) == size + (count - 1) % 4 * UNIT);
+        check_guards();
+        for (size_t i = 0; i < BLOCKS; i += 3) {
+            resize(i, 2 * size);
+            resize(i + 1, size / 2 + UNIT);
+        }
+        check_guards();
+        struct acre_stats before = stats_now();
+        char *zeroes = calloc(1, 4 * size);
+        CHECK(zeroes != NULL && is_zero(zeroes, 4 * size));
+        CHECK(write_until_fault(zeroes + 4 * size, 1) == zeroes + 4 * size);
+        free(zeroes);
+        void *aligned = aligned_alloc(ALIGNED, ALIGNED);
+        CHECK(aligned != NULL && is_aligned(aligned, ALIGNED));
+        free(aligned);
+        if (round == 1) {
+            check_all_works(&before);
+            break;
+        }
+        while (count > BLOCKS / 2)
+            free(blocks[--count]);
+    }
+    malloc_trim(0);
+}
+
+static size_t mappings(void)
+{
+    static char text[1 << 16];
+    size_t lines = 0;
+    ssize_t length;
+    int maps = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+    CHECK(maps >= 0);
+    while ((length = read(maps, text, sizeof(text))) > 0)
+        for (ssize_t i = 0; i < length; i++)
+            lines += text[i] == '\n';
+    close(maps);
+    return lines;
+}
+
+static size_t mappings_most(void)
+{
+    char text[64];
+    read_file("/proc/sys/vm/max_map_count", text, sizeof(text));
+    return strtoul(text, NULL, 10);
+}
+
+/* A guard of the kernel's takes no mapping. */
+static void count_mappings_of_marks(size_t size)
+{
+    add(size);
+    size_t before = mappings();
+    for (int i = 0; i < 500; i++)
+        add(size);
+    check_guards();
+    CHECK(mappings() < before + 50);
+}
+
+/* Others take half of the mappings at most; then there are none, which is said once. What is freed
+ * makes room for others. */
+static void use_up_mappings(size_t size)
+{
+    enum { ALIGNMENT = 128 << 10, TRIED = 3 };
+    size_t most = mappings_most();
+    char said[1 << 12];
+    int pipes[2], error = dup(STDERR_FILENO);
+    CHECK(pipe(pipes) == 0 && fcntl(pipes[0], F_SETFL, O_NONBLOCK) == 0);
+    CHECK(error >= 0 && dup2(pipes[1], STDERR_FILENO) == STDERR_FILENO);
+    while (count < most / 2) {
+        blocks[count] = aligned_alloc(ALIGNMENT, size);
+        CHECK(blocks[count] != NULL);
+        blocks[count++][0] = 1;
+    }
+    CHECK(dup2(error, STDERR_FILENO) == STDERR_FILENO && close(pipes[1]) == 0);
+    read_all(pipes[0], said, sizeof(said));
+    CHECK(strstr(said, "max_map_count") != NULL && strchr(said, '\n')[1] == '\0');
+    size_t now = mappings();
+    CHECK(now > most / 4 && now < most * 3 / 4);
+    for (size_t i = 0; i < TRIED; i++) {
+        size_t usable = malloc_usable_size(blocks[i]);
+        CHECK(write_until_fault(blocks[i] + usable, 1) == blocks[i] + usable);
+    }
+    for (size_t i = 0; i < count; i++)
+        free(blocks[i]);
+    count = 0;
+    malloc_trim(0);
+    CHECK(mappings() < most / 8);
+    add(LARGE);
+    check_guards();
+}
+
+/* Has the system refuse the kernel's guards, as one before 6.13 does. */
+static void refuse_marks(void)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_madvise, 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[2])),
+        BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, GUARD_INSTALL, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EINVAL),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {COUNT_OF(code), code};
+    CHECK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+    CHECK(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0);
+}
+
+static bool kernel_has_marks(void)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    void *trial = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    bool has = trial != MAP_FAILED && madvise(trial, page, GUARD_INSTALL) == 0;
+    munmap(trial, page);
+    return has;
+}
+
 static const struct {
     const char *name;
     void (*run)(size_t);
     size_t size;
+    enum { PLAIN, HARDENED, WITHOUT_MARKS } how;
 } cases[] = {
-    {"TINY, from the lowest block of a heap", from_the_lowest, TINY},
-    {"TINY, from the highest", from_the_highest, TINY},
-    {"TINY, downwards", underflow, TINY},
-    {"SMALL, from the lowest block of a heap", from_the_lowest, SMALL},
-    {"SMALL, from the highest", from_the_highest, SMALL},
-    {"SMALL, downwards", underflow, SMALL},
-    {"a slab of its own, from the lowest block of a heap", from_the_lowest, SLAB},
-    {"a slab of its own, from the highest", from_the_highest, SLAB},
-    {"a slab of its own, downwards", underflow, SLAB},
-    {"wide", from_a_wide_one, WIDE},
-    {"LARGE, the first one", from_the_first_large_one, LARGE},
-    {"LARGE, the first one, with huge pages", from_the_first_large_one, 2 * LARGE},
-    {"LARGE, one of many", from_one_of_many_large_ones, LARGE},
+    {"TINY, from the lowest block of a heap", from_the_lowest, TINY, PLAIN},
+    {"TINY, from the highest", from_the_highest, TINY, PLAIN},
+    {"TINY, downwards", underflow, TINY, PLAIN},
+    {"SMALL, from the lowest block of a heap", from_the_lowest, SMALL, PLAIN},
+    {"SMALL, from the highest", from_the_highest, SMALL, PLAIN},
+    {"SMALL, downwards", underflow, SMALL, PLAIN},
+    {"a slab of its own, from the lowest block of a heap", from_the_lowest, SLAB, PLAIN},
+    {"a slab of its own, from the highest", from_the_highest, SLAB, PLAIN},
+    {"a slab of its own, downwards", underflow, SLAB, PLAIN},
+    {"wide", from_a_wide_one, WIDE, PLAIN},
+    {"LARGE, the first one", from_the_first_large_one, LARGE, PLAIN},
+    {"LARGE, the first one, with huge pages", from_the_first_large_one, 2 * LARGE, PLAIN},
+    {"LARGE, one of many", from_one_of_many_large_ones, LARGE, PLAIN},
+    {"hardened, LARGE", from_each_large_one, LARGE, HARDENED},
+    {"hardened, LARGE, with huge pages", from_each_large_one, 2 * LARGE, HARDENED},
+    {"hardened, LARGE, by mprotect", from_each_large_one, LARGE, WITHOUT_MARKS},
+    {"hardened, mappings", count_mappings_of_marks, LARGE, HARDENED},
+    {"hardened, mappings of mprotect", use_up_mappings, SMALL, WITHOUT_MARKS},
+    {"hardened, SMALL, from the highest", from_the_highest, SMALL, HARDENED},
 };
 
 int main(int argument_count, char **arguments)
@@ -244,10 +401,18 @@ int main(int argument_count, char **arguments)
         char number[8];
         snprintf(number, sizeof(number), "%zu", i);
         printf("%s\n", cases[i].name);
+        if ((cases[i].run == count_mappings_of_marks && !kernel_has_marks()) ||
+            (cases[i].run == use_up_mappings && mappings_most() > MAPPINGS_MOST))
+            continue;
         fflush(stdout);
         pid_t child = fork();
-        if (child == 0)
+        if (child == 0) {
+            if (cases[i].how != PLAIN)
+                setenv("ACRE_OPTIONS", "hardened:1", 1);
+            if (cases[i].how == WITHOUT_MARKS)
+                refuse_marks();
             start_again(number);
+        }
         check_child(child);
     }
     return 0;

@@ -231,15 +231,6 @@ static void make_file(int fd)
     CHECK(made >= 0 && dup2(made, fd) == fd && close(made) == 0);
 }
 
-static void map_plan(void)
-{
-    make_file(LOG_FD);
-    make_file(PLAN_FD);
-    CHECK(ftruncate(PLAN_FD, sizeof(struct plan)) == 0);
-    plan = mmap(NULL, sizeof(*plan), PROT_READ | PROT_WRITE, MAP_SHARED, PLAN_FD, 0);
-    CHECK(plan != MAP_FAILED);
-}
-
 static int run_all(char *program, int count, char **names)
 {
     unsigned bad = 0;
@@ -275,7 +266,8 @@ int main(int count, char **arguments)
     if (count == 3 && strcmp(arguments[1], "--run") == 0)
         return run_scenario(find_scenario(arguments[2]));
     choice_all = count > 1 && strcmp(arguments[1], "--all") == 0;
-    map_plan();
+    make_file(LOG_FD);
+    intercept_make_plan();
     /* each run has the same addresses, if that may be set */
     personality(ADDR_NO_RANDOMIZE);
     CHECK(mkdtemp(directory) != NULL);

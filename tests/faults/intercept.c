@@ -464,27 +464,37 @@ static int find_text(struct dl_phdr_info *info, size_t size, void *unused)
     return 1;
 }
 
-/* Sends each system call that an instruction of the library makes to the handler. False if the
- * system has no such filters. */
+/* Sends each system call that an instruction of the library makes to the handler, or kills for it
+ * if the plan does not allow it. False if the system has no such filters. */
 static bool install_filter(void)
 {
 #if !defined(__x86_64__) && !defined(__aarch64__)
     return false; /* libc makes the library's system calls there */
 #endif
     enum { IP = offsetof(struct seccomp_data, instruction_pointer) };
+    enum { NUMBER = offsetof(struct seccomp_data, nr), CODE_MOST = 256 };
     uint32_t high = (uint32_t)(text >> 32);
     if (high != (uint32_t)(text_end >> 32))
         return false;
-    struct sock_filter code[] = {
+    struct sock_filter code[CODE_MOST] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, IP + 4),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, high, 0, 4),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, high, 0, 3),
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, IP),
-        BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, (uint32_t)text, 0, 2),
-        BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, (uint32_t)text_end, 1, 0),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRAP),
+        BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, (uint32_t)text, 0, 1),
+        BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, (uint32_t)text_end, 0, 1),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, NUMBER),
     };
-    struct sock_fprog program = {COUNT_OF(code), code};
+    unsigned short used = 7;
+    for (unsigned i = 0; i < PLAN_SYSTEM_CALLS && plan->confined; i++)
+        if (plan->allowed[i]) {
+            code[used++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, i, 0, 1);
+            code[used++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRAP);
+            CHECK(used < CODE_MOST - 2);
+        }
+    uint32_t rest = plan->confined ? SECCOMP_RET_KILL_PROCESS : SECCOMP_RET_TRAP;
+    code[used++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, rest);
+    struct sock_fprog program = {used, code};
     return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
            prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
 }
@@ -498,6 +508,15 @@ static void hide_vdso(char **environment)
     for (ElfW(auxv_t) *entry = (void *)(environment + 1); entry->a_type != AT_NULL; entry++)
         if (entry->a_type == AT_SYSINFO_EHDR)
             entry->a_type = AT_IGNORE;
+}
+
+void intercept_make_plan(void)
+{
+    int made = memfd_create("plan", 0);
+    CHECK(made >= 0 && dup2(made, PLAN_FD) == PLAN_FD && close(made) == 0);
+    CHECK(ftruncate(PLAN_FD, sizeof(struct plan)) == 0);
+    plan = mmap(NULL, sizeof(*plan), PROT_READ | PROT_WRITE, MAP_SHARED, PLAN_FD, 0);
+    CHECK(plan != MAP_FAILED);
 }
 
 /* In the process of a run, before any constructor: where there is a plan. */

@@ -1,7 +1,7 @@
 /*
  * Every system call that the library makes, and no other, is led here (by a seccomp filter that
  * looks at the instruction's address, and a handler of SIGSYS): it is counted, and fails if the
- * plan says so. That begins before the first constructor. The library's clock is the plan's: it
+ * plan says so, or ends the process if it does not allow it. That begins before the first constructor. The library's clock is the plan's: it
  * stands still unless the program moves it. So is what getrandom gives.
  */
 #ifndef ACRE_TESTS_FAULTS_INTERCEPT_H
@@ -10,6 +10,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+/* Makes the plan, for the processes of runs, too. */
+void intercept_make_plan(void);
 
 /* True if calls come by here in this process. */
 bool intercept_is_on(void);

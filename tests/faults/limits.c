@@ -351,14 +351,15 @@ static const unsigned optional_calls[] = {
     SYS_personality, SYS_clock_gettime, SYS_unlinkat, SYS_renameat,
 };
 
-static const char refused_from_start[] = "--refused-from-start";
+static const char denied_from_start[] = "--denied-from-start";
+static const char unknown_from_start[] = "--unknown-from-start";
 
 /* In a process that began under the filter. */
-static int run_refused(void)
+static int run_refused(int error)
 {
     errno = 0;
-    CHECK(syscall(SYS_getrandom, &refusing, 0, 0) == -1 && errno == EPERM);
-    CHECK(madvise(&refusing, 0, MADV_NORMAL) == -1 && errno == EPERM);
+    CHECK(syscall(SYS_getrandom, &refusing, 0, 0) == -1 && errno == error);
+    CHECK(madvise(&refusing, 0, MADV_NORMAL) == -1 && errno == error);
     use_all();
     shadow_finish();
     CHECK(plan->refused == 0);
@@ -369,7 +370,14 @@ static void denied(void)
 {
     if (!filter(optional_calls, COUNT_OF(optional_calls), SECCOMP_RET_ERRNO | EPERM))
         check_skip("no filters of system calls");
-    start_again(refused_from_start);
+    start_again(denied_from_start);
+}
+
+static void unknown(void)
+{
+    if (!filter(optional_calls, COUNT_OF(optional_calls), SECCOMP_RET_ERRNO | ENOSYS))
+        check_skip("no filters of system calls");
+    start_again(unknown_from_start);
 }
 
 /* Those that doc/loading.md names for the first block alone. */
@@ -398,6 +406,7 @@ static const struct test_case {
     {"cgroup_limit", cgroup_limit},
     {"no_proc", no_proc},
     {"denied", denied},
+    {"unknown", unknown},
     {"killed", killed},
 };
 
@@ -419,8 +428,10 @@ int main(int count, char **arguments)
     unsigned failed = 0;
     plan = &refusing;
     check_begin();
-    if (count == 2 && strcmp(arguments[1], refused_from_start) == 0)
-        return run_refused();
+    if (count == 2 && strcmp(arguments[1], denied_from_start) == 0)
+        return run_refused(EPERM);
+    if (count == 2 && strcmp(arguments[1], unknown_from_start) == 0)
+        return run_refused(ENOSYS);
     for (size_t i = 0; i < COUNT_OF(cases) && count == 2; i++)
         if (strcmp(arguments[1], cases[i].name) == 0) {
             cases[i].run();

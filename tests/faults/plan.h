@@ -59,6 +59,8 @@ struct plan {
     size_t others;     /* live blocks at the end that are not the program's, without faults */
     size_t space;      /* bytes mapped at the end, without faults */
     bool learning;     /* a run without faults: `others` and `space` are found out */
+    bool confined;     /* the process is killed for each call of the library's but these: */
+    bool allowed[PLAN_SYSTEM_CALLS];
 
     /* [any] */
     struct plan_calls sequences[PLAN_SEQUENCES]; /* that of the clock second */

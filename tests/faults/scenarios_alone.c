@@ -251,6 +251,7 @@ const struct scenario scenarios_alone[] = {
     {"wide", NULL, wide, false},
     {"large", NULL, large, false},
     {"large_huge", "huge_pages:always", large, false},
+    {"large_guards", "hardened:1", large, false},
     {"at_once", "decay:0,large_stock:0,dirty_limit:0", at_once, false},
     {"pressure", NULL, pressure, false},
     {"ticks", NULL, ticks, false},

@@ -106,6 +106,15 @@ TEST(heaps_from_the_257th_on_take_two_mappings)
     ck_assert(is_guard(heap_unit_address(heap, heap->opened_limit)));
 }
 
+/* With option hardened they have it. */
+TEST(hardened_heaps_from_the_257th_on_are_guarded)
+{
+    enum { SOME = 270 };
+    ck_assert_int_eq(option_set_text("hardened", "1"), 0);
+    struct heap *heap = make_heaps(SOME);
+    ck_assert(is_guard(heap_unit_address(heap, heap->first_unit) - os_page_size()));
+}
+
 /* ---- Huge pages ---- */
 
 #define HUGE_PAGE ((size_t)HEAP_HUGE_UNITS * UNIT_SIZE)

@@ -36,6 +36,7 @@ static const struct {
     {"profile_samples", OPTION_PROFILE_SAMPLES, 65536, "65536", "0..16777216"},
     {"trace", OPTION_TRACE, 0, "0", "0..16777216"},
     {"guard", OPTION_GUARD, 0, "0", "0..1000000000"},
+    {"hardened", OPTION_HARDENED, 0, "0", "0|1"},
     {"limit", OPTION_LIMIT, 0, "0", "0..16384G|cgroup[-N%]"},
 };
 
@@ -92,7 +93,7 @@ static const struct {
     "; there are: on_error, foreign, decay, large_stock, dirty_limit, huge_pages, stats, "         \
     "stats_file, "                                                                                 \
     "stats_seconds, stats_signal, stats_children, background_thread, profile, profile_samples, "   \
-    "trace, guard, limit"
+    "trace, guard, hardened, limit"
 
 #define LIMIT_ALLOWED "; allowed: 0..16384G|cgroup[-N%]"
 
