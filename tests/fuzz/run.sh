@@ -34,14 +34,22 @@ for program; do
         "$fuzz/refuse.c" "$work/build/lib/.libs/libacre.a" -pthread \
         -Wl,--wrap=mmap,--wrap=munmap,--wrap=mremap,--wrap=syscall -o "$work/$program.fuzz"
     mkdir -p "$work/$program" "$work/scratch"
-    echo "$program: $seconds s"
     # Options write lines to standard error, which is closed. A file of options has up to 8 KiB.
     mask=0
     length=600
     [ "$program" = calls ] || mask=3
     [ "$program" != conf ] || length=8300
-    (cd "$work/scratch" && "$work/$program.fuzz" -max_total_time="$seconds" -max_len="$length" -timeout=20 \
-        -rss_limit_mb=4096 -print_final_stats=1 -verbosity=0 -close_fd_mask="$mask" \
-        -artifact_prefix="$work/$program.found." "$work/$program" "$fuzz/corpus/$program") || status=1
+    # These options count only at the start of a process; calls.c chooses the others.
+    starts=("")
+    for option in hardened fill; do
+        [ "$program" != calls ] || ! grep -q "{\"$option\"," "$source/lib/base/option.c" || starts+=("$option:1")
+    done
+    for start in "${starts[@]}"; do
+        echo "$program${start:+, $start}: $seconds s"
+        (cd "$work/scratch" && ACRE_OPTIONS=$start "$work/$program.fuzz" -max_total_time="$seconds" \
+            -max_len="$length" -timeout=20 -rss_limit_mb=4096 -print_final_stats=1 -verbosity=0 \
+            -close_fd_mask="$mask" -artifact_prefix="$work/$program.found." "$work/$program" \
+            "$fuzz/corpus/$program") || status=1
+    done
 done
 exit "$status"
