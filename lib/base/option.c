@@ -327,12 +327,14 @@ void option_read_file(const char *path, enum os_owner owner)
     static char text[FILE_MOST + 2];
     char source[PATH_ROOM + 16], executable[PATH_ROOM];
     long length = os_read_file(path, owner, text, sizeof(text));
-    if (length == -EPERM || length > FILE_MOST)
+    bool has_nul = length > 0 && strlen(text) != (size_t)length;
+    if (length == -EPERM || length > FILE_MOST || has_nul)
         report_warning("%s is not read: %s", path,
-                       length > 0          ? "it is longer than 8192 bytes"
+                       length > FILE_MOST  ? "it is longer than 8192 bytes"
+                       : has_nul           ? "there is a NUL byte in it"
                        : owner == OS_ROOTS ? "it must be root's, and no other may write to it"
                                            : "it must be the user's, and no other may write to it");
-    if (length <= 0 || length > FILE_MOST)
+    if (length <= 0 || length > FILE_MOST || has_nul)
         return;
     os_executable(executable, sizeof(executable));
     const char *own = strrchr(executable, '/');

@@ -139,6 +139,25 @@ TEST(a_file_that_is_too_long_is_not_read)
     ck_assert_uint_eq(option_value(OPTION_DECAY), 5);
 }
 
+/* Otherwise what follows the NUL would be left out without a word. */
+TEST(a_file_with_a_nul_byte_is_not_read)
+{
+    static const char text[] = "decay:5\n\0stats_children:0\n";
+    struct capture capture;
+    char wanted[128];
+    write_conf(path, "");
+    FILE *file = fopen(path, "w");
+    ck_assert_ptr_nonnull(file);
+    ck_assert_uint_eq(fwrite(text, 1, sizeof text - 1, file), sizeof text - 1);
+    ck_assert_int_eq(fclose(file), 0);
+    snprintf(wanted, sizeof wanted, "acre: %s is not read: there is a NUL byte in it\n", path);
+    capture_stderr(&capture, read_file_here, NULL);
+    remove_all();
+    ck_assert_str_eq(capture.text, wanted);
+    ck_assert_uint_eq(option_value(OPTION_DECAY), 1000);
+    ck_assert_uint_eq(option_value(OPTION_STATS_CHILDREN), 1);
+}
+
 /* ---- files that are not trusted ---- */
 
 #define NOT_ROOTS "acre: PATH is not read: it must be root's, and no other may write to it\n"

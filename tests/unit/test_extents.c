@@ -316,6 +316,36 @@ TEST(random_changes_agree_with_a_plain_array)
     }
 }
 
+/* ---- Aligned room among many runs ---- */
+
+static struct extent *add_run(size_t page, size_t count)
+{
+    struct extent *entry = extents_take_entry(&table);
+    entry->base = address_of(page);
+    entry->size = count * PAGE;
+    extents_publish(&table, entry, EXTENT_STOCK);
+    return entry;
+}
+
+/* Runs at odd pages that are long enough, but not from a multiple of the alignment on: after the
+ * first tries only a run that has room wherever it begins is looked for. */
+TEST(aligned_room_is_found_beyond_the_tries)
+{
+    enum { COUNT = 2, SURE = 2 * COUNT, APART = 6 };
+    size_t page = address_of(0) / PAGE % COUNT != 0 ? 0 : 1;
+
+    begin();
+    for (int i = 0; i < EXTENTS_ALIGNED_TRIES; i++, page += APART)
+        add_run(page, COUNT);
+    ck_assert_uint_eq(extents_find_room(&table, COUNT * PAGE, COUNT * PAGE), 0);
+    add_run(page, SURE - 1); /* has room, but not for each alignment */
+    ck_assert_uint_eq(extents_find_room(&table, COUNT * PAGE, COUNT * PAGE), 0);
+    add_run(page + APART, SURE);
+    ck_assert_uint_eq(extents_find_room(&table, COUNT * PAGE, COUNT * PAGE),
+                      address_of(page + APART + 1));
+    ck_assert(extents_is_valid(&table));
+}
+
 /* ---- The table itself ---- */
 
 static void write_entry(int index, size_t page, size_t count, enum extent_state state)
