@@ -11,6 +11,18 @@ static_assert(EXTENT_UNUSED == 0, "a new chunk, all zero, is a chunk of unused e
 
 /* ---- Summaries ---- */
 
+/* Added to a stamp, which is no time then. */
+#define RANKED_LAST (UINT64_C(1) << 62)
+
+/* In which order STOCK extents lose their contents: the least one first, EXTENT_KEPT never. */
+static uint64_t rank(const struct extent *entry)
+{
+    if (entry->state != EXTENT_STOCK || entry->zero || entry->stamp == EXTENT_KEPT)
+        return EXTENT_KEPT;
+    bool whole = align_up(entry->base, EXTENT_HUGE_PAGE) + EXTENT_HUGE_PAGE <= extent_end(entry);
+    return whole ? entry->stamp : entry->stamp | RANKED_LAST;
+}
+
 /* What an entry amounts to by itself. */
 static struct extent_summary summary_of(const struct extent *entry)
 {
@@ -23,7 +35,7 @@ static struct extent_summary summary_of(const struct extent *entry)
         .tail = run,
         .largest = run,
         .oldest = stock ? entry->stamp : EXTENT_KEPT,
-        .oldest_dirty = stock && !entry->zero ? entry->stamp : EXTENT_KEPT,
+        .oldest_dirty = rank(entry),
         .pieces = 1,
         .live = stock ? 0 : entry->size,
         .blocks = !stock,
@@ -254,7 +266,7 @@ struct extent *extents_oldest_dirty(const struct extents *table)
 
     if (oldest == EXTENT_KEPT)
         return NULL;
-    while (node->state != EXTENT_STOCK || node->zero || node->stamp != oldest) {
+    while (rank(node) != oldest) {
         bool left = node->left != NULL && node->left->below.oldest_dirty == oldest;
         node = left ? node->left : node->right;
     }

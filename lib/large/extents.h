@@ -39,13 +39,16 @@ enum extent_state {
 /* The stamp of an extent that is never due. */
 #define EXTENT_KEPT UINT64_MAX
 
+/* Bytes; where the system's huge pages have another size, only their use is lost. */
+enum { EXTENT_HUGE_PAGE = 2 << 20 };
+
 /* What the entries of a subtree of the index amount to. */
 struct extent_summary {
     uintptr_t base, end;   /* addresses: where the first begins, where the last ends */
     size_t head, tail;     /* bytes of the runs that begin at `base` and end at `end`, 0 if none */
     size_t largest;        /* bytes of the largest run */
     uint64_t oldest;       /* the earliest stamp of a STOCK extent, EXTENT_KEPT if none */
-    uint64_t oldest_dirty; /* the same of those not known to be zero */
+    uint64_t oldest_dirty; /* the least rank of a STOCK extent, EXTENT_KEPT if none */
     size_t live;           /* bytes that are LIVE */
     size_t stock, dirty;   /* bytes that are STOCK, and those of extents not known to be zero */
     uint32_t blocks;       /* LIVE entries */
@@ -142,7 +145,8 @@ enum { EXTENTS_FIT_TRIES = 8, EXTENTS_ALIGNED_TRIES = 32 };
 /* A STOCK extent with the earliest stamp; NULL if that is EXTENT_KEPT. */
 struct extent *extents_oldest(const struct extents *table);
 
-/* The same of those not known to be zero. */
+/* The same of those not known to be zero, in which a whole huge page lies; of the others, if there
+ * is none: what loses a part of a huge page is filled in by small ones later. */
 struct extent *extents_oldest_dirty(const struct extents *table);
 
 /* ---- changes ---- */

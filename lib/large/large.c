@@ -14,6 +14,7 @@ enum {
     SPARE_ENTRIES = 2,               /* unused entries that carving needs at most */
     RESERVE_SHARE = 4,               /* a block that mremap grows gets 1/4 of its size in reserve */
     LARGE_ALIGNMENT_KEPT = 16 << 20, /* bytes; what a larger alignment leaves over is unmapped */
+    LARGE_LOOKS_BACK = 8 << 20,      /* bytes at the edge of the list, see is_dense */
 };
 
 /* The lower edge of the list below which it could not be extended; 0 if none. [lock] */
@@ -207,20 +208,31 @@ static void *carve_end(uintptr_t base, size_t size, bool *zero)
 }
 
 /*
+ * True if most of what lies at the list's lower edge has memory: three quarters of the first
+ * LARGE_LOOKS_BACK bytes. So blocks are used as a whole, and what is mapped below is likely to be.
+ */
+static bool is_dense(const struct extent_summary *list)
+{
+    if (list->end - list->base < LARGE_LOOKS_BACK)
+        return false;
+    return os_filled_in((void *)list->base, LARGE_LOOKS_BACK) >= LARGE_LOOKS_BACK / 4 * 3;
+}
+
+/*
  * How many bytes are to be mapped below the list's lower edge so that a block fits between there
  * and the end of the run at the edge. With `huge` the new edge is that of a huge page: so the next
  * block begins where this one's huge pages do, and no page is left between them that is small. 0 if
  * that cannot be, or if there is nothing to be gained by it: no such run, no alignment, not `huge`.
- * Then the system chooses the place. Needs the lock.
+ * Then the system chooses the place.
  */
-static size_t missing_at_edge(size_t size, size_t alignment, bool huge)
+static size_t missing_at_edge(const struct extent_summary *list, size_t size, size_t alignment,
+                              bool huge)
 {
-    const struct extent_summary *list = extents_sum(&large_list.table);
     if (alignment == 1 && huge && keeps_left_over(LARGE_HUGE_PAGE))
         alignment = LARGE_HUGE_PAGE;
     else if (alignment == 1 ? list->head == 0 : !keeps_left_over(alignment))
         return 0;
-    if (list->base == blocked_edge || list->base <= size + alignment)
+    if (list->base <= size + alignment)
         return 0;
     uintptr_t start = align_down(list->base + list->head - size, alignment);
     return start < list->base ? list->base - start : 0;
@@ -248,8 +260,8 @@ static void *find_block(size_t size, size_t alignment, bool extends, bool huge, 
 
     bool ready = large_list_acquire(SPARE_ENTRIES);
     void *block = ready ? carve_room(size, alignment, zero) : NULL;
-    uintptr_t edge = extents_sum(&large_list.table)->base;
-    size_t missing = extends ? missing_at_edge(size, alignment, huge) : 0;
+    struct extent_summary list = *extents_sum(&large_list.table);
+    extends = extends && list.base != blocked_edge;
     struct extent *range = NULL;
     if (ready && block == NULL && limit_has_room(size))
         range = extents_take_entry(&large_list.table);
@@ -259,6 +271,10 @@ static void *find_block(size_t size, size_t alignment, bool extends, bool huge, 
     if (range == NULL)
         return block;
 
+    huge = huge || (option_value(OPTION_HUGE_PAGES) == HUGE_PAGES_LARGE && size < LARGE_HUGE_FROM &&
+                    is_dense(&list));
+    uintptr_t edge = list.base;
+    size_t missing = extends ? missing_at_edge(&list, size, alignment, huge) : 0;
     bool mapped = map_range(range, edge, missing, anywhere);
     uintptr_t base = range->base;
     bool extended = missing != 0 && base == edge - missing;

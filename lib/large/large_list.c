@@ -211,18 +211,37 @@ size_t large_list_purge_all(void)
     return bytes;
 }
 
-/* Where an extent of which `most` bytes may be kept is cut: between two huge pages, if it is so
- * large that it has any, as the system keeps the whole of one that loses a part. */
-static size_t cut_at(const struct extent *extent, size_t most)
+/* The STOCK extent that contains an address and may have contents, or NULL. Needs the lock. */
+static const struct extent *dirty_at(uintptr_t address)
 {
-    size_t grain = extent->size >= LARGE_HUGE_FROM ? LARGE_HUGE_PAGE : os_page_size();
-    uintptr_t cut = align_down(extent->base + most, grain);
-    return cut > extent->base ? cut - extent->base : 0;
+    const struct extent *extent = extents_at(&large_list.table, address);
+    return extent != NULL && extent->state == EXTENT_STOCK && !extent->zero ? extent : NULL;
+}
+
+/* Where the dirty STOCK extents that touch an address end, going down or up, but no further than
+ * the next huge page. Needs the lock. */
+static uintptr_t dirty_from(uintptr_t address)
+{
+    uintptr_t least = align_down(address, LARGE_HUGE_PAGE);
+    const struct extent *extent;
+    while (address > least && (extent = dirty_at(address - 1)) != NULL)
+        address = max_size(least, extent->base);
+    return address;
+}
+
+static uintptr_t dirty_to(uintptr_t address)
+{
+    uintptr_t most = align_up(address, LARGE_HUGE_PAGE);
+    const struct extent *extent;
+    while (address < most && (extent = dirty_at(address)) != NULL)
+        address = min_size(most, extent_end(extent));
+    return address;
 }
 
 /*
- * Makes the oldest dirty extent PRIVATE, or as much of it as is above the bound. NULL if nothing
- * is. Needs the lock.
+ * Makes PRIVATE what is to lose its contents, since the stock is above its bound: the last huge
+ * pages that lie in the oldest dirty extent and in what touches it, or pages of that extent if
+ * there are none. NULL if nothing is. Needs the lock.
  */
 static struct extent *take_surplus(void)
 {
@@ -230,10 +249,18 @@ static struct extent *take_surplus(void)
     struct extent *extent = surplus != 0 ? extents_oldest_dirty(&large_list.table) : NULL;
     if (extent == NULL)
         return NULL;
-    size_t kept = 0;
-    if (extent->size > surplus && large_list.table.spare != 0)
-        kept = cut_at(extent, extent->size - surplus);
-    extent = extents_isolate(&large_list.table, extent->base + kept, extent->size - kept);
+    size_t grain = LARGE_HUGE_PAGE;
+    uintptr_t from = align_up(dirty_from(extent->base), grain);
+    uintptr_t to = align_down(dirty_to(extent_end(extent)), grain);
+    bool whole = large_list.table.spare < 2; /* none to cut it with */
+    if (from >= to || whole) {
+        grain = os_page_size();
+        from = extent->base;
+        to = extent_end(extent);
+    }
+    if (to - from > surplus && !whole)
+        from = to - min_size(align_up(surplus, grain), to - from);
+    extent = extents_isolate(&large_list.table, from, to - from);
     recent_count_gone(&recent, extent->size);
     extents_withdraw(&large_list.table, extent);
     return extent;
@@ -257,7 +284,7 @@ void large_list_settle(bool surplus, uint64_t now)
 {
     large_list_purge_due(now, LARGE_PURGED_AT_ONCE);
     while (surplus) {
-        large_list_acquire(1); /* without an entry for the rest, a whole extent goes */
+        large_list_acquire(2); /* without entries a whole extent goes */
         struct extent *extent = take_surplus();
         large_list_release();
         surplus = extent != NULL;

@@ -7,8 +7,10 @@
  * extents that may have contents, is OPTION_LARGE_STOCK and what base/recent.h allows beside it,
  * with a share of twice what is LIVE: so what is freed and taken over and over is there when it is
  * needed again. Above the bound the extents that have been free for longest lose their contents,
- * and stay mapped: a hole would make the next block a new mapping beside it. With an
- * OPTION_LARGE_STOCK of 0 the bound is 0, and all that becomes free is due at once.
+ * and stay mapped: a hole would make the next block a new mapping beside it. They lose whole huge
+ * pages, as long as any is free: of a part the system takes nothing back before memory is short,
+ * and it fills the part in by small pages later. With an OPTION_LARGE_STOCK of 0 the bound is 0,
+ * and all that becomes free is due at once.
  *
  * An extent that the system refuses to unmap (vm.max_map_count), or that would be one more hole in
  * a list of more than LARGE_PIECES_MOST pieces, loses its contents and stays, EXTENT_KEPT, until a
@@ -27,8 +29,7 @@ enum {
     LARGE_HUGE_FROM = 4 << 20,
     /* bytes; larger blocks that are to be zero do not */
     LARGE_HUGE_ZEROED = 32 << 20,
-    /* bytes; where the system's huge pages have another size, only their use is lost */
-    LARGE_HUGE_PAGE = 2 << 20,
+    LARGE_HUGE_PAGE = EXTENT_HUGE_PAGE, /* bytes */
     /* each hole costs a mapping, of which a process has 65530, and which fork copies */
     LARGE_PIECES_MOST = 1024,
     /* extents: a bound on what one call of malloc or free pays, unless it ticks */

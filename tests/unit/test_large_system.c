@@ -113,6 +113,24 @@ TEST_LOOP_UNLESS(NO_LIMITS, large_blocks_ask_for_huge_pages, 0, HUGE_PAGES_VALUE
     ck_assert(large_is_valid());
 }
 
+/* Small ones do where most of the last 8 MiB has memory, so that most of what is mapped will. */
+TEST_LOOP_UNLESS(NO_LIMITS, blocks_ask_for_huge_pages_where_all_are_used, 0, 3)
+{
+    enum { BLOCKS = 12 };
+    static const size_t touched[] = {0, MIB, 2 * MIB}; /* of each block */
+    static const int asked[] = {DECLINED, DECLINED, ASKED};
+    unsigned char *block = NULL;
+
+    for (int i = 0; i < BLOCKS; i++) {
+        block = alloc(2 * MIB);
+        memset(block, 1, touched[_i]);
+    }
+    check_asked(block, asked[_i]);
+    bool zero = false;
+    check_asked(large_alloc(LARGE_HUGE_ZEROED + 1, 1, &zero), DECLINED);
+    ck_assert(large_is_valid());
+}
+
 /* Blocks with huge pages touch, and the list's edge is that of a huge page, so that none of their
  * pages has to be small. */
 TEST_UNLESS(NO_LIMITS, blocks_with_huge_pages_are_packed)
