@@ -83,10 +83,10 @@ static void find_guarded(struct view *view, uint64_t address, uint64_t offset, s
 
 void find_address(struct view *view, uint64_t address, struct found *found)
 {
-    uint64_t guard = (uintptr_t)view->root.addresses[ACRE_AT_GUARD];
-    uint64_t offset = address - view_field(view, guard, ACRE_FIELD_GUARD_POOL);
+    uint64_t table = (uintptr_t)view->root.addresses[ACRE_AT_GUARD];
+    uint64_t offset = address - view_field(view, table, ACRE_FIELD_GUARD_POOL);
     *found = (struct found){.kind = FIND_NOT_ACRE};
-    if (offset < view_field(view, guard, ACRE_FIELD_GUARD_BYTES)) {
+    if (offset < view_field(view, table, ACRE_FIELD_GUARD_BYTES)) {
         find_guarded(view, address, offset, found);
         return;
     }

@@ -465,10 +465,10 @@ static bool next_chunk(struct view *view, struct view_extents *at)
 
 bool view_guarded(struct view *view, size_t number, struct view_guarded *guarded)
 {
-    uint64_t guard = address_of(view, ACRE_AT_GUARD), slots, again;
-    uint64_t order = guard + offset_of(view, ACRE_FIELD_GUARD_ORDER) + number * sizeof(uint64_t);
+    uint64_t table = address_of(view, ACRE_AT_GUARD), slots, again;
+    uint64_t order = table + offset_of(view, ACRE_FIELD_GUARD_ORDER) + number * sizeof(uint64_t);
     if (number >= size_of(view, ACRE_FIELD_GUARD_ORDER) / sizeof(uint64_t) ||
-        !read_field(view, guard, ACRE_FIELD_GUARD_SLOTS, &slots) || slots == 0)
+        !read_field(view, table, ACRE_FIELD_GUARD_SLOTS, &slots) || slots == 0)
         return false;
     guarded->slot = slots + number * size_of(view, ACRE_FIELD_GUARD_SLOT_SIZE);
     if (!view->read_now(view, order, &guarded->order, sizeof(guarded->order)) ||
