@@ -10,6 +10,7 @@
 #include <string.h>
 
 #ifdef __cplusplus
+#include <acre/allocator.hpp>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,21 @@ static size_t count_characters(size_t strings)
     for (const std::string &word : words)
         characters += word.size();
     return characters;
+}
+
+/* Allocates by acre's allocator, and by its memory resource, which C++17 has. */
+static size_t count_numbers(size_t numbers)
+{
+    std::vector<size_t, acre::allocator<size_t>> first(numbers, 1);
+#if __cplusplus >= 201703L
+    std::pmr::vector<size_t> second(numbers, 1, acre::resource());
+#else
+    std::vector<size_t, acre::allocator<size_t>> second(first);
+#endif
+    size_t sum = 0;
+    for (size_t i = 0; i < numbers; i++)
+        sum += first[i] + second[i];
+    return sum;
 }
 #endif
 
@@ -54,6 +70,8 @@ int main(void)
 #ifdef __cplusplus
     if (count_characters(BLOCKS) != BLOCKS * 100)
         return fail("strings are wrong");
+    if (count_numbers(BLOCKS) != 2 * BLOCKS)
+        return fail("containers with an allocator are wrong");
 #endif
     if (acre_check(2) != 0)
         return fail("acre's structures are damaged");

@@ -46,7 +46,7 @@ try_consumer() { # PROGRAM [ARGUMENT...]
 # True if the program PROGRAM needs libacre.so.
 needs_library() { LC_ALL=C readelf -d "$1" | grep -q 'NEEDED.*libacre'; }
 
-# Compiles, links and runs the consumer in C and in C++.
+# Compiles, links and runs $consumer in C and in C++.
 try_languages() { # shared|static FLAGS-OF-PKG-CONFIG [OPTION...]
     local linkage=$1 language flags
     read -ra flags <<<"$2"
@@ -106,6 +106,20 @@ if [ "$ACRE_STATIC" = yes ]; then
     done
 elif [ -f "$archive" ]; then
     fail "there is an archive, which was not configured"
+fi
+
+# jemalloc's calls
+if [ -z "$ACRE_PREFIX" ]; then
+    consumer=$source_directory/jemalloc.c
+    [ "$ACRE_SHARED" != yes ] || try_languages shared "$(pkg-config --cflags --libs acre-jemalloc)"
+    if [ "$ACRE_STATIC" = yes ]; then
+        flags=$(pkg-config --cflags --libs --static acre-jemalloc)
+        flags=${flags/-lacre-jemalloc/${archive%.a}-jemalloc.a}
+        try_languages static "${flags/-lacre/$archive}"
+    fi
+    consumer=$source_directory/consumer.c
+elif ls "$root$libdir"/libacre-jemalloc* >/dev/null 2>&1; then
+    fail "there is a library with jemalloc's calls, in the names of which there is no prefix"
 fi
 
 if [ "$ACRE_SHARED" = yes ] && [ -z "$ACRE_PREFIX" ]; then

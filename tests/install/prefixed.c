@@ -6,6 +6,10 @@
 #include <acre/acre.h>
 #include <acre/inspect.h>
 #include <acre/malloc.h>
+#ifdef __cplusplus
+#include <acre/allocator.hpp>
+#include <vector>
+#endif
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -62,6 +66,18 @@ static void test_families(void)
     memset(characters, 'c', BLOCK_SIZE);
     CHECK(live() == before);
     delete[] characters;
+
+    /* acre's, beside libc's */
+    std::vector<char, acre::allocator<char>> vector(BLOCK_SIZE, 'c');
+    CHECK(live() >= before + BLOCK_SIZE);
+    vector = std::vector<char, acre::allocator<char>>();
+    CHECK(live() == before);
+#if __cplusplus >= 201703L
+    void *aligned = acre::resource()->allocate(BLOCK_SIZE, 256);
+    CHECK((uintptr_t)aligned % 256 == 0 && live() >= before + BLOCK_SIZE);
+    acre::resource()->deallocate(aligned, BLOCK_SIZE, 256);
+    CHECK(live() == before);
+#endif
 #endif
     char *copy = strdup("libc allocates this one by its own malloc");
     CHECK(copy != NULL && live() == before);

@@ -59,7 +59,7 @@ choose() { # [MUTANT...]
 # Makes what a test needs, in the calling worker's copy.
 build() { # TEST...
     local test
-    make -s -C "$copy/lib" || return
+    make -s -C "$copy/lib" && make -s -C "$copy/bindings" || return
     for test; do
         case $test in
         api:*) make -s -C "$copy/tests/api" "${test#*:}" || return ;;
@@ -166,8 +166,12 @@ for_each() { # COMMAND ITEM...
 
 # A worker's copy of the source, configured.
 prepare() { # WORKER
-    cp -Rp "$source" "$work/$1" # with its times: nothing generated is to be made anew
+    cp -R "$source" "$work/$1"
     cd "$work/$1"
+    chmod -R u+w . # the source may be read-only, and cp keeps that
+    # One time for all files, before that of what is built: nothing generated (configure, Makefile.in)
+    # is to be made anew, whatever order cp has copied in.
+    find . -exec touch -d @1000000000 {} +
     # -O1 compiles faster; no static library is needed
     ./configure -q --cache-file="$work/config.cache" --disable-static \
         CFLAGS="${CFLAGS:--O1 -g}" CXXFLAGS="${CXXFLAGS:--O1 -g}"

@@ -215,6 +215,36 @@ TEST_LOOP(random_runs_are_first_fit, 0, 3)
     ck_assert(heap_set_is_valid(&set));
 }
 
+/* A slab in this heap; NULL if it has no such run. */
+static struct slab *take_in(struct heap *heap, unsigned units)
+{
+    struct slab_geometry geometry = geometry_of(units, units);
+
+    heap_set_lock(&set);
+    struct slab *slab = heap_take(heap, &geometry);
+    heap_set_unlock(&set);
+    if (slab != NULL)
+        heap_show_slab(slab);
+    return slab;
+}
+
+TEST(a_heap_without_a_long_run_serves_shorter_ones)
+{
+    struct slab *first = try_take_blocks(SLAB_MAX_UNITS, 1);
+    struct heap *heap = slab_heap(first);
+
+    while (take_in(heap, 1) != NULL)
+        continue;
+    ck_assert(resize(first, SLAB_MAX_UNITS - 7));
+    ck_assert_ptr_nonnull(take_in(heap, 4));
+    ck_assert_ptr_null(take_in(heap, 5));
+    struct slab *last = take_in(heap, 3);
+    ck_assert_ptr_nonnull(last);
+    ck_assert_ptr_eq(last->base, first->base + (SLAB_MAX_UNITS - 3) * (size_t)UNIT_SIZE);
+    ck_assert(resize(first, SLAB_MAX_UNITS - 8)); /* the set looks at the heap */
+    ck_assert(heap_set_is_valid(&set));
+}
+
 /* ---- Rebuilding ---- */
 
 /* Random bits in place of first .. first+count-1. */

@@ -217,6 +217,9 @@ TEST(lists_that_do_not_end)
     ck_assert_uint_eq(damaged.small_blocks, BLOCKS - BLOCKS / 3);
     ck_assert_str_eq(DAMAGE_BY(heap, next, (uintptr_t)heap), "a heap is in the wrong chain");
     ck_assert_uint_eq(damaged.heaps, 1);
+    ck_assert_uint_lt(heap->index, HEAP_CHAINS - 1);
+    ck_assert_str_eq(DAMAGE_BY(arena, heaps.chains[heap->index + 1], (uintptr_t)heap),
+                     "a heap is in the wrong chain");
     ck_assert_str_eq(DAMAGE_BY(chunk, next, (uintptr_t)chunk),
                      "the chunks of extents go round in a circle");
     ck_assert_uint_ge(damaged.large_blocks, 1);
