@@ -192,6 +192,30 @@ static void ticks(void)
     pass_decays(3);
 }
 
+/* A mode that takes a stack at each sample. One that gets no memory says so, and requests are as
+ * without it. */
+static void sampled(void)
+{
+    few();
+    shadow_take(40, 3000, 100);
+    shadow_take(3, 2 * CHECK_MIB, 5000);
+    shadow_realloc(shadow_malloc(CHECK_MIB + 1), 3 * CHECK_MIB);
+    shadow_free_from(1, 2);
+    acre_thread_flush();
+    shadow_calloc(50000);
+}
+
+/* The heap profile, begun again with another interval: its tables are made anew. */
+static void profiled(void)
+{
+    sampled();
+    CHECK(acre_option_set("profile", "0") == 0);
+    shadow_take(20, 300, 5);
+    CHECK(acre_option_set("profile_samples", "500") == 0);
+    CHECK(acre_option_set("profile", "16K") == 0);
+    sampled();
+}
+
 /* ---- statistics ---- */
 
 static char *file_name(char *name, size_t size, const char *suffix)
@@ -255,6 +279,8 @@ const struct scenario scenarios_alone[] = {
     {"at_once", "decay:0,large_stock:0,dirty_limit:0", at_once, false},
     {"pressure", NULL, pressure, false},
     {"ticks", NULL, ticks, false},
+    {"profiled", "profile:4K,profile_samples:60", profiled, false},
+    {"traced", "trace:200", sampled, false},
     {"statistics", "stats:exit,stats_seconds:3,stats_signal:12", statistics, false},
     {NULL, NULL, NULL, false},
 };
