@@ -12,6 +12,7 @@ enum {
                                limit of mappings (65530) allows; 128 MiB of map */
     PLACES_PER_HEAP = 8,    /* places under a limit, for each heap that it allows, */
     PLACES_AT_LEAST = 64,   /* and for those that are smaller */
+    PLACES_AT_RANDOM = 8,   /* of which a heap takes one with option hardened: 3 bits */
 };
 
 /* Below it lie the program and its brk area, where it is not position-independent. */
@@ -38,10 +39,17 @@ static uintptr_t system_place(size_t size)
     return align_up((uintptr_t)pages + GUARD, HEAP_SIZE);
 }
 
+/* A random number below `limit`; the same in each run of a program that is started without random
+ * addresses. */
+static uint64_t random_below(uint64_t limit)
+{
+    return os_addresses_are_random() ? os_random() % limit : 0;
+}
+
 /*
  * A random place about half way down from an address that the system's mappings are near: far from
- * them, so that heaps lie side by side and seldom meet a foreign mapping. The same in each run of a
- * program that is started without random addresses.
+ * them, so that heaps lie side by side and seldom meet a foreign mapping. With option hardened it
+ * is anywhere below that, of 2^21 places, not 2^18.
  */
 static uintptr_t place_below(uintptr_t address)
 {
@@ -50,8 +58,8 @@ static uintptr_t place_below(uintptr_t address)
     uintptr_t place = address - 64 * GIB;
 #else
     uintptr_t half = address / 2;
-    uint64_t random = os_addresses_are_random() ? os_random() : 0;
-    uintptr_t place = half + random % (half / 8 + 1);
+    uintptr_t place =
+        option_value(OPTION_HARDENED) != 0 ? random_below(half) : half + random_below(half / 8 + 1);
 #endif
     return align_down(max_size(place, LOWEST_PLACE), HEAP_SIZE);
 }
@@ -89,7 +97,9 @@ char *heap_pages_reserve(size_t size)
 {
     if (!unit_map_has_region() && !begin_region(size))
         return NULL;
-    size_t skipped = 0;
+    size_t skipped = option_value(OPTION_HARDENED) != 0 ? random_below(PLACES_AT_RANDOM) : 0;
+    if (unit_map_place(skipped) == NULL)
+        skipped = 0;
     for (;;) {
         char *place = unit_map_place(skipped);
         if (place == NULL)

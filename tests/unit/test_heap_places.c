@@ -17,6 +17,8 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 SUITE(heap_places, .begin = begin);
 
@@ -66,6 +68,62 @@ TEST_LOOP(a_foreign_mapping_is_passed_over, 0, 4)
     ck_assert_int_eq(foreign[0] + foreign[cases[_i].size - 1], 2 * 'x');
     ck_assert_ptr_eq(heap_find(second), second);
     ck_assert_ptr_eq(take_in_next_heap(second), place_after(second, 1));
+    ck_assert(heap_set_is_valid(&set));
+}
+
+enum { HARDENED_RUNS = 64, HARDENED_HEAPS = 400, RANDOM_PLACES = 8 };
+
+/* Makes the first heap of a process of its own; returns its address. */
+static uintptr_t first_heap_of_child(void)
+{
+    int pipes[2];
+    uintptr_t address = 0;
+    ck_assert_int_eq(pipe(pipes), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        address = (uintptr_t)slab_heap(take(1));
+        _exit(write(pipes[1], &address, sizeof(address)) == sizeof(address) ? 0 : 1);
+    }
+    close(pipes[1]);
+    ck_assert_int_eq(read(pipes[0], &address, sizeof(address)), sizeof(address));
+    close(pipes[0]);
+    ck_assert_int_eq(waitpid(child, NULL, 0), child);
+    return address;
+}
+
+/* With option hardened each bit of the first heap's place differs from process to process: all are
+ * the same by chance with a probability of 2^-63. */
+TEST_UNLESS(NO_LIMITS, hardened_regions_begin_anywhere)
+{
+    uintptr_t ones = 0, zeroes = 0;
+    ck_assert_int_eq(option_set_text("hardened", "1"), 0);
+    for (int i = 0; os_addresses_are_random() && i < HARDENED_RUNS; i++) {
+        uintptr_t address = first_heap_of_child();
+        ones |= address;
+        zeroes |= ~address;
+    }
+    uintptr_t half = (uintptr_t)__builtin_frame_address(0) / 2;
+    uintptr_t place = ((uintptr_t)1 << highest_bit(half)) - HEAP_SIZE;
+    ck_assert(!os_addresses_are_random() || (ones & zeroes & place) == place);
+}
+
+/* And of the places that follow the last heap each may be the next one's. */
+TEST(hardened_heaps_skip_places)
+{
+    size_t seen[RANDOM_PLACES + 1] = {0};
+    ck_assert_int_eq(option_set_text("hardened", "1"), 0);
+    struct heap *heap = slab_heap(take(1));
+    for (size_t i = 0; os_addresses_are_random() && i < HARDENED_HEAPS; i++) {
+        struct heap *next = take_in_next_heap(heap);
+        size_t places = (size_t)((char *)next - (char *)heap) / HEAP_SIZE;
+        ck_assert_uint_ge(places, 1);
+        ck_assert_uint_le(places, RANDOM_PLACES);
+        assert_gap(place_after(heap, 1), (char *)next);
+        seen[places]++;
+        heap = next;
+    }
+    for (size_t i = 1; os_addresses_are_random() && i <= RANDOM_PLACES; i++)
+        ck_assert_uint_ne(seen[i], 0);
     ck_assert(heap_set_is_valid(&set));
 }
 
