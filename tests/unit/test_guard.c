@@ -570,9 +570,17 @@ static char *own_block;
 
 enum { STRIDE = UNDER_SANITIZER ? 211 : 53 };
 
+enum { AROUND_CALL = 40 }; /* instructions from the count of a call of mprotect on */
+
 static void look(void)
 {
-    if (failed != 0 || steps % STRIDE != 0)
+    static uint64_t protections;
+    static sig_atomic_t counted_at = -AROUND_CALL;
+    if (protections != os_counts.mprotect) {
+        protections = os_counts.mprotect;
+        counted_at = steps;
+    }
+    if (failed != 0 || (steps % STRIDE != 0 && steps - counted_at >= AROUND_CALL))
         return;
     sem_post(&stopped);
     partner_wait(&looked);
