@@ -42,6 +42,7 @@ for directory; do
         grep -E '^FAIL' "check-$directory.log" | sort -u || echo "$directory: see check-$directory.log"
     find profiles -name '*.profraw' >inputs
     [ ! -e all.profdata ] || echo all.profdata >>inputs
+    [ -s inputs ] || continue # nothing that has counters ran
     "$profdata" merge -failure-mode=all -input-files=inputs -o new.profdata 2>damaged.log
     mv new.profdata all.profdata
     find profiles -name '*.profraw' -delete
