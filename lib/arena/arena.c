@@ -261,6 +261,12 @@ void arena_init_bin(struct arena *arena, unsigned class)
     ASSERT(arena->entries_used <= MAGAZINE_ENTRIES);
 }
 
+void arena_flush_slabs(struct arena *arena)
+{
+    for (unsigned class = SIZE_CLASS_COUNT; size_class_sizes[--class] > SLAB_SHARED_LIMIT;)
+        bin_flush(&arena->bins[class]);
+}
+
 void arena_flush(struct arena *arena)
 {
     for (unsigned class = 0; class < SIZE_CLASS_COUNT; class ++) {

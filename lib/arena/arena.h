@@ -125,6 +125,9 @@ size_t arena_pool_idle(void);
 /* Prepares the bin of a class that the arena has not used yet. */
 void arena_init_bin(struct arena *arena, unsigned class);
 
+/* Gives back what magazines keep of blocks that are slabs of their own. By the owner. */
+void arena_flush_slabs(struct arena *arena);
+
 /*
  * Gives magazines and windows back, collects remote frees, and releases empty slabs. The caller
  * owns or has borrowed the arena.

@@ -265,7 +265,7 @@ void idle_before_growth(struct arena *arena, size_t bytes)
         totals.in_slabs >= WIDE_FROM && sparse_bytes(arena) >= totals.in_slabs / SPARSE_SHARE;
     arena->look++;
     arena->look_from = SIZE_MAX;
-    if (totals.in_slabs < arena->grown_to)
+    if (totals.in_slabs < max_size(arena->grown_to, GROWTH_LEAST))
         return;
     purge_slabs(arena);
     arena->grown_to = totals.in_slabs + max_size(GROWTH_LEAST, totals.in_slabs / GROWTH_SHARE);

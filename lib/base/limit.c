@@ -20,7 +20,7 @@ enum {
 
 #define NO_LIMIT (UINT64_C(1) << 62) /* a group with this number or more has none */
 
-struct limit limit;
+START_DATA struct limit limit;
 const char *limit_root = "";
 
 static uint64_t load(const uint64_t *word)

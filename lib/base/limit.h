@@ -20,11 +20,11 @@
 
 /* [any, seq_cst] */
 extern struct limit {
-    uint64_t bytes;    /* the limit; 0: none, and nothing is counted */
-    uint64_t taken;    /* bytes that acre began to hold, or more */
-    uint64_t allowed;  /* what `taken` may become */
-    uint64_t followed; /* the value of OPTION_LIMIT that `bytes` comes from */
-    uint64_t read_at;  /* ms: when the group was looked at last */
+    CACHE_ALIGNED uint64_t bytes; /* the limit; 0: none, and nothing is counted */
+    uint64_t taken;               /* bytes that acre began to hold, or more */
+    uint64_t allowed;             /* what `taken` may become */
+    uint64_t followed;            /* the value of OPTION_LIMIT that `bytes` comes from */
+    uint64_t read_at;             /* ms: when the group was looked at last */
 } limit;
 
 static inline bool limit_is_on(void)

@@ -352,6 +352,7 @@ void option_read_file(const char *path, enum os_owner owner)
 
 void option_read_files(char *const *environment)
 {
+    static const char name[] = "/acre.conf";
     char path[PATH_ROOM];
     const char *directory = variable(environment, "XDG_CONFIG_HOME="), *below = "";
     option_read_file("/etc/acre.conf", OS_ROOTS);
@@ -360,8 +361,12 @@ void option_read_files(char *const *environment)
         below = "/.config";
     }
     if (directory != NULL && directory[0] == '/' && !os_is_secure() &&
-        snprintf(path, sizeof(path), "%s%s/acre.conf", directory, below) < PATH_ROOM)
+        strlen(directory) + strlen(below) + sizeof(name) <= PATH_ROOM) {
+        /* without snprintf, whose pages few programs have touched when they start */
+        char *end = stpcpy(stpcpy(path, directory), below);
+        memcpy(end, name, sizeof(name));
         option_read_file(path, OS_OWN);
+    }
 }
 
 int option_get_text(const char *key, char *value, size_t size)

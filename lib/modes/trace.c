@@ -9,16 +9,15 @@
 
 enum { RECORDS_LEAST = 64 };
 
-struct trace_record *trace_ring;
+START_DATA struct trace_record *trace_ring;
 static uint64_t records; /* [constant] of the ring */
 static uint64_t added;   /* [any] the number of the last record */
 
 void trace_start(void)
 {
-    records = option_value(OPTION_TRACE);
-    if (records == 0)
+    if (option_value(OPTION_TRACE) == 0)
         return;
-    records = max_size(records, RECORDS_LEAST);
+    records = max_size(option_value(OPTION_TRACE), RECORDS_LEAST);
     size_t bytes = align_up(records * sizeof(*trace_ring), os_page_size());
     trace_ring = os_map(bytes);
     if (trace_ring == NULL) {

@@ -90,6 +90,8 @@ static bool make_slab(struct arena *arena, struct bin *bin)
 static bool refill_from_new(struct arena *arena, struct bin *bin)
 {
     idle_before_growth(arena, bin_next_slab_bytes(bin));
+    if (heap_set_takes_pages(&arena->heaps))
+        arena_flush_slabs(arena); /* they have pages */
     if (make_slab(arena, bin))
         return true;
     /* memory is short: what the arena holds idle in other classes serves this one, or else what is

@@ -24,14 +24,16 @@ enum {
     SLAB_SHARED_LIMIT = 32 << 10, /* bytes; a larger block is a slab of its own */
     MAGAZINE_MOST = 32,           /* blocks in a magazine of a TINY class */
     MAGAZINE_MOST_SMALL = 16,     /* of a SMALL class */
-    /* a magazine holds no more bytes than this */
+    /* a magazine holds no more bytes than this, or one block of at most MAGAZINE_LARGEST bytes */
     MAGAZINE_BYTES = 64 << 10,
+    MAGAZINE_LARGEST = 256 << 10,
     /*
      * All magazines of an arena, class by class: the 20 TINY ones and the 8 SMALL ones up to 4 KiB
-     * are bounded by number; the last twelve, four each up to 8, 16 and 32 KiB, by MAGAZINE_BYTES.
+     * are bounded by number; the next twelve, four each up to 8, 16 and 32 KiB, by MAGAZINE_BYTES;
+     * the last twelve have one entry.
      */
     MAGAZINE_ENTRIES = 20 * MAGAZINE_MOST + 8 * MAGAZINE_MOST_SMALL + (12 + 10 + 9 + 8) +
-                       (6 + 5 + 4 + 4) + (3 + 2 + 2 + 2),
+                       (6 + 5 + 4 + 4) + (3 + 2 + 2 + 2) + 12,
 };
 
 struct magazine_entry {
@@ -67,7 +69,7 @@ struct bin {
     uint64_t slabs_made, slabs_released;
 };
 
-/* How many blocks of a class a magazine holds: 1 .. MAGAZINE_MOST, 0 above SLAB_SHARED_LIMIT. */
+/* How many blocks of a class a magazine holds: 1 .. MAGAZINE_MOST, 0 above MAGAZINE_LARGEST. */
 size_t magazine_capacity(unsigned class);
 
 /* Prepares a zeroed bin for its class; `entries` is room for magazine_capacity(class) entries. */

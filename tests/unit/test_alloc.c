@@ -135,6 +135,23 @@ TEST(the_pages_of_first_blocks_go_back)
     ck_assert(arena_is_valid(thread_state.arena));
 }
 
+/* A freed block above SLAB_SHARED_LIMIT, until its arena wants memory that has no pages. */
+TEST(a_slab_of_one_block_is_kept)
+{
+    enum { KEPT = 112 << 10, LARGER = MAGAZINE_LARGEST };
+    void *block = alloc_block(KEPT);
+    struct bin *bin = &thread_state.arena->bins[size_class_of(KEPT)];
+
+    free_block(block);
+    ck_assert_ptr_eq(alloc_block(KEPT), block);
+    ck_assert_uint_eq(bin->slabs_made, 1);
+    free_block(block);
+    ck_assert_uint_eq(bin->slabs_released, 0);
+    ck_assert_ptr_eq(alloc_block(LARGER), block);
+    ck_assert_uint_eq(bin->slabs_released, 1);
+    ck_assert(own_arena_is_valid());
+}
+
 TEST(every_alignment_is_kept)
 {
     for (size_t alignment = 1; alignment <= 64 * MIB; alignment *= 2) {

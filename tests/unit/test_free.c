@@ -59,7 +59,7 @@ static bool is_large(void)
 /* True if a block of that kind is a slab of its own, released when its owner frees it. */
 static bool is_one_slab(void)
 {
-    return kind->size > SLAB_SHARED_LIMIT && !is_large();
+    return kind->size > MAGAZINE_LARGEST && !is_large();
 }
 
 /* ---- Misuses: each is the last thing that a child does ---- */

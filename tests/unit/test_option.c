@@ -178,7 +178,7 @@ TEST_LOOP(allowed_values_are_taken_silently, 0, COUNT_OF(accepted))
 TEST_LOOP(others_are_one_warning_and_the_rest_applies, 0, COUNT_OF(rejected))
 {
     struct capture capture;
-    char list[128], wanted[256];
+    char list[128], wanted[1024];
     snprintf(list, sizeof list, "decay:11,%s,on_error:report", rejected[_i].item);
     snprintf(wanted, sizeof wanted, "acre: ACRE_OPTIONS: %s\n", rejected[_i].warning);
     capture_stderr(&capture, parse_wrong, list);

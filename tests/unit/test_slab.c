@@ -40,10 +40,10 @@ TEST(magazines_are_bounded)
 
     for (unsigned class = 0; class < SIZE_CLASS_COUNT; class ++) {
         size_t capacity = magazine_capacity(class), size = size_class_sizes[class];
-        ck_assert_uint_eq(capacity != 0, size <= SLAB_SHARED_LIMIT);
+        ck_assert_uint_eq(capacity != 0, size <= MAGAZINE_LARGEST);
         ck_assert_uint_le(capacity,
                           size > SIZE_CLASS_TINY_LIMIT ? MAGAZINE_MOST_SMALL : MAGAZINE_MOST);
-        ck_assert_uint_le(capacity * size, MAGAZINE_BYTES);
+        ck_assert_uint_le(capacity * size, capacity > 1 ? MAGAZINE_BYTES : MAGAZINE_LARGEST);
         all += capacity;
     }
     ck_assert_uint_eq(all, MAGAZINE_ENTRIES);
