@@ -57,6 +57,10 @@ struct option option_table[OPTION_COUNT] = {
                                 DEFAULT(65536), .help = "live samples that there is room for"},
     [OPTION_TRACE] = {"trace", TYPE_NUMBER, "0..16777216", 1 << 24, DEFAULT(0),
                       .help = "last calls kept for reports, with stacks; 0: off"},
+    [OPTION_HARDENED] = {"hardened", TYPE_NAME, "0|1", DEFAULT(0),
+                         .help = "random places, quarantine, canaries (1: yes)"},
+    [OPTION_FILL] = {"fill", TYPE_NAME, "0|1", DEFAULT(0),
+                     .help = "fill what is allocated and freed (1: yes)"},
     [OPTION_LIMIT] = {"limit", TYPE_LIMIT, "0..16384G|cgroup[-N%]", 16384 * GIB, DEFAULT(0),
                       .help = "bytes that acre may hold; 0: no limit"},
 };

@@ -27,6 +27,9 @@ enum option_id {
                                  (modes/profile.h) */
     OPTION_PROFILE_SAMPLES,   /* live samples that a profile has room for, from its next start on */
     OPTION_TRACE,             /* records of the trace; 0: off (modes/trace.h) */
+    OPTION_HARDENED,          /* bool: blocks at random places, quarantine, canaries
+                                 (modes/hardened.h) */
+    OPTION_FILL,              /* bool: allocated and freed bytes get patterns */
     OPTION_LIMIT, /* bytes that acre may hold, or OPTION_LIMIT_GROUP and the percentage that is left
                      of what the control group may have; 0: no limit (limit.h) */
     OPTION_COUNT

@@ -66,8 +66,17 @@ static_assert(LINEAR_CLASSES * BLOCK_ALIGNMENT == 1 << LINEAR_LOG2,
 const uint16_t size_class_table[SIZE_CLASS_TABLE_LIMIT / 16 + 1] = TABLE;
 CACHE_ALIGNED uint16_t size_class_short_path[SIZE_CLASS_TABLE_LIMIT / 16 + 1] = TABLE;
 
+bool size_class_all_seen;
+
+void size_class_divert_for_good(void)
+{
+    size_class_all_seen = true;
+    size_class_divert(true);
+}
+
 void size_class_divert(bool diverted)
 {
+    diverted = diverted || size_class_all_seen;
     for (size_t i = 0; i <= SIZE_CLASS_TABLE_LIMIT / 16; i++)
         __atomic_store_n(&size_class_short_path[i],
                          diverted ? (uint16_t)TABLE_ENTRY(SIZE_CLASS_COUNT) : size_class_table[i],

@@ -35,6 +35,10 @@ extern uint16_t size_class_short_path[SIZE_CLASS_TABLE_LIMIT / 16 + 1];
 /* Diverts the copy, or restores it. Other threads may read it meanwhile. */
 void size_class_divert(bool diverted);
 
+/* [constant] A mode that sees each block is on: the copy stays diverted, each block is SAMPLED. */
+extern bool size_class_all_seen;
+void size_class_divert_for_good(void);
+
 /* Bytes of a block of each class. */
 extern const uint32_t size_class_sizes[SIZE_CLASS_COUNT];
 

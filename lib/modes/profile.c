@@ -9,7 +9,6 @@
 #include "base/size_class.h"
 #include "modes/chance.h"
 #include "modes/stack.h"
-#include "modes/trace.h"
 
 #include <errno.h>
 #include <string.h>
@@ -303,7 +302,7 @@ static void rebuild(void)
         profile.interval = 0;
     else /* the interval may have doubled */
         __atomic_store_n(&profile_mode, mode_word(), __ATOMIC_RELAXED);
-    size_class_divert(profile_mode != 0 || trace_is_on());
+    size_class_divert(profile_mode != 0);
     if (profile.slots == NULL) {
         __atomic_store_n(&profile_samples, 0, __ATOMIC_RELAXED);
         return;
@@ -488,7 +487,7 @@ static void switch_on(uint64_t interval)
 
 static void switch_off(void)
 {
-    size_class_divert(trace_is_on());
+    size_class_divert(false);
     __atomic_store_n(&profile_mode, 0, __ATOMIC_SEQ_CST);
     profile.interval = 0;
     profile.stopped_at = os_now_ms();

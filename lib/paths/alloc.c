@@ -7,6 +7,7 @@
 #include "large/large.h"
 #include "base/limit.h"
 #include "base/os.h"
+#include "modes/hardened.h"
 #include "modes/profile.h"
 #include "modes/trace.h"
 #include "arena/thread.h"
@@ -156,11 +157,13 @@ static void *take_few(struct arena *arena, unsigned class)
 struct modes {
     bool sampled; /* the heap profile takes the block as a sample */
     bool traced;
+    bool marked; /* SAMPLED in a slab */
 };
 
 static struct modes choose_modes(size_t size)
 {
-    return (struct modes){profile_is_on() && profile_draw(size), trace_is_on()};
+    bool sampled = profile_is_on() && profile_draw(size);
+    return (struct modes){sampled, trace_is_on(), sampled || size_class_all_seen};
 }
 
 static void record_alloc(struct modes modes, const void *block, size_t size)
@@ -171,8 +174,18 @@ static void record_alloc(struct modes modes, const void *block, size_t size)
         trace_add(block, false);
 }
 
-/* A block of a class for any thread. It may be a sample. */
-static void *alloc_class(unsigned class, bool wide, bool *zero)
+/* Takes a block at random for a bin of an arena that is the caller's. */
+static void *take_random(struct arena *arena, struct bin *bin)
+{
+    bin_flush(bin); /* what was freed by its short path */
+    void *block = bin_take_random(bin, hardened_random(&arena->quarantine));
+    if (block == NULL && (refill(arena, bin) || refill_from_new(arena, bin)))
+        block = bin_take_random(bin, hardened_random(&arena->quarantine));
+    return block;
+}
+
+/* A block of a class, for a request of `bytes`, for any thread. It may be a sample. */
+static void *alloc_class(unsigned class, size_t bytes, bool wide, bool *zero)
 {
     bool borrowed;
     struct arena *arena = thread_get_arena(&borrowed);
@@ -182,13 +195,16 @@ static void *alloc_class(unsigned class, bool wide, bool *zero)
         return NULL;
     size_t size = size_class_sizes[class];
     struct modes modes = choose_modes(size);
-    bool marked = modes.sampled || modes.traced;
-    void *block = wide && !marked ? take_few(arena, class) : NULL;
+    void *block = wide && !modes.marked ? take_few(arena, class) : NULL;
     *zero = false;
-    if (block == NULL)
-        block = take_block(arena, bin_for(arena, class), wide && !marked, zero);
-    if (UNLIKELY(marked && block != NULL))
+    if (UNLIKELY(hardened_mode == HARDENED_BLOCKS))
+        block = take_random(arena, bin_for(arena, class));
+    else if (block == NULL)
+        block = take_block(arena, bin_for(arena, class), wide && !modes.marked, zero);
+    if (UNLIKELY(modes.marked && block != NULL))
         slab_mark_sampled(block);
+    if (hardened_is_on() && block != NULL)
+        hardened_allocated(block, bytes, zero);
     if (borrowed)
         arena_retire(arena);
     background_ring_if_idle(arena);
@@ -226,7 +242,7 @@ static void *alloc_any(size_t size, bool *zero)
     void *block = NULL;
     bool ignored;
     if (size <= SIZE_CLASS_LIMIT)
-        block = alloc_class(size_class_of(size), true, zero != NULL ? zero : &ignored);
+        block = alloc_class(size_class_of(size), size, true, zero != NULL ? zero : &ignored);
     if (block == NULL && size >= PAGES_FROM && size <= PTRDIFF_MAX)
         block = alloc_large(size, 1, zero);
     return with_errno(block, saved);
@@ -258,7 +274,7 @@ void *alloc_slow(size_t size)
     char *bins = (char *)thread_state.arena->bins;
     struct bin *bin = (struct bin *)(void *)(bins + size_class_table[(size + 15) / 16]);
     uint64_t mode = __atomic_load_n(&profile_mode, __ATOMIC_RELAXED);
-    if (trace_is_on())
+    if (size_class_all_seen)
         return alloc_more(size);
     if (mode != 0) {
         if (!profile_may_skip(mode, bin->block_size))
@@ -302,9 +318,9 @@ void *alloc_aligned(size_t alignment, size_t size)
     unsigned class =
         alignment <= UNIT_ALIGNMENT ? size_class_of_aligned(size, alignment) : SIZE_CLASS_COUNT;
     if (class < SIZE_CLASS_COUNT) {
-        if (profile_is_on() || trace_is_on() ||
+        if (profile_is_on() || size_class_all_seen ||
             !alloc_from_bin(&thread_state.arena->bins[class], &block))
-            block = alloc_class(class, false, &zero);
+            block = alloc_class(class, size, false, &zero);
     } else if (size <= PTRDIFF_MAX && alignment <= PTRDIFF_MAX) {
         block = alloc_large(max_size(size, 1), alignment, NULL);
     }
@@ -321,7 +337,7 @@ static bool stays(size_t usable, size_t size)
 static void count_again(void *block, size_t bytes)
 {
     struct modes modes = choose_modes(bytes);
-    if (modes.sampled || modes.traced)
+    if (modes.marked)
         slab_mark_sampled(block);
     record_alloc(modes, block, bytes);
 }
@@ -374,7 +390,18 @@ void *alloc_resize(void *p, size_t size, const char *function)
         free_block_named(p, function);
         return NULL;
     }
-    if (stays(usable, size))
+    bool kept = stays(usable, size);
+    if (hardened_is_on()) {
+        size_t requested = hardened_requested(p);
+        hardened_check(p, function);
+        if (kept)
+            hardened_resized(p, size);
+        else if (requested != 0)
+            usable = requested;
+        own.slab = NULL; /* it is freed by its slow path */
+        sampled = false;
+    }
+    if (kept)
         return p;
     if (UNLIKELY(sampled)) {
         /* for the modes a block that is resized is freed and allocated anew */
@@ -420,6 +447,8 @@ size_t alloc_good_size(size_t size)
 {
     if (size > PTRDIFF_MAX)
         return 0;
+    if (hardened_mode == HARDENED_BLOCKS)
+        return max_size(size, 1);
     if (size <= SIZE_CLASS_LIMIT)
         return size_class_sizes[size_class_of(size)];
     return align_up(size, os_page_size());

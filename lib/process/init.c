@@ -9,8 +9,10 @@
 #include "base/os.h"
 #include "base/report.h"
 #include "inspect/root.h"
+#include "modes/hardened.h"
 #include "modes/profile.h"
 #include "modes/trace.h"
+#include "paths/free.h"
 #include "process/stats_file.h"
 #include "arena/thread.h"
 
@@ -25,6 +27,7 @@ void init_start(char *const *environment)
     option_parse_environment(environment);
     stats_file_start();
     trace_start();
+    hardened_start(free_report_damage);
     limit_tick(os_now_ms());
     profile_tick();
     /* it may fail (no memory): then the first lock notices a fork (fork.h) */

@@ -146,6 +146,8 @@ static void expect_details(const char *const *words, const struct outcome *outco
     }
 }
 
+static const char *abort_options = ""; /* of expect_abort */
+
 /*
  * Runs a misuse that must be fatal. After "acre: PROGRAM[PID]: " the line must be
  * "FAULT: FUNCTION(POINTER): " and then `tail`, in which %b and %s stand for the block and its
@@ -157,7 +159,7 @@ static void expect_abort(const char *const *words, const char *fault, const char
     static struct outcome outcome;
     char pattern[PATTERN], block[32], size[32];
     uintmax_t pointer = 0, block_address = 0, block_size = 0;
-    run(words, "", &outcome);
+    run(words, abort_options, &outcome);
     if (sscanf(outcome.facts, "%jx %jx %ju", &pointer, &block_address, &block_size) != 3) {
         fail(words, &outcome, "facts on standard output");
         return;
@@ -379,8 +381,36 @@ static void test_trace(void)
             }
 }
 
-static void (*const tests[])(void) = {test_double, test_interior, test_foreign,
-                                      test_race,   test_go_on,    test_trace};
+/* What the modes find: writes above what was asked for, and after free. */
+static void test_damage(void)
+{
+    static const char *const modes[] = {"hardened:1", "hardened:1,fill:1", "fill:1"};
+    char tail[PATTERN];
+    for (size_t m = 0; m < COUNT_OF(modes); m++)
+        for (size_t s = 0; strcmp(sizes[s].word, "large") != 0; s++) {
+            abort_options = modes[m];
+            for (size_t c = 0; c < 2 * FUNCTIONS * COUNT_OF(callers) && m < 2; c++) {
+                size_t f = c / 2 / COUNT_OF(callers);
+                const char *words[] = {"damage",           c % 2 == 0 ? "above" : "nul",
+                                       functions[f].word,  sizes[s].word,
+                                       callers[c / 2 % 2], NULL};
+                snprintf(tail, sizeof(tail),
+                         "block %%b of [0-9]+ bytes, %s, %%s asked for, byte %%s has changed",
+                         sizes[s].class);
+                if (strcmp(functions[f].word, "malloc_usable_size") != 0)
+                    expect_abort(words, "overflow", functions[f].reported, tail);
+            }
+            /* a larger block is released before it is written to */
+            const char *words[] = {"damage", "freed", "free", sizes[s].word, "same", NULL};
+            snprintf(tail, sizeof(tail), "block %%b of [0-9]+ bytes, %s, byte [0-9]+ has changed",
+                     sizes[s].class);
+            if (strcmp(sizes[s].word, "big") != 0)
+                expect_abort(words, "written after free", "(free|malloc)", tail);
+        }
+}
+
+static void (*const tests[])(void) = {test_double, test_interior, test_foreign, test_race,
+                                      test_go_on,  test_trace,    test_damage};
 
 /* The tests run side by side, each in a process of its own. */
 int main(int count, char **words)

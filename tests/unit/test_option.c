@@ -35,6 +35,8 @@ static const struct {
     {"profile", OPTION_PROFILE, 0, "0", "0..64G"},
     {"profile_samples", OPTION_PROFILE_SAMPLES, 65536, "65536", "0..16777216"},
     {"trace", OPTION_TRACE, 0, "0", "0..16777216"},
+    {"hardened", OPTION_HARDENED, 0, "0", "0|1"},
+    {"fill", OPTION_FILL, 0, "0", "0|1"},
     {"limit", OPTION_LIMIT, 0, "0", "0..16384G|cgroup[-N%]"},
 };
 
@@ -70,6 +72,8 @@ static const struct {
     {"background_thread:1", OPTION_BACKGROUND_THREAD, 1},
     {"profile:512K", OPTION_PROFILE, 512 * KIB},
     {"profile_samples:1000", OPTION_PROFILE_SAMPLES, 1000},
+    {"hardened:1", OPTION_HARDENED, 1},
+    {"fill:1", OPTION_FILL, 1},
     {"limit:100M", OPTION_LIMIT, 100 * MIB},
     {"limit:16384g", OPTION_LIMIT, 16384 * GIB},
     {"limit:1000", OPTION_LIMIT, 1000},
@@ -91,7 +95,7 @@ static const struct {
     "; there are: on_error, foreign, decay, large_stock, dirty_limit, huge_pages, stats, "         \
     "stats_file, "                                                                                 \
     "stats_seconds, stats_signal, stats_children, background_thread, profile, profile_samples, "   \
-    "trace, limit"
+    "trace, hardened, fill, limit"
 
 #define LIMIT_ALLOWED "; allowed: 0..16384G|cgroup[-N%]"
 
@@ -176,7 +180,7 @@ TEST_LOOP(allowed_values_are_taken_silently, 0, COUNT_OF(accepted))
 TEST_LOOP(others_are_one_warning_and_the_rest_applies, 0, COUNT_OF(rejected))
 {
     struct capture capture;
-    char list[128], wanted[256];
+    char list[128], wanted[512];
     snprintf(list, sizeof list, "decay:11,%s,on_error:report", rejected[_i].item);
     snprintf(wanted, sizeof wanted, "acre: ACRE_OPTIONS: %s\n", rejected[_i].warning);
     capture_stderr(&capture, parse_wrong, list);
