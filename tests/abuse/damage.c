@@ -28,7 +28,7 @@ int main(int count, char **words)
             free(hide(malloc(asked)));
         return STATUS_SURVIVED;
     }
-    block[asked] = strcmp(words[1], "nul") == 0 ? '\0' : 'a';
+    block[asked] = strcmp(words[1], "nul") == 0 ? '\0' : (char)(block[asked] ^ 'a');
     misuse_call_by(words[4], &call);
     return STATUS_SURVIVED;
 }
