@@ -393,6 +393,7 @@ static const char *const state_names[] = {
     [BLOCK_PURGED] = "free, its pages were given back",
     [BLOCK_WIDE] = "live, in the place of several smaller blocks",
     [BLOCK_REST] = "free, was part of a larger block",
+    [BLOCK_QUARANTINED] = "free, kept back by its thread",
     [BLOCK_SAMPLED] = "live, in the heap profile",
 };
 

@@ -110,7 +110,7 @@ static bool read_states(struct view *view, const struct view_slab *slab, struct 
     for (size_t i = first; i < first + pages; i++)
         map->pinned += map->page_live[i] != 0 && map->page_live[i] < page_size / SPARSE_SHARE;
     map->live = counts[BLOCK_LIVE] + counts[BLOCK_WIDE] + counts[BLOCK_SAMPLED];
-    map->cached = counts[BLOCK_CACHED];
+    map->cached = counts[BLOCK_CACHED] + counts[BLOCK_QUARANTINED];
     map->remote = counts[BLOCK_REMOTE];
     map->purged = counts[BLOCK_PURGED];
     return view_slab_stayed(view, slab);

@@ -132,6 +132,10 @@ enum acre_error_kind {
     ACRE_ERROR_INTERIOR,    /* it lies inside a block, not at its start */
     ACRE_ERROR_MISALIGNED,  /* no block can start there: it is no multiple of 16 */
     ACRE_ERROR_FOREIGN,     /* it lies in no memory of this library's blocks */
+    ACRE_ERROR_OVERFLOW,    /* with option hardened: its block was written to at or above the size
+                               that was asked for */
+    ACRE_ERROR_WRITTEN_AFTER_FREE, /* with option hardened or fill: its block was written to after
+                                      it was freed; function is the one that found it */
 };
 
 /* A misuse of free or another function that takes a block. Later versions may add fields at the
@@ -145,6 +149,8 @@ struct acre_error {
     uint32_t arena;         /* number of its arena, from 1; 0: LARGE, or unknown */
     uint32_t depth;         /* frames in `stack` */
     const uintptr_t *stack; /* return addresses of the caller and its callers, that first */
+    size_t requested;       /* overflow: the size that was asked for, bytes */
+    size_t offset; /* overflow, written after free: of the first byte that changed, in the block */
 };
 
 /* Called at a misuse. What it gets is valid until it returns. */

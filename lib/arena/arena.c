@@ -4,6 +4,7 @@
 #include "base/limit.h"
 #include "base/meta.h"
 #include "base/os.h"
+#include "modes/hardened.h"
 
 struct arena arena_none;
 START_DATA struct arena *arena_newest;
@@ -179,6 +180,7 @@ static void arena_rebuild(struct arena *arena)
     for (unsigned class = 0; class < SIZE_CLASS_COUNT; class ++)
         arena->bins[class] = (struct bin){.block_size = 0};
     arena->entries_used = 0;
+    hardened_forget(arena->quarantine);
     remote_begin(&arena->remote);
     heap_set_for_each_slab(&arena->heaps, rebuild_slab, arena);
     remote_end(&arena->remote);
@@ -269,6 +271,7 @@ void arena_flush_slabs(struct arena *arena)
 
 void arena_flush(struct arena *arena)
 {
+    hardened_empty(arena->quarantine);
     for (unsigned class = 0; class < SIZE_CLASS_COUNT; class ++) {
         struct bin *bin = &arena->bins[class];
         if (bin->block_size == 0)

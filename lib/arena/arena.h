@@ -56,7 +56,8 @@ struct arena {
     uint32_t look;    /* its looks, for bin_take_wide: it looks at all slabs again */
     bool wide;        /* wide blocks are taken, until the next look */
 
-    uint32_t entries_used; /* [owner] entries that bins have taken */
+    struct quarantine *quarantine; /* [owner] modes/hardened.h; NULL: none yet */
+    uint32_t entries_used;         /* [owner] entries that bins have taken */
 
     /* [owner] Near the end, since many threads use nothing but the bins of small classes. */
     struct bin bins[SIZE_CLASS_COUNT + 1]; /* the last one is of no class and always empty

@@ -70,3 +70,16 @@ void *meta_alloc(size_t size)
     lock_release(&meta.lock);
     return piece;
 }
+
+void *meta_map(size_t size)
+{
+    lock_acquire(&meta.lock);
+    void *mapped = os_map_guarded(size);
+    if (mapped != NULL) {
+        os_huge_pages(mapped, size, false);
+        __atomic_store_n(&meta_bytes, meta_bytes + size, __ATOMIC_SEQ_CST);
+        limit_count(size);
+    }
+    lock_release(&meta.lock);
+    return mapped;
+}

@@ -13,6 +13,9 @@
 /* `size` (at most 64 KiB) zero bytes in cache lines of their own, or NULL. */
 void *meta_alloc(size_t size);
 
+/* `size` zero bytes, whole pages, with guards of their own, or NULL: for what is used sparsely. */
+void *meta_map(size_t size);
+
 /* [any] Bytes mapped so far, without the guards. */
 extern size_t meta_bytes;
 

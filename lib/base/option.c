@@ -60,7 +60,9 @@ struct option option_table[OPTION_COUNT] = {
     [OPTION_GUARD] = {"guard", TYPE_NUMBER, "0..1000000000", 1000000000, DEFAULT(0),
                       .help = "one small block in that many has guards; 0: none"},
     [OPTION_HARDENED] = {"hardened", TYPE_NAME, "0|1", DEFAULT(0),
-                         .help = "random places, guard pages (1: yes)"},
+                         .help = "random places, quarantine, canaries, guard pages"},
+    [OPTION_FILL] = {"fill", TYPE_NAME, "0|1", DEFAULT(0),
+                     .help = "fill what is allocated and freed (1: yes)"},
     [OPTION_LIMIT] = {"limit", TYPE_LIMIT, "0..16384G|cgroup[-N%]", 16384 * GIB, DEFAULT(0),
                       .help = "bytes that acre may hold; 0: no limit"},
 };

@@ -28,7 +28,9 @@ enum option_id {
     OPTION_PROFILE_SAMPLES,   /* live samples that a profile has room for, from its next start on */
     OPTION_TRACE,             /* records of the trace; 0: off (modes/trace.h) */
     OPTION_GUARD,             /* one allocation in that many is guarded; 0: none (modes/guard.h) */
-    OPTION_HARDENED,          /* bool: random places, guard pages (guard_page.h) */
+    OPTION_HARDENED,          /* bool: random places, quarantine, canaries (modes/hardened.h), guard
+                                 pages (guard_page.h) */
+    OPTION_FILL,              /* bool: allocated and freed bytes get patterns */
     OPTION_LIMIT, /* bytes that acre may hold, or OPTION_LIMIT_GROUP and the percentage that is left
                      of what the control group may have; 0: no limit (limit.h) */
     OPTION_COUNT

@@ -66,7 +66,20 @@ static_assert(LINEAR_CLASSES * BLOCK_ALIGNMENT == 1 << LINEAR_LOG2,
 const uint16_t size_class_table[SIZE_CLASS_TABLE_LIMIT / 16 + 1] = TABLE;
 CACHE_ALIGNED uint16_t size_class_short_path[SIZE_CLASS_TABLE_LIMIT / 16 + 1] = TABLE;
 
+bool size_class_all_seen;
 static bool stays_diverted; /* [constant] */
+
+void size_class_keep_diverted(void)
+{
+    stays_diverted = true;
+    size_class_divert(true);
+}
+
+void size_class_divert_for_good(void)
+{
+    size_class_all_seen = true;
+    size_class_keep_diverted();
+}
 
 void size_class_divert(bool diverted)
 {

@@ -44,6 +44,11 @@ static inline bool size_class_is_diverted(void)
     return UNLIKELY(__atomic_load_n(&size_class_short_path[0], __ATOMIC_RELAXED) != 0);
 }
 
+/* [constant] True if each block is SAMPLED: size_class_divert_for_good was called, which also keeps
+ * the copy diverted. */
+extern bool size_class_all_seen;
+void size_class_divert_for_good(void);
+
 /* Bytes of a block of each class. */
 extern const uint32_t size_class_sizes[SIZE_CLASS_COUNT];
 

@@ -19,9 +19,10 @@ enum block_state {
     BLOCK_PURGED = 4, /* as FREE, but its pages were given back: taken when there is no FREE one */
     BLOCK_WIDE = 5,   /* as LIVE: the program holds it and the REST blocks that follow it, as one */
     BLOCK_REST = 6,   /* a place that a block before it has taken; see slab_wide.c */
-    BLOCK_SAMPLED = 7, /* as LIVE: the program holds it, and the heap profile may have a sample of
+    BLOCK_QUARANTINED = 7, /* freed, and kept back (modes/hardened.h) */
+    BLOCK_SAMPLED = 8, /* as LIVE: the program holds it, and the heap profile may have a sample of
                           it (modes/profile.h) */
-    BLOCK_END = 8,     /* no block: the sentinel after a slab's last one, and what follows it */
+    BLOCK_END = 9,     /* no block: the sentinel after a slab's last one, and what follows it */
 };
 
 enum { STATES_GROUP = 64 }; /* states that one window covers */

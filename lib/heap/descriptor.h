@@ -54,7 +54,7 @@ struct slab {
     bool untouched;                 /* it had no pages then */
     bool purged;                    /* may have PURGED blocks */
     bool wide;                      /* may have WIDE and REST blocks */
-    bool sampled;                   /* may have SAMPLED blocks */
+    bool sampled;                   /* may have SAMPLED and QUARANTINED blocks */
     bool purged_for_owner; /* [any, release; owner clears] likewise, and the owner does not know
                               yet: doc/remote.md */
 };

@@ -7,6 +7,8 @@
 #include "base/limit.h"
 #include "base/os.h"
 
+#include <string.h>
+
 enum {
     HEAP_MIN_SIZE = 256 << 10, /* bytes: below it a heap would be little but its header */
     GUARDED_HEAPS = 256,       /* later ones have no guard below their units: heap_pages.h; but, */
@@ -164,6 +166,13 @@ static void point_units(struct heap *heap, size_t first, size_t units, struct sl
     /* release: a thread that finds the descriptor here finds it filled in */
     for (size_t unit = first; unit < first + units; unit++)
         __atomic_store_n(&heap->slab_of[unit], slab, __ATOMIC_RELEASE);
+}
+
+void heap_forget_notes(struct slab *slab)
+{
+    struct heap *heap = slab_heap(slab);
+    if (UNLIKELY(heap->notes != NULL))
+        memset(heap->notes + (slab->states - heap->states), 0, slab->count * sizeof(*heap->notes));
 }
 
 void heap_show_slab(struct slab *slab)

@@ -45,6 +45,10 @@ struct heap {
 
     uint16_t unit_limit; /* [heap lock, any reads] units from here on are not mapped for the heap */
 
+    /* [owner, release; any reads, acquire] A note for each state, see modes/hardened.h; NULL: none
+     * yet. */
+    uint32_t *notes;
+
     /* [any, seq_cst] bit i: other threads freed blocks of slab i: doc/remote.md */
     CACHE_ALIGNED uint64_t pending[HEAP_WORDS];
 
@@ -123,6 +127,9 @@ static inline struct slab *heap_slab_of(struct heap *heap, const void *pointer)
     size_t unit = ((uintptr_t)pointer >> UNIT_SHIFT) % HEAP_UNITS;
     return PLAIN_LOAD(heap->slab_of[unit]);
 }
+
+/* Makes the notes of a new slab 0. By the owner. */
+void heap_forget_notes(struct slab *slab);
 
 /* Lets slab_of of its units lead to a slab whose descriptor is filled in. By the owner. */
 void heap_show_slab(struct slab *slab);

@@ -99,7 +99,8 @@ static void add_slab(const struct view_slab *slab, const struct slab_figures *su
     cls->blocks += slab->count;
     cls->live += live;
     cls->places += sums->places;
-    cls->cached += sums->states[BLOCK_CACHED];
+    uint64_t cached = sums->states[BLOCK_CACHED] + sums->states[BLOCK_QUARANTINED];
+    cls->cached += cached;
     cls->remote += sums->states[BLOCK_REMOTE];
     cls->purged += sums->states[BLOCK_PURGED];
     cls->pinned += sums->pinned;
@@ -107,7 +108,7 @@ static void add_slab(const struct view_slab *slab, const struct slab_figures *su
     arena->live += sums->places * slab->block_size;
     arena->in_slabs += (uint64_t)slab->units * UNIT_SIZE;
     arena->pinned += sums->pinned;
-    arena->cached += sums->states[BLOCK_CACHED] * slab->block_size;
+    arena->cached += cached * slab->block_size;
     arena->remote += sums->states[BLOCK_REMOTE] * slab->block_size;
 }
 

@@ -33,11 +33,11 @@ static int visit(struct walk *walk, uint64_t address, uint64_t size, enum acre_b
 static enum acre_block_state state_of(uint8_t state)
 {
     static const enum acre_block_state states[BLOCK_END + 1] = {
-        [BLOCK_FREE] = ACRE_BLOCK_FREE,     [BLOCK_LIVE] = ACRE_BLOCK_LIVE,
-        [BLOCK_CACHED] = ACRE_BLOCK_CACHED, [BLOCK_REMOTE] = ACRE_BLOCK_REMOTE,
-        [BLOCK_PURGED] = ACRE_BLOCK_PURGED, [BLOCK_WIDE] = ACRE_BLOCK_LIVE,
-        [BLOCK_REST] = ACRE_BLOCK_FREE,     [BLOCK_SAMPLED] = ACRE_BLOCK_LIVE,
-        [BLOCK_END] = ACRE_BLOCK_FREE,
+        [BLOCK_FREE] = ACRE_BLOCK_FREE,          [BLOCK_LIVE] = ACRE_BLOCK_LIVE,
+        [BLOCK_CACHED] = ACRE_BLOCK_CACHED,      [BLOCK_REMOTE] = ACRE_BLOCK_REMOTE,
+        [BLOCK_PURGED] = ACRE_BLOCK_PURGED,      [BLOCK_WIDE] = ACRE_BLOCK_LIVE,
+        [BLOCK_REST] = ACRE_BLOCK_FREE,          [BLOCK_SAMPLED] = ACRE_BLOCK_LIVE,
+        [BLOCK_QUARANTINED] = ACRE_BLOCK_CACHED, [BLOCK_END] = ACRE_BLOCK_FREE,
     };
     return states[state < BLOCK_END ? state : BLOCK_END];
 }

@@ -1,12 +1,17 @@
 /* Random numbers: see chance.h. */
 #include "modes/chance.h"
 
-double chance_number(uint64_t *state)
+uint64_t chance_bits(uint64_t *state)
 {
     uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
     z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
     z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-    return (double)(((z ^ z >> 31) >> 11) + 1) * 0x1p-53;
+    return z ^ z >> 31;
+}
+
+double chance_number(uint64_t *state)
+{
+    return (double)((chance_bits(state) >> 11) + 1) * 0x1p-53;
 }
 
 /* x = m 2^e with m from sqrt(1/2) to sqrt(2); ln(m) = 2 artanh((m - 1) / (m + 1)), by its series.

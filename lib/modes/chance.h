@@ -7,8 +7,11 @@
 
 #include "base/base.h"
 
-/* A random number above 0 and 1 at most, evenly distributed; *state is any word. splitmix64
- * (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014). */
+/* 64 random bits; *state is any word. splitmix64 (Steele, Lea, Flood: "Fast splittable pseudorandom
+ * number generators", 2014). */
+uint64_t chance_bits(uint64_t *state);
+
+/* A random number above 0 and 1 at most, evenly distributed. */
 double chance_number(uint64_t *state);
 
 /* -ln(x), x above 0 and 1 at most; error below 1e-11. */

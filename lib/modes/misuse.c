@@ -22,6 +22,8 @@ static const struct {
     [ACRE_ERROR_INTERIOR] = {"interior pointer", ""},
     [ACRE_ERROR_MISALIGNED] = {"misaligned pointer", ""},
     [ACRE_ERROR_FOREIGN] = {"foreign pointer", ": not a block of this allocator"},
+    [ACRE_ERROR_OVERFLOW] = {"overflow", ""},
+    [ACRE_ERROR_WRITTEN_AFTER_FREE] = {"written after free", ""},
 };
 
 static NOINLINE void report_fault(const struct misuse *misuse)
@@ -36,6 +38,10 @@ static NOINLINE void report_fault(const struct misuse *misuse)
                    misuse->block_class);
     if (error->arena != 0)
         out_format(&block, ", arena %u", error->arena);
+    if (error->kind == ACRE_ERROR_OVERFLOW)
+        out_format(&block, ", %zu asked for", error->requested);
+    if (error->kind == ACRE_ERROR_OVERFLOW || error->kind == ACRE_ERROR_WRITTEN_AFTER_FREE)
+        out_format(&block, ", byte %zu has changed", error->offset);
     report_warning("%s: %s(%p)%s", kinds[error->kind].fault, error->function, error->pointer,
                    block.text);
 }

@@ -35,7 +35,7 @@ struct misuse {
 enum { MISUSE_DEPTH = 64 }; /* frames of a stack, at most */
 
 /*
- * Reports a misuse. After "acre: NAME[PID]: " the first line is one of these, the last one if the
+ * Reports a misuse. After "acre: NAME[PID]: " the first line is one of these, the fifth if the
  * block is not known:
  *
  *   double free: free(0x7f0000010040): block 0x7f0000010040 of 64 bytes, TINY, arena 1
@@ -43,6 +43,8 @@ enum { MISUSE_DEPTH = 64 }; /* frames of a stack, at most */
  *   misaligned pointer: free(0x7f0000010041): block 0x7f0000010040 of 64 bytes, TINY, arena 1
  *   foreign pointer: free(0x7ffc12345678): not a block of this allocator
  *   double free: free(0x7f0000100000): the block was released
+ *   overflow: free(0x7f0000010040): block ... TINY, arena 1, 50 asked for, byte 50 has changed
+ *   written after free: malloc(0x7f0000010040): block ... TINY, arena 1, byte 16 has changed
  *
  * The others begin with two blanks, as far as each is known:
  *

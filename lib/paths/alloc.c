@@ -8,6 +8,7 @@
 #include "base/limit.h"
 #include "base/os.h"
 #include "modes/guard.h"
+#include "modes/hardened.h"
 #include "modes/profile.h"
 #include "modes/trace.h"
 #include "arena/thread.h"
@@ -159,11 +160,13 @@ static void *take_few(struct arena *arena, unsigned class)
 struct modes {
     bool sampled; /* the heap profile takes the block as a sample */
     bool traced;
+    bool marked; /* SAMPLED in a slab */
 };
 
 static struct modes choose_modes(size_t size)
 {
-    return (struct modes){profile_is_on() && profile_draw(size), trace_is_on()};
+    bool sampled = profile_is_on() && profile_draw(size);
+    return (struct modes){sampled, trace_is_on(), sampled || size_class_all_seen};
 }
 
 static void record_alloc(struct modes modes, const void *block, size_t size)
@@ -183,8 +186,18 @@ static NOINLINE void *take_guarded(size_t size, size_t alignment)
     return block;
 }
 
-/* A block of a class for any thread. It may be a sample. */
-static void *alloc_class(unsigned class, bool wide, bool *zero)
+/* Takes a block at random for a bin of an arena that is the caller's. */
+static void *take_random(struct arena *arena, struct bin *bin)
+{
+    bin_flush(bin); /* what was freed by its short path */
+    void *block = bin_take_random(bin, hardened_random(&arena->quarantine));
+    if (block == NULL && (refill(arena, bin) || refill_from_new(arena, bin)))
+        block = bin_take_random(bin, hardened_random(&arena->quarantine));
+    return block;
+}
+
+/* A block of a class, for a request of `bytes`, for any thread. It may be a sample. */
+static void *alloc_class(unsigned class, size_t bytes, bool wide, bool *zero)
 {
     bool borrowed;
     struct arena *arena = thread_get_arena(&borrowed);
@@ -194,13 +207,16 @@ static void *alloc_class(unsigned class, bool wide, bool *zero)
         return NULL;
     size_t size = size_class_sizes[class];
     struct modes modes = choose_modes(size);
-    bool marked = modes.sampled || modes.traced;
-    void *block = wide && !marked ? take_few(arena, class) : NULL;
+    void *block = wide && !modes.marked ? take_few(arena, class) : NULL;
     *zero = false;
-    if (block == NULL)
-        block = take_block(arena, bin_for(arena, class), wide && !marked, zero);
-    if (UNLIKELY(marked && block != NULL))
+    if (UNLIKELY(hardened_mode == HARDENED_BLOCKS))
+        block = take_random(arena, bin_for(arena, class));
+    else if (block == NULL)
+        block = take_block(arena, bin_for(arena, class), wide && !modes.marked, zero);
+    if (UNLIKELY(modes.marked && block != NULL))
         slab_mark_sampled(block);
+    if (hardened_is_on() && block != NULL)
+        hardened_allocated(block, bytes, zero);
     if (borrowed)
         arena_retire(arena);
     background_ring_if_idle(arena);
@@ -238,7 +254,7 @@ static void *alloc_any(size_t size, bool *zero)
     void *block = NULL;
     bool ignored;
     if (size <= SIZE_CLASS_LIMIT)
-        block = alloc_class(size_class_of(size), true, zero != NULL ? zero : &ignored);
+        block = alloc_class(size_class_of(size), size, true, zero != NULL ? zero : &ignored);
     if (block == NULL && size >= PAGES_FROM && size <= PTRDIFF_MAX)
         block = alloc_large(size, 1, zero);
     return with_errno(block, saved);
@@ -268,7 +284,7 @@ static ALWAYS_INLINE void *alloc_counted(size_t size)
     char *bins = (char *)thread_state.arena->bins;
     struct bin *bin = (struct bin *)(void *)(bins + size_class_table[(size + 15) / 16]);
     uint64_t mode = __atomic_load_n(&profile_mode, __ATOMIC_RELAXED);
-    if (trace_is_on() || (UNLIKELY(mode != 0) && !profile_may_skip(mode, bin->block_size)))
+    if (size_class_all_seen || (UNLIKELY(mode != 0) && !profile_may_skip(mode, bin->block_size)))
         return alloc_more(size);
     if (UNLIKELY(!alloc_from_bin(bin, &block)))
         return alloc_from_next_window(bin, size, mode);
@@ -327,7 +343,7 @@ void *alloc_aligned(size_t alignment, size_t size)
         if (seen && guard_is_due())
             block = take_guarded(size, alignment);
         if (block == NULL && (seen || !alloc_from_bin(&thread_state.arena->bins[class], &block)))
-            block = alloc_class(class, false, &zero);
+            block = alloc_class(class, size, false, &zero);
     } else if (size <= PTRDIFF_MAX && alignment <= PTRDIFF_MAX) {
         block = alloc_large(max_size(size, 1), alignment, NULL);
     }
@@ -344,7 +360,7 @@ static bool stays(size_t usable, size_t size)
 static void count_again(void *block, size_t bytes)
 {
     struct modes modes = choose_modes(bytes);
-    if (modes.sampled || modes.traced)
+    if (modes.marked)
         slab_mark_sampled(block);
     record_alloc(modes, block, bytes);
 }
@@ -397,7 +413,18 @@ void *alloc_resize(void *p, size_t size, const char *function)
         free_block_named(p, function);
         return NULL;
     }
-    if (stays(usable, size) && (own.slab != NULL || !guard_has(p)))
+    bool kept = stays(usable, size) && (own.slab != NULL || !guard_has(p));
+    if (hardened_is_on()) {
+        size_t requested = hardened_requested(p);
+        hardened_check(p, function);
+        if (kept)
+            hardened_resized(p, size);
+        else if (requested != 0)
+            usable = requested;
+        own.slab = NULL; /* it is freed by its slow path */
+        sampled = false;
+    }
+    if (kept)
         return p;
     if (UNLIKELY(sampled)) {
         /* for the modes a block that is resized is freed and allocated anew */
@@ -443,6 +470,8 @@ size_t alloc_good_size(size_t size)
 {
     if (size > PTRDIFF_MAX)
         return 0;
+    if (hardened_mode == HARDENED_BLOCKS)
+        return max_size(size, 1);
     if (guard_is_on() && size <= os_page_size())
         return guard_usable(size);
     if (size <= SIZE_CLASS_LIMIT)

@@ -7,6 +7,7 @@
 #include "base/option.h"
 #include "base/os.h"
 #include "modes/guard.h"
+#include "modes/hardened.h"
 #include "modes/misuse.h"
 #include "modes/profile.h"
 #include "modes/trace.h"
@@ -103,11 +104,11 @@ static enum acre_error_kind kind_of(const void *p, const void *block, bool relea
 static struct misuse_neighbour neighbour_at(const char *p)
 {
     static const char *const states[BLOCK_END + 1] = {
-        [BLOCK_FREE] = "free",   [BLOCK_LIVE] = "live",
-        [BLOCK_CACHED] = "free", [BLOCK_REMOTE] = "freed by a thread that is not its owner",
-        [BLOCK_PURGED] = "free", [BLOCK_WIDE] = "live",
-        [BLOCK_REST] = "free",   [BLOCK_SAMPLED] = "live",
-        [BLOCK_END] = "free",
+        [BLOCK_FREE] = "free",        [BLOCK_LIVE] = "live",
+        [BLOCK_CACHED] = "free",      [BLOCK_REMOTE] = "freed by a thread that is not its owner",
+        [BLOCK_PURGED] = "free",      [BLOCK_WIDE] = "live",
+        [BLOCK_REST] = "free",        [BLOCK_SAMPLED] = "live",
+        [BLOCK_QUARANTINED] = "free", [BLOCK_END] = "free",
     };
     struct place place = find_place(p);
     struct large_info info = {.known = false};
@@ -150,6 +151,26 @@ static COLD void misuse(const void *p, const struct place *place, const char *fu
     misuse_handle(&misuse);
 }
 
+void free_report_damage(enum acre_error_kind kind, const void *block, size_t requested,
+                        size_t offset, const char *function)
+{
+    struct place place = find_place(block);
+    struct misuse misuse = {
+        .error = {.kind = kind,
+                  .function = function,
+                  .pointer = block,
+                  .block = block,
+                  .block_size = place.size,
+                  .arena = arena_of(place.heap->set)->number,
+                  .requested = requested,
+                  .offset = offset},
+        .block_class = place.size <= SIZE_CLASS_TINY_LIMIT ? "TINY" : "SMALL",
+        .before = neighbour_at((const char *)block - 1),
+        .after = neighbour_at((const char *)block + place.size),
+    };
+    misuse_handle(&misuse);
+}
+
 void free_end_sampled(const void *p)
 {
     trace_freed(p);
@@ -179,12 +200,14 @@ void free_other(void *p, struct slab *slab, const char *function)
     if (UNLIKELY(!remote_free(&owner->remote, slab, class, state, BLOCK_LIVE))) {
         /* counted while the block is live, before it may be anything else */
         bytes *= slab_wide_places(state - spot.number, spot.geometry.count, spot.number);
-        bool sampled = state_get(state) == BLOCK_SAMPLED;
-        if (sampled) {
+        uint8_t live = state_get(state) == BLOCK_SAMPLED ? BLOCK_SAMPLED : BLOCK_WIDE;
+        if (live == BLOCK_SAMPLED) {
+            hardened_check(p, function);
             free_end_sampled(p);
+            if (hardened_is_on() && hardened_wipe(p, state))
+                live = BLOCK_QUARANTINED;
         }
-        if (!remote_free(&owner->remote, slab, class, state,
-                         sampled ? BLOCK_SAMPLED : BLOCK_WIDE)) {
+        if (!remote_free(&owner->remote, slab, class, state, live)) {
             free_slow(p, function);
             return;
         }
@@ -228,6 +251,21 @@ static bool free_outside(void *p)
     return guard_has(p) ? guard_free(p) : large_free(p) == 0;
 }
 
+/* Frees a SAMPLED block of the calling thread's. False if another thread has freed it. */
+static bool free_own_sampled(void *p, const struct place *place, const char *function)
+{
+    hardened_check(p, function);
+    free_end_sampled(p);
+    if (hardened_is_on()) {
+        if (!hardened_wipe(p, place->state))
+            return false;
+        if (hardened_keep(thread_state.arena->quarantine, p))
+            return true;
+    }
+    free_own_block(p, (struct own_block){place->slab, place->state});
+    return true;
+}
+
 void free_slow(void *p, const char *function)
 {
     if (p == NULL)
@@ -236,9 +274,7 @@ void free_slow(void *p, const char *function)
     struct place place = find_place(p);
     if (place.heap == NULL && free_outside(p)) {
         idle_tick(os_now_ms());
-    } else if (is_own(p, &place, BLOCK_SAMPLED)) {
-        free_end_sampled(p);
-        free_own_block(p, (struct own_block){place.slab, place.state});
+    } else if (is_own(p, &place, BLOCK_SAMPLED) && free_own_sampled(p, &place, function)) {
     } else if (is_own(p, &place, BLOCK_WIDE)) {
         slab_give_back(place.slab, (size_t)(place.state - place.slab->states));
     } else {
@@ -276,5 +312,6 @@ size_t free_usable_size_slow(void *p, const char *function)
     size_t size = live_size(p, &place);
     if (size == 0)
         misuse(p, &place, function);
-    return size;
+    size_t requested = size != 0 ? hardened_requested(p) : 0;
+    return requested != 0 ? requested : size;
 }

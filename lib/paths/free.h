@@ -24,6 +24,8 @@
 #include "base/base.h"
 #include "slab/slab.h"
 
+#include <acre/acre.h>
+
 /* All frees that the fast path does not serve; reports name `function`, the exported one. */
 NOINLINE void free_slow(void *p, const char *function);
 
@@ -47,6 +49,10 @@ bool free_find_own_sampled(const void *p, struct own_block *own);
 
 /* Tells the modes that the SAMPLED block at p is about to be freed. */
 void free_end_sampled(const void *p);
+
+/* Reports damage of a block in a slab: a hardened_report. */
+void free_report_damage(enum acre_error_kind kind, const void *block, size_t requested,
+                        size_t offset, const char *function);
 
 /* True if a block that the program holds starts at p, any address at all. */
 bool free_is_live(const void *p);

@@ -7,6 +7,7 @@
 #include "inspect/count.h"
 #include "inspect/root.h"
 #include "large/large.h"
+#include "modes/hardened.h"
 #include "modes/profile.h"
 
 /* Walks over everything without trusting it. NULL if that is right. */
@@ -21,16 +22,34 @@ static const char *find_damage(const void **at)
     return own.damage;
 }
 
+static void check_canaries(void *damaged, struct slab *slab)
+{
+    const void **at = damaged;
+    if (*at == NULL)
+        *at = hardened_find_damage(slab);
+}
+
+/* What is wrong in an arena that is the caller's. */
+static const char *find_in_own(struct arena *arena, const void **at)
+{
+    const char *fault = arena_fault(arena, at);
+    if (fault != NULL)
+        return fault;
+    *at = NULL;
+    heap_set_for_each_slab(&arena->heaps, check_canaries, at);
+    return *at != NULL ? "a block was written to above the size that was asked for" : NULL;
+}
+
 /* What is wrong in an arena, as far as its thread lets this one see. */
 static const char *find_in_arena(struct arena *arena, const void **at)
 {
     const char *fault;
     *at = arena;
     if (arena == thread_own_arena())
-        return arena_fault(arena, at);
+        return find_in_own(arena, at);
     if (!arena_borrow(arena))
         return heap_set_is_valid(&arena->heaps) ? NULL : "a heap is inconsistent";
-    fault = arena_fault(arena, at);
+    fault = find_in_own(arena, at);
     arena_retire(arena);
     return fault;
 }

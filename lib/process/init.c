@@ -10,8 +10,10 @@
 #include "base/report.h"
 #include "inspect/root.h"
 #include "modes/guard.h"
+#include "modes/hardened.h"
 #include "modes/profile.h"
 #include "modes/trace.h"
+#include "paths/free.h"
 #include "process/stats_file.h"
 #include "arena/thread.h"
 
@@ -27,6 +29,7 @@ void init_start(char *const *environment)
     stats_file_start();
     trace_start();
     guard_start();
+    hardened_start(free_report_damage);
     limit_tick(os_now_ms());
     profile_tick();
     /* it may fail (no memory): then the first lock notices a fork (fork.h) */

@@ -131,7 +131,8 @@ struct slab_live slab_count_live(const uint8_t *states, size_t count)
 size_t slab_live_blocks(const struct slab *slab)
 {
     if (UNLIKELY(slab->wide || slab->sampled))
-        return slab_count_live(slab->states, slab->count).blocks;
+        return slab_count_live(slab->states, slab->count).blocks +
+               states_count(slab->states, slab->count, BLOCK_QUARANTINED);
     return states_count(slab->states, slab->count, BLOCK_LIVE);
 }
 
@@ -226,6 +227,37 @@ bool bin_open_window(struct bin *bin)
     return false;
 }
 
+/* The position of a set bit of `bits`, which is not 0: each is as likely as the others. */
+static unsigned random_bit(uint64_t bits, uint32_t random)
+{
+    uint64_t left = (uint64_t)random * (unsigned)__builtin_popcountll(bits) >> 32;
+    for (; left != 0; left--)
+        bits &= bits - 1;
+    return lowest_bit(bits);
+}
+
+void *bin_take_random(struct bin *bin, uint64_t random)
+{
+    struct slab *slab = bin->slab;
+    if (slab == NULL)
+        return NULL;
+    bin_close_window(bin);
+    while (slab->summary != 0) {
+        unsigned group = random_bit(slab->summary, (uint32_t)random);
+        uint8_t *states = slab->states + group * STATES_GROUP;
+        uint64_t free = states_match(states, BLOCK_FREE);
+        if ((free & (free - 1)) == 0) /* the last one, or none */
+            slab->summary &= ~(UINT64_C(1) << group);
+        if (free == 0)
+            continue;
+        unsigned number = random_bit(free, (uint32_t)(random >> 32));
+        slab->fresh_group = (uint16_t)max_size(slab->fresh_group, group + 1);
+        state_set(&states[number], BLOCK_LIVE);
+        return slab->base + ((size_t)group * STATES_GROUP + number) * slab->block_size;
+    }
+    return NULL;
+}
+
 bool bin_next_slab(struct bin *bin)
 {
     struct list_node *node = list_first(&bin->partial);
@@ -256,6 +288,7 @@ bool bin_make_slab(struct bin *bin, struct heap_set *set)
     slab->summary = ~UINT64_C(0) >> (64 - groups);
     leave_exhausted(bin);
     make_current(bin, slab);
+    heap_forget_notes(slab);
     bin->units += slab_units(slab);
     counter_add(&bin->slabs_made, 1);
     PROBE(slab_made, slab->base, slab->block_size);
@@ -490,10 +523,10 @@ bool slab_is_valid(const struct slab *slab)
         uint8_t state = state_get(&slab->states[i]);
         uint8_t before = i == 0 ? BLOCK_FREE : state_get(&slab->states[i - 1]);
         bool follows = before != BLOCK_FREE && before != BLOCK_CACHED && before != BLOCK_LIVE &&
-                       before != BLOCK_SAMPLED;
+                       before != BLOCK_SAMPLED && before != BLOCK_QUARANTINED;
         bool wide = state == BLOCK_WIDE || state == BLOCK_REST;
         if (state >= BLOCK_END || (state == BLOCK_REST && !follows) || (wide && !slab->wide) ||
-            (state == BLOCK_SAMPLED && !slab->sampled))
+            ((state == BLOCK_SAMPLED || state == BLOCK_QUARANTINED) && !slab->sampled))
             return false;
     }
     return true;

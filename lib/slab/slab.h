@@ -107,7 +107,8 @@ struct slab_live {
 /* Counts blocks that the program holds in states[0..count-1], and the places that they have. */
 struct slab_live slab_count_live(const uint8_t *states, size_t count);
 
-/* Their number in a slab. For the owner. */
+/* Their number in a slab, and that of QUARANTINED ones: it stays as long as it has one. For the
+ * owner. */
 size_t slab_live_blocks(const struct slab *slab);
 
 /* ---- current slab and window ---- */
@@ -124,6 +125,10 @@ static inline bool slab_is_listed(const struct slab *slab)
 
 /* Opens the next window of the current slab. False if it has no FREE block left. */
 bool bin_open_window(struct bin *bin);
+
+/* Takes a FREE block of the current slab, which becomes LIVE: one of a group chosen at random, and
+ * at random among those of the group. NULL if it has none but PURGED ones. */
+void *bin_take_random(struct bin *bin, uint64_t random);
 
 /* Makes the oldest partly free slab current, in place of an exhausted one. False if none is. */
 bool bin_next_slab(struct bin *bin);

@@ -458,9 +458,38 @@ static void test_guarded_fault(void)
         }
 }
 
-static void (*const tests[])(void) = {test_double,         test_interior,     test_foreign,
-                                      test_race,           test_go_on,        test_trace,
-                                      test_guarded_misuse, test_guarded_fault};
+/* What the modes find: writes above what was asked for, and after free. */
+static void test_damage(void)
+{
+    static const char *const modes[] = {"hardened:1", "hardened:1,fill:1", "fill:1"};
+    char tail[PATTERN];
+    for (size_t m = 0; m < COUNT_OF(modes); m++)
+        for (size_t s = 0; strcmp(sizes[s].word, "large") != 0; s++) {
+            for (size_t c = 0; c < 2 * FUNCTIONS * COUNT_OF(callers) && m < 2; c++) {
+                size_t f = c / 2 / COUNT_OF(callers);
+                const char *words[] = {"damage",           c % 2 == 0 ? "above" : "nul",
+                                       functions[f].word,  sizes[s].word,
+                                       callers[c / 2 % 2], NULL};
+                snprintf(tail, sizeof(tail),
+                         "block %%b of [0-9]+ bytes, %s, %%s asked for, byte %%s has changed",
+                         sizes[s].class);
+                if (strcmp(functions[f].word, "malloc_usable_size") != 0)
+                    expect_abort_with(modes[m], words, "overflow", functions[f].reported, tail,
+                                      NULL);
+            }
+            /* a larger block is released before it is written to */
+            const char *words[] = {"damage", "freed", "free", sizes[s].word, "same", NULL};
+            snprintf(tail, sizeof(tail), "block %%b of [0-9]+ bytes, %s, byte [0-9]+ has changed",
+                     sizes[s].class);
+            if (strcmp(sizes[s].word, "big") != 0)
+                expect_abort_with(modes[m], words, "written after free", "(free|malloc)", tail,
+                                  NULL);
+        }
+}
+
+static void (*const tests[])(void) = {test_double,         test_interior,      test_foreign,
+                                      test_race,           test_go_on,         test_trace,
+                                      test_guarded_misuse, test_guarded_fault, test_damage};
 
 /* The tests run side by side, each in a process of its own. */
 int main(int count, char **words)

@@ -37,6 +37,7 @@ static const struct {
     {"trace", OPTION_TRACE, 0, "0", "0..16777216"},
     {"guard", OPTION_GUARD, 0, "0", "0..1000000000"},
     {"hardened", OPTION_HARDENED, 0, "0", "0|1"},
+    {"fill", OPTION_FILL, 0, "0", "0|1"},
     {"limit", OPTION_LIMIT, 0, "0", "0..16384G|cgroup[-N%]"},
 };
 
@@ -72,6 +73,8 @@ static const struct {
     {"background_thread:1", OPTION_BACKGROUND_THREAD, 1},
     {"profile:512K", OPTION_PROFILE, 512 * KIB},
     {"profile_samples:1000", OPTION_PROFILE_SAMPLES, 1000},
+    {"hardened:1", OPTION_HARDENED, 1},
+    {"fill:1", OPTION_FILL, 1},
     {"limit:100M", OPTION_LIMIT, 100 * MIB},
     {"limit:16384g", OPTION_LIMIT, 16384 * GIB},
     {"limit:1000", OPTION_LIMIT, 1000},
@@ -93,7 +96,7 @@ static const struct {
     "; there are: on_error, foreign, decay, large_stock, dirty_limit, huge_pages, stats, "         \
     "stats_file, "                                                                                 \
     "stats_seconds, stats_signal, stats_children, background_thread, profile, profile_samples, "   \
-    "trace, guard, hardened, limit"
+    "trace, guard, hardened, fill, limit"
 
 #define LIMIT_ALLOWED "; allowed: 0..16384G|cgroup[-N%]"
 
