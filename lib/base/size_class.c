@@ -90,12 +90,6 @@ void size_class_divert(bool diverted)
                          __ATOMIC_RELAXED);
 }
 
-void size_class_keep_diverted(void)
-{
-    stays_diverted = true;
-    size_class_divert(true);
-}
-
 /* With k the highest bit of size - 1, the two bits below it say which quarter of the doubling. */
 unsigned size_class_of_medium(size_t size)
 {
