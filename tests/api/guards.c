@@ -114,7 +114,7 @@ static void add_until_the_next_heap(size_t size)
 static void fill_a_heap(size_t size)
 {
     add_until_the_next_heap(size);
-    add_until_the_next_heap(UNIT - 1000); /* in units that were too few for a slab of those */
+    add_until_the_next_heap(UNIT); /* in units that were too few for a slab of those */
 }
 
 /* The lowest or highest block in the heap of blocks[0]. */

@@ -217,6 +217,7 @@ static void prepare_slab_of_its_own(void)
     anchor_here();
     hold(3, OWN_SLAB);
     drop(1, 1);
+    acre_thread_flush(); /* a magazine keeps one */
 }
 
 static void realloc_slab_grows(void)
