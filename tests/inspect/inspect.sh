@@ -301,6 +301,7 @@ start_subject env LD_PRELOAD="$ACRE_LIBRARY" ./plain layout
 check_refusal "has layout 99, this program reads layout" "$inspect" "$subject_id"
 end_subject
 sleep 60 &
+until [ "$(cat /proc/$!/comm)" = sleep ]; do :; done # it has another name until it is executed
 check_refusal "there is no acre in process $! (sleep)" "$inspect" $!
 kill $!
 wait $! || :
