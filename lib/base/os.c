@@ -553,11 +553,16 @@ uint64_t os_random(void)
     return random;
 }
 
+void os_raise(int signal)
+{
+    system_call(SYS_tgkill, os_process_id(), os_thread_id(), signal);
+}
+
 static void raise_abort(void)
 {
     uint64_t abort_only = UINT64_C(1) << (SIGABRT - 1); /* the kernel's set of signals */
     system_call(SYS_rt_sigprocmask, SIG_UNBLOCK, &abort_only, NULL, sizeof abort_only);
-    system_call(SYS_tgkill, os_process_id(), os_thread_id(), SIGABRT);
+    os_raise(SIGABRT);
 }
 
 _Noreturn void os_abort(void)

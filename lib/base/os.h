@@ -198,6 +198,9 @@ struct os_file os_file_of(int fd);
 /* True if fd is open and of `file`; false if `file` is of nothing. */
 bool os_is_of(int fd, struct os_file file);
 
+/* Sends the calling thread a signal. */
+void os_raise(int signal);
+
 /* Ends the process by SIGABRT, which a handler may see first, but not prevent. */
 _Noreturn void os_abort(void);
 

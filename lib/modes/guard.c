@@ -190,7 +190,7 @@ static void on_fault(int number, siginfo_t *info, void *context)
         /* it comes again as soon as this handler has returned; then the system ends the process */
         (void)sigaction(number, &former, NULL);
         if (sent)
-            (void)raise(number);
+            os_raise(number);
     }
 }
 
