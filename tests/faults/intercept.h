@@ -1,8 +1,9 @@
 /*
  * Every system call that the library makes, and no other, is led here (by a seccomp filter that
  * looks at the instruction's address, and a handler of SIGSYS): it is counted, and fails if the
- * plan says so, or ends the process if it does not allow it. That begins before the first constructor. The library's clock is the plan's: it
- * stands still unless the program moves it. So is what getrandom gives.
+ * plan says so, or ends the process if it does not allow it. That begins before the first
+ * constructor. The library's clock is the plan's: it stands still unless the program moves it. So
+ * is what getrandom gives.
  */
 #ifndef ACRE_TESTS_FAULTS_INTERCEPT_H
 #define ACRE_TESTS_FAULTS_INTERCEPT_H

@@ -39,8 +39,8 @@ int main(void)
     printf("unit %d heap %zu chains %d group %d bytes_of_state %d\n", UNIT_SIZE, HEAP_SIZE,
            HEAP_CHAINS, STATES_GROUP, HEAP_BYTES_OF_STATE);
     printf("states %d %d %d %d %d %d %d %d %d %d\n", BLOCK_FREE, BLOCK_LIVE, BLOCK_CACHED,
-           BLOCK_REMOTE, BLOCK_PURGED, BLOCK_WIDE, BLOCK_REST, BLOCK_QUARANTINED,
-           BLOCK_SAMPLED, BLOCK_END);
+           BLOCK_REMOTE, BLOCK_PURGED, BLOCK_WIDE, BLOCK_REST, BLOCK_QUARANTINED, BLOCK_SAMPLED,
+           BLOCK_END);
     printf("extents %d %d\n", EXTENT_LIVE, EXTENT_STOCK);
     printf("arenas %d %d %d\n", ARENA_POOLED, ARENA_OWNED, ARENA_BORROWED);
     printf("requests %#" PRIx64 " %#" PRIx64 "\n", ACRE_REQUEST_TRIM, ACRE_REQUEST_QUIET);
