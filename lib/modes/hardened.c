@@ -235,8 +235,11 @@ static void set_canary(const struct block *block, size_t requested)
                sizeof(word) - from % sizeof(word));
 }
 
-/* The first byte of the canary that has changed; the block's size if none has. */
-static size_t find_overflow(const struct block *block, size_t requested)
+/* The first byte of the canary that has changed; the block's size if none has. ThreadSanitizer does
+ * not check it: hardened_find_damage calls it while the block's thread may write there, and then
+ * looks again. */
+__attribute__((no_sanitize("thread"))) static size_t find_overflow(const struct block *block,
+                                                                   size_t requested)
 {
     uint64_t word = canary_word(block);
     size_t end = canary_end(block, requested);

@@ -22,7 +22,8 @@
 enum {
     MOST = 700000, /* blocks of a case */
     TINY = 64,     /* bytes */
-    SMALL = 5000,
+    SMALL = 5120,  /* this and UNIT are sizes of classes: hardened blocks have no canary, which an
+                      overflow would damage and free would report */
     SLAB = 200000, /* a block that is a slab of its own */
     LARGE = 3 << 20,
     PIECES = 100000, /* blocks, most of them freed, whose places wide ones take */
