@@ -470,7 +470,7 @@ size_t alloc_good_size(size_t size)
 {
     if (size > PTRDIFF_MAX)
         return 0;
-    if (hardened_mode == HARDENED_BLOCKS)
+    if (hardened_mode == HARDENED_BLOCKS && size <= SIZE_CLASS_LIMIT)
         return max_size(size, 1);
     if (guard_is_on() && size <= os_page_size())
         return guard_usable(size);
