@@ -78,6 +78,13 @@ static bool find(const void *p, struct block *block)
     return true;
 }
 
+/* The same for one that is in a slab. */
+static void find_in_slab(const void *p, struct block *block)
+{
+    if (!find(p, block))
+        __builtin_unreachable();
+}
+
 static uint32_t note_of(const struct block *block)
 {
     return block->note == NULL ? 0 : __atomic_load_n(block->note, __ATOMIC_ACQUIRE);
@@ -95,7 +102,7 @@ static void make_notes(struct block *block)
     size_t bytes = block->heap->size / HEAP_BYTES_OF_STATE * sizeof(*block->note);
     uint32_t *notes = meta_map(align_up(bytes, os_page_size()));
     __atomic_store_n(&block->heap->notes, notes, __ATOMIC_RELEASE);
-    (void)find(block->base, block);
+    find_in_slab(block->base, block);
 }
 
 /* ---- what was freed ---- */
@@ -152,7 +159,7 @@ bool hardened_wipe(void *p, uint8_t *state)
     if (!__atomic_compare_exchange_n(state, &expected, BLOCK_QUARANTINED, false, __ATOMIC_ACQ_REL,
                                      __ATOMIC_RELAXED))
         return false;
-    (void)find(p, &block);
+    find_in_slab(p, &block);
     memset(p, freed_byte(), block.size);
     set_note(&block, NOTE_FREED);
     return true;
@@ -175,7 +182,7 @@ uint64_t hardened_random(struct quarantine **quarantine)
 static void give_back(struct quarantine *quarantine, size_t index)
 {
     struct block block;
-    (void)find(quarantine->blocks[index], &block);
+    find_in_slab(quarantine->blocks[index], &block);
     quarantine->blocks[index] = quarantine->blocks[--quarantine->count];
     quarantine->bytes -= block.size;
     (void)is_unwritten(&block, "free");
@@ -187,7 +194,7 @@ bool hardened_keep(struct quarantine *quarantine, void *p)
     struct block block;
     if (hardened_mode != HARDENED_BLOCKS || quarantine == NULL)
         return false;
-    (void)find(p, &block);
+    find_in_slab(p, &block);
     if (quarantine->count == KEPT_BLOCKS)
         give_back(quarantine, chance_bits(&quarantine->generator) % KEPT_BLOCKS);
     quarantine->blocks[quarantine->count++] = p;
@@ -292,7 +299,7 @@ void hardened_resized(void *p, size_t size)
 void hardened_allocated(void *p, size_t size, bool *zero)
 {
     struct block block;
-    (void)find(p, &block);
+    find_in_slab(p, &block);
     if (block.note == NULL)
         make_notes(&block);
     if (note_of(&block) == NOTE_FREED)

@@ -161,7 +161,7 @@ void free_report_damage(enum acre_error_kind kind, const void *block, size_t req
                   .pointer = block,
                   .block = block,
                   .block_size = place.size,
-                  .arena = arena_of(place.heap->set)->number,
+                  .arena = place.heap != NULL ? arena_of(place.heap->set)->number : 0,
                   .requested = requested,
                   .offset = offset},
         .block_class = place.size <= SIZE_CLASS_TINY_LIMIT ? "TINY" : "SMALL",
