@@ -432,6 +432,22 @@ static void fault_or_send(void *unused)
         *(volatile char *)(guarded_at(48, true) + 48) = 1;
 }
 
+static void send_then_fault(void *unused)
+{
+    is_sent = true;
+    fault_or_send(unused);
+    *(volatile char *)(guarded_at(48, true) + 48) = 1;
+}
+
+/* A signal that was sent and is ignored leaves the guard's handler in place. */
+TEST_UNLESS(NO_FAULTS, an_ignored_signal_is_not_the_last)
+{
+    former_action = SIG_IGN;
+    capture_child(&capture, send_then_fault, NULL);
+    ck_assert(WIFSIGNALED(capture.status));
+    ck_assert_ptr_nonnull(strstr(capture.text, "overflow"));
+}
+
 /* By default, or ignored: a fault ends the process all the same, a signal that was sent as it would
  * without the guard. */
 TEST_LOOP_UNLESS(NO_FAULTS, the_action_of_before_is_taken, 0, 4)
