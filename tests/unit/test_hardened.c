@@ -435,7 +435,8 @@ TEST_LOOP(purged_pages_are_no_writes, 0, COUNT_OF(modes))
         ck_assert_uint_gt(blocks_in_state(thread_own_arena(), BLOCK_PURGED), 0);
         capture_stderr(&capture, flush_own, NULL);
         ck_assert_uint_eq(capture.writes, 0);
-        capture_stderr(&capture, take_many, &(int){2 * BLOCKS});
+        /* in a child: capture_stderr reads only at the end, and many reports do not fit */
+        capture_child(&capture, take_many, &(int){2 * BLOCKS});
         ck_assert_uint_eq(capture.writes, 0);
     }
 }
