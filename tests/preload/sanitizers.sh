@@ -2,8 +2,8 @@
 # with -static-lib...), its malloc comes before acre's: the program is as without acre, and mistakes are
 # found. With gcc's shared AddressSanitizer the program does not start, and says so, unless that library
 # stands in front of acre in LD_PRELOAD.
-. "$(dirname "$0")/common.sh"
 source=$(realpath -e "${srcdir:-$(dirname "$0")}/damage.c") || exit 1
+. "$(dirname "$0")/common.sh"
 
 # build COMPILER FLAG...: compiles ./damage; false if the compiler has no such sanitizer.
 build() {
