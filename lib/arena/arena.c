@@ -159,7 +159,9 @@ static void rebuild_slab(void *context, struct slab *slab)
     struct arena *arena = context;
     struct slab_geometry g = geometry_unpack(slab->geometry);
     const uint8_t *states = geometry_states(slab_heap(slab), g);
-    if (slab_count_live(states, g.count).blocks == 0) {
+    /* in this order: another thread may be making a block QUARANTINED */
+    size_t live = slab_count_live(states, g.count).blocks;
+    if (live + states_count(states, g.count, BLOCK_QUARANTINED) == 0) {
         heap_set_give(slab);
         return;
     }

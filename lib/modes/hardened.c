@@ -26,7 +26,7 @@ struct quarantine {
     uint64_t generator; /* state of its random numbers */
     size_t bytes;       /* of the blocks */
     uint32_t count;
-    void *blocks[KEPT_BLOCKS];
+    void *blocks[KEPT_BLOCKS + 1]; /* one more while it is being put there */
 };
 
 enum hardened_mode hardened_mode;
@@ -178,7 +178,7 @@ uint64_t hardened_random(struct quarantine **quarantine)
     return chance_bits(&(*quarantine)->generator);
 }
 
-/* Takes a block out of the quarantine and gives it back. */
+/* Takes a block out of the quarantine and gives it back; in this order: see hardened_forget. */
 static void give_back(struct quarantine *quarantine, size_t index)
 {
     struct block block;
@@ -195,11 +195,11 @@ bool hardened_keep(struct quarantine *quarantine, void *p)
     if (hardened_mode != HARDENED_BLOCKS || quarantine == NULL)
         return false;
     find_in_slab(p, &block);
-    if (quarantine->count == KEPT_BLOCKS)
-        give_back(quarantine, chance_bits(&quarantine->generator) % KEPT_BLOCKS);
-    quarantine->blocks[quarantine->count++] = p;
+    quarantine->blocks[quarantine->count] = p;
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    quarantine->count++; /* after the block, as a child of fork may find it so */
     quarantine->bytes += block.size;
-    while (quarantine->bytes > KEPT_BYTES)
+    while (quarantine->count > KEPT_BLOCKS || quarantine->bytes > KEPT_BYTES)
         give_back(quarantine, chance_bits(&quarantine->generator) % quarantine->count);
     return true;
 }
@@ -212,8 +212,16 @@ void hardened_empty(struct quarantine *quarantine)
 
 void hardened_forget(struct quarantine *quarantine)
 {
+    struct block block;
     if (quarantine == NULL)
         return;
+    for (size_t i = 0; i < quarantine->count; i++) {
+        find_in_slab(quarantine->blocks[i], &block);
+        uint8_t *state = block.slab->states + block.number;
+        if (state_get(state) == BLOCK_QUARANTINED) /* one may be there twice */
+            state_set(state, BLOCK_FREE);
+    }
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
     quarantine->count = 0;
     quarantine->bytes = 0;
 }
@@ -292,8 +300,13 @@ static void set_requested(const struct block *block, size_t size)
 void hardened_resized(void *p, size_t size)
 {
     struct block block;
-    if (find(p, &block) && requested_of(&block) != 0)
-        set_requested(&block, size);
+    size_t requested = find(p, &block) ? requested_of(&block) : 0;
+    if (requested == 0)
+        return;
+    set_note(&block, 0);  /* as in set_requested */
+    if (size > requested) /* the program is not to see the canary */
+        memset(block.base + requested, fills ? ALLOCATED : 0, size - requested);
+    set_requested(&block, size);
 }
 
 void hardened_allocated(void *p, size_t size, bool *zero)

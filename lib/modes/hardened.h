@@ -59,7 +59,8 @@ size_t hardened_requested(const void *p);
 /* Reports an overflow of the block that the program holds at p. */
 void hardened_check(const void *p, const char *function);
 
-/* The block at p stays where it is, for a request of `size` bytes. */
+/* The block at p stays where it is, for a request of `size` bytes; those that are new are filled.
+ */
 void hardened_resized(void *p, size_t size);
 
 /* Makes a SAMPLED block QUARANTINED and fills it: false if it was not SAMPLED. Any thread. */
@@ -72,7 +73,8 @@ bool hardened_keep(struct quarantine *quarantine, void *p);
 /* Gives all blocks of a quarantine back, which may be NULL. By the owner. */
 void hardened_empty(struct quarantine *quarantine);
 
-/* For an orphan: none of the blocks is QUARANTINED any more. */
+/* For an orphan whose heaps are rebuilt: its blocks become FREE. Others stay QUARANTINED: threads
+ * of this process may be filling them, or lost ones were. */
 void hardened_forget(struct quarantine *quarantine);
 
 /* The first block of a slab whose canary is damaged, or NULL. Other threads may free and resize

@@ -482,8 +482,9 @@ void slab_rebuild(struct slab *slab, struct bin *bin)
         uint8_t state = state_get(&slab->states[i]);
         in_wide = state == BLOCK_WIDE || (in_wide && state == BLOCK_REST);
         slab->wide = slab->wide || in_wide;
-        slab->sampled = slab->sampled || state == BLOCK_SAMPLED;
-        if (state != BLOCK_LIVE && state != BLOCK_SAMPLED && !in_wide)
+        bool sampled = state == BLOCK_SAMPLED || state == BLOCK_QUARANTINED;
+        slab->sampled = slab->sampled || sampled;
+        if (state != BLOCK_LIVE && !sampled && !in_wide)
             state_set(&slab->states[i], BLOCK_FREE);
     }
     slab->summary = states_summary(slab->states, slab->count, BLOCK_FREE);

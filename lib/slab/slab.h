@@ -177,8 +177,8 @@ bool slab_resize(struct slab *slab, struct bin *to);
 
 /*
  * For an arena whose thread is gone: makes a bin (initialised, its lists empty) know a slab of its
- * class by its states alone. LIVE and SAMPLED stay, and WIDE with its REST; all else becomes FREE.
- * Releases nothing.
+ * class by its states alone. LIVE, SAMPLED and QUARANTINED stay, and WIDE with its REST; all else
+ * becomes FREE. Releases nothing.
  */
 void slab_rebuild(struct slab *slab, struct bin *bin);
 

@@ -288,32 +288,45 @@ TEST_LOOP(a_block_that_another_thread_frees_is_filled, 0, COUNT_OF(modes))
 }
 
 static struct partner partner;
-static void *blocks_of_partner[100];
+static void *blocks_of_partner[100], *alone_of_partner;
 
 static void act_allocate(void *unused)
 {
     (void)unused;
     for (int i = 0; i < 100; i++)
         blocks_of_partner[i] = alloc_block(64);
+    alone_of_partner = alloc_block(32768); /* alone in its slab */
     for (int i = 0; i < 50; i++)
         free_block(blocks_of_partner[i]);
 }
 
-/* In a child the arena of a lost thread has nothing in quarantine, and live blocks stay. */
+/* In a child the arena of a lost thread has nothing in quarantine, and live blocks stay; and what
+ * another thread is filling meanwhile is that thread's. */
 static int check_orphan(void)
 {
     struct arena *lost = NULL;
+    state_set(state_of(blocks_of_partner[49]), BLOCK_SAMPLED); /* in the list, but not there */
+    uint8_t *filling = state_of(blocks_of_partner[50]);
+    if (!hardened_wipe(blocks_of_partner[50], filling) ||
+        !hardened_wipe(alone_of_partner, state_of(alone_of_partner)))
+        return 5;
     for (struct arena *arena = arena_first(); arena != NULL; arena = arena_next(arena))
         if (arena != thread_own_arena() && arena_borrow(arena)) {
             lost = arena;
-            if (blocks_in_state(arena, BLOCK_QUARANTINED) != 0 ||
+            if (blocks_in_state(arena, BLOCK_QUARANTINED) != 2 ||
                 blocks_in_state(arena, BLOCK_SAMPLED) != 50 || !arena_is_valid(arena))
                 return 2;
+            if (!remote_free(&arena->remote, slab_of(alone_of_partner), size_class_of(32768),
+                             state_of(alone_of_partner), BLOCK_QUARANTINED) ||
+                !remote_free(&arena->remote, slab_of(blocks_of_partner[50]), size_class_of(64),
+                             filling, BLOCK_QUARANTINED))
+                return 6;
+            arena_flush(arena);
             /* as if they were handed out again */
             for (int i = 0; i < 50; i++)
                 state_set(state_of(blocks_of_partner[i]), BLOCK_SAMPLED);
             hardened_empty(arena->quarantine);
-            if (blocks_in_state(arena, BLOCK_SAMPLED) != 100)
+            if (blocks_in_state(arena, BLOCK_SAMPLED) != 99)
                 return 3;
             for (int i = 0; i < 50; i++)
                 state_set(state_of(blocks_of_partner[i]), BLOCK_FREE);
@@ -321,7 +334,7 @@ static int check_orphan(void)
                 return 4;
             arena_retire(arena);
         }
-    for (int i = 50; i < 100; i++)
+    for (int i = 51; i < 100; i++)
         free_block(blocks_of_partner[i]);
     for (int i = 0; i < 1000; i++)
         free_block(alloc_block(64));
@@ -517,6 +530,7 @@ TEST(a_block_that_stays_has_its_canary_at_its_end)
     ck_assert(option_parse("on_error:report", "test"));
     char *block = alloc_block(50);
     ck_assert_ptr_eq(alloc_resize(block, 60, "realloc"), block);
+    ck_assert(is_filled(block + 50, 10, 0)); /* and what is new shows nothing of it */
     memset(block, 'x', 60);
     ck_assert_ptr_eq(alloc_resize(block, 40, "realloc"), block);
     block[40] = 0;
