@@ -12,7 +12,7 @@
 enum {
     HEAP_MIN_SIZE = 256 << 10, /* bytes: below it a heap would be little but its header */
     GUARDED_HEAPS = 256,       /* later ones have no guard below their units: heap_pages.h; but, */
-    HEAP_GUARD_MAPPINGS = 2,   /* with option hardened, as long as there are so many mappings */
+    HEAP_GUARD_MAPPINGS = 2,   /* with option hardened, if that many mappings are left */
 };
 
 struct slab heap_header, heap_nobody;

@@ -16,7 +16,6 @@
 #include "shadow.h"
 
 #include <acre/acre.h>
-#include <dirent.h>
 #include <malloc.h>
 #include <signal.h>
 #include <sys/syscall.h>
@@ -337,17 +336,6 @@ static void check_that_it_kills(void)
     CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS);
 }
 
-static void remove_files(void)
-{
-    DIR *files = opendir(directory);
-    CHECK(files != NULL);
-    for (struct dirent *file = readdir(files); file != NULL; file = readdir(files))
-        if (file->d_name[0] != '.')
-            CHECK(unlinkat(dirfd(files), file->d_name, 0) == 0);
-    closedir(files);
-    CHECK(rmdir(directory) == 0);
-}
-
 int main(int count, char **arguments)
 {
     unsigned bad = 0;
@@ -369,6 +357,6 @@ int main(int count, char **arguments)
             if (plan->allowed[call])
                 look_whether_made(call);
     }
-    remove_files();
+    scenarios_remove_files(directory);
     return bad == 0 && unmade == 0 ? 0 : 1;
 }

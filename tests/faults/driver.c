@@ -16,7 +16,6 @@
 #include "shadow.h"
 
 #include <acre/acre.h>
-#include <dirent.h>
 #include <malloc.h>
 #include <sys/mman.h>
 #include <sys/personality.h>
@@ -90,18 +89,6 @@ static int run_scenario(const struct scenario *scenario)
 }
 
 /* ---- the driver ---- */
-
-/* Removes the directory of the scenarios' files. */
-static void remove_files(const char *directory)
-{
-    DIR *files = opendir(directory);
-    CHECK(files != NULL);
-    for (struct dirent *file = readdir(files); file != NULL; file = readdir(files))
-        if (file->d_name[0] != '.')
-            CHECK(unlinkat(dirfd(files), file->d_name, 0) == 0);
-    closedir(files);
-    CHECK(rmdir(directory) == 0);
-}
 
 static void start_run(char *program, const struct scenario *scenario)
 {
@@ -278,6 +265,6 @@ int main(int count, char **arguments)
         status = run_one(arguments[0], arguments + 2);
     else
         status = run_all(arguments[0], count - 1 - choice_all, arguments + 1 + choice_all);
-    remove_files(directory);
+    scenarios_remove_files(directory);
     return status;
 }

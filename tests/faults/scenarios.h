@@ -13,4 +13,7 @@ struct scenario {
 
 extern const struct scenario scenarios_alone[], scenarios_together[];
 
+/* Removes the directory in which the scenarios of other processes have left their files. */
+void scenarios_remove_files(const char *directory);
+
 #endif

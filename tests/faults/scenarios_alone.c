@@ -7,6 +7,7 @@
 #include "shadow.h"
 
 #include <acre/acre.h>
+#include <dirent.h>
 #include <malloc.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -284,3 +285,14 @@ const struct scenario scenarios_alone[] = {
     {"statistics", "stats:exit,stats_seconds:3,stats_signal:12", statistics, false},
     {NULL, NULL, NULL, false},
 };
+
+void scenarios_remove_files(const char *directory)
+{
+    DIR *files = opendir(directory);
+    CHECK(files != NULL);
+    for (struct dirent *file = readdir(files); file != NULL; file = readdir(files))
+        if (file->d_name[0] != '.')
+            CHECK(unlinkat(dirfd(files), file->d_name, 0) == 0);
+    closedir(files);
+    CHECK(rmdir(directory) == 0);
+}
