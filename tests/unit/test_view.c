@@ -22,8 +22,9 @@
 
 enum {
     BLOCKS = 3000,
-    ROUNDS = 400, /* of random damage */
-    PATCHES = 4,  /* bytes that are damaged at once, at most */
+    ROUNDS = 400,    /* of random damage */
+    PATCHES = 4,     /* bytes that are damaged at once, at most */
+    READS = 1000000, /* of one view, at most: a walk that needs more does not end */
 };
 
 /* A memory that is this process's, with some words changed. */
@@ -31,6 +32,7 @@ static struct {
     uint64_t addresses[PATCHES], words[PATCHES];
     size_t count;
     size_t reads;    /* since it was made */
+    size_t left;     /* reads that the view that was opened last may still make */
     size_t until;    /* reads until one is damaged at random; 0: none */
     uint64_t random; /* what it is damaged with */
 } patches;
@@ -41,6 +43,7 @@ static bool read_patched(struct view *view, uint64_t address, void *into, size_t
     struct iovec local = {into, size}, remote = {(void *)(uintptr_t)address, size};
     (void)view;
     patches.reads++;
+    ck_assert_uint_gt(patches.left--, 0);
     if (process_vm_readv(getpid(), &local, 1, &remote, 1, 0) != (ssize_t)size)
         return false;
     for (size_t i = 0; i < patches.count; i++) {
@@ -57,6 +60,7 @@ static bool read_patched(struct view *view, uint64_t address, void *into, size_t
 
 static enum view_opened open_patched(struct view *view)
 {
+    patches.left = READS;
     *view = (struct view){.read = read_patched, .read_now = read_patched};
     return view_open(view, (uintptr_t)&acre_root);
 }
