@@ -65,10 +65,11 @@
         }
     }
 
+    // The text around the word that is rarest in it.
     function snippet(text, words) {
         const low = text.toLowerCase();
-        const places = words.map(word => low.indexOf(word)).filter(place => place >= 0);
-        const place = places.length ? Math.min(...places) : 0;
+        const counts = words.map(word => low.split(word).length - 1 || Infinity);
+        const place = Math.max(0, low.indexOf(words[counts.indexOf(Math.min(...counts))]));
         const start = Math.max(0, place - AROUND), end = Math.min(text.length, place + 2 * AROUND);
         return (start > 0 ? "… " : "") + text.slice(start, end) + (end < text.length ? " …" : "");
     }
