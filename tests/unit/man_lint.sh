@@ -18,7 +18,7 @@ names=$(sed -n '/^\.Sh NAME/,/^\.Nd/s/^\.Nm \(acre_[a-z_]*\).*/\1/p' acre.3 | LC
 for name in $functions; do
     sed -n '/^\.Sh SYNOPSIS/,/^\.Sh DESCRIPTION/p' acre.3 | grep -q "^\.Fn $name " ||
         fail "acre.3: $name is not in the synopsis"
-    sed -n '/^\.Ss Functions of acre/,/^\.S[hs] /p; /^\.Ss The heap profile/,/^\.S[hs] /p' acre.3 |
+    sed -n '/^\.Sh DESCRIPTION/,$p' acre.3 |
         grep -q "^\.Fn $name\>" || fail "acre.3: $name is not described"
 done
 for page in *.[1-9]; do
