@@ -40,6 +40,7 @@ refused index.js 's|"The_options"|"no_options"|' 'no_options'
 refused site.css '1s|^|@import "https://example.org/x.css";|' 'from elsewhere'
 mkdir "$work/more"
 cp -R "$source/doc" "$source/man" "$work/more"
+chmod -R u+w "$work/more"
 for name in README.md CHANGELOG.md lib bench tests; do ln -s "$source/$name" "$work/more/$name"; done
 echo '# Another' >"$work/more/doc/another.md"
 if said=$(python3 "$check" "$work/more" "$work/site" 2>&1) || ! echo "$said" | grep -q 'another.md is not in the site'; then
