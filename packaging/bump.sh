@@ -28,6 +28,9 @@ sed -i "0,/^## [0-9.]*/s//## $version/" CHANGELOG.md
 sed -i "1s/([^)]*)/($version-1)/" packaging/debian/changelog
 sed -i "s/^Version:\( *\).*/Version:\1$version/; /^%changelog/,\$s/^\(\* .* - \).*/\1$version-1/" \
     packaging/rpm/acre.spec
+for file in bindings/*/Cargo.toml packaging/*/APKBUILD; do
+    [ ! -f "$file" ] || sed -i "s/^version = \"$old\"/version = \"$version\"/; s/^pkgver=.*/pkgver=$version/" "$file"
+done
 sed -i "s/^\.Qq $old \.\$/.Qq $version ./" man/acre.3
 
 [ "$major" -ne "$old_major" ] || exit 0

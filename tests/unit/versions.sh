@@ -34,6 +34,10 @@ check() { # DIRECTORY
     same packaging/rpm/acre.spec "$(sed -n 's/^Version: *//p' packaging/rpm/acre.spec)" "$version"
     same "packaging/rpm/acre.spec, its changelog" \
         "$(sed -n '/^%changelog/,$s/^\* .* - \(.*\)-[0-9]*$/\1/p' packaging/rpm/acre.spec | head -n 1)" "$version"
+    for file in bindings/*/Cargo.toml packaging/*/APKBUILD; do
+        [ ! -f "$file" ] || same "$file" \
+            "$(sed -n 's/^version = "\(.*\)"$/\1/p; s/^pkgver=//p' "$file" | head -n 1)" "$version"
+    done
     same man/acre.3 "$(sed -n 's/^\.Qq \([0-9.]*\) \.$/\1/p' man/acre.3)" "$version"
     for file in lib/Makefile.am bindings/Makefile.am; do
         same $file "$(sed -n 's/.*-version-info \([0-9:]*\).*/\1/p' $file)" "$((major + minor)):$patch:$minor"
