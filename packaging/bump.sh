@@ -40,9 +40,9 @@ sed -i "s/ACRE_[0-9][0-9.]*/ACRE_$major.$minor/g; s/ [0-9.]*\$/ $version/" packa
 for file in packaging/debian/libacre*"$old_major".*; do
     mv "$file" "$(echo "$file" | sed "s/$old_major\.\([a-z-]*\)\$/$major.\1/")"
 done
-# libacre0, libacre-jemalloc0, libacre.so.0, libacre\.so\.0
+# names of packages and sonames, with dots or \. as in a pattern; the records in packaging/abi stay
 name='libacre\(-[a-z_]*\)\?\(\\\?\.so\\\?\.\)\?'
-grep -rl "$name$old_major\>" README.md bindings doc include lib man packaging tests tools |
+grep -rl --exclude-dir=abi "$name$old_major\>" README.md bindings doc include lib man packaging tests tools |
     grep -v '^doc/abi\.md$\|^doc/releasing\.md$' | while read -r file; do
     sed -i "s/\($name\)$old_major\>/\1$major/g" "$file"
 done
