@@ -394,7 +394,7 @@ static const char *const state_names[] = {
     [BLOCK_WIDE] = "live, in the place of several smaller blocks",
     [BLOCK_REST] = "free, was part of a larger block",
     [BLOCK_QUARANTINED] = "free, kept back by its thread",
-    [BLOCK_SAMPLED] = "live, in the heap profile",
+    [BLOCK_SAMPLED] = "live, in the heap profile, or seen by another mode",
 };
 
 static const char *state_name(uint8_t state)

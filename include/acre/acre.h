@@ -76,7 +76,7 @@ int acre_stats(struct acre_stats *stats, size_t size);
 
 enum acre_stats_format {
     ACRE_STATS_TEXT,       /* the table that `acre-run --stats` prints */
-    ACRE_STATS_JSON,       /* one object; its members are in libacre(3) */
+    ACRE_STATS_JSON,       /* one object; its members are in acre(3) */
     ACRE_STATS_PROMETHEUS, /* text format 0.0.4, labelled with the process's name and id */
     ACRE_STATS_XML,        /* the document of glibc's malloc_info */
 };

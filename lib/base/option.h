@@ -80,8 +80,8 @@ const char *option_text(enum option_id id);
  * allowed; the rest still applies. False if there was a warning. */
 bool option_parse(const char *list, const char *source);
 
-/* Reads /etc/acre.conf and, except in set-uid programs, the user's file (libacre(3)). To be called
- * by a constructor: not by two threads at once. */
+/* Reads /etc/acre.conf and, except in set-uid programs, the user's file (acre-options(7)). To be
+ * called by a constructor: not by two threads at once. */
 void option_read_files(char *const *environment);
 
 /* The same for one file, unless it is missing; reports one that is not the owner's or too long. */

@@ -75,6 +75,16 @@ check_guarded() { # PROCESS-OR-CORE
     [[ $found == *"in the pool of guarded blocks, where none was"* ]] || fail "--find pool: $found"
 }
 
+# A block whose free the heap profile or hardened must see: which of the two its state does not tell.
+check_seen() { # OPTIONS
+    local found
+    start_subject env ACRE_OPTIONS="$1" ./subject quiet
+    found=$("$inspect" --find "$(address block)" "$subject_id")
+    [[ $found == *"in a block: live, in the heap profile, or seen by another mode"* ]] ||
+        fail "--find with $1: $found"
+    end_subject
+}
+
 check_all() { # PROCESS-OR-CORE
     "$inspect" --json "$1" >"$directory/json"
     check_figures "$directory/json"
@@ -223,6 +233,10 @@ for _ in $(seq 50); do
         [ "$(number small_blocks "$directory/json")" -ge 600 ] || fail "$(cat "$directory/json")"
 done
 end_subject
+
+echo "blocks that a mode sees"
+check_seen profile:1
+check_seen hardened:1
 
 echo "guarded blocks"
 start_subject env ACRE_OPTIONS=guard:1 ./subject guard

@@ -49,7 +49,7 @@ for package in "${packages[@]}"; do
 done
 sort "$work"/*.files | uniq -d | grep . && die "these are in two packages"
 for file in 'lib[0-9/a-z_-]*/libacre.so.0' 'include/acre/acre.h' 'bin/acre-run' 'bin/acre-inspect' 'bin/acre-profile' \
-    'man/man1/acre-run.1[.gz]*' 'man/man3/libacre.3[.gz]*' 'pkgconfig/acre.pc' 'acre/acre.gdb'; do
+    'man/man1/acre-run.1[.gz]*' 'man/man3/acre.3[.gz]*' 'man/man3/acre_stats.3[.gz]*' 'man/man7/acre-options.7[.gz]*' 'pkgconfig/acre.pc' 'acre/acre.gdb'; do
     grep -hq "/usr/.*$file\$" "$work"/*.files || die "no package has $file"
 done
 

@@ -33,7 +33,7 @@ else
 fi
 
 # The packages of packaging/debian promise the same names.
-symbols=${srcdir:-.}/../../packaging/debian/libacre0.symbols
+symbols=$(echo "${srcdir:-.}"/../../packaging/debian/libacre[0-9]*.symbols)
 if ! sed -n 's/^ \([^ ]*\)@Base .*/\1/p; s/^ \([^ A][^ ]*\)@\(ACRE_[^ ]*\) .*/\1@@\2/p' "$symbols" |
     LC_ALL=C sort | diff -u "${srcdir:-.}/../api/exports.txt" -; then
     echo "$symbols (+) does not have the names of tests/api/exports.txt (-)" >&2

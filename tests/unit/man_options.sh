@@ -1,5 +1,5 @@
 #!/bin/sh
-# The options in libacre(3) are those that acre-run --help-options prints: the same names, allowed
+# The options in acre-options(7) are those that acre-run --help-options prints: the same names, allowed
 # values and defaults, in the same order, none missing and none too many.
 #
 # ACRE_RUN may name the acre-run to ask; otherwise it is that of the build tree, seen from the
@@ -7,7 +7,7 @@
 set -eu
 
 acre_run=${ACRE_RUN-../../tools/acre-run}
-page=${srcdir:-$(dirname "$0")}/../../man/libacre.3
+page=${srcdir:-$(dirname "$0")}/../../man/acre-options.7
 directory=$(mktemp -d)
 trap 'rm -rf "$directory"' EXIT
 
@@ -26,4 +26,4 @@ if ! diff -u "$directory/table" "$directory/page"; then
     echo "$page (+) does not have the options of acre-run --help-options (-)" >&2
     exit 1
 fi
-echo "$(wc -l <"$directory/table") options, in libacre(3) as in the library"
+echo "$(wc -l <"$directory/table") options, in acre-options(7) as in the library"

@@ -1,6 +1,7 @@
 #!/bin/sh
 # What doc/migrating.md names as acre's is there: each function acre_... is exported, each option "name" or
-# "name:value" in a right-hand column is in the table of options, each flag of a tool is in its page.
+# "name:value" in a right-hand column is in the table of options, each flag of a tool is in its page. Among the
+# symptoms are those that every allocator that is preloaded meets.
 set -eu
 
 cd "${srcdir:-$(dirname "$0")}/../.."
@@ -28,6 +29,10 @@ for name in $(echo "$right" | grep -o '`[^`]*`' | tr -d '`' | sed 's/[ (].*//' |
 done
 for flag in $(echo "$right" | grep -o 'acre-[a-z]* --[a-z]*' | sed 's/ --/:/' | sort -u); do
     grep -q -- "Fl -${flag#*:}" "man/${flag%%:*}.1" || fail "${flag%%:*} has no --${flag#*:}"
+done
+symptoms=$(sed -n '/^## Something is wrong/,$p' doc/migrating.md)
+for word in 'static TLS' 'set-user-ID' RTLD_DEEPBIND 'allocator of its own' sanitizer seccomp musl '32 bits'; do
+    echo "$symptoms" | grep -q "$word" || fail "no symptom of $word"
 done
 if [ "$count" -lt 30 ]; then
     echo "doc/migrating.md: $count names, too few to be all" >&2
