@@ -53,7 +53,7 @@ void hardened_start(hardened_report *report)
 
 /* The block of the calling thread's own arena that starts at p, and the number that it has in its
  * slab, which is returned. */
-static struct slab *find_own(void *p, struct hardened_block *block, size_t *number)
+static inline struct slab *find_own(void *p, struct hardened_block *block, size_t *number)
 {
     struct slab *slab = heap_slab_of(heap_containing(p), p);
     (void)slab_starts_block((size_t)((char *)p - slab->base), slab->reciprocal, number);
@@ -62,7 +62,7 @@ static struct slab *find_own(void *p, struct hardened_block *block, size_t *numb
 }
 
 /* The place of a block's note; NULL: the heap has none yet. */
-static uint32_t *note_at(const struct hardened_block *block)
+static inline uint32_t *note_at(const struct hardened_block *block)
 {
     const struct heap *heap = heap_containing(block->base);
     uint32_t *notes = __atomic_load_n(&heap->notes, __ATOMIC_ACQUIRE);
@@ -75,11 +75,9 @@ static uint32_t note_of(const struct hardened_block *block)
     return note == NULL ? 0 : __atomic_load_n(note, __ATOMIC_ACQUIRE);
 }
 
-static void set_note(const struct hardened_block *block, uint32_t value)
+static inline void set_note(uint32_t *note, uint32_t value)
 {
-    uint32_t *note = note_at(block);
-    if (note != NULL)
-        __atomic_store_n(note, value, __ATOMIC_RELEASE);
+    __atomic_store_n(note, value, __ATOMIC_RELEASE);
 }
 
 /* Lets the heap have notes. Without memory there are none, and nothing is known of its blocks. */
@@ -97,31 +95,39 @@ static uint8_t freed_byte(void)
     return fills ? FREED : 0;
 }
 
-/* The first of `size` bytes, a multiple of BLOCK_ALIGNMENT, that is not `byte`; `size` if all are.
- */
+/* True if all bytes, a multiple of BLOCK_ALIGNMENT, are 0. */
+static inline bool is_zero(const char *bytes, size_t size)
+{
+    typedef uint64_t words __attribute__((vector_size(BLOCK_ALIGNMENT), may_alias));
+    const words *at = (const void *)bytes;
+    words any = {0};
+    for (size_t four = size / sizeof(*at) / 4; four != 0; four--, at += 4) {
+        any |= at[0];
+        any |= at[1];
+        any |= at[2];
+        any |= at[3];
+    }
+    for (size_t left = size / sizeof(*at) % 4; left != 0; left--, at++)
+        any |= *at;
+    return (any[0] | any[1]) == 0;
+}
+
+/* The first of `size` bytes, at least one, that is not `byte`; `size` if all are. */
 static size_t find_other(const char *bytes, size_t size, uint8_t byte)
 {
-    uint64_t wanted = byte * UINT64_C(0x0101010101010101), first[2];
     size_t i = 0;
-    memcpy(first, bytes, sizeof(first));
-    /* each 16 bytes are as the first 16 if what begins there is as what begins 16 bytes before */
-    if (first[0] == wanted && first[1] == wanted &&
-        memcmp(bytes, bytes + sizeof(first), size - sizeof(first)) == 0)
+    /* each byte is as the first one if it is as the one before */
+    if ((uint8_t)bytes[0] == byte && memcmp(bytes, bytes + 1, size - 1) == 0)
         return size;
     while (i < size && (uint8_t)bytes[i] == byte)
         i++;
     return i;
 }
 
-static_assert(sizeof(uint64_t[2]) == BLOCK_ALIGNMENT,
-              "the first bytes are all of a smallest block");
-
 /* The first byte of a block that was written to since it was filled; its size if none was. */
 static size_t find_written(const struct hardened_block *block)
 {
     size_t page = os_page_size(), end;
-    if (LIKELY(find_other(block->base, block->size, freed_byte()) == block->size))
-        return block->size;
     for (size_t from = 0; from < block->size; from = end) {
         end = min_size(align_up((uintptr_t)block->base + from + 1, page) - (uintptr_t)block->base,
                        block->size);
@@ -134,25 +140,32 @@ static size_t find_written(const struct hardened_block *block)
 }
 
 /* Reports a write to a block that was filled, and fills it again. True if there was none. */
-static bool is_unwritten(const struct hardened_block *block, const char *function)
+static NOINLINE bool check_unwritten(const struct hardened_block *block, const char *function)
 {
     size_t written = find_written(block);
-    if (LIKELY(written == block->size))
+    if (written == block->size)
         return true;
     report_damage(ACRE_ERROR_WRITTEN_AFTER_FREE, block->base, 0, written, function);
     memset(block->base, freed_byte(), block->size);
     return false;
 }
 
+static ALWAYS_INLINE bool is_unwritten(const struct hardened_block *block, const char *function)
+{
+    return LIKELY(!fills && is_zero(block->base, block->size)) || check_unwritten(block, function);
+}
+
 bool hardened_wipe(const struct hardened_block *block)
 {
+    uint32_t *note = note_at(block);
     uint8_t expected = BLOCK_SAMPLED;
     /* of several threads that free the block one succeeds; acquire, release: as in remote_free */
     if (!__atomic_compare_exchange_n(block->state, &expected, BLOCK_QUARANTINED, false,
                                      __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
         return false;
     memset(block->base, freed_byte(), block->size);
-    set_note(block, NOTE_FREED);
+    if (LIKELY(note != NULL))
+        set_note(note, NOTE_FREED);
     return true;
 }
 
@@ -170,7 +183,7 @@ uint64_t hardened_random(struct quarantine **quarantine)
 }
 
 /* Gives back a block that was taken out of the quarantine; in this order: see hardened_forget. */
-static void give_back(struct quarantine *quarantine, void *p)
+static inline void give_back(struct quarantine *quarantine, void *p)
 {
     struct hardened_block block;
     size_t number;
@@ -181,7 +194,7 @@ static void give_back(struct quarantine *quarantine, void *p)
     slab_give_back(slab, number);
 }
 
-static size_t random_index(struct quarantine *quarantine)
+static inline size_t random_index(struct quarantine *quarantine)
 {
     return chance_below(chance_bits(&quarantine->generator), quarantine->count);
 }
@@ -237,7 +250,7 @@ void hardened_forget(struct quarantine *quarantine)
 
 /* ---- sizes and canaries ---- */
 
-/* The canary's end. */
+/* The canary's end; it has a byte at least. */
 static size_t canary_end(const struct hardened_block *block, size_t requested)
 {
     return min_size(block->size, align_up(requested, sizeof(uint64_t)) + CANARY_MOST);
@@ -263,17 +276,19 @@ static uint64_t bytes_from(size_t first)
 
 typedef uint64_t __attribute__((may_alias)) block_word;
 
-static block_word *word_at(const struct hardened_block *block, size_t offset)
+/* The word in which byte `offset` of a block lies. */
+static inline block_word *word_at(const struct hardened_block *block, size_t offset)
 {
-    return (block_word *)(void *)(block->base + offset);
+    return (block_word *)(void *)(block->base + align_down(offset, sizeof(block_word)));
 }
 
-static void set_canary(const struct hardened_block *block, size_t requested)
+static inline void set_canary(const struct hardened_block *block, size_t requested)
 {
-    size_t at = align_down(requested, sizeof(uint64_t)), end = canary_end(block, requested);
-    uint64_t word = canary_word(block), mask = bytes_from(requested - at);
-    for (; at < end; at += sizeof(word), mask = ~UINT64_C(0))
-        *word_at(block, at) = (*word_at(block, at) & ~mask) | (word & mask);
+    block_word *at = word_at(block, requested), *end = word_at(block, canary_end(block, requested));
+    uint64_t word = canary_word(block), mask = bytes_from(requested % sizeof(word));
+    *at = (*at & ~mask) | (word & mask);
+    while (++at < end)
+        *at = word;
 }
 
 /* The first byte of the canary that has changed; the block's size if none has. ThreadSanitizer does
@@ -282,70 +297,81 @@ static void set_canary(const struct hardened_block *block, size_t requested)
 NO_THREAD_SANITIZER static size_t find_overflow(const struct hardened_block *block,
                                                 size_t requested)
 {
-    size_t at = align_down(requested, sizeof(uint64_t)), end = canary_end(block, requested);
-    uint64_t word = canary_word(block), mask = bytes_from(requested - at);
-    for (; at < end; at += sizeof(word), mask = ~UINT64_C(0)) {
-        if (LIKELY(((*word_at(block, at) ^ word) & mask) == 0))
-            continue;
-        for (size_t i = max_size(at, requested); i < at + sizeof(word); i++)
-            if (block->base[i] != ((const char *)&word)[i % sizeof(word)])
-                return i;
-    }
-    return block->size;
+    block_word *at = word_at(block, requested), *end = word_at(block, canary_end(block, requested));
+    uint64_t word = canary_word(block);
+    uint64_t changed = (*at ^ word) & bytes_from(requested % sizeof(word));
+    while (changed == 0 && ++at < end)
+        changed = *at ^ word;
+    if (LIKELY(changed == 0))
+        return block->size;
+    size_t first = max_size((size_t)((char *)at - block->base), requested);
+    while (first < block->size && block->base[first] == ((const char *)&word)[first % sizeof(word)])
+        first++;
+    return first;
 }
 
 /* The size that was asked for of a block that the program holds; 0 if not known. */
+static inline size_t requested_of(const struct hardened_block *block)
+{
+    uint32_t note = note_of(block);
+    return note != NOTE_FREED ? note : 0;
+}
+
 size_t hardened_requested(const struct hardened_block *block)
 {
-    uint32_t note = hardened_is_on() ? note_of(block) : 0;
-    return note != NOTE_FREED ? note : 0;
+    return requested_of(block);
 }
 
 void hardened_check(const struct hardened_block *block, const char *function)
 {
-    size_t requested = hardened_requested(block);
-    if (requested == 0)
+    size_t requested = requested_of(block);
+    if (requested == 0 || requested == block->size)
         return;
     size_t changed = find_overflow(block, requested);
     if (UNLIKELY(changed != block->size))
         report_damage(ACRE_ERROR_OVERFLOW, block->base, requested, changed, function);
 }
 
-static void set_requested(const struct hardened_block *block, size_t size)
+static inline void set_requested(const struct hardened_block *block, uint32_t *note, size_t size)
 {
     size = max_size(size, 1);
     /* in this order: see hardened_find_damage */
-    set_note(block, 0);
-    set_canary(block, size);
-    set_note(block, (uint32_t)size);
+    set_note(note, 0);
+    if (size != block->size)
+        set_canary(block, size);
+    set_note(note, (uint32_t)size);
 }
 
 void hardened_resized(const struct hardened_block *block, size_t size)
 {
-    size_t requested = hardened_requested(block);
+    size_t requested = requested_of(block);
     if (requested == 0)
         return;
-    set_note(block, 0);   /* as in set_requested */
-    if (size > requested) /* the program is not to see the canary */
+    set_note(note_at(block), 0); /* as in set_requested */
+    if (size > requested)        /* the program is not to see the canary */
         memset(block->base + requested, fills ? ALLOCATED : 0, size - requested);
-    set_requested(block, size);
+    set_requested(block, note_at(block), size);
 }
 
 void hardened_allocated(const struct hardened_block *block, size_t size, bool *zero)
 {
-    struct heap *heap = heap_containing(block->base);
-    if (UNLIKELY(heap->notes == NULL))
-        make_notes(heap);
-    if (note_of(block) == NOTE_FREED)
+    uint32_t *note = note_at(block);
+    if (UNLIKELY(note == NULL)) {
+        make_notes(heap_containing(block->base));
+        note = note_at(block);
+    }
+    if (LIKELY(note != NULL) && *note == NOTE_FREED)
         *zero = is_unwritten(block, "malloc") && !fills;
-    if (fills) {
+    if (UNLIKELY(fills)) {
         memset(block->base, ALLOCATED, block->size);
         *zero = false;
     }
-    if (hardened_mode == HARDENED_BLOCKS && heap->notes != NULL)
-        set_requested(block, size);
+    if (UNLIKELY(note == NULL))
+        return;
+    if (hardened_mode == HARDENED_BLOCKS)
+        set_requested(block, note, size);
     else
-        set_note(block, 0);
+        set_note(note, 0);
 }
 
 const void *hardened_find_damage(struct slab *slab)
@@ -356,11 +382,11 @@ const void *hardened_find_damage(struct slab *slab)
         unsigned looks = 0;
         size_t requested = 0;
         while (looks < LOOKS && state_get(block.state) == BLOCK_SAMPLED &&
-               (requested = hardened_requested(&block)) != 0 &&
+               (requested = requested_of(&block)) != 0 && requested != block.size &&
                find_overflow(&block, requested) != block.size)
             looks++;
         /* its thread may have freed or resized it meanwhile */
-        if (looks == LOOKS && hardened_requested(&block) == requested &&
+        if (looks == LOOKS && requested_of(&block) == requested &&
             state_get(block.state) == BLOCK_SAMPLED)
             return block.base;
     }

@@ -292,6 +292,23 @@ static NOINLINE void *alloc_from_next_window(struct bin *bin, size_t size, uint6
     return block;
 }
 
+/* A block while a mode sees each one. Where that is `hardened` alone, and the arena's slab has one,
+ * at once. */
+static NOINLINE void *alloc_seen(struct bin *bin, size_t size)
+{
+    struct arena *arena = thread_state.arena;
+    struct hardened_block block = {.size = bin->block_size};
+    bool zero;
+    if (UNLIKELY(hardened_mode != HARDENED_BLOCKS || trace_is_on() || profile_is_on() ||
+                 bin->top != bin->bottom || bin->slab == NULL))
+        return alloc_more(size);
+    block.base = bin_take_random(bin, hardened_random(&arena->quarantine), &block.state);
+    if (UNLIKELY(block.base == NULL))
+        return alloc_more(size);
+    hardened_allocated(&block, size, &zero);
+    return block.base;
+}
+
 /* The same as alloc_slow for an allocation that the guard has counted. A mode may begin or end at
  * any time, so the bin may have blocks at hand. */
 static ALWAYS_INLINE void *alloc_counted(size_t size)
@@ -300,7 +317,9 @@ static ALWAYS_INLINE void *alloc_counted(size_t size)
     char *bins = (char *)thread_state.arena->bins;
     struct bin *bin = (struct bin *)(void *)(bins + size_class_table[(size + 15) / 16]);
     uint64_t mode = __atomic_load_n(&profile_mode, __ATOMIC_RELAXED);
-    if (size_class_all_seen || (UNLIKELY(mode != 0) && !profile_may_skip(mode, bin->block_size)))
+    if (size_class_all_seen)
+        return alloc_seen(bin, size);
+    if (UNLIKELY(mode != 0) && !profile_may_skip(mode, bin->block_size))
         return alloc_more(size);
     if (UNLIKELY(!alloc_from_bin(bin, &block)))
         return alloc_from_next_window(bin, size, mode);

@@ -179,11 +179,13 @@ void free_end_sampled(const void *p)
 
 /* All that happens to a SAMPLED block before it is given back, by any thread. The state that it has
  * then: SAMPLED, or QUARANTINED if it was wiped. FREE: another thread has freed it meanwhile. */
-static uint8_t end_block(const struct hardened_block *block, const char *function)
+static inline uint8_t end_block(const struct hardened_block *block, const char *function)
 {
-    hardened_check(block, function);
+    bool hardened = hardened_is_on();
+    if (hardened)
+        hardened_check(block, function);
     free_end_sampled(block->base);
-    if (!hardened_is_on())
+    if (!hardened)
         return BLOCK_SAMPLED;
     return hardened_wipe(block) ? BLOCK_QUARANTINED : BLOCK_FREE;
 }
@@ -225,7 +227,7 @@ void free_other(void *p, struct slab *slab, const char *function)
         tick();
 }
 
-bool free_find_own_sampled(const void *p, struct own_block *own)
+static inline bool find_own_sampled(const void *p, struct own_block *own)
 {
     struct slab *slab;
     size_t number;
@@ -234,6 +236,11 @@ bool free_find_own_sampled(const void *p, struct own_block *own)
         return false;
     *own = (struct own_block){slab, slab->states + number};
     return state_get(own->state) == BLOCK_SAMPLED;
+}
+
+bool free_find_own_sampled(const void *p, struct own_block *own)
+{
+    return find_own_sampled(p, own);
 }
 
 /* The usable bytes of the LARGE or guarded block that starts at p; 0 if no live one does. */
@@ -252,7 +259,7 @@ static bool free_outside(void *p)
 }
 
 /* Frees a SAMPLED block of the calling thread's. False if another thread has freed it. */
-static bool free_own_sampled(void *p, struct own_block own, const char *function)
+static inline bool free_own_sampled(void *p, struct own_block own, const char *function)
 {
     struct hardened_block block = {p, own.state, own.slab->block_size};
     uint8_t state = end_block(&block, function);
@@ -276,11 +283,14 @@ static bool free_own_wide(const void *p, const struct place *place)
 /* Frees p, which is no block that the functions before know. */
 static NOINLINE void free_any(void *p, const char *function)
 {
+    int saved = errno;
     struct place place = find_place(p);
     if (place.heap == NULL && free_outside(p))
         idle_tick(os_now_ms());
     else if (!free_own_wide(p, &place))
         misuse(p, &place, function);
+    background_ring_if_idle(thread_state.arena);
+    errno = saved;
 }
 
 void free_slow(void *p, const char *function)
@@ -288,11 +298,10 @@ void free_slow(void *p, const char *function)
     struct own_block own;
     if (p == NULL)
         return;
-    int saved = errno;
-    if (!free_find_own_sampled(p, &own) || !free_own_sampled(p, own, function))
+    if (find_own_sampled(p, &own) && free_own_sampled(p, own, function))
+        background_ring_if_idle(thread_state.arena);
+    else
         free_any(p, function);
-    background_ring_if_idle(thread_state.arena);
-    errno = saved;
 }
 
 void free_check_slab(struct slab *slab)
@@ -330,7 +339,7 @@ size_t free_usable_size_slow(void *p, const char *function)
     size_t size = live_size(p, &place);
     if (size == 0)
         misuse(p, &place, function);
-    if (!hardened_is_on() || size == 0 || place.heap == NULL)
+    if (size == 0 || place.heap == NULL)
         return size;
     size_t requested = hardened_requested(&(struct hardened_block){place.block, place.state, size});
     return requested != 0 ? requested : size;

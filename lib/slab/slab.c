@@ -13,7 +13,7 @@ enum {
     GROWTH_PART = 8,
     /* down to 1/4 of it, where what is free and has memory has no longer run */
     SMALLER_PART = 4,
-    RANDOM_TRIES = 4,           /* of bin_take_random, until it looks at a group */
+    RANDOM_TRIES = 3,           /* of bin_take_random after its first, until it looks at a group */
     NEVER_CHECKED = 0x7fffffff, /* until_check of a current slab that is shared: it is kept */
 };
 
@@ -239,7 +239,7 @@ static unsigned random_bit(uint64_t bits, uint64_t random)
 }
 
 /* Makes a FREE block SAMPLED. */
-static void *take_place(struct slab *slab, size_t number, uint8_t **state)
+static inline void *take_place(struct slab *slab, size_t number, uint8_t **state)
 {
     *state = &slab->states[number];
     slab->sampled = true;
@@ -248,17 +248,14 @@ static void *take_place(struct slab *slab, size_t number, uint8_t **state)
     return slab->base + number * slab->block_size;
 }
 
-void *bin_take_random(struct bin *bin, uint64_t random, uint8_t **state)
+/* bin_take_random in a slab that has few FREE blocks. */
+static NOINLINE void *take_one_of_few(struct slab *slab, uint64_t random, uint8_t **state)
 {
-    struct slab *slab = bin->slab;
-    if (slab == NULL)
-        return NULL;
-    bin_close_window(bin);
     for (unsigned i = 0; i < RANDOM_TRIES && is_shared(slab); i++) {
+        random = chance_bits(&random);
         size_t number = chance_below(random, slab->count);
         if (state_get(&slab->states[number]) == BLOCK_FREE)
             return take_place(slab, number, state);
-        random = chance_bits(&random);
     }
     while (slab->summary != 0) {
         unsigned group = random_bit(slab->summary, random);
@@ -270,6 +267,18 @@ void *bin_take_random(struct bin *bin, uint64_t random, uint8_t **state)
             return take_place(slab, group * STATES_GROUP + random_bit(free, random), state);
     }
     return NULL;
+}
+
+void *bin_take_random(struct bin *bin, uint64_t random, uint8_t **state)
+{
+    struct slab *slab = bin->slab;
+    if (UNLIKELY(slab == NULL))
+        return NULL;
+    bin_close_window(bin);
+    size_t number = chance_below(random, slab->count);
+    if (LIKELY(is_shared(slab)) && state_get(&slab->states[number]) == BLOCK_FREE)
+        return take_place(slab, number, state);
+    return take_one_of_few(slab, random, state);
 }
 
 bool bin_next_slab(struct bin *bin)
