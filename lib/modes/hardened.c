@@ -360,7 +360,7 @@ void hardened_allocated(const struct hardened_block *block, size_t size, bool *z
         make_notes(heap_containing(block->base));
         note = note_at(block);
     }
-    if (LIKELY(note != NULL) && *note == NOTE_FREED)
+    if (LIKELY(note != NULL) && __atomic_load_n(note, __ATOMIC_RELAXED) == NOTE_FREED)
         *zero = is_unwritten(block, "malloc") && !fills;
     if (UNLIKELY(fills)) {
         memset(block->base, ALLOCATED, block->size);
