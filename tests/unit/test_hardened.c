@@ -1,45 +1,17 @@
 /*
- * Hardened blocks and patterns: where blocks are taken, what stays in quarantine, what is found of
- * writes to freed memory and above what was asked for, and that all of the interface works on.
+ * Hardened blocks and patterns: where blocks are taken, what stays in quarantine, and that all of
+ * the interface works on.
  */
 #include "arena/idle.h"
-#include "base/option.h"
-#include "block_places.h"
 #include "capture.h"
 #include "child.h"
+#include "hardened_modes.h"
 #include "in_thread.h"
 #include "large/large.h"
-#include "memory.h"
-#include "modes/hardened.h"
-#include "own_arena.h"
-#include "paths/alloc.h"
-#include "paths/free.h"
-#include "process/check.h"
 
-#include <stdio.h>
-
-enum { KEPT_MOST = 256, KEPT_BYTES = 256 << 10, FREED = 0x5a, ALLOCATED = 0xa5 };
+enum { KEPT_MOST = 256, KEPT_BYTES = 256 << 10 };
 
 SUITE(hardened, .begin = begin_without_decay);
-
-static const char *const modes[] = {"hardened:1", "fill:1", "hardened:1,fill:1"};
-
-static bool is_hardened(int mode)
-{
-    return mode != 1;
-}
-
-static uint8_t freed_byte(int mode)
-{
-    return mode == 0 ? 0 : FREED;
-}
-
-static void begin_mode(int mode)
-{
-    ck_assert(option_parse(modes[mode], "test"));
-    hardened_start(free_report_damage);
-    ck_assert_int_eq(hardened_mode, is_hardened(mode) ? HARDENED_BLOCKS : HARDENED_FILL);
-}
 
 static size_t quarantined(void)
 {
@@ -54,11 +26,6 @@ static void *allocate(size_t size, int how)
            : how == 1 ? alloc_zeroed(1, size)
            : how == 2 ? alloc_aligned(256, size)
                       : alloc_resize(NULL, size, "realloc");
-}
-
-static void free_it(void *block)
-{
-    free_block(block);
 }
 
 /* ---- Blocks ---- */
@@ -156,6 +123,33 @@ TEST(places_are_random)
         ck_assert(inside[i] >= IN_LEAST && inside[i] <= 2 * 256 - IN_LEAST);
 }
 
+/* Where few are free, each group that has one is as likely as the others, and each of its places.
+ */
+TEST(the_last_places_are_random)
+{
+    enum { BLOCKS = 1024, PLACES = 8, ROUNDS = 4096, EACH = ROUNDS / PLACES, FIVE_SIGMA = 106 };
+    static const size_t places[PLACES] = {130, 131, 150, 190, 704, 730, 766, 767};
+    static char *blocks[BLOCKS];
+    unsigned taken[BLOCKS] = {0};
+    begin_mode(0);
+    for (int i = 0; i < BLOCKS; i++)
+        blocks[i] = alloc_block(64);
+    struct slab *slab = slab_of(blocks[0]);
+    ck_assert_uint_eq(slab->count, BLOCKS);
+    for (int i = 0; i < PLACES; i++)
+        free_block(slab->base + places[i] * 64);
+    hardened_empty(thread_own_arena()->quarantine);
+    for (int i = 0; i < ROUNDS; i++) {
+        char *block = alloc_block(64);
+        ck_assert_ptr_eq(slab_of(block), slab);
+        taken[(block - slab->base) / 64]++;
+        free_block(block);
+        hardened_empty(thread_own_arena()->quarantine);
+    }
+    for (int i = 0; i < PLACES; i++)
+        ck_assert(taken[places[i]] >= EACH - FIVE_SIGMA && taken[places[i]] <= EACH + FIVE_SIGMA);
+}
+
 /* Blocks of before stay what they are, and what they leave in magazines serves again. */
 TEST_LOOP(blocks_of_before_stay_valid, 0, COUNT_OF(modes))
 {
@@ -214,7 +208,9 @@ TEST(the_quarantine_is_bounded)
         free_block(alloc_block(32768));
         ck_assert_uint_le(quarantined(), KEPT_MOST);
     }
-    free_block(alloc_block(1 << 20));
+    size_t kept = quarantined();
+    free_block(alloc_block(1 << 20)); /* is not kept, and takes nothing out */
+    ck_assert_uint_eq(quarantined(), kept);
     ck_assert(own_arena_is_valid());
     arena_flush(thread_own_arena());
     ck_assert_uint_eq(quarantined(), 0);
@@ -222,6 +218,43 @@ TEST(the_quarantine_is_bounded)
     for (int i = 0; i < 100; i++)
         free_block(alloc_block(32768));
     ck_assert_uint_le(quarantined(), KEPT_BYTES / 32768);
+}
+
+/* Each block that leaves is one of all that are kept: of the first 256 each is there after 256 more
+ * with the chance 255/256 to the power of 256. */
+TEST(blocks_leave_the_quarantine_at_random)
+{
+    enum { ROUNDS = 16, EXPECTED = ROUNDS * 94, FIVE_SIGMA = 5 * 26 };
+    static char *blocks[2 * KEPT_MOST];
+    size_t left = 0;
+    begin_mode(0);
+    for (int round = 0; round < ROUNDS; round++) {
+        for (int i = 0; i < 2 * KEPT_MOST; i++)
+            blocks[i] = alloc_block(64);
+        for (int i = 0; i < 2 * KEPT_MOST; i++)
+            free_block(blocks[i]);
+        for (int i = 0; i < KEPT_MOST; i++)
+            left += *state_of(blocks[i]) == BLOCK_QUARANTINED;
+        hardened_empty(thread_own_arena()->quarantine);
+    }
+    ck_assert_uint_ge(left, EXPECTED - FIVE_SIGMA);
+    ck_assert_uint_le(left, EXPECTED + FIVE_SIGMA);
+}
+
+static bool wipe(char *block)
+{
+    return hardened_wipe(
+        &(struct hardened_block){block, state_of(block), slab_of(block)->block_size});
+}
+
+/* Threads that free a block at the same time have both found it SAMPLED. */
+TEST(of_several_frees_one_succeeds)
+{
+    begin_mode(0);
+    char *block = alloc_block(64);
+    ck_assert(wipe(block));
+    ck_assert(!wipe(block));
+    ck_assert_uint_eq(*state_of(block), BLOCK_QUARANTINED);
 }
 
 /* No block comes again as long as it is kept, and a second free is found meanwhile. */
@@ -307,8 +340,7 @@ static int check_orphan(void)
     struct arena *lost = NULL;
     state_set(state_of(blocks_of_partner[49]), BLOCK_SAMPLED); /* in the list, but not there */
     uint8_t *filling = state_of(blocks_of_partner[50]);
-    if (!hardened_wipe(blocks_of_partner[50], filling) ||
-        !hardened_wipe(alone_of_partner, state_of(alone_of_partner)))
+    if (!wipe(blocks_of_partner[50]) || !wipe(alone_of_partner))
         return 5;
     for (struct arena *arena = arena_first(); arena != NULL; arena = arena_next(arena))
         if (arena != thread_own_arena() && arena_borrow(arena)) {
@@ -349,193 +381,6 @@ TEST(a_child_of_fork_forgets_what_lost_threads_kept)
     partner_does(&partner, act_allocate, NULL);
     ck_assert_int_eq(result_in_child(check_orphan), 0);
     partner_end(&partner);
-}
-
-/* ---- Writes after free ---- */
-
-/* Where the bytes are written: the first, one inside, the last. */
-static size_t place_of(int which, size_t size)
-{
-    return which == 0 ? 0 : which == 1 ? size / 2 + 3 : size - 1;
-}
-
-static void flush_own(void *unused)
-{
-    (void)unused;
-    arena_flush(thread_own_arena());
-}
-
-static void allocate_all(void *block)
-{
-    size_t size = slab_of(block)->block_size;
-    for (int i = 0; i < 4096 && *state_of(block) != BLOCK_SAMPLED; i++)
-        (void)alloc_block(size);
-}
-
-static void expect_written(const struct capture *capture, const void *block, size_t offset)
-{
-    char wanted[64];
-    snprintf(wanted, sizeof wanted, "(%p): block %p of ", block, block);
-    ck_assert_ptr_nonnull(strstr(capture->text, "written after free: "));
-    ck_assert_ptr_nonnull(strstr(capture->text, wanted));
-    snprintf(wanted, sizeof wanted, ", byte %zu has changed\n", offset);
-    ck_assert_ptr_nonnull(strstr(capture->text, wanted));
-    ck_assert_uint_eq(capture->writes, 1);
-}
-
-/* Found when the block leaves the quarantine, and when it is handed out again; and once. */
-TEST_LOOP(a_write_after_free_is_found, 0, 9)
-{
-    static const size_t written[] = {16, 64, 100, 1000, 8192, 32768};
-    struct capture capture;
-    int mode = _i / 3;
-    begin_mode(mode);
-    ck_assert(option_parse("on_error:report", "test"));
-    for (size_t i = 0; i < COUNT_OF(written); i++) {
-        (void)alloc_block(written[i]); /* keeps the slab */
-        char *block = alloc_block(written[i]);
-        size_t size = slab_of(block)->block_size, offset = place_of(_i % 3, size);
-        free_block(block);
-        if (is_hardened(mode)) {
-            block[offset] ^= 1;
-            capture_stderr(&capture, flush_own, NULL);
-            expect_written(&capture, block, offset);
-            ck_assert_uint_eq(*state_of(block), BLOCK_FREE);
-        }
-        block[offset] ^= 1;
-        capture_stderr(&capture, allocate_all, block);
-        expect_written(&capture, block, offset);
-    }
-    ck_assert(own_arena_is_valid());
-}
-
-/* What another thread freed, once it was collected. */
-TEST(a_write_after_a_remote_free_is_found)
-{
-    struct capture capture;
-    begin_mode(0);
-    ck_assert(option_parse("on_error:report", "test"));
-    (void)alloc_block(64);
-    char *block = alloc_block(64);
-    run_thread(free_in_thread, block);
-    block[7] = 1;
-    flush_own(NULL);
-    capture_stderr(&capture, allocate_all, block);
-    expect_written(&capture, block, 7);
-}
-
-static void take_many(void *number)
-{
-    for (int i = 0; i < *(int *)number; i++)
-        memset(alloc_block(3000), 'q', 3000);
-}
-
-/* Pages that went back to the system are zero, which is no write. */
-TEST_LOOP(purged_pages_are_no_writes, 0, COUNT_OF(modes))
-{
-    enum { BLOCKS = 300 };
-    static char *blocks[BLOCKS];
-    struct capture capture;
-    begin_mode(_i);
-    ck_assert(option_parse("on_error:report", "test"));
-    for (int round = 0; round < 3; round++) {
-        for (int i = 0; i < BLOCKS; i++)
-            memset(blocks[i] = alloc_block(3000), 'p', 3000);
-        for (int i = 0; i < BLOCKS; i++)
-            if (i % 60 != 0)
-                free_block(blocks[i]);
-        idle_trim();
-        ck_assert_uint_gt(blocks_in_state(thread_own_arena(), BLOCK_PURGED), 0);
-        capture_stderr(&capture, flush_own, NULL);
-        ck_assert_uint_eq(capture.writes, 0);
-        /* in a child: capture_stderr reads only at the end, and many reports do not fit */
-        capture_child(&capture, take_many, &(int){2 * BLOCKS});
-        ck_assert_uint_eq(capture.writes, 0);
-    }
-}
-
-/* ---- Overflows ---- */
-
-static void resize_to_60(void *block)
-{
-    (void)alloc_resize(block, 60, "realloc");
-}
-
-static void free_remotely(void *block)
-{
-    run_thread(free_in_thread, block);
-}
-
-static void (*const finders[])(void *) = {free_it, resize_to_60, free_remotely};
-
-/* Each byte above what was asked for, at free, realloc and a free by another thread. */
-TEST_LOOP(an_overflow_is_found, 0, COUNT_OF(finders))
-{
-    struct capture capture;
-    char wanted[128];
-    begin_mode(0);
-    ck_assert(option_parse("on_error:report", "test"));
-    for (size_t asked = 50; asked < 64; asked++)
-        for (size_t offset = asked; offset < 64; offset++) {
-            char *block = alloc_block(asked);
-            block[offset] = 0; /* no byte of a canary is 0 */
-            capture_stderr(&capture, finders[_i], block);
-            snprintf(wanted, sizeof wanted,
-                     "acre: overflow: %s(%p): block %p of 64 bytes, TINY, arena 1, %zu asked for, "
-                     "byte %zu has changed\n",
-                     _i == 1 ? "realloc" : "free", block, block, asked, offset);
-            ck_assert_str_eq(capture.text, wanted);
-        }
-}
-
-static size_t faults_found(const char **text)
-{
-    static struct out out;
-    out_to_memory(&out);
-    *text = out.text;
-    return check_process(&out);
-}
-
-/* acre_check finds it in live blocks, once each arena; blocks that fill their place have no canary.
- */
-TEST(acre_check_finds_an_overflow)
-{
-    const char *text;
-    begin_mode(0);
-    char *block = alloc_block(100), *next = alloc_block(100);
-    memset(block, 1, 100);
-    ck_assert_uint_eq(faults_found(&text), 0);
-    next[100] ^= 1;
-    ck_assert_uint_eq(faults_found(&text), 1);
-    ck_assert_ptr_nonnull(strstr(text, "was written to above the size"));
-    next[100] ^= 1;
-    ck_assert_uint_eq(faults_found(&text), 0);
-}
-
-/* Two blocks, and two processes, have other canaries. */
-TEST(canaries_differ)
-{
-    begin_mode(0);
-    char *one = alloc_block(17), *other = alloc_block(17);
-    ck_assert_mem_ne(one + 24, other + 24, 8);
-    ck_assert_ptr_null(memchr(one + 17, 0, 15));
-    ck_assert_mem_eq(one + 17, one + 25, 7);
-}
-
-/* A block that shrinks and grows where it is has its canary where its end is. */
-TEST(a_block_that_stays_has_its_canary_at_its_end)
-{
-    struct capture capture;
-    begin_mode(0);
-    ck_assert(option_parse("on_error:report", "test"));
-    char *block = alloc_block(50);
-    ck_assert_ptr_eq(alloc_resize(block, 60, "realloc"), block);
-    ck_assert(is_filled(block + 50, 10, 0)); /* and what is new shows nothing of it */
-    memset(block, 'x', 60);
-    ck_assert_ptr_eq(alloc_resize(block, 40, "realloc"), block);
-    block[40] = 0;
-    capture_stderr(&capture, free_it, block);
-    ck_assert_ptr_nonnull(strstr(capture.text, ", 40 asked for, byte 40 has changed"));
 }
 
 /* ---- Threads ---- */

@@ -7,7 +7,7 @@
 #include "child.h"
 #include "in_thread.h"
 #include "own_arena.h"
-#include "modes/chance.h"
+#include "base/chance.h"
 #include "modes/profile.h"
 #include "paths/alloc.h"
 #include "paths/free.h"
@@ -247,6 +247,6 @@ TEST_LOOP_UNLESS(NO_STEPS, a_child_of_another_thread_goes_on, 0, COUNT_OF(operat
     }
     end_thread(thread);
     ck_assert_msg(failed == 0, "status %u, at instruction %u", failed, failed_at);
-    ck_assert_uint_gt(children, 5);
+    ck_assert_uint_ge(children, 5);
     ck_assert(profile_is_valid());
 }
