@@ -198,6 +198,27 @@ void acre_options_print(int fd);
  */
 size_t acre_limit(size_t *held);
 
+/* Called when use crosses a share of the limit: `held` is what acre_limit gives, `limit` the limit,
+ * both in bytes. */
+typedef void acre_limit_callback(size_t held, size_t limit);
+
+/*
+ * Sets the function that is called when what acre holds crosses `percent` (1 to 100) of the limit,
+ * after all that is idle has gone back to the system: to give up caches before requests fail. NULL:
+ * none. While there is no limit it is not called. Returns 0, or EINVAL if percent is out of range.
+ *
+ * It is called by the thread whose request crosses the share, before the request is served; a
+ * request that would be refused is tried again after it. It is called once for each crossing, by
+ * one thread; others go on meanwhile. It is called again when use has fallen by 1/8 of the share
+ * (not before it has fallen by 1/16) and crosses it anew. What was freed is in use until it goes
+ * back to the system; what the function itself frees does so when it returns.
+ *
+ * The function may do what any function may: no lock is held, so it may allocate, free, fork, wait
+ * for other threads and call this function, and it may leave by longjmp. Its own requests do not
+ * call it. As malloc cannot, it cannot throw.
+ */
+int acre_set_limit_callback(acre_limit_callback *callback, unsigned percent);
+
 /*
  * Starts the heap profile: from now on about one block in `interval` allocated bytes is sampled,
  * with its stack, until it is freed; 1: each block. The profile before it is forgotten.

@@ -3,6 +3,7 @@
 
 #include "arena/background.h"
 #include "arena/idle.h"
+#include "arena/soft_limit.h"
 #include "paths/free.h"
 #include "large/large.h"
 #include "base/limit.h"
@@ -196,6 +197,14 @@ static void *take_random(struct arena *arena, struct bin *bin)
     return block;
 }
 
+/* Calls the program, since the soft limit was crossed. The block is freed before, which the caller
+ * allocates anew: nothing is lost if the program does not return. */
+static COLD void call_without(void *block)
+{
+    free_block(block);
+    soft_limit_call();
+}
+
 /* A block of a class, for a request of `bytes`, for any thread. It may be a sample. */
 static void *alloc_class(unsigned class, size_t bytes, bool wide, bool *zero)
 {
@@ -222,6 +231,10 @@ static void *alloc_class(unsigned class, size_t bytes, bool wide, bool *zero)
     background_ring_if_idle(arena);
     if (block != NULL)
         record_alloc(modes, block, size);
+    if (soft_limit_is_due()) {
+        call_without(block);
+        return alloc_class(class, bytes, wide, zero);
+    }
     return block;
 }
 
@@ -244,6 +257,10 @@ static void *alloc_large(size_t size, size_t alignment, bool *zero)
         block = large_alloc(size, alignment, zero);
     if (block != NULL)
         count_large(block, size);
+    if (soft_limit_is_due()) {
+        call_without(block);
+        return alloc_large(size, alignment, zero);
+    }
     return block;
 }
 
@@ -398,6 +415,17 @@ static bool is_still_live(void *p, const struct own_block *own, const void *othe
     return p != other && free_find_own(p, &now) && now.slab == own->slab;
 }
 
+/* Makes room in the limit for a LARGE block that grows by that many bytes. */
+static void make_room_to_grow(size_t bytes)
+{
+    while (!limit_has_room(bytes)) {
+        (void)idle_make_room(thread_own_arena(), bytes);
+        if (!soft_limit_is_due())
+            return;
+        soft_limit_call();
+    }
+}
+
 void *alloc_resize(void *p, size_t size, const char *function)
 {
     if (p == NULL)
@@ -434,9 +462,7 @@ void *alloc_resize(void *p, size_t size, const char *function)
     if (own.slab != NULL && resize_slab_in_place(own.slab, usable, size))
         return p;
     if (size > SIZE_CLASS_LIMIT && usable > SIZE_CLASS_LIMIT && size <= PTRDIFF_MAX) {
-        size_t more = size > usable ? align_up(size, os_page_size()) - usable : 0;
-        if (!limit_has_room(more))
-            (void)idle_make_room(thread_own_arena(), more);
+        make_room_to_grow(size > usable ? align_up(size, os_page_size()) - usable : 0);
         trace_freed(p);
         profile_end(p);
         void *resized = large_resize(p, size);
