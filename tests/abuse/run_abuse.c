@@ -487,9 +487,27 @@ static void test_damage(void)
         }
 }
 
-static void (*const tests[])(void) = {test_double,         test_interior,      test_foreign,
-                                      test_race,           test_go_on,         test_trace,
-                                      test_guarded_misuse, test_guarded_fault, test_damage};
+/* At the end of a process or a thread all goes on as before, and a double free is named. */
+static void test_at_exit(void)
+{
+    static const char *const ends[] = {"handler", "quick", "destructor", "after",
+                                       "key",     "last",  "meanwhile"};
+    static const char *const options[] = {
+        "", "hardened:1", "trace:1000", "profile:1K", "limit:1G", "background_thread:1,decay:1"};
+    for (size_t e = 0; e < COUNT_OF(ends); e++)
+        for (size_t s = 0; s < SIZES; s++)
+            for (size_t o = 0; o < COUNT_OF(options); o++) {
+                const char *words[] = {"at_exit", ends[e], sizes[s].word, NULL};
+                char tail[PATTERN];
+                double_tail(s, "released", tail);
+                expect_abort_with(options[o], words, "double free", "free", tail,
+                                  "  called by thread .*\n" FRAME("at_exit"));
+            }
+}
+
+static void (*const tests[])(void) = {
+    test_double, test_interior,       test_foreign,       test_race,   test_go_on,
+    test_trace,  test_guarded_misuse, test_guarded_fault, test_damage, test_at_exit};
 
 /* The tests run side by side, each in a process of its own. */
 int main(int count, char **words)
