@@ -69,16 +69,16 @@ CACHE_ALIGNED uint16_t size_class_short_path[SIZE_CLASS_TABLE_LIMIT / 16 + 1] = 
 bool size_class_all_seen;
 static bool stays_diverted; /* [constant] */
 
-void size_class_keep_diverted(void)
+void size_class_divert_always(void)
 {
     stays_diverted = true;
     size_class_divert(true);
 }
 
-void size_class_divert_for_good(void)
+void size_class_see_all(void)
 {
     size_class_all_seen = true;
-    size_class_keep_diverted();
+    size_class_divert_always();
 }
 
 void size_class_divert(bool diverted)

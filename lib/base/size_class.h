@@ -35,8 +35,8 @@ extern uint16_t size_class_short_path[SIZE_CLASS_TABLE_LIMIT / 16 + 1];
 /* Diverts the copy, or restores it. Other threads may read it meanwhile. */
 void size_class_divert(bool diverted);
 
-/* Diverts it for good. To be called before threads exist. */
-void size_class_keep_diverted(void);
+/* Diverts it, and size_class_divert no longer restores it. To be called before threads exist. */
+void size_class_divert_always(void);
 
 /* True if a mode must see each allocation. */
 static inline bool size_class_is_diverted(void)
@@ -44,10 +44,10 @@ static inline bool size_class_is_diverted(void)
     return UNLIKELY(__atomic_load_n(&size_class_short_path[0], __ATOMIC_RELAXED) != 0);
 }
 
-/* [constant] True if each block is SAMPLED: size_class_divert_for_good was called, which also keeps
- * the copy diverted. */
+/* [constant] True if each block is SAMPLED: size_class_see_all was called, which also diverts the
+ * copy always. */
 extern bool size_class_all_seen;
-void size_class_divert_for_good(void);
+void size_class_see_all(void);
 
 /* Bytes of a block of each class. */
 extern const uint32_t size_class_sizes[SIZE_CLASS_COUNT];

@@ -2,6 +2,7 @@
 #include "heap/heap_pages.h"
 
 #include "base/bits.h"
+#include "base/chance.h"
 #include "base/limit.h"
 #include "base/option.h"
 #include "base/os.h"
@@ -39,11 +40,10 @@ static uintptr_t system_place(size_t size)
     return align_up((uintptr_t)pages + GUARD, HEAP_SIZE);
 }
 
-/* A random number below `limit`; the same in each run of a program that is started without random
- * addresses. */
-static uint64_t random_below(uint64_t limit)
+/* A random number below `limit`; 0 in a program that is started without random addresses. */
+static uint64_t place_number(uint64_t limit)
 {
-    return os_addresses_are_random() ? os_random() % limit : 0;
+    return os_addresses_are_random() ? chance_below(os_random(), limit) : 0;
 }
 
 /*
@@ -59,7 +59,7 @@ static uintptr_t place_below(uintptr_t address)
 #else
     uintptr_t half = address / 2;
     uintptr_t place =
-        option_value(OPTION_HARDENED) != 0 ? random_below(half) : half + random_below(half / 8 + 1);
+        option_value(OPTION_HARDENED) != 0 ? place_number(half) : half + place_number(half / 8 + 1);
 #endif
     return align_down(max_size(place, LOWEST_PLACE), HEAP_SIZE);
 }
@@ -97,7 +97,7 @@ char *heap_pages_reserve(size_t size)
 {
     if (!unit_map_has_region() && !begin_region(size))
         return NULL;
-    size_t skipped = option_value(OPTION_HARDENED) != 0 ? random_below(PLACES_AT_RANDOM) : 0;
+    size_t skipped = option_value(OPTION_HARDENED) != 0 ? place_number(PLACES_AT_RANDOM) : 0;
     if (unit_map_place(skipped) == NULL)
         skipped = 0;
     for (;;) {

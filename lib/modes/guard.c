@@ -7,7 +7,7 @@
 #include "base/os.h"
 #include "base/report.h"
 #include "base/size_class.h"
-#include "modes/chance.h"
+#include "base/chance.h"
 #include "modes/misuse.h"
 #include "modes/stack.h"
 
@@ -48,11 +48,20 @@ static size_t slot_of(const void *p)
     return has_block ? slot : GUARD_SLOTS;
 }
 
-size_t guard_usable_size(const void *p)
+/* The slot whose live block starts at p; GUARD_SLOTS if there is none. */
+static size_t live_slot_of(const void *p)
 {
     size_t slot = slot_of(p);
     if (slot == GUARD_SLOTS || order_of(slot) != GUARD_LIVE ||
         (uintptr_t)p != __atomic_load_n(&guard.slots[slot].block, __ATOMIC_RELAXED))
+        return GUARD_SLOTS;
+    return slot;
+}
+
+size_t guard_usable_size(const void *p)
+{
+    size_t slot = live_slot_of(p);
+    if (slot == GUARD_SLOTS)
         return 0;
     return guard_usable(__atomic_load_n(&guard.slots[slot].size, __ATOMIC_RELAXED));
 }
@@ -67,10 +76,9 @@ static void lock(void)
             (void)os_allow(page_of(slot), os_page_size(), false);
 }
 
-/* A random number from 0 to below `limit`. */
 static uint64_t random_below(uint64_t limit)
 {
-    return (uint64_t)((1 - chance_number(&guard_thread.generator)) * (double)limit);
+    return chance_below(chance_bits(&guard_thread.generator), limit);
 }
 
 static int64_t draw_countdown(void)
@@ -114,15 +122,14 @@ bool guard_free(const void *p)
     struct trace_record call;
     trace_take(&call, p, true);
     lock();
-    bool live = guard_usable_size(p) != 0;
-    if (live) {
-        size_t slot = slot_of(p);
+    size_t slot = live_slot_of(p);
+    if (slot != GUARD_SLOTS) {
         guard.slots[slot].freed = call;
         set_order(slot, ++frees);
         (void)os_allow(page_of(slot), os_page_size(), false);
     }
     lock_release(&guard_lock);
-    return live;
+    return slot != GUARD_SLOTS;
 }
 
 /* ---- reports ---- */
@@ -222,5 +229,5 @@ void guard_start(void)
     guard.slots = (void *)(memory + pool);
     guard.interval = interval;
     install_handler();
-    size_class_keep_diverted();
+    size_class_divert_always();
 }

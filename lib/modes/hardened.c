@@ -5,9 +5,10 @@
 #include "base/option.h"
 #include "base/os.h"
 #include "base/size_class.h"
-#include "modes/chance.h"
+#include "base/chance.h"
 #include "slab/slab.h"
 
+#include <assert.h>
 #include <string.h>
 
 enum {
@@ -20,13 +21,14 @@ enum {
 };
 
 #define NOTE_FREED (UINT32_C(1) << 31)
+#define NO_THREAD_SANITIZER __attribute__((no_sanitize("thread")))
 
 /* [owner] */
 struct quarantine {
     uint64_t generator; /* state of its random numbers */
     size_t bytes;       /* of the blocks */
     uint32_t count;
-    void *blocks[KEPT_BLOCKS + 1]; /* one more while it is being put there */
+    void *blocks[KEPT_BLOCKS];
 };
 
 enum hardened_mode hardened_mode;
@@ -44,65 +46,48 @@ void hardened_start(hardened_report *report)
         return;
     secret = os_random();
     report_damage = report;
-    size_class_divert_for_good();
+    size_class_see_all();
 }
 
 /* ---- blocks and their notes ---- */
 
-struct block {
-    struct heap *heap;
-    struct slab *slab;
-    size_t number;
-    char *base;
-    size_t size;
-    uint32_t *note; /* NULL: the heap has none yet */
-};
-
-/* The block of a slab that starts at p, and is not free to be taken meanwhile. False if p is in no
- * slab: then it is LARGE. */
-static bool find(const void *p, struct block *block)
+/* The block of the calling thread's own arena that starts at p, and the number that it has in its
+ * slab, which is returned. */
+static struct slab *find_own(void *p, struct hardened_block *block, size_t *number)
 {
-    struct heap *heap = heap_find(p);
-    if (heap == NULL)
-        return false;
-    struct slab *slab = heap_slab_of(heap, p);
-    struct slab_geometry g = geometry_unpack(__atomic_load_n(&slab->geometry, __ATOMIC_ACQUIRE));
-    if (g.count == 0)
-        return false;
-    *block = (struct block){.heap = heap, .slab = slab, .size = size_class_sizes[g.class]};
-    block->number = (size_t)((const char *)p - geometry_base(heap, g)) / block->size;
-    block->base = geometry_base(heap, g) + block->number * block->size;
+    struct slab *slab = heap_slab_of(heap_containing(p), p);
+    (void)slab_starts_block((size_t)((char *)p - slab->base), slab->reciprocal, number);
+    *block = (struct hardened_block){p, slab->states + *number, slab->block_size};
+    return slab;
+}
+
+/* The place of a block's note; NULL: the heap has none yet. */
+static uint32_t *note_at(const struct hardened_block *block)
+{
+    const struct heap *heap = heap_containing(block->base);
     uint32_t *notes = __atomic_load_n(&heap->notes, __ATOMIC_ACQUIRE);
-    if (notes != NULL)
-        block->note = notes + (size_t)g.first_line * STATES_GROUP + block->number;
-    return true;
+    return notes == NULL ? NULL : notes + (block->state - heap->states);
 }
 
-/* The same for one that is in a slab. */
-static void find_in_slab(const void *p, struct block *block)
+static uint32_t note_of(const struct hardened_block *block)
 {
-    if (!find(p, block))
-        __builtin_unreachable();
+    const uint32_t *note = note_at(block);
+    return note == NULL ? 0 : __atomic_load_n(note, __ATOMIC_ACQUIRE);
 }
 
-static uint32_t note_of(const struct block *block)
+static void set_note(const struct hardened_block *block, uint32_t value)
 {
-    return block->note == NULL ? 0 : __atomic_load_n(block->note, __ATOMIC_ACQUIRE);
-}
-
-static void set_note(const struct block *block, uint32_t note)
-{
-    if (block->note != NULL)
-        __atomic_store_n(block->note, note, __ATOMIC_RELEASE);
+    uint32_t *note = note_at(block);
+    if (note != NULL)
+        __atomic_store_n(note, value, __ATOMIC_RELEASE);
 }
 
 /* Lets the heap have notes. Without memory there are none, and nothing is known of its blocks. */
-static void make_notes(struct block *block)
+static COLD void make_notes(struct heap *heap)
 {
-    size_t bytes = block->heap->size / HEAP_BYTES_OF_STATE * sizeof(*block->note);
+    size_t bytes = heap->size / HEAP_BYTES_OF_STATE * sizeof(*heap->notes);
     uint32_t *notes = meta_map(align_up(bytes, os_page_size()));
-    __atomic_store_n(&block->heap->notes, notes, __ATOMIC_RELEASE);
-    find_in_slab(block->base, block);
+    __atomic_store_n(&heap->notes, notes, __ATOMIC_RELEASE);
 }
 
 /* ---- what was freed ---- */
@@ -112,23 +97,31 @@ static uint8_t freed_byte(void)
     return fills ? FREED : 0;
 }
 
-/* The first of `size` bytes that is not `byte`; `size` if all are. */
+/* The first of `size` bytes, a multiple of BLOCK_ALIGNMENT, that is not `byte`; `size` if all are.
+ */
 static size_t find_other(const char *bytes, size_t size, uint8_t byte)
 {
+    uint64_t wanted = byte * UINT64_C(0x0101010101010101), first[2];
     size_t i = 0;
-    while (i < size && i < BLOCK_ALIGNMENT && (uint8_t)bytes[i] == byte)
-        i++;
-    if (i == BLOCK_ALIGNMENT && memcmp(bytes, bytes + i, size - i) == 0)
+    memcpy(first, bytes, sizeof(first));
+    /* each 16 bytes are as the first 16 if what begins there is as what begins 16 bytes before */
+    if (first[0] == wanted && first[1] == wanted &&
+        memcmp(bytes, bytes + sizeof(first), size - sizeof(first)) == 0)
         return size;
     while (i < size && (uint8_t)bytes[i] == byte)
         i++;
     return i;
 }
 
+static_assert(sizeof(uint64_t[2]) == BLOCK_ALIGNMENT,
+              "the first bytes are all of a smallest block");
+
 /* The first byte of a block that was written to since it was filled; its size if none was. */
-static size_t find_written(const struct block *block)
+static size_t find_written(const struct hardened_block *block)
 {
     size_t page = os_page_size(), end;
+    if (LIKELY(find_other(block->base, block->size, freed_byte()) == block->size))
+        return block->size;
     for (size_t from = 0; from < block->size; from = end) {
         end = min_size(align_up((uintptr_t)block->base + from + 1, page) - (uintptr_t)block->base,
                        block->size);
@@ -141,7 +134,7 @@ static size_t find_written(const struct block *block)
 }
 
 /* Reports a write to a block that was filled, and fills it again. True if there was none. */
-static bool is_unwritten(const struct block *block, const char *function)
+static bool is_unwritten(const struct hardened_block *block, const char *function)
 {
     size_t written = find_written(block);
     if (LIKELY(written == block->size))
@@ -151,17 +144,15 @@ static bool is_unwritten(const struct block *block, const char *function)
     return false;
 }
 
-bool hardened_wipe(void *p, uint8_t *state)
+bool hardened_wipe(const struct hardened_block *block)
 {
-    struct block block;
     uint8_t expected = BLOCK_SAMPLED;
     /* of several threads that free the block one succeeds; acquire, release: as in remote_free */
-    if (!__atomic_compare_exchange_n(state, &expected, BLOCK_QUARANTINED, false, __ATOMIC_ACQ_REL,
-                                     __ATOMIC_RELAXED))
+    if (!__atomic_compare_exchange_n(block->state, &expected, BLOCK_QUARANTINED, false,
+                                     __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
         return false;
-    find_in_slab(p, &block);
-    memset(p, freed_byte(), block.size);
-    set_note(&block, NOTE_FREED);
+    memset(block->base, freed_byte(), block->size);
+    set_note(block, NOTE_FREED);
     return true;
 }
 
@@ -178,48 +169,66 @@ uint64_t hardened_random(struct quarantine **quarantine)
     return chance_bits(&(*quarantine)->generator);
 }
 
-/* Takes a block out of the quarantine and gives it back; in this order: see hardened_forget. */
-static void give_back(struct quarantine *quarantine, size_t index)
+/* Gives back a block that was taken out of the quarantine; in this order: see hardened_forget. */
+static void give_back(struct quarantine *quarantine, void *p)
 {
-    struct block block;
-    find_in_slab(quarantine->blocks[index], &block);
-    quarantine->blocks[index] = quarantine->blocks[--quarantine->count];
+    struct hardened_block block;
+    size_t number;
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    struct slab *slab = find_own(p, &block, &number);
     quarantine->bytes -= block.size;
     (void)is_unwritten(&block, "free");
-    slab_give_back(block.slab, block.number);
+    slab_give_back(slab, number);
 }
 
-bool hardened_keep(struct quarantine *quarantine, void *p)
+static size_t random_index(struct quarantine *quarantine)
 {
-    struct block block;
-    if (hardened_mode != HARDENED_BLOCKS || quarantine == NULL)
+    return chance_below(chance_bits(&quarantine->generator), quarantine->count);
+}
+
+/* Takes a block out. */
+static void *take(struct quarantine *quarantine, size_t index)
+{
+    void *block = quarantine->blocks[index];
+    quarantine->blocks[index] = quarantine->blocks[--quarantine->count];
+    return block;
+}
+
+bool hardened_keep(struct quarantine *quarantine, const struct hardened_block *block)
+{
+    if (hardened_mode != HARDENED_BLOCKS || quarantine == NULL || block->size > KEPT_BYTES)
         return false;
-    find_in_slab(p, &block);
-    quarantine->blocks[quarantine->count] = p;
-    __atomic_signal_fence(__ATOMIC_SEQ_CST);
-    quarantine->count++; /* after the block, as a child of fork may find it so */
-    quarantine->bytes += block.size;
-    while (quarantine->count > KEPT_BLOCKS || quarantine->bytes > KEPT_BYTES)
-        give_back(quarantine, chance_bits(&quarantine->generator) % quarantine->count);
+    quarantine->bytes += block->size;
+    if (LIKELY(quarantine->count == KEPT_BLOCKS)) {
+        void **place = &quarantine->blocks[random_index(quarantine)], *other = *place;
+        *place = block->base;
+        give_back(quarantine, other);
+    } else {
+        quarantine->blocks[quarantine->count] = block->base;
+        __atomic_signal_fence(__ATOMIC_SEQ_CST);
+        quarantine->count++; /* after the block, as a child of fork may find it so */
+    }
+    while (UNLIKELY(quarantine->bytes > KEPT_BYTES))
+        give_back(quarantine, take(quarantine, random_index(quarantine)));
     return true;
 }
 
 void hardened_empty(struct quarantine *quarantine)
 {
     while (quarantine != NULL && quarantine->count != 0)
-        give_back(quarantine, quarantine->count - 1);
+        give_back(quarantine, take(quarantine, quarantine->count - 1));
 }
 
 void hardened_forget(struct quarantine *quarantine)
 {
-    struct block block;
+    struct hardened_block block;
+    size_t number;
     if (quarantine == NULL)
         return;
     for (size_t i = 0; i < quarantine->count; i++) {
-        find_in_slab(quarantine->blocks[i], &block);
-        uint8_t *state = block.slab->states + block.number;
-        if (state_get(state) == BLOCK_QUARANTINED) /* one may be there twice */
-            state_set(state, BLOCK_FREE);
+        (void)find_own(quarantine->blocks[i], &block, &number);
+        if (state_get(block.state) == BLOCK_QUARANTINED) /* one may be there twice */
+            state_set(block.state, BLOCK_FREE);
     }
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     quarantine->count = 0;
@@ -229,66 +238,80 @@ void hardened_forget(struct quarantine *quarantine)
 /* ---- sizes and canaries ---- */
 
 /* The canary's end. */
-static size_t canary_end(const struct block *block, size_t requested)
+static size_t canary_end(const struct hardened_block *block, size_t requested)
 {
     return min_size(block->size, align_up(requested, sizeof(uint64_t)) + CANARY_MOST);
 }
 
 /* A word of a block's canary; no byte of it is 0, so that the end of a string is not one. */
-static uint64_t canary_word(const struct block *block)
+static uint64_t canary_word(const struct hardened_block *block)
 {
     return (secret ^ (uintptr_t)block->base * UINT64_C(0x9e3779b97f4a7c15)) |
            UINT64_C(0x0101010101010101);
 }
 
-static void set_canary(const struct block *block, size_t requested)
+/* The bits of a word's bytes from number `first` on, in the order of addresses; first is below 8.
+ */
+static uint64_t bytes_from(size_t first)
 {
-    uint64_t word = canary_word(block);
-    size_t from = requested, end = canary_end(block, requested);
-    for (; from < end; from += sizeof(word) - from % sizeof(word))
-        memcpy(block->base + from, (char *)&word + from % sizeof(word),
-               sizeof(word) - from % sizeof(word));
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    return ~UINT64_C(0) >> 8 * first;
+#else
+    return ~UINT64_C(0) << 8 * first;
+#endif
+}
+
+typedef uint64_t __attribute__((may_alias)) block_word;
+
+static block_word *word_at(const struct hardened_block *block, size_t offset)
+{
+    return (block_word *)(void *)(block->base + offset);
+}
+
+static void set_canary(const struct hardened_block *block, size_t requested)
+{
+    size_t at = align_down(requested, sizeof(uint64_t)), end = canary_end(block, requested);
+    uint64_t word = canary_word(block), mask = bytes_from(requested - at);
+    for (; at < end; at += sizeof(word), mask = ~UINT64_C(0))
+        *word_at(block, at) = (*word_at(block, at) & ~mask) | (word & mask);
 }
 
 /* The first byte of the canary that has changed; the block's size if none has. ThreadSanitizer does
  * not check it: hardened_find_damage calls it while the block's thread may write there, and then
  * looks again. */
-__attribute__((no_sanitize("thread"))) static size_t find_overflow(const struct block *block,
-                                                                   size_t requested)
+NO_THREAD_SANITIZER static size_t find_overflow(const struct hardened_block *block,
+                                                size_t requested)
 {
-    uint64_t word = canary_word(block);
-    size_t end = canary_end(block, requested);
-    for (size_t i = requested; i < end; i++)
-        if (block->base[i] != ((const char *)&word)[i % sizeof(word)])
-            return i;
+    size_t at = align_down(requested, sizeof(uint64_t)), end = canary_end(block, requested);
+    uint64_t word = canary_word(block), mask = bytes_from(requested - at);
+    for (; at < end; at += sizeof(word), mask = ~UINT64_C(0)) {
+        if (LIKELY(((*word_at(block, at) ^ word) & mask) == 0))
+            continue;
+        for (size_t i = max_size(at, requested); i < at + sizeof(word); i++)
+            if (block->base[i] != ((const char *)&word)[i % sizeof(word)])
+                return i;
+    }
     return block->size;
 }
 
 /* The size that was asked for of a block that the program holds; 0 if not known. */
-static size_t requested_of(const struct block *block)
+size_t hardened_requested(const struct hardened_block *block)
 {
-    uint32_t note = note_of(block);
+    uint32_t note = hardened_is_on() ? note_of(block) : 0;
     return note != NOTE_FREED ? note : 0;
 }
 
-size_t hardened_requested(const void *p)
+void hardened_check(const struct hardened_block *block, const char *function)
 {
-    struct block block;
-    return hardened_is_on() && find(p, &block) ? requested_of(&block) : 0;
-}
-
-void hardened_check(const void *p, const char *function)
-{
-    struct block block;
-    size_t requested = hardened_is_on() && find(p, &block) ? requested_of(&block) : 0;
+    size_t requested = hardened_requested(block);
     if (requested == 0)
         return;
-    size_t changed = find_overflow(&block, requested);
-    if (UNLIKELY(changed != block.size))
-        report_damage(ACRE_ERROR_OVERFLOW, p, requested, changed, function);
+    size_t changed = find_overflow(block, requested);
+    if (UNLIKELY(changed != block->size))
+        report_damage(ACRE_ERROR_OVERFLOW, block->base, requested, changed, function);
 }
 
-static void set_requested(const struct block *block, size_t size)
+static void set_requested(const struct hardened_block *block, size_t size)
 {
     size = max_size(size, 1);
     /* in this order: see hardened_find_damage */
@@ -297,50 +320,48 @@ static void set_requested(const struct block *block, size_t size)
     set_note(block, (uint32_t)size);
 }
 
-void hardened_resized(void *p, size_t size)
+void hardened_resized(const struct hardened_block *block, size_t size)
 {
-    struct block block;
-    size_t requested = find(p, &block) ? requested_of(&block) : 0;
+    size_t requested = hardened_requested(block);
     if (requested == 0)
         return;
-    set_note(&block, 0);  /* as in set_requested */
+    set_note(block, 0);   /* as in set_requested */
     if (size > requested) /* the program is not to see the canary */
-        memset(block.base + requested, fills ? ALLOCATED : 0, size - requested);
-    set_requested(&block, size);
+        memset(block->base + requested, fills ? ALLOCATED : 0, size - requested);
+    set_requested(block, size);
 }
 
-void hardened_allocated(void *p, size_t size, bool *zero)
+void hardened_allocated(const struct hardened_block *block, size_t size, bool *zero)
 {
-    struct block block;
-    find_in_slab(p, &block);
-    if (block.note == NULL)
-        make_notes(&block);
-    if (note_of(&block) == NOTE_FREED)
-        *zero = is_unwritten(&block, "malloc") && !fills;
+    struct heap *heap = heap_containing(block->base);
+    if (UNLIKELY(heap->notes == NULL))
+        make_notes(heap);
+    if (note_of(block) == NOTE_FREED)
+        *zero = is_unwritten(block, "malloc") && !fills;
     if (fills) {
-        memset(p, ALLOCATED, block.size);
+        memset(block->base, ALLOCATED, block->size);
         *zero = false;
     }
-    if (hardened_mode == HARDENED_BLOCKS && block.note != NULL)
-        set_requested(&block, size);
+    if (hardened_mode == HARDENED_BLOCKS && heap->notes != NULL)
+        set_requested(block, size);
     else
-        set_note(&block, 0);
+        set_note(block, 0);
 }
 
 const void *hardened_find_damage(struct slab *slab)
 {
     for (size_t i = 0; hardened_is_on() && i < slab->count; i++) {
-        struct block block;
+        struct hardened_block block = {slab->base + i * slab->block_size, &slab->states[i],
+                                       slab->block_size};
         unsigned looks = 0;
         size_t requested = 0;
-        while (looks < LOOKS && state_get(&slab->states[i]) == BLOCK_SAMPLED &&
-               find(slab->base + i * slab->block_size, &block) &&
-               (requested = requested_of(&block)) != 0 &&
+        while (looks < LOOKS && state_get(block.state) == BLOCK_SAMPLED &&
+               (requested = hardened_requested(&block)) != 0 &&
                find_overflow(&block, requested) != block.size)
             looks++;
         /* its thread may have freed or resized it meanwhile */
-        if (looks == LOOKS && requested_of(&block) == requested &&
-            state_get(&slab->states[i]) == BLOCK_SAMPLED)
+        if (looks == LOOKS && hardened_requested(&block) == requested &&
+            state_get(block.state) == BLOCK_SAMPLED)
             return block.base;
     }
     return NULL;

@@ -30,6 +30,13 @@
 
 struct quarantine;
 
+/* A block in a slab. */
+struct hardened_block {
+    char *base;
+    uint8_t *state;
+    size_t size; /* bytes that it has */
+};
+
 /* Damage was found in a block: byte `offset` has changed. */
 typedef void hardened_report(enum acre_error_kind kind, const void *block, size_t requested,
                              size_t offset, const char *function);
@@ -49,26 +56,25 @@ static inline bool hardened_is_on(void)
 /* Random bits for bin_take_random; makes *quarantine, the arena's, if it is NULL. By the owner. */
 uint64_t hardened_random(struct quarantine **quarantine);
 
-/* To be called for each block in a slab that is allocated, for a request of `size` bytes. *zero is
+/* To be called for each SAMPLED block that is allocated, for a request of `size` bytes. *zero is
  * set if it is known to be zero, and cleared if it is not any more. By the owner. */
-void hardened_allocated(void *block, size_t size, bool *zero);
+void hardened_allocated(const struct hardened_block *block, size_t size, bool *zero);
 
-/* The size that was asked for of a block in a slab that the program holds at p; 0 if not known. */
-size_t hardened_requested(const void *p);
+/* The size that was asked for of a block that the program holds; 0 if not known. */
+size_t hardened_requested(const struct hardened_block *block);
 
-/* Reports an overflow of the block that the program holds at p. */
-void hardened_check(const void *p, const char *function);
+/* Reports an overflow of a block that the program holds. */
+void hardened_check(const struct hardened_block *block, const char *function);
 
-/* The block at p stays where it is, for a request of `size` bytes; those that are new are filled.
- */
-void hardened_resized(void *p, size_t size);
+/* The block stays where it is, for a request of `size` bytes; those that are new are filled. */
+void hardened_resized(const struct hardened_block *block, size_t size);
 
 /* Makes a SAMPLED block QUARANTINED and fills it: false if it was not SAMPLED. Any thread. */
-bool hardened_wipe(void *p, uint8_t *state);
+bool hardened_wipe(const struct hardened_block *block);
 
 /* Puts a QUARANTINED block of the arena's own into its quarantine. False if that does not take it:
  * it is the caller's still. */
-bool hardened_keep(struct quarantine *quarantine, void *p);
+bool hardened_keep(struct quarantine *quarantine, const struct hardened_block *block);
 
 /* Gives all blocks of a quarantine back, which may be NULL. By the owner. */
 void hardened_empty(struct quarantine *quarantine);

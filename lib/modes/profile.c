@@ -7,7 +7,7 @@
 #include "base/probe.h"
 #include "base/report.h"
 #include "base/size_class.h"
-#include "modes/chance.h"
+#include "base/chance.h"
 #include "modes/stack.h"
 
 #include <errno.h>

@@ -25,7 +25,7 @@ void trace_start(void)
         return;
     }
     os_huge_pages(trace_ring, bytes, false); /* it fills slowly */
-    size_class_divert_for_good();
+    size_class_see_all();
 }
 
 /* Copies all but the number, which comes first, word by word: another thread may write the one

@@ -187,13 +187,33 @@ static NOINLINE void *take_guarded(size_t size, size_t alignment)
     return block;
 }
 
-/* Takes a block at random for a bin of an arena that is the caller's. */
-static void *take_random(struct arena *arena, struct bin *bin)
+/* A block at random for a request of `bytes`, in an arena that is the caller's. *zero: it is known
+ * to be zero. */
+static void *take_hardened(struct arena *arena, struct bin *bin, size_t bytes, bool *zero)
 {
+    struct hardened_block block = {.size = bin->block_size};
     bin_flush(bin); /* what was freed by its short path */
-    void *block = bin_take_random(bin, hardened_random(&arena->quarantine));
-    if (block == NULL && (refill(arena, bin) || refill_from_new(arena, bin)))
-        block = bin_take_random(bin, hardened_random(&arena->quarantine));
+    block.base = bin_take_random(bin, hardened_random(&arena->quarantine), &block.state);
+    if (UNLIKELY(block.base == NULL) && (refill(arena, bin) || refill_from_new(arena, bin)))
+        block.base = bin_take_random(bin, hardened_random(&arena->quarantine), &block.state);
+    if (LIKELY(block.base != NULL))
+        hardened_allocated(&block, bytes, zero);
+    return block.base;
+}
+
+/* A block for a request of `bytes`, SAMPLED if it is `marked`, likewise. */
+static void *take_ordinary(struct arena *arena, unsigned class, size_t bytes, bool wide,
+                           bool marked, bool *zero)
+{
+    void *block = wide && !marked ? take_few(arena, class) : NULL;
+    if (block == NULL)
+        block = take_block(arena, bin_for(arena, class), wide && !marked, zero);
+    if (UNLIKELY(marked && block != NULL)) {
+        uint8_t *state = slab_mark_sampled(block);
+        if (hardened_is_on())
+            hardened_allocated(&(struct hardened_block){block, state, size_class_sizes[class]},
+                               bytes, zero);
+    }
     return block;
 }
 
@@ -216,16 +236,12 @@ static void *alloc_class(unsigned class, size_t bytes, bool wide, bool *zero)
         return NULL;
     size_t size = size_class_sizes[class];
     struct modes modes = choose_modes(size);
-    void *block = wide && !modes.marked ? take_few(arena, class) : NULL;
+    void *block;
     *zero = false;
     if (UNLIKELY(hardened_mode == HARDENED_BLOCKS))
-        block = take_random(arena, bin_for(arena, class));
-    else if (block == NULL)
-        block = take_block(arena, bin_for(arena, class), wide && !modes.marked, zero);
-    if (UNLIKELY(modes.marked && block != NULL))
-        slab_mark_sampled(block);
-    if (hardened_is_on() && block != NULL)
-        hardened_allocated(block, bytes, zero);
+        block = take_hardened(arena, bin_for(arena, class), bytes, zero);
+    else
+        block = take_ordinary(arena, class, bytes, wide, modes.marked, zero);
     if (borrowed)
         arena_retire(arena);
     background_ring_if_idle(arena);
@@ -426,6 +442,33 @@ static void make_room_to_grow(size_t bytes)
     }
 }
 
+/* realloc of a block of `usable` bytes, in the modes of modes/hardened.h: checks it, and notes its
+ * new size if it stays. Returns the bytes that are copied if it moves. */
+static NOINLINE size_t resize_hardened(void *p, size_t usable, size_t size, bool kept,
+                                       const char *function)
+{
+    struct hardened_block block;
+    if (!free_find_block(p, &block))
+        return usable;
+    size_t requested = hardened_requested(&block);
+    hardened_check(&block, function);
+    if (kept)
+        hardened_resized(&block, size);
+    return requested != 0 ? requested : usable;
+}
+
+/* Resizes a LARGE block to a size that is LARGE, too; NULL if the system refuses. */
+static void *resize_large(void *p, size_t usable, size_t size)
+{
+    make_room_to_grow(size > usable ? align_up(size, os_page_size()) - usable : 0);
+    trace_freed(p);
+    profile_end(p);
+    void *resized = large_resize(p, size);
+    count_large(resized != NULL ? resized : p, resized != NULL ? size : usable);
+    background_ring_if_idle(thread_state.arena);
+    return resized;
+}
+
 void *alloc_resize(void *p, size_t size, const char *function)
 {
     if (p == NULL)
@@ -443,12 +486,7 @@ void *alloc_resize(void *p, size_t size, const char *function)
     }
     bool kept = stays(usable, size) && (own.slab != NULL || !guard_has(p));
     if (hardened_is_on()) {
-        size_t requested = hardened_requested(p);
-        hardened_check(p, function);
-        if (kept)
-            hardened_resized(p, size);
-        else if (requested != 0)
-            usable = requested;
+        usable = resize_hardened(p, usable, size, kept, function);
         own.slab = NULL; /* it is freed by its slow path */
         sampled = false;
     }
@@ -462,12 +500,7 @@ void *alloc_resize(void *p, size_t size, const char *function)
     if (own.slab != NULL && resize_slab_in_place(own.slab, usable, size))
         return p;
     if (size > SIZE_CLASS_LIMIT && usable > SIZE_CLASS_LIMIT && size <= PTRDIFF_MAX) {
-        make_room_to_grow(size > usable ? align_up(size, os_page_size()) - usable : 0);
-        trace_freed(p);
-        profile_end(p);
-        void *resized = large_resize(p, size);
-        count_large(resized != NULL ? resized : p, resized != NULL ? size : usable);
-        background_ring_if_idle(thread_state.arena);
+        void *resized = resize_large(p, usable, size);
         if (resized != NULL)
             return resized;
     }

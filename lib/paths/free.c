@@ -174,7 +174,18 @@ void free_report_damage(enum acre_error_kind kind, const void *block, size_t req
 void free_end_sampled(const void *p)
 {
     trace_freed(p);
-    profile_end_sample(p);
+    profile_end(p);
+}
+
+/* All that happens to a SAMPLED block before it is given back, by any thread. The state that it has
+ * then: SAMPLED, or QUARANTINED if it was wiped. FREE: another thread has freed it meanwhile. */
+static uint8_t end_block(const struct hardened_block *block, const char *function)
+{
+    hardened_check(block, function);
+    free_end_sampled(block->base);
+    if (!hardened_is_on())
+        return BLOCK_SAMPLED;
+    return hardened_wipe(block) ? BLOCK_QUARANTINED : BLOCK_FREE;
 }
 
 /* For threads that do nothing but free what others allocate. */
@@ -200,14 +211,10 @@ void free_other(void *p, struct slab *slab, const char *function)
     if (UNLIKELY(!remote_free(&owner->remote, slab, class, state, BLOCK_LIVE))) {
         /* counted while the block is live, before it may be anything else */
         bytes *= slab_wide_places(state - spot.number, spot.geometry.count, spot.number);
-        uint8_t live = state_get(state) == BLOCK_SAMPLED ? BLOCK_SAMPLED : BLOCK_WIDE;
-        if (live == BLOCK_SAMPLED) {
-            hardened_check(p, function);
-            free_end_sampled(p);
-            if (hardened_is_on() && hardened_wipe(p, state))
-                live = BLOCK_QUARANTINED;
-        }
-        if (!remote_free(&owner->remote, slab, class, state, live)) {
+        uint8_t live = BLOCK_WIDE;
+        if (state_get(state) == BLOCK_SAMPLED)
+            live = end_block(&(struct hardened_block){p, state, bytes}, function);
+        if (live == BLOCK_FREE || !remote_free(&owner->remote, slab, class, state, live)) {
             free_slow(p, function);
             return;
         }
@@ -216,13 +223,6 @@ void free_other(void *p, struct slab *slab, const char *function)
         idle_count_freed(owner, bytes);
     if (UNLIKELY((thread_state.until_tick -= (int32_t)bytes) < 0))
         tick();
-}
-
-/* True if p is a block of the calling thread's in that state. */
-static bool is_own(const void *p, const struct place *place, uint8_t state)
-{
-    return place->block == p && state_get(place->state) == state &&
-           place->slab->owner == thread_state.arena;
 }
 
 bool free_find_own_sampled(const void *p, struct own_block *own)
@@ -252,34 +252,45 @@ static bool free_outside(void *p)
 }
 
 /* Frees a SAMPLED block of the calling thread's. False if another thread has freed it. */
-static bool free_own_sampled(void *p, const struct place *place, const char *function)
+static bool free_own_sampled(void *p, struct own_block own, const char *function)
 {
-    hardened_check(p, function);
-    free_end_sampled(p);
-    if (hardened_is_on()) {
-        if (!hardened_wipe(p, place->state))
-            return false;
-        if (hardened_keep(thread_state.arena->quarantine, p))
-            return true;
-    }
-    free_own_block(p, (struct own_block){place->slab, place->state});
+    struct hardened_block block = {p, own.state, own.slab->block_size};
+    uint8_t state = end_block(&block, function);
+    if (state == BLOCK_FREE)
+        return false;
+    if (state != BLOCK_QUARANTINED || !hardened_keep(thread_state.arena->quarantine, &block))
+        free_own_block(p, own);
     return true;
+}
+
+/* Frees a WIDE block of the calling thread's; false if p is none. */
+static bool free_own_wide(const void *p, const struct place *place)
+{
+    if (place->block != p || state_get(place->state) != BLOCK_WIDE ||
+        place->slab->owner != thread_state.arena)
+        return false;
+    slab_give_back(place->slab, (size_t)(place->state - place->slab->states));
+    return true;
+}
+
+/* Frees p, which is no block that the functions before know. */
+static NOINLINE void free_any(void *p, const char *function)
+{
+    struct place place = find_place(p);
+    if (place.heap == NULL && free_outside(p))
+        idle_tick(os_now_ms());
+    else if (!free_own_wide(p, &place))
+        misuse(p, &place, function);
 }
 
 void free_slow(void *p, const char *function)
 {
+    struct own_block own;
     if (p == NULL)
         return;
     int saved = errno;
-    struct place place = find_place(p);
-    if (place.heap == NULL && free_outside(p)) {
-        idle_tick(os_now_ms());
-    } else if (is_own(p, &place, BLOCK_SAMPLED) && free_own_sampled(p, &place, function)) {
-    } else if (is_own(p, &place, BLOCK_WIDE)) {
-        slab_give_back(place.slab, (size_t)(place.state - place.slab->states));
-    } else {
-        misuse(p, &place, function);
-    }
+    if (!free_find_own_sampled(p, &own) || !free_own_sampled(p, own, function))
+        free_any(p, function);
     background_ring_if_idle(thread_state.arena);
     errno = saved;
 }
@@ -300,6 +311,13 @@ static size_t live_size(const void *p, const struct place *place)
     return place->block == p && state_is_live(state_get(place->state)) ? place->size : 0;
 }
 
+bool free_find_block(const void *p, struct hardened_block *block)
+{
+    struct place place = find_place(p);
+    *block = (struct hardened_block){place.block, place.state, place.size};
+    return place.heap != NULL && live_size(p, &place) != 0;
+}
+
 bool free_is_live(const void *p)
 {
     struct place place = find_place(p);
@@ -312,6 +330,8 @@ size_t free_usable_size_slow(void *p, const char *function)
     size_t size = live_size(p, &place);
     if (size == 0)
         misuse(p, &place, function);
-    size_t requested = size != 0 ? hardened_requested(p) : 0;
+    if (!hardened_is_on() || size == 0 || place.heap == NULL)
+        return size;
+    size_t requested = hardened_requested(&(struct hardened_block){place.block, place.state, size});
     return requested != 0 ? requested : size;
 }

@@ -8,8 +8,9 @@
  *        |              \--- remote_free
  *        v              v
  *      free_slow ------------ NULL: nothing
- *          |  \-------------- a WIDE or SAMPLED block of the thread's own
+ *          |  \-------------- a SAMPLED block of the thread's own
  *          |  \-------------- large_free or guard_free, if the address is in no heap
+ *          |  \-------------- a WIDE block of the thread's own
  *          v
  *      misuse_handle          all else
  *
@@ -53,6 +54,10 @@ void free_end_sampled(const void *p);
 /* Reports damage of a block in a slab: a hardened_report. */
 void free_report_damage(enum acre_error_kind kind, const void *block, size_t requested,
                         size_t offset, const char *function);
+
+/* True if a block of a slab, which the program holds, starts at p, any address at all. */
+struct hardened_block;
+bool free_find_block(const void *p, struct hardened_block *block);
 
 /* True if a block that the program holds starts at p, any address at all. */
 bool free_is_live(const void *p);

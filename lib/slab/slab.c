@@ -1,6 +1,7 @@
 /* Slabs and bins: see slab.h. */
 #include "slab/slab.h"
 
+#include "base/chance.h"
 #include "base/probe.h"
 #include "base/size_class.h"
 
@@ -12,6 +13,7 @@ enum {
     GROWTH_PART = 8,
     /* down to 1/4 of it, where what is free and has memory has no longer run */
     SMALLER_PART = 4,
+    RANDOM_TRIES = 4,           /* of bin_take_random, until it looks at a group */
     NEVER_CHECKED = 0x7fffffff, /* until_check of a current slab that is shared: it is kept */
 };
 
@@ -228,32 +230,44 @@ bool bin_open_window(struct bin *bin)
 }
 
 /* The position of a set bit of `bits`, which is not 0: each is as likely as the others. */
-static unsigned random_bit(uint64_t bits, uint32_t random)
+static unsigned random_bit(uint64_t bits, uint64_t random)
 {
-    uint64_t left = (uint64_t)random * (unsigned)__builtin_popcountll(bits) >> 32;
+    uint64_t left = chance_below(random, (unsigned)__builtin_popcountll(bits));
     for (; left != 0; left--)
         bits &= bits - 1;
     return lowest_bit(bits);
 }
 
-void *bin_take_random(struct bin *bin, uint64_t random)
+/* Makes a FREE block SAMPLED. */
+static void *take_place(struct slab *slab, size_t number, uint8_t **state)
+{
+    *state = &slab->states[number];
+    slab->sampled = true;
+    slab->fresh_group = (uint16_t)max_size(slab->fresh_group, number / STATES_GROUP + 1);
+    state_set(*state, BLOCK_SAMPLED);
+    return slab->base + number * slab->block_size;
+}
+
+void *bin_take_random(struct bin *bin, uint64_t random, uint8_t **state)
 {
     struct slab *slab = bin->slab;
     if (slab == NULL)
         return NULL;
     bin_close_window(bin);
+    for (unsigned i = 0; i < RANDOM_TRIES && is_shared(slab); i++) {
+        size_t number = chance_below(random, slab->count);
+        if (state_get(&slab->states[number]) == BLOCK_FREE)
+            return take_place(slab, number, state);
+        random = chance_bits(&random);
+    }
     while (slab->summary != 0) {
-        unsigned group = random_bit(slab->summary, (uint32_t)random);
-        uint8_t *states = slab->states + group * STATES_GROUP;
-        uint64_t free = states_match(states, BLOCK_FREE);
+        unsigned group = random_bit(slab->summary, random);
+        uint64_t free = states_match(slab->states + group * STATES_GROUP, BLOCK_FREE);
         if ((free & (free - 1)) == 0) /* the last one, or none */
             slab->summary &= ~(UINT64_C(1) << group);
-        if (free == 0)
-            continue;
-        unsigned number = random_bit(free, (uint32_t)(random >> 32));
-        slab->fresh_group = (uint16_t)max_size(slab->fresh_group, group + 1);
-        state_set(&states[number], BLOCK_LIVE);
-        return slab->base + ((size_t)group * STATES_GROUP + number) * slab->block_size;
+        random = chance_bits(&random);
+        if (free != 0)
+            return take_place(slab, group * STATES_GROUP + random_bit(free, random), state);
     }
     return NULL;
 }
@@ -392,13 +406,14 @@ static void count_give_backs(struct slab *slab, size_t blocks)
         slab_check(slab);
 }
 
-void slab_mark_sampled(void *block)
+uint8_t *slab_mark_sampled(void *block)
 {
     struct slab *slab = heap_slab_of(heap_containing(block), block);
     size_t number;
     (void)slab_starts_block((size_t)((char *)block - slab->base), slab->reciprocal, &number);
     slab->sampled = true;
     state_set(&slab->states[number], BLOCK_SAMPLED);
+    return &slab->states[number];
 }
 
 void slab_give_back(struct slab *slab, size_t number)

@@ -126,9 +126,10 @@ static inline bool slab_is_listed(const struct slab *slab)
 /* Opens the next window of the current slab. False if it has no FREE block left. */
 bool bin_open_window(struct bin *bin);
 
-/* Takes a FREE block of the current slab, which becomes LIVE: one of a group chosen at random, and
- * at random among those of the group. NULL if it has none but PURGED ones. */
-void *bin_take_random(struct bin *bin, uint64_t random);
+/* Takes a FREE block of the current slab at random, and makes it SAMPLED; *state is the place of
+ * its state. Where few are free, it is one of a group chosen at random, and at random among those
+ * of the group. NULL if the slab has none but PURGED ones. */
+void *bin_take_random(struct bin *bin, uint64_t random, uint8_t **state);
 
 /* Makes the oldest partly free slab current, in place of an exhausted one. False if none is. */
 bool bin_next_slab(struct bin *bin);
@@ -154,8 +155,8 @@ void bin_leave_slab(struct bin *bin);
  */
 void slab_check(struct slab *slab);
 
-/* Makes a LIVE block of the owner's SAMPLED. */
-void slab_mark_sampled(void *block);
+/* Makes a LIVE block of the owner's SAMPLED. Returns the place of its state. */
+uint8_t *slab_mark_sampled(void *block);
 
 /* Turns a block that the owner holds (CACHED), or frees (WIDE), FREE. */
 void slab_give_back(struct slab *slab, size_t number);

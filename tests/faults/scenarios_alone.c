@@ -144,6 +144,20 @@ static void large(void)
     malloc_trim(0);
 }
 
+/* LARGE blocks that take the places of two that were freed, so that what was the guard of one lies
+ * inside of them; all of their memory is written. */
+static void guards(void)
+{
+    large();
+    for (int round = 0; round < 2; round++) {
+        shadow_take(4, 2 * CHECK_MIB, 0);
+        shadow_free_from(0, 1);
+        shadow_take(2, 4 * CHECK_MIB - 4096, 0);
+        shadow_write_pages();
+        shadow_free_from(0, 1);
+    }
+}
+
 /* The same with no stock and no delay: each free goes back at once. */
 static void at_once(void)
 {
@@ -276,7 +290,7 @@ const struct scenario scenarios_alone[] = {
     {"wide", NULL, wide, false},
     {"large", NULL, large, false},
     {"large_huge", "huge_pages:always", large, false},
-    {"large_guards", "hardened:1", large, false},
+    {"large_guards", "hardened:1", guards, false},
     {"at_once", "decay:0,large_stock:0,dirty_limit:0", at_once, false},
     {"pressure", NULL, pressure, false},
     {"ticks", NULL, ticks, false},

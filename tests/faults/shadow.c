@@ -178,6 +178,14 @@ void shadow_free_from(int first, int step)
             shadow_free(i);
 }
 
+void shadow_write_pages(void)
+{
+    for (int i = 0; i < limit; i++)
+        for (size_t at = FILLED; at + FILLED < shadows[i].size && shadows[i].address != NULL;
+             at += 4096)
+            shadows[i].address[at] = 1;
+}
+
 /* ---- all of it ---- */
 
 /* The number of the block at an address; SHADOW_NONE if there is none. Sorted by a hash, as there

@@ -35,6 +35,9 @@ void shadow_free(int block);
 /* All blocks numbered from `first` on, or each `step`-th of them. */
 void shadow_free_from(int first, int step);
 
+/* Writes to each page of all blocks, between the bytes that are looked at. */
+void shadow_write_pages(void);
+
 /* One more than the highest number of a block. */
 int shadow_limit(void);
 

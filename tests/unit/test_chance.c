@@ -1,6 +1,6 @@
 /* Random numbers and the exponential distribution, against figures of other programs. */
 #include "test.h"
-#include "modes/chance.h"
+#include "base/chance.h"
 
 SUITE(chance);
 

@@ -156,6 +156,33 @@ TEST(places_are_random)
         ck_assert(inside[i] >= IN_LEAST && inside[i] <= 2 * 256 - IN_LEAST);
 }
 
+/* Where few are free, each group that has one is as likely as the others, and each of its places.
+ */
+TEST(the_last_places_are_random)
+{
+    enum { BLOCKS = 1024, PLACES = 8, ROUNDS = 4096, EACH = ROUNDS / PLACES, FIVE_SIGMA = 106 };
+    static const size_t places[PLACES] = {130, 131, 150, 190, 704, 730, 766, 767};
+    static char *blocks[BLOCKS];
+    unsigned taken[BLOCKS] = {0};
+    begin_mode(0);
+    for (int i = 0; i < BLOCKS; i++)
+        blocks[i] = alloc_block(64);
+    struct slab *slab = slab_of(blocks[0]);
+    ck_assert_uint_eq(slab->count, BLOCKS);
+    for (int i = 0; i < PLACES; i++)
+        free_block(slab->base + places[i] * 64);
+    hardened_empty(thread_own_arena()->quarantine);
+    for (int i = 0; i < ROUNDS; i++) {
+        char *block = alloc_block(64);
+        ck_assert_ptr_eq(slab_of(block), slab);
+        taken[(block - slab->base) / 64]++;
+        free_block(block);
+        hardened_empty(thread_own_arena()->quarantine);
+    }
+    for (int i = 0; i < PLACES; i++)
+        ck_assert(taken[places[i]] >= EACH - FIVE_SIGMA && taken[places[i]] <= EACH + FIVE_SIGMA);
+}
+
 /* Blocks of before stay what they are, and what they leave in magazines serves again. */
 TEST_LOOP(blocks_of_before_stay_valid, 0, COUNT_OF(modes))
 {
@@ -214,7 +241,9 @@ TEST(the_quarantine_is_bounded)
         free_block(alloc_block(32768));
         ck_assert_uint_le(quarantined(), KEPT_MOST);
     }
-    free_block(alloc_block(1 << 20));
+    size_t kept = quarantined();
+    free_block(alloc_block(1 << 20)); /* is not kept, and takes nothing out */
+    ck_assert_uint_eq(quarantined(), kept);
     ck_assert(own_arena_is_valid());
     arena_flush(thread_own_arena());
     ck_assert_uint_eq(quarantined(), 0);
@@ -222,6 +251,43 @@ TEST(the_quarantine_is_bounded)
     for (int i = 0; i < 100; i++)
         free_block(alloc_block(32768));
     ck_assert_uint_le(quarantined(), KEPT_BYTES / 32768);
+}
+
+/* Each block that leaves is one of all that are kept: of the first 256 each is there after 256 more
+ * with the chance 255/256 to the power of 256. */
+TEST(blocks_leave_the_quarantine_at_random)
+{
+    enum { ROUNDS = 16, EXPECTED = ROUNDS * 94, FIVE_SIGMA = 5 * 26 };
+    static char *blocks[2 * KEPT_MOST];
+    size_t left = 0;
+    begin_mode(0);
+    for (int round = 0; round < ROUNDS; round++) {
+        for (int i = 0; i < 2 * KEPT_MOST; i++)
+            blocks[i] = alloc_block(64);
+        for (int i = 0; i < 2 * KEPT_MOST; i++)
+            free_block(blocks[i]);
+        for (int i = 0; i < KEPT_MOST; i++)
+            left += *state_of(blocks[i]) == BLOCK_QUARANTINED;
+        hardened_empty(thread_own_arena()->quarantine);
+    }
+    ck_assert_uint_ge(left, EXPECTED - FIVE_SIGMA);
+    ck_assert_uint_le(left, EXPECTED + FIVE_SIGMA);
+}
+
+static bool wipe(char *block)
+{
+    return hardened_wipe(
+        &(struct hardened_block){block, state_of(block), slab_of(block)->block_size});
+}
+
+/* Threads that free a block at the same time have both found it SAMPLED. */
+TEST(of_several_frees_one_succeeds)
+{
+    begin_mode(0);
+    char *block = alloc_block(64);
+    ck_assert(wipe(block));
+    ck_assert(!wipe(block));
+    ck_assert_uint_eq(*state_of(block), BLOCK_QUARANTINED);
 }
 
 /* No block comes again as long as it is kept, and a second free is found meanwhile. */
@@ -307,8 +373,7 @@ static int check_orphan(void)
     struct arena *lost = NULL;
     state_set(state_of(blocks_of_partner[49]), BLOCK_SAMPLED); /* in the list, but not there */
     uint8_t *filling = state_of(blocks_of_partner[50]);
-    if (!hardened_wipe(blocks_of_partner[50], filling) ||
-        !hardened_wipe(alone_of_partner, state_of(alone_of_partner)))
+    if (!wipe(blocks_of_partner[50]) || !wipe(alone_of_partner))
         return 5;
     for (struct arena *arena = arena_first(); arena != NULL; arena = arena_next(arena))
         if (arena != thread_own_arena() && arena_borrow(arena)) {

@@ -3,7 +3,7 @@
 #include "test.h"
 #include "profile_begin.h"
 #include "base/os.h"
-#include "modes/chance.h"
+#include "base/chance.h"
 #include "paths/free.h"
 
 #include <math.h>

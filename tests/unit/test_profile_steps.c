@@ -7,7 +7,7 @@
 #include "child.h"
 #include "in_thread.h"
 #include "own_arena.h"
-#include "modes/chance.h"
+#include "base/chance.h"
 #include "modes/profile.h"
 #include "paths/alloc.h"
 #include "paths/free.h"

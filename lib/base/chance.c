@@ -1,13 +1,5 @@
 /* Random numbers: see chance.h. */
-#include "modes/chance.h"
-
-uint64_t chance_bits(uint64_t *state)
-{
-    uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
-    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-    return z ^ z >> 31;
-}
+#include "base/chance.h"
 
 double chance_number(uint64_t *state)
 {
