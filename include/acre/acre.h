@@ -136,6 +136,12 @@ enum acre_error_kind {
                                that was asked for */
     ACRE_ERROR_WRITTEN_AFTER_FREE, /* with option hardened or fill: its block was written to after
                                       it was freed; function is the one that found it */
+    ACRE_ERROR_USE_AFTER_FREE,     /* realloc or malloc_usable_size of a block that was freed */
+    ACRE_ERROR_MISMATCH,        /* with option mismatch, as the next two: its block was allocated by
+                                   another        family of functions (malloc, new, new[]) than function is
+                                   of */
+    ACRE_ERROR_WRONG_SIZE,      /* function was told another size than was asked for */
+    ACRE_ERROR_WRONG_ALIGNMENT, /* likewise another alignment; one up to 16 counts as 16 */
 };
 
 /* A misuse of free or another function that takes a block. Later versions may add fields at the
@@ -149,8 +155,10 @@ struct acre_error {
     uint32_t arena;         /* number of its arena, from 1; 0: LARGE, or unknown */
     uint32_t depth;         /* frames in `stack` */
     const uintptr_t *stack; /* return addresses of the caller and its callers, that first */
-    size_t requested;       /* overflow: the size that was asked for, bytes */
+    size_t requested;       /* overflow, wrong size, wrong alignment: what was asked for, bytes */
     size_t offset; /* overflow, written after free: of the first byte that changed, in the block */
+    size_t given;  /* wrong size, wrong alignment: what function was told, bytes */
+    const char *allocated_by; /* mismatch: "malloc", "operator new" or "operator new[]" */
 };
 
 /* Called at a misuse. What it gets is valid until it returns. */

@@ -6,6 +6,7 @@
 #include "base/os.h"
 #include "base/size_class.h"
 #include "base/chance.h"
+#include "modes/notes.h"
 #include "slab/slab.h"
 
 #include <assert.h>
@@ -20,7 +21,6 @@ enum {
     LOOKS = 3, /* at a canary that does not fit: a thread may be resizing the block */
 };
 
-#define NOTE_FREED (UINT32_C(1) << 31)
 #define NO_THREAD_SANITIZER __attribute__((no_sanitize("thread")))
 
 /* [owner] */
@@ -49,7 +49,7 @@ void hardened_start(hardened_report *report)
     size_class_see_all();
 }
 
-/* ---- blocks and their notes ---- */
+/* ---- blocks ---- */
 
 /* The block of the calling thread's own arena that starts at p, and the number that it has in its
  * slab, which is returned. */
@@ -61,33 +61,14 @@ static struct slab *find_own(void *p, struct hardened_block *block, size_t *numb
     return slab;
 }
 
-/* The place of a block's note; NULL: the heap has none yet. */
-static uint32_t *note_at(const struct hardened_block *block)
-{
-    const struct heap *heap = heap_containing(block->base);
-    uint32_t *notes = __atomic_load_n(&heap->notes, __ATOMIC_ACQUIRE);
-    return notes == NULL ? NULL : notes + (block->state - heap->states);
-}
-
 static uint32_t note_of(const struct hardened_block *block)
 {
-    const uint32_t *note = note_at(block);
-    return note == NULL ? 0 : __atomic_load_n(note, __ATOMIC_ACQUIRE);
+    return notes_get(block->base, block->state);
 }
 
-static void set_note(const struct hardened_block *block, uint32_t value)
+static void set_note(const struct hardened_block *block, uint32_t note)
 {
-    uint32_t *note = note_at(block);
-    if (note != NULL)
-        __atomic_store_n(note, value, __ATOMIC_RELEASE);
-}
-
-/* Lets the heap have notes. Without memory there are none, and nothing is known of its blocks. */
-static COLD void make_notes(struct heap *heap)
-{
-    size_t bytes = heap->size / HEAP_BYTES_OF_STATE * sizeof(*heap->notes);
-    uint32_t *notes = meta_map(align_up(bytes, os_page_size()));
-    __atomic_store_n(&heap->notes, notes, __ATOMIC_RELEASE);
+    notes_set(block->base, block->state, note);
 }
 
 /* ---- what was freed ---- */
@@ -297,8 +278,8 @@ NO_THREAD_SANITIZER static size_t find_overflow(const struct hardened_block *blo
 /* The size that was asked for of a block that the program holds; 0 if not known. */
 size_t hardened_requested(const struct hardened_block *block)
 {
-    uint32_t note = hardened_is_on() ? note_of(block) : 0;
-    return note != NOTE_FREED ? note : 0;
+    uint32_t note = hardened_mode == HARDENED_BLOCKS ? note_of(block) : 0;
+    return note % (UINT32_C(1) << NOTE_SIZE_BITS); /* not of NOTE_FREED */
 }
 
 void hardened_check(const struct hardened_block *block, const char *function)
@@ -333,16 +314,14 @@ void hardened_resized(const struct hardened_block *block, size_t size)
 
 void hardened_allocated(const struct hardened_block *block, size_t size, bool *zero)
 {
-    struct heap *heap = heap_containing(block->base);
-    if (UNLIKELY(heap->notes == NULL))
-        make_notes(heap);
+    notes_make(block->base);
     if (note_of(block) == NOTE_FREED)
         *zero = is_unwritten(block, "malloc") && !fills;
     if (fills) {
         memset(block->base, ALLOCATED, block->size);
         *zero = false;
     }
-    if (hardened_mode == HARDENED_BLOCKS && heap->notes != NULL)
+    if (hardened_mode == HARDENED_BLOCKS && heap_containing(block->base)->notes != NULL)
         set_requested(block, size);
     else
         set_note(block, 0);

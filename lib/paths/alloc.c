@@ -12,6 +12,7 @@
 #include "modes/hardened.h"
 #include "modes/profile.h"
 #include "modes/trace.h"
+#include "paths/mismatch.h"
 #include "arena/thread.h"
 
 #include <errno.h>
@@ -242,6 +243,8 @@ static void *alloc_class(unsigned class, size_t bytes, bool wide, bool *zero)
         block = take_hardened(arena, bin_for(arena, class), bytes, zero);
     else
         block = take_ordinary(arena, class, bytes, wide, modes.marked, zero);
+    if (mismatch_is_on() && block != NULL)
+        mismatch_allocated(block, (struct mismatch_call){FAMILY_MALLOC, bytes, 0});
     if (borrowed)
         arena_retire(arena);
     background_ring_if_idle(arena);
@@ -273,6 +276,8 @@ static void *alloc_large(size_t size, size_t alignment, bool *zero)
         block = large_alloc(size, alignment, zero);
     if (block != NULL)
         count_large(block, size);
+    if (mismatch_is_on() && block != NULL)
+        mismatch_allocated(block, (struct mismatch_call){FAMILY_MALLOC, size, alignment});
     if (soft_limit_is_due()) {
         call_without(block);
         return alloc_large(size, alignment, zero);
@@ -377,6 +382,8 @@ void *alloc_aligned(size_t alignment, size_t size)
             block = take_guarded(size, alignment);
         if (block == NULL && (seen || !alloc_from_bin(&thread_state.arena->bins[class], &block)))
             block = alloc_class(class, size, false, &zero);
+        if (seen && mismatch_is_on() && block != NULL)
+            mismatch_allocated(block, (struct mismatch_call){FAMILY_MALLOC, size, alignment});
     } else if (size <= PTRDIFF_MAX && alignment <= PTRDIFF_MAX) {
         block = alloc_large(max_size(size, 1), alignment, NULL);
     }
@@ -442,18 +449,22 @@ static void make_room_to_grow(size_t bytes)
     }
 }
 
-/* realloc of a block of `usable` bytes, in the modes of modes/hardened.h: checks it, and notes its
- * new size if it stays. Returns the bytes that are copied if it moves. */
-static NOINLINE size_t resize_hardened(void *p, size_t usable, size_t size, bool kept,
-                                       const char *function)
+/* realloc of a block of `usable` bytes, in the modes of modes/hardened.h and with option mismatch:
+ * checks it, and notes its new size if it stays. Returns the bytes that are copied if it moves. */
+static NOINLINE size_t resize_seen(void *p, size_t usable, size_t size, bool kept,
+                                   const char *function)
 {
     struct hardened_block block;
-    if (!free_find_block(p, &block))
-        return usable;
-    size_t requested = hardened_requested(&block);
-    hardened_check(&block, function);
-    if (kept)
-        hardened_resized(&block, size);
+    size_t requested = 0;
+    mismatch_check_free(p, function);
+    if (free_find_block(p, &block)) {
+        requested = hardened_requested(&block);
+        hardened_check(&block, function);
+        if (kept)
+            hardened_resized(&block, size);
+    }
+    if (kept && mismatch_is_on())
+        mismatch_allocated(p, (struct mismatch_call){FAMILY_MALLOC, size, 0});
     return requested != 0 ? requested : usable;
 }
 
@@ -465,6 +476,8 @@ static void *resize_large(void *p, size_t usable, size_t size)
     profile_end(p);
     void *resized = large_resize(p, size);
     count_large(resized != NULL ? resized : p, resized != NULL ? size : usable);
+    if (mismatch_is_on() && resized != NULL)
+        mismatch_allocated(resized, (struct mismatch_call){FAMILY_MALLOC, size, 0});
     background_ring_if_idle(thread_state.arena);
     return resized;
 }
@@ -485,8 +498,8 @@ void *alloc_resize(void *p, size_t size, const char *function)
         return NULL;
     }
     bool kept = stays(usable, size) && (own.slab != NULL || !guard_has(p));
-    if (hardened_is_on()) {
-        usable = resize_hardened(p, usable, size, kept, function);
+    if (hardened_is_on() || mismatch_is_on()) {
+        usable = resize_seen(p, usable, size, kept, function);
         own.slab = NULL; /* it is freed by its slow path */
         sampled = false;
     }
