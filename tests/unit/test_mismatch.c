@@ -20,7 +20,7 @@ static void begin_with_mismatch(void)
 
 SUITE(mismatch, .begin = begin_with_mismatch);
 
-static const size_t sizes[] = {0, 40, 1000, 5000, 30000, 300000, 1 << 20, 3 << 20};
+static const size_t sizes[] = {0, 36, 40, 900, 1000, 30000, 300000, 1 << 20, 3 << 20};
 
 static const struct mismatch_call plain_new = {FAMILY_NEW, MISMATCH_NOT_TOLD, 0};
 

@@ -51,7 +51,7 @@ static size_t in_use(void)
 
 /* ---- when ---- */
 
-static const size_t sizes[] = {100, 5000, 30000, 60000, 500000, 1 << 20, 2 << 20};
+static const size_t sizes[] = {500, 5000, 30000, 60000, 500000, 1 << 20, 2 << 20};
 
 TEST_LOOP(it_is_called_once_where_the_share_is_crossed, 0, COUNT_OF(sizes))
 {
