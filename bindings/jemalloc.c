@@ -98,11 +98,9 @@ EXPORT void dallocx(void *p, int flags)
 
 EXPORT void sdallocx(void *p, size_t size, int flags)
 {
-    size_t alignment = alignment_of(flags);
-    if (alignment <= BLOCK_ALIGNMENT)
-        free_sized(p, size);
-    else
-        free_aligned_sized(p, alignment, size);
+    (void)size; /* the size that was asked for, the usable one, or any in between */
+    (void)flags;
+    free(p);
 }
 
 EXPORT size_t nallocx(size_t size, int flags)

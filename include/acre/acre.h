@@ -136,6 +136,12 @@ enum acre_error_kind {
                                that was asked for */
     ACRE_ERROR_WRITTEN_AFTER_FREE, /* with option hardened or fill: its block was written to after
                                       it was freed; function is the one that found it */
+    ACRE_ERROR_USE_AFTER_FREE,     /* realloc or malloc_usable_size of a block that was freed */
+    ACRE_ERROR_MISMATCH,        /* with option mismatch, as the next two: its block was allocated by
+                                   another        family of functions (malloc, new, new[]) than function is
+                                   of */
+    ACRE_ERROR_WRONG_SIZE,      /* function was told another size than was asked for */
+    ACRE_ERROR_WRONG_ALIGNMENT, /* likewise another alignment; one up to 16 counts as 16 */
 };
 
 /* A misuse of free or another function that takes a block. Later versions may add fields at the
@@ -149,8 +155,10 @@ struct acre_error {
     uint32_t arena;         /* number of its arena, from 1; 0: LARGE, or unknown */
     uint32_t depth;         /* frames in `stack` */
     const uintptr_t *stack; /* return addresses of the caller and its callers, that first */
-    size_t requested;       /* overflow: the size that was asked for, bytes */
+    size_t requested;       /* overflow, wrong size, wrong alignment: what was asked for, bytes */
     size_t offset; /* overflow, written after free: of the first byte that changed, in the block */
+    size_t given;  /* wrong size, wrong alignment: what function was told, bytes */
+    const char *allocated_by; /* mismatch: "malloc", "operator new" or "operator new[]" */
 };
 
 /* Called at a misuse. What it gets is valid until it returns. */
@@ -197,6 +205,27 @@ void acre_options_print(int fd);
  * that gives up caches of its own before the limit is reached. Not in a signal handler.
  */
 size_t acre_limit(size_t *held);
+
+/* Called when use crosses a share of the limit: `held` is what acre_limit gives, `limit` the limit,
+ * both in bytes. */
+typedef void acre_limit_callback(size_t held, size_t limit);
+
+/*
+ * Sets the function that is called when what acre holds crosses `percent` (1 to 100) of the limit,
+ * after all that is idle has gone back to the system: to give up caches before requests fail. NULL:
+ * none. While there is no limit it is not called. Returns 0, or EINVAL if percent is out of range.
+ *
+ * It is called by the thread whose request crosses the share, before the request is served; a
+ * request that would be refused is tried again after it. It is called once for each crossing, by
+ * one thread; others go on meanwhile. It is called again when use has fallen by 1/8 of the share
+ * (not before it has fallen by 1/16) and crosses it anew. What was freed is in use until it goes
+ * back to the system; what the function itself frees does so when it returns.
+ *
+ * The function may do what any function may: no lock is held, so it may allocate, free, fork, wait
+ * for other threads and call this function, and it may leave by longjmp. Its own requests do not
+ * call it. As malloc cannot, it cannot throw.
+ */
+int acre_set_limit_callback(acre_limit_callback *callback, unsigned percent);
 
 /*
  * Starts the heap profile: from now on about one block in `interval` allocated bytes is sampled,

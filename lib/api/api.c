@@ -88,9 +88,11 @@ bool api_family_is_own(void)
            !IS_REPLACED(realloc, own_realloc) && !IS_REPLACED(aligned_alloc, own_aligned_alloc);
 }
 
-__attribute__((constructor)) static void find_replaced(void)
+void api_find_family(void)
 {
-    api_own.family = api_family_is_own();
+    bool own = api_family_is_own();
+    api_own.family = own && !mismatch_is_on();
+    api_own.family_checked = own && mismatch_is_on();
 }
 
 void api_free(void *p, const char *function)

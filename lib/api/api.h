@@ -15,6 +15,7 @@
 #include "base/base.h"
 #include "paths/alloc.h"
 #include "paths/free.h"
+#include "paths/mismatch.h"
 
 /* The name of a function as the linker knows it. */
 #define SYMBOL_NAME(function) SYMBOL_TEXT(function)
@@ -35,12 +36,16 @@
         chosen_function;                                                                           \
     })
 
-/* True if the program replaces none of these functions, in which others end. [constant] Set by
- * constructors; false before, which is right but slower. In a cache line of its own, since
- * operators new and delete read it at each call. */
+/*
+ * True if the program replaces none of these functions, in which others end, and option mismatch is
+ * off. [constant] Set by the constructor; false before, which is right but slower. In a cache line
+ * of its own, since operators new and delete read it at each call.
+ */
 struct api_own {
     CACHE_ALIGNED bool family; /* malloc, free, realloc, aligned_alloc */
     bool operators;            /* these, and operators new and delete */
+    bool family_checked;       /* the program replaces none, and option mismatch is on */
+    bool operators_checked;
 };
 
 extern __attribute__((visibility("hidden"))) struct api_own api_own;
@@ -54,6 +59,11 @@ bool api_is_replaced(const void *chosen, const void *own, const char *name);
 
 /* True if the program replaces no function of api_own.family. For constructors. */
 bool api_family_is_own(void);
+
+/* Set their part of api_own. By the constructor, when the options are known; the archive may be
+ * linked without operators. */
+void api_find_family(void);
+__attribute__((weak)) void api_find_operators(void);
 
 /* free(p) by the chosen definition; if that is this library's, its reports name `function`. */
 void api_free(void *p, const char *function);

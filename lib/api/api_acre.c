@@ -3,6 +3,7 @@
 
 #include "arena/background.h"
 #include "arena/idle.h"
+#include "arena/soft_limit.h"
 #include "large/large.h"
 #include "modes/misuse.h"
 #include "modes/profile.h"
@@ -105,6 +106,11 @@ EXPORT size_t acre_limit(size_t *held)
     if (held != NULL)
         *held = idle_count_held();
     return __atomic_load_n(&limit.bytes, __ATOMIC_RELAXED);
+}
+
+EXPORT int acre_set_limit_callback(acre_limit_callback *callback, unsigned percent)
+{
+    return soft_limit_set(callback, percent);
 }
 
 EXPORT int acre_profile_start(size_t interval)

@@ -18,6 +18,9 @@
  * new calls the program's new_handler until there is memory, and throws std::bad_alloc if there is
  * no handler. This file is compiled with unwind tables and -fexceptions, so the exception passes
  * through its frames.
+ *
+ * With option mismatch all forms go the longer way, on which they note what they allocate and
+ * compare what they free (paths/mismatch.h), if the program replaces none.
  */
 #include "api/api.h"
 
@@ -133,7 +136,7 @@ enum { PLAIN = 0 }; /* in the place of an alignment: the form has none */
 /* Allocates by the chosen malloc or aligned_alloc. NULL if there is no memory. */
 static void *try_new(size_t size, size_t alignment)
 {
-    if (LIKELY(api_own.family))
+    if (LIKELY(api_own.family || api_own.family_checked))
         return alignment <= BLOCK_ALIGNMENT ? alloc_block(size) : alloc_aligned(alignment, size);
     /* the program's may refuse 0 bytes, and sizes that are no multiple of the alignment */
     size = max_size(size, 1);
@@ -142,13 +145,22 @@ static void *try_new(size_t size, size_t alignment)
     return size <= PTRDIFF_MAX ? CHOSEN(aligned_alloc)(alignment, align_up(size, alignment)) : NULL;
 }
 
+static COLD void note_allocated(const void *block, enum mismatch_family family, size_t size,
+                                size_t alignment)
+{
+    mismatch_allocated(block, (struct mismatch_call){family, size, alignment});
+}
+
 /* Allocates, and calls the handler until there is memory. */
 static NOINLINE void *new_slow(size_t size, size_t alignment)
 {
     for (;;) {
         void *block = try_new(size, alignment);
-        if (LIKELY(block != NULL))
+        if (LIKELY(block != NULL)) {
+            if (UNLIKELY(api_own.operators_checked))
+                note_allocated(block, FAMILY_NEW, size, alignment);
             return block;
+        }
         new_handler handler = current_new_handler();
         if (handler == NULL)
             throw_bad_alloc();
@@ -162,10 +174,19 @@ EXPORT_OPERATOR void *_Znwm(size_t size)
     return LIKELY(api_own.operators && alloc_at_hand(size, &block)) ? block : new_slow(size, PLAIN);
 }
 
+/* new[] ends in new. */
+static NOINLINE void *new_array_slow(size_t size)
+{
+    void *block = CHOSEN(_Znwm)(size);
+    if (UNLIKELY(api_own.operators_checked))
+        note_allocated(block, FAMILY_NEW_ARRAY, size, PLAIN);
+    return block;
+}
+
 EXPORT_OPERATOR void *_Znam(size_t size)
 {
     void *block;
-    return LIKELY(api_own.operators && alloc_at_hand(size, &block)) ? block : CHOSEN(_Znwm)(size);
+    return LIKELY(api_own.operators && alloc_at_hand(size, &block)) ? block : new_array_slow(size);
 }
 
 EXPORT_OPERATOR void *_ZnwmSt11align_val_t(size_t size, size_t alignment)
@@ -177,7 +198,10 @@ EXPORT_OPERATOR void *_ZnwmSt11align_val_t(size_t size, size_t alignment)
 
 EXPORT_OPERATOR void *_ZnamSt11align_val_t(size_t size, size_t alignment)
 {
-    return CHOSEN(_ZnwmSt11align_val_t)(size, alignment);
+    void *block = CHOSEN(_ZnwmSt11align_val_t)(size, alignment);
+    if (UNLIKELY(api_own.operators_checked))
+        note_allocated(block, FAMILY_NEW_ARRAY, size, alignment);
+    return block;
 }
 
 /* ---- the same with std::nothrow ---- */
@@ -289,45 +313,58 @@ static COLD void end_in_aligned(enum end end, void *p, size_t alignment, const c
         api_free(p, form);
 }
 
+static COLD void check_freed(const void *p, enum mismatch_family family, size_t size,
+                             size_t alignment, const char *form)
+{
+    mismatch_check(p, (struct mismatch_call){family, size, alignment}, form);
+}
+
 #define UNUSED __attribute__((unused))
 
-/* Defines a form of delete, which needs no size or alignment if the program replaces nothing. */
-#define DEFINE_DELETE(symbol, form, end, ...)                                                      \
+/* Defines a form of delete, which needs no size or alignment if the program replaces nothing and no
+ * option asks for them. */
+#define DEFINE_DELETE(symbol, form, family, size, alignment, end, ...)                             \
     EXPORT_OPERATOR void symbol(void *p, ##__VA_ARGS__)                                            \
     {                                                                                              \
-        if (LIKELY(api_own.operators))                                                             \
+        if (LIKELY(api_own.operators)) {                                                           \
             free_block_named(p, form);                                                             \
-        else                                                                                       \
+        } else {                                                                                   \
+            if (api_own.operators_checked)                                                         \
+                check_freed(p, family, size, alignment, form);                                     \
             end;                                                                                   \
+        }                                                                                          \
     }
 
 /* The forms of delete or delete[]; those with a size or a tag end in the one
  * without. */
-#define DEFINE_FORMS(symbol, form, first, others)                                                  \
-    DEFINE_DELETE(symbol, form, end_in(first, p, form))                                            \
-    DEFINE_DELETE(symbol##m, form, end_in(others, p, form), UNUSED size_t size)                    \
-    DEFINE_DELETE(symbol##RKSt9nothrow_t, form, end_in(others, p, form), UNUSED TAG)               \
-    DEFINE_DELETE(symbol##St11align_val_t, form, end_in_aligned(first, p, alignment, form),        \
-                  size_t alignment)                                                                \
-    DEFINE_DELETE(symbol##mSt11align_val_t, form, end_in_aligned(others, p, alignment, form),      \
-                  UNUSED size_t size, size_t alignment)                                            \
-    DEFINE_DELETE(symbol##St11align_val_tRKSt9nothrow_t, form,                                     \
-                  end_in_aligned(others, p, alignment, form), size_t alignment, UNUSED TAG)
+#define DEFINE_FORMS(symbol, form, family, first, others)                                          \
+    DEFINE_DELETE(symbol, form, family, MISMATCH_NOT_TOLD, PLAIN, end_in(first, p, form))          \
+    DEFINE_DELETE(symbol##m, form, family, size, PLAIN, end_in(others, p, form), size_t size)      \
+    DEFINE_DELETE(symbol##RKSt9nothrow_t, form, family, MISMATCH_NOT_TOLD, PLAIN,                  \
+                  end_in(others, p, form), UNUSED TAG)                                             \
+    DEFINE_DELETE(symbol##St11align_val_t, form, family, MISMATCH_NOT_TOLD, alignment,             \
+                  end_in_aligned(first, p, alignment, form), size_t alignment)                     \
+    DEFINE_DELETE(symbol##mSt11align_val_t, form, family, size, alignment,                         \
+                  end_in_aligned(others, p, alignment, form), size_t size, size_t alignment)       \
+    DEFINE_DELETE(symbol##St11align_val_tRKSt9nothrow_t, form, family, MISMATCH_NOT_TOLD,          \
+                  alignment, end_in_aligned(others, p, alignment, form), size_t alignment,         \
+                  UNUSED TAG)
 
-DEFINE_FORMS(_ZdlPv, "operator delete", END_FREE, END_DELETE)
-DEFINE_FORMS(_ZdaPv, "operator delete[]", END_DELETE, END_DELETE_ARRAY)
+DEFINE_FORMS(_ZdlPv, "operator delete", FAMILY_NEW, END_FREE, END_DELETE)
+DEFINE_FORMS(_ZdaPv, "operator delete[]", FAMILY_NEW_ARRAY, END_DELETE, END_DELETE_ARRAY)
 
 /* ---- which of them the program replaces ---- */
 
 /* Until this has run, all forms go the longer way, which is right in any case. */
-__attribute__((constructor)) static void find_replaced(void)
+void api_find_operators(void)
 {
-    api_own.operators = api_family_is_own() && !IS_REPLACED(_Znwm, own_new) &&
-                        !IS_REPLACED(_ZnwmSt11align_val_t, own_new_aligned) &&
-                        !IS_REPLACED(_ZdlPv, own_delete) &&
-                        !IS_REPLACED(_ZdaPv, own_delete_array) &&
-                        !IS_REPLACED(_ZdlPvSt11align_val_t, own_delete_aligned) &&
-                        !IS_REPLACED(_ZdaPvSt11align_val_t, own_delete_array_aligned);
+    bool own = api_family_is_own() && !IS_REPLACED(_Znwm, own_new) &&
+               !IS_REPLACED(_ZnwmSt11align_val_t, own_new_aligned) &&
+               !IS_REPLACED(_ZdlPv, own_delete) && !IS_REPLACED(_ZdaPv, own_delete_array) &&
+               !IS_REPLACED(_ZdlPvSt11align_val_t, own_delete_aligned) &&
+               !IS_REPLACED(_ZdaPvSt11align_val_t, own_delete_array_aligned);
+    api_own.operators = own && !mismatch_is_on();
+    api_own.operators_checked = own && mismatch_is_on();
     if (!api_own.operators)
         find_forms();
 }

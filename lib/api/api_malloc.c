@@ -19,6 +19,9 @@
 __attribute__((constructor)) static void start(void)
 {
     init_start(environ);
+    api_find_family();
+    if (api_find_operators != NULL)
+        api_find_operators();
 }
 
 __attribute__((destructor)) static void end(void)
@@ -52,17 +55,23 @@ EXPORT void cfree(void *p)
     end_in_free(p, "cfree");
 }
 
+/* The same, of a block that is told to be of that size and alignment. */
+static ALWAYS_INLINE void end_in_free_sized(void *p, size_t size, size_t alignment,
+                                            const char *function)
+{
+    if (UNLIKELY(!api_own.family) && api_own.family_checked)
+        mismatch_check(p, (struct mismatch_call){FAMILY_MALLOC, size, alignment}, function);
+    end_in_free(p, function);
+}
+
 EXPORT void free_sized(void *p, size_t size)
 {
-    (void)size;
-    end_in_free(p, "free_sized");
+    end_in_free_sized(p, size, 0, "free_sized");
 }
 
 EXPORT void free_aligned_sized(void *p, size_t alignment, size_t size)
 {
-    (void)alignment;
-    (void)size;
-    end_in_free(p, "free_aligned_sized");
+    end_in_free_sized(p, size, alignment, "free_aligned_sized");
 }
 
 EXPORT void *calloc(size_t count, size_t size)

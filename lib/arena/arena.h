@@ -98,6 +98,7 @@ struct thread_state {
     struct arena *held;
     int32_t until_tick; /* bytes that it may free to others until it ticks */
     bool ended;         /* its exit hook has run */
+    bool limit_crossed; /* the program is to be called (soft_limit.h) */
 };
 
 extern __thread struct thread_state thread_state __attribute__((tls_model("initial-exec")));

@@ -2,6 +2,7 @@
 #include "arena/idle.h"
 
 #include "arena/arena.h"
+#include "arena/soft_limit.h"
 #include "arena/thread.h"
 #include "base/limit.h"
 #include "base/meta.h"
@@ -327,13 +328,18 @@ size_t idle_count_held(void)
 /* Finds out whether a request is within the limit; near it gives back what is idle. */
 static bool make_room_in_limit(size_t size)
 {
-    bool within = false;
+    bool within = false, may_call = soft_limit_may_call();
     limit_tick(os_now_ms());
     for (int purged = 0; purged < 2 && !within; purged++) {
         if (purged != 0 && size <= __atomic_load_n(&limit.bytes, __ATOMIC_RELAXED))
             idle_trim();
         uint64_t begun = __atomic_load_n(&limit.taken, __ATOMIC_SEQ_CST);
-        within = limit_allow(begun, idle_count_held(), size, purged != 0);
+        size_t held = idle_count_held();
+        bool crosses = may_call && limit_crosses(held, size, purged != 0);
+        if (crosses && purged == 0)
+            continue;
+        thread_state.limit_crossed |= crosses;
+        within = limit_allow(begun, held, size, purged != 0);
     }
     return within;
 }

@@ -15,6 +15,8 @@ enum {
     STEP_PART = 64,    /* near it 1/64 of it is allowed at a time */
     RESERVE_PART = 64, /* 1/64 of it, but at most RESERVE_MOST bytes, are for what is counted */
     RESERVE_MOST = 1 << 20, /* in any case: headers, states and metadata */
+    SHARE_PART = 16,        /* use has fallen when it is 1/16 of the share below it */
+    SHARE_STEP_PART = 64,   /* 1/64 of the share is allowed at a time where idle memory went back */
     LIMIT_READ_MS = 1000,   /* the group's limit is read again after this time */
 };
 
@@ -70,12 +72,52 @@ void limit_forget(void)
     store(&limit.allowed, 0);
 }
 
+/* What may be held of a limit of `bytes`. */
+static uint64_t usable_of(uint64_t bytes)
+{
+    return bytes - min_size(bytes / RESERVE_PART, RESERVE_MOST);
+}
+
+/* The share in bytes; 0: there is none. */
+static uint64_t share_of(uint64_t bytes)
+{
+    return usable_of(bytes) / 100 * load(&limit.share);
+}
+
+bool limit_crosses(size_t held, size_t size, bool note)
+{
+    uint64_t bytes = load(&limit.bytes), share = share_of(bytes);
+    if (share == 0 || held + size <= share || size > usable_of(bytes) || load(&limit.crossed) != 0)
+        return false;
+    return !note || __atomic_exchange_n(&limit.crossed, 1, __ATOMIC_SEQ_CST) == 0;
+}
+
+void limit_set_share(unsigned percent)
+{
+    store(&limit.share, percent);
+    store(&limit.crossed, 0);
+    limit_forget();
+}
+
+/* What is allowed until the next count because of the share, for a request of `size` bytes. Notes
+ * that use has fallen below the share. */
+static uint64_t room_at_share(size_t held, size_t size, uint64_t share, bool purged)
+{
+    uint64_t gap = share / SHARE_PART;
+    if (share == 0)
+        return UINT64_MAX;
+    if (held + size <= share - gap)
+        store(&limit.crossed, 0);
+    if (held + size > share)
+        return max_size(size, gap);
+    return max_size(share - held, purged ? share / SHARE_STEP_PART : 0);
+}
+
 bool limit_allow(uint64_t begun, size_t held, size_t size, bool purged)
 {
     static uint32_t reported; /* [any] */
     uint64_t bytes = load(&limit.bytes);
-    uint64_t reserve = min_size(bytes / RESERVE_PART, RESERVE_MOST);
-    uint64_t room = bytes - min_size(bytes, held + reserve);
+    uint64_t room = usable_of(bytes) - min_size(usable_of(bytes), held);
     uint64_t near = bytes / NEAR_PART;
     bool fits = size <= room;
     if (room > near && size <= room - near)
@@ -87,6 +129,7 @@ bool limit_allow(uint64_t begun, size_t held, size_t size, bool purged)
     if (!fits && __atomic_exchange_n(&reported, 1, __ATOMIC_RELAXED) == 0)
         report_warning("limit of %zu bytes reached: a request of %zu bytes is refused",
                        (size_t)bytes, size);
+    room = min_size(room, room_at_share(held, size, share_of(bytes), purged));
     store(&limit.allowed, begun + room);
     if (load(&limit.bytes) != bytes)
         limit_forget();

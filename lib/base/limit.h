@@ -9,6 +9,10 @@
  *    Up to 15/16 of the limit all is allowed at once. From there on what is idle goes back first,
  *    and only a step is allowed, so that the count is repeated as the process grows.
  *
+ * 3. Where the program is to be called at a share of the limit (arena/soft_limit.h), no more is
+ *    allowed at once than is left up to the share, and above it 1/16 of it: so a count finds that
+ *    the share is crossed, and also that use has fallen by 1/8 of it and rises again.
+ *
  * So the limit holds: what was taken before a count began is in the count; what was taken later is
  * in `taken`. Therefore limit_take is called under the lock under which the part is counted, and
  * limit_count after the part has become visible to a count.
@@ -25,6 +29,9 @@ extern struct limit {
     uint64_t allowed;             /* what `taken` may become */
     uint64_t followed;            /* the value of OPTION_LIMIT that `bytes` comes from */
     uint64_t read_at;             /* ms: when the group was looked at last */
+    uint64_t share;               /* per cent of it at which the program is called; 0: it is not */
+    uint64_t crossed;             /* 1: use was above the share, and no count has found since that
+                                     it fell */
 } limit;
 
 static inline bool limit_is_on(void)
@@ -46,6 +53,13 @@ void limit_forget(void);
  * the caller gives back what is idle and counts again. If `purged`, the first refusal is reported.
  */
 bool limit_allow(uint64_t begun, size_t held, size_t size, bool purged);
+
+/* True if `size` bytes, where `held` bytes are held, cross the share; of several threads that find
+ * so with `note`, for one alone. Not if the limit has no room for them whatever is given back. */
+bool limit_crosses(size_t held, size_t size, bool note);
+/* Sets the share; it counts as not crossed. */
+void limit_set_share(unsigned percent);
+
 /* Follows the option at once, and the group once a second. `now` is os_now_ms(). */
 void limit_tick(uint64_t now);
 

@@ -63,6 +63,8 @@ struct option option_table[OPTION_COUNT] = {
                          .help = "random places, quarantine, canaries, guard pages"},
     [OPTION_FILL] = {"fill", TYPE_NAME, "0|1", DEFAULT(0),
                      .help = "fill what is allocated and freed (1: yes)"},
+    [OPTION_MISMATCH] = {"mismatch", TYPE_NAME, "abort|report|ignore", DEFAULT(ON_ERROR_IGNORE),
+                         .help = "the same for new and free, wrong sizes, at start"},
     [OPTION_LIMIT] = {"limit", TYPE_LIMIT, "0..16384G|cgroup[-N%]", 16384 * GIB, DEFAULT(0),
                       .help = "bytes that acre may hold; 0: no limit"},
 };

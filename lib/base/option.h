@@ -31,6 +31,8 @@ enum option_id {
     OPTION_HARDENED,          /* bool: random places, quarantine, canaries (modes/hardened.h), guard
                                  pages (guard_page.h) */
     OPTION_FILL,              /* bool: allocated and freed bytes get patterns */
+    OPTION_MISMATCH,          /* enum on_error: the same if a block goes back by another family of
+                                 functions, or with another size (paths/mismatch.h) */
     OPTION_LIMIT, /* bytes that acre may hold, or OPTION_LIMIT_GROUP and the percentage that is left
                      of what the control group may have; 0: no limit (limit.h) */
     OPTION_COUNT

@@ -66,7 +66,8 @@ struct extent_run {
 struct extent {
     uintptr_t base; /* address; written before the state that publishes it */
     size_t size;    /* bytes, not 0 while LIVE or STOCK; one store publishes a change */
-    uint64_t stamp; /* STOCK: ms, when the part that has been free for longest was freed */
+    uint64_t stamp; /* STOCK: ms, when the part that has been free for longest was freed;
+                       LIVE: large_note, 0 at first */
     uint8_t state;  /* enum extent_state; one store publishes a change */
     uint8_t guard;  /* LIVE: enum guard_page, of the entry's last page; else NONE */
     bool zero;      /* STOCK, and LIVE when just carved: all its contents are known to be zero;

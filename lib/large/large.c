@@ -378,6 +378,24 @@ size_t large_usable_size(const void *p)
     return size;
 }
 
+uint64_t large_note(const void *p)
+{
+    large_list_acquire(0);
+    const struct extent *block = block_at(p);
+    uint64_t note = block != NULL ? block->stamp : 0;
+    large_list_release();
+    return note;
+}
+
+void large_set_note(const void *p, uint64_t note)
+{
+    large_list_acquire(0);
+    struct extent *block = block_at(p);
+    if (block != NULL)
+        extent_set_stamp(block, note);
+    large_list_release();
+}
+
 /* ---- Resizing ---- */
 
 /*

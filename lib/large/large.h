@@ -53,6 +53,11 @@ int large_free(void *p);
 /* Usable bytes of the LIVE block that starts at p, 0 if there is none. */
 size_t large_usable_size(const void *p);
 
+/* What was noted of the LIVE block that starts at p (paths/mismatch.h); 0: nothing, or there is
+ * none. */
+uint64_t large_note(const void *p);
+void large_set_note(const void *p, uint64_t note);
+
 /*
  * Changes the size of the LIVE block at p to at least `size` bytes: in place by giving back its
  * tail, or by taking in what is free after it; else by mremap. Contents up to the smaller size

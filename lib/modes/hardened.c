@@ -6,6 +6,7 @@
 #include "base/os.h"
 #include "base/size_class.h"
 #include "base/chance.h"
+#include "modes/notes.h"
 #include "slab/slab.h"
 
 #include <assert.h>
@@ -20,7 +21,6 @@ enum {
     LOOKS = 3, /* at a canary that does not fit: a thread may be resizing the block */
 };
 
-#define NOTE_FREED (UINT32_C(1) << 31)
 #define NO_THREAD_SANITIZER __attribute__((no_sanitize("thread")))
 
 /* [owner] */
@@ -49,7 +49,7 @@ void hardened_start(hardened_report *report)
     size_class_see_all();
 }
 
-/* ---- blocks and their notes ---- */
+/* ---- blocks ---- */
 
 /* The block of the calling thread's own arena that starts at p, and the number that it has in its
  * slab, which is returned. */
@@ -64,28 +64,12 @@ static inline struct slab *find_own(void *p, struct hardened_block *block, size_
 /* The place of a block's note; NULL: the heap has none yet. */
 static inline uint32_t *note_at(const struct hardened_block *block)
 {
-    const struct heap *heap = heap_containing(block->base);
-    uint32_t *notes = __atomic_load_n(&heap->notes, __ATOMIC_ACQUIRE);
-    return notes == NULL ? NULL : notes + (block->state - heap->states);
-}
-
-static uint32_t note_of(const struct hardened_block *block)
-{
-    const uint32_t *note = note_at(block);
-    return note == NULL ? 0 : __atomic_load_n(note, __ATOMIC_ACQUIRE);
+    return notes_at(block->base, block->state);
 }
 
 static inline void set_note(uint32_t *note, uint32_t value)
 {
     __atomic_store_n(note, value, __ATOMIC_RELEASE);
-}
-
-/* Lets the heap have notes. Without memory there are none, and nothing is known of its blocks. */
-static COLD void make_notes(struct heap *heap)
-{
-    size_t bytes = heap->size / HEAP_BYTES_OF_STATE * sizeof(*heap->notes);
-    uint32_t *notes = meta_map(align_up(bytes, os_page_size()));
-    __atomic_store_n(&heap->notes, notes, __ATOMIC_RELEASE);
 }
 
 /* ---- what was freed ---- */
@@ -313,8 +297,8 @@ NO_THREAD_SANITIZER static size_t find_overflow(const struct hardened_block *blo
 /* The size that was asked for of a block that the program holds; 0 if not known. */
 static inline size_t requested_of(const struct hardened_block *block)
 {
-    uint32_t note = note_of(block);
-    return note != NOTE_FREED ? note : 0;
+    uint32_t note = hardened_mode == HARDENED_BLOCKS ? notes_get(block->base, block->state) : 0;
+    return note % (UINT32_C(1) << NOTE_SIZE_BITS); /* 0 of NOTE_FREED */
 }
 
 size_t hardened_requested(const struct hardened_block *block)
@@ -357,7 +341,7 @@ void hardened_allocated(const struct hardened_block *block, size_t size, bool *z
 {
     uint32_t *note = note_at(block);
     if (UNLIKELY(note == NULL)) {
-        make_notes(heap_containing(block->base));
+        notes_make(block->base);
         note = note_at(block);
     }
     if (LIKELY(note != NULL) && __atomic_load_n(note, __ATOMIC_RELAXED) == NOTE_FREED)

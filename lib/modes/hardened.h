@@ -13,10 +13,8 @@
  * 4. The bytes between the size that was asked for and the block's end are a canary, which depends
  *    on a secret and the address. It is compared at free, realloc and acre_check.
  *
- * A heap has a note for each state: the size asked for of a block that the program holds;
- * NOTE_FREED if the block was filled when it was freed; 0: neither is known. A note belongs to the
- * thread that holds the block, and for a free one to the owner. Notes are mapped when the first one
- * is written.
+ * The size that was asked for, and that a block was filled when it was freed, stand in its note
+ * (notes.h).
  *
  * With fill alone there is no random choice, quarantine, size or canary.
  */

@@ -24,6 +24,10 @@ static const struct {
     [ACRE_ERROR_FOREIGN] = {"foreign pointer", ": not a block of this allocator"},
     [ACRE_ERROR_OVERFLOW] = {"overflow", ""},
     [ACRE_ERROR_WRITTEN_AFTER_FREE] = {"written after free", ""},
+    [ACRE_ERROR_USE_AFTER_FREE] = {"use after free", ": the block was released"},
+    [ACRE_ERROR_MISMATCH] = {"mismatch", ""},
+    [ACRE_ERROR_WRONG_SIZE] = {"wrong size", ""},
+    [ACRE_ERROR_WRONG_ALIGNMENT] = {"wrong alignment", ""},
 };
 
 static NOINLINE void report_fault(const struct misuse *misuse)
@@ -42,6 +46,12 @@ static NOINLINE void report_fault(const struct misuse *misuse)
         out_format(&block, ", %zu asked for", error->requested);
     if (error->kind == ACRE_ERROR_OVERFLOW || error->kind == ACRE_ERROR_WRITTEN_AFTER_FREE)
         out_format(&block, ", byte %zu has changed", error->offset);
+    if (error->kind == ACRE_ERROR_MISMATCH)
+        out_format(&block, ", allocated by %s", error->allocated_by);
+    if (error->kind == ACRE_ERROR_WRONG_SIZE)
+        out_format(&block, ", %zu asked for, %zu given", error->requested, error->given);
+    if (error->kind == ACRE_ERROR_WRONG_ALIGNMENT)
+        out_format(&block, ", alignment %zu asked for, %zu given", error->requested, error->given);
     report_warning("%s: %s(%p)%s", kinds[error->kind].fault, error->function, error->pointer,
                    block.text);
 }
@@ -144,8 +154,9 @@ void misuse_handle(struct misuse *misuse)
     uintptr_t frames[MISUSE_DEPTH];
     int saved = errno;
     struct acre_error *error = &misuse->error;
-    bool foreign = error->kind == ACRE_ERROR_FOREIGN;
-    uint64_t action = option_value(foreign ? OPTION_FOREIGN : OPTION_ON_ERROR);
+    uint64_t action = option_value(error->kind == ACRE_ERROR_FOREIGN    ? OPTION_FOREIGN
+                                   : error->kind >= ACRE_ERROR_MISMATCH ? OPTION_MISMATCH
+                                                                        : OPTION_ON_ERROR);
     acre_error_handler *handler = __atomic_load_n(&current_handler, __ATOMIC_ACQUIRE);
     PROBE(misuse, error->pointer, error->kind);
     if (action == ON_ERROR_IGNORE && handler == NULL)

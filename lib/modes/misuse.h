@@ -45,6 +45,10 @@ enum { MISUSE_DEPTH = 64 }; /* frames of a stack, at most */
  *   double free: free(0x7f0000100000): the block was released
  *   overflow: free(0x7f0000010040): block ... TINY, arena 1, 50 asked for, byte 50 has changed
  *   written after free: malloc(0x7f0000010040): block ... TINY, arena 1, byte 16 has changed
+ *   use after free: realloc(0x7f0000010040): block ... TINY, arena 1
+ *   mismatch: free(0x7f0000010040): block ... TINY, arena 1, allocated by operator new
+ *   wrong size: operator delete(0x7f0000010040): block ... arena 1, 50 asked for, 40 given
+ *   wrong alignment: operator delete(0x...): block ... arena 1, alignment 64 asked for, 16 given
  *
  * The others begin with two blanks, as far as each is known:
  *

@@ -3,6 +3,7 @@
 
 #include "arena/background.h"
 #include "arena/idle.h"
+#include "arena/soft_limit.h"
 #include "paths/free.h"
 #include "large/large.h"
 #include "base/limit.h"
@@ -11,6 +12,7 @@
 #include "modes/hardened.h"
 #include "modes/profile.h"
 #include "modes/trace.h"
+#include "paths/mismatch.h"
 #include "arena/thread.h"
 
 #include <errno.h>
@@ -216,6 +218,14 @@ static void *take_ordinary(struct arena *arena, unsigned class, size_t bytes, bo
     return block;
 }
 
+/* Calls the program, since the soft limit was crossed. The block is freed before, which the caller
+ * allocates anew: nothing is lost if the program does not return. */
+static COLD void call_without(void *block)
+{
+    free_block(block);
+    soft_limit_call();
+}
+
 /* A block of a class, for a request of `bytes`, for any thread. It may be a sample. */
 static void *alloc_class(unsigned class, size_t bytes, bool wide, bool *zero)
 {
@@ -233,11 +243,17 @@ static void *alloc_class(unsigned class, size_t bytes, bool wide, bool *zero)
         block = take_hardened(arena, bin_for(arena, class), bytes, zero);
     else
         block = take_ordinary(arena, class, bytes, wide, modes.marked, zero);
+    if (mismatch_is_on() && block != NULL)
+        mismatch_allocated(block, (struct mismatch_call){FAMILY_MALLOC, bytes, 0});
     if (borrowed)
         arena_retire(arena);
     background_ring_if_idle(arena);
     if (block != NULL)
         record_alloc(modes, block, size);
+    if (soft_limit_is_due()) {
+        call_without(block);
+        return alloc_class(class, bytes, wide, zero);
+    }
     return block;
 }
 
@@ -260,6 +276,12 @@ static void *alloc_large(size_t size, size_t alignment, bool *zero)
         block = large_alloc(size, alignment, zero);
     if (block != NULL)
         count_large(block, size);
+    if (mismatch_is_on() && block != NULL)
+        mismatch_allocated(block, (struct mismatch_call){FAMILY_MALLOC, size, alignment});
+    if (soft_limit_is_due()) {
+        call_without(block);
+        return alloc_large(size, alignment, zero);
+    }
     return block;
 }
 
@@ -379,6 +401,8 @@ void *alloc_aligned(size_t alignment, size_t size)
             block = take_guarded(size, alignment);
         if (block == NULL && (seen || !alloc_from_bin(&thread_state.arena->bins[class], &block)))
             block = alloc_class(class, size, false, &zero);
+        if (seen && mismatch_is_on() && block != NULL)
+            mismatch_allocated(block, (struct mismatch_call){FAMILY_MALLOC, size, alignment});
     } else if (size <= PTRDIFF_MAX && alignment <= PTRDIFF_MAX) {
         block = alloc_large(max_size(size, 1), alignment, NULL);
     }
@@ -433,31 +457,46 @@ static bool is_still_live(void *p, const struct own_block *own, const void *othe
     return p != other && free_find_own(p, &now) && now.slab == own->slab;
 }
 
-/* realloc of a block of `usable` bytes, in the modes of modes/hardened.h: checks it, and notes its
- * new size if it stays. Returns the bytes that are copied if it moves. */
-static NOINLINE size_t resize_hardened(void *p, size_t usable, size_t size, bool kept,
-                                       const char *function)
+/* Makes room in the limit for a LARGE block that grows by that many bytes. */
+static void make_room_to_grow(size_t bytes)
+{
+    while (!limit_has_room(bytes)) {
+        (void)idle_make_room(thread_own_arena(), bytes);
+        if (!soft_limit_is_due())
+            return;
+        soft_limit_call();
+    }
+}
+
+/* realloc of a block of `usable` bytes, in the modes of modes/hardened.h and with option mismatch:
+ * checks it, and notes its new size if it stays. Returns the bytes that are copied if it moves. */
+static NOINLINE size_t resize_seen(void *p, size_t usable, size_t size, bool kept,
+                                   const char *function)
 {
     struct hardened_block block;
-    if (!free_find_block(p, &block))
-        return usable;
-    size_t requested = hardened_requested(&block);
-    hardened_check(&block, function);
-    if (kept)
-        hardened_resized(&block, size);
+    size_t requested = 0;
+    mismatch_check_free(p, function);
+    if (free_find_block(p, &block)) {
+        requested = hardened_requested(&block);
+        hardened_check(&block, function);
+        if (kept)
+            hardened_resized(&block, size);
+    }
+    if (kept && mismatch_is_on())
+        mismatch_allocated(p, (struct mismatch_call){FAMILY_MALLOC, size, 0});
     return requested != 0 ? requested : usable;
 }
 
 /* Resizes a LARGE block to a size that is LARGE, too; NULL if the system refuses. */
 static void *resize_large(void *p, size_t usable, size_t size)
 {
-    size_t more = size > usable ? align_up(size, os_page_size()) - usable : 0;
-    if (!limit_has_room(more))
-        (void)idle_make_room(thread_own_arena(), more);
+    make_room_to_grow(size > usable ? align_up(size, os_page_size()) - usable : 0);
     trace_freed(p);
     profile_end(p);
     void *resized = large_resize(p, size);
     count_large(resized != NULL ? resized : p, resized != NULL ? size : usable);
+    if (mismatch_is_on() && resized != NULL)
+        mismatch_allocated(resized, (struct mismatch_call){FAMILY_MALLOC, size, 0});
     background_ring_if_idle(thread_state.arena);
     return resized;
 }
@@ -478,8 +517,8 @@ void *alloc_resize(void *p, size_t size, const char *function)
         return NULL;
     }
     bool kept = stays(usable, size) && (own.slab != NULL || !guard_has(p));
-    if (hardened_is_on()) {
-        usable = resize_hardened(p, usable, size, kept, function);
+    if (hardened_is_on() || mismatch_is_on()) {
+        usable = resize_seen(p, usable, size, kept, function);
         own.slab = NULL; /* it is freed by its slow path */
         sampled = false;
     }

@@ -11,6 +11,7 @@
 #include "modes/misuse.h"
 #include "modes/profile.h"
 #include "modes/trace.h"
+#include "paths/mismatch.h"
 
 #include <errno.h>
 
@@ -120,55 +121,64 @@ static struct misuse_neighbour neighbour_at(const char *p)
     return (struct misuse_neighbour){info.base, info.size, states[live ? BLOCK_LIVE : BLOCK_FREE]};
 }
 
-/* Finds out what is wrong with p; by default it is reported and the process ends. */
-static COLD void misuse(const void *p, const struct place *place, const char *function)
+/* Fills in what is known of the block in which p lies, and its neighbours. True if p is in free
+ * memory whose blocks are not known any more. */
+static bool describe(const void *p, const struct place *place, struct misuse *misuse)
 {
-    struct misuse misuse = {.error = {.function = function, .pointer = p}};
-    struct acre_error *error = &misuse.error;
-    bool released;
+    struct acre_error *error = &misuse->error;
+    bool released = false;
     if (place->heap != NULL) {
         error->block = place->block;
         error->block_size = place->size;
         error->arena = place->block != NULL ? arena_of(place->heap->set)->number : 0;
-        misuse.block_class = place->size <= SIZE_CLASS_TINY_LIMIT ? "TINY" : "SMALL";
+        misuse->block_class = place->size <= SIZE_CLASS_TINY_LIMIT ? "TINY" : "SMALL";
         released = was_released(place->heap, p);
     } else if (guard_has(p)) {
-        guard_describe(p, &misuse);
-        released = false;
+        guard_describe(p, misuse);
     } else {
         struct large_info info;
         large_find(p, &info);
         error->block = info.base;
         error->block_size = info.size;
-        misuse.block_class = "LARGE";
+        misuse->block_class = "LARGE";
         released = info.known;
     }
-    error->kind = kind_of(p, error->block, released);
     if (error->block != NULL) {
-        misuse.before = neighbour_at((const char *)error->block - 1);
-        misuse.after = neighbour_at((const char *)error->block + error->block_size);
+        misuse->before = neighbour_at((const char *)error->block - 1);
+        misuse->after = neighbour_at((const char *)error->block + error->block_size);
     }
+    return released;
+}
+
+void free_report(struct acre_error error)
+{
+    struct misuse misuse = {.error = error};
+    struct place place = find_place(error.pointer);
+    describe(error.pointer, &place, &misuse);
+    misuse_handle(&misuse);
+}
+
+/* Finds out what is wrong with p, for a function that frees it or else uses it; by default it is
+ * reported and the process ends. */
+static COLD void misuse(const void *p, const struct place *place, bool frees, const char *function)
+{
+    struct misuse misuse = {.error = {.function = function, .pointer = p}};
+    bool released = describe(p, place, &misuse);
+    enum acre_error_kind kind = kind_of(p, misuse.error.block, released);
+    if (kind == ACRE_ERROR_DOUBLE_FREE && !frees)
+        kind = ACRE_ERROR_USE_AFTER_FREE;
+    misuse.error.kind = kind;
     misuse_handle(&misuse);
 }
 
 void free_report_damage(enum acre_error_kind kind, const void *block, size_t requested,
                         size_t offset, const char *function)
 {
-    struct place place = find_place(block);
-    struct misuse misuse = {
-        .error = {.kind = kind,
-                  .function = function,
-                  .pointer = block,
-                  .block = block,
-                  .block_size = place.size,
-                  .arena = place.heap != NULL ? arena_of(place.heap->set)->number : 0,
-                  .requested = requested,
-                  .offset = offset},
-        .block_class = place.size <= SIZE_CLASS_TINY_LIMIT ? "TINY" : "SMALL",
-        .before = neighbour_at((const char *)block - 1),
-        .after = neighbour_at((const char *)block + place.size),
-    };
-    misuse_handle(&misuse);
+    free_report((struct acre_error){.kind = kind,
+                                    .function = function,
+                                    .pointer = block,
+                                    .requested = requested,
+                                    .offset = offset});
 }
 
 void free_end_sampled(const void *p)
@@ -182,6 +192,7 @@ void free_end_sampled(const void *p)
 static inline uint8_t end_block(const struct hardened_block *block, const char *function)
 {
     bool hardened = hardened_is_on();
+    mismatch_check_free(block->base, function);
     if (hardened)
         hardened_check(block, function);
     free_end_sampled(block->base);
@@ -285,10 +296,12 @@ static NOINLINE void free_any(void *p, const char *function)
 {
     int saved = errno;
     struct place place = find_place(p);
+    if (place.heap == NULL)
+        mismatch_check_free(p, function);
     if (place.heap == NULL && free_outside(p))
         idle_tick(os_now_ms());
     else if (!free_own_wide(p, &place))
-        misuse(p, &place, function);
+        misuse(p, &place, true, function);
     background_ring_if_idle(thread_state.arena);
     errno = saved;
 }
@@ -338,7 +351,7 @@ size_t free_usable_size_slow(void *p, const char *function)
     struct place place = find_place(p);
     size_t size = live_size(p, &place);
     if (size == 0)
-        misuse(p, &place, function);
+        misuse(p, &place, false, function);
     if (size == 0 || place.heap == NULL)
         return size;
     size_t requested = hardened_requested(&(struct hardened_block){place.block, place.state, size});

@@ -51,6 +51,9 @@ bool free_find_own_sampled(const void *p, struct own_block *own);
 /* Tells the modes that the SAMPLED block at p is about to be freed. */
 void free_end_sampled(const void *p);
 
+/* Reports an error that names what is wrong; what is known of the block is added. */
+void free_report(struct acre_error error);
+
 /* Reports damage of a block in a slab: a hardened_report. */
 void free_report_damage(enum acre_error_kind kind, const void *block, size_t requested,
                         size_t offset, const char *function);

@@ -14,6 +14,7 @@
 #include "modes/profile.h"
 #include "modes/trace.h"
 #include "paths/free.h"
+#include "paths/mismatch.h"
 #include "process/stats_file.h"
 #include "arena/thread.h"
 
@@ -30,6 +31,7 @@ void init_start(char *const *environment)
     trace_start();
     guard_start();
     hardened_start(free_report_damage);
+    mismatch_start();
     limit_tick(os_now_ms());
     profile_tick();
     /* it may fail (no memory): then the first lock notices a fork (fork.h) */

@@ -39,14 +39,22 @@ static const struct {
 } functions[] = {MISUSE_FUNCTIONS(NAME)};
 enum { FUNCTIONS = COUNT_OF(functions) };
 
-/* The block sizes, and how a report ends that names the class. */
+/* What a call with a block that was freed is called. */
+static const char *fault_of_freed(const char *reported)
+{
+    bool uses = strncmp(reported, "realloc", 7) == 0 || strcmp(reported, "malloc_usable_size") == 0;
+    return uses ? "use after free" : "double free";
+}
+
+/* The block sizes, how a report ends that names the class, and bytes (misuse.c). */
 static const struct {
     const char *word, *class;
+    size_t bytes;
 } sizes[] = {
-    {"tiny", "TINY, arena [1-9][0-9]*"},
-    {"small", "SMALL, arena [1-9][0-9]*"},
-    {"big", "SMALL, arena [1-9][0-9]*"},
-    {"large", "LARGE"},
+    {"tiny", "TINY, arena [1-9][0-9]*", 48},
+    {"small", "SMALL, arena [1-9][0-9]*", 5000},
+    {"big", "SMALL, arena [1-9][0-9]*", 300000},
+    {"large", "LARGE", 3000000},
 };
 enum { SIZES = COUNT_OF(sizes) };
 
@@ -221,7 +229,8 @@ static void test_double(void)
                         "double",       functions[f].word, sizes[s].word, callers[c / 2],
                         callers[c % 2], histories[h],      NULL};
                     double_tail(s, histories[h], tail);
-                    expect_abort(words, "double free", functions[f].reported, tail);
+                    expect_abort(words, fault_of_freed(functions[f].reported),
+                                 functions[f].reported, tail);
                 }
 }
 
@@ -350,11 +359,11 @@ static void test_go_on(void)
             for (size_t w = 0; w < COUNT_OF(ways); w++) {
                 const char *words[] = {"go_on", functions[f].word, sizes[s].word, NULL};
                 run(words, ways[w].options, &outcome);
-                snprintf(
-                    pattern, sizeof(pattern),
-                    "^acre: go_on\\[%d\\]: (double free|(interior|misaligned|foreign) pointer): "
-                    "%s\\(0x",
-                    (int)outcome.process, functions[f].reported);
+                snprintf(pattern, sizeof(pattern),
+                         "^acre: go_on\\[%d\\]: ((double|use after) "
+                         "free|(interior|misaligned|foreign) pointer): "
+                         "%s\\(0x",
+                         (int)outcome.process, functions[f].reported);
                 int status = WIFEXITED(outcome.status) ? WEXITSTATUS(outcome.status) : -1;
                 if (status != ways[w].status ||
                     count_matching(outcome.lines, pattern) != ways[w].reports) {
@@ -406,8 +415,8 @@ static void test_guarded_misuse(void)
                                           callers[c / 2],
                                           c % 2 == 0 ? "middle" : "odd",
                                           NULL};
-            expect_abort_with("guard:1", twice, "double free", functions[f].reported, tail,
-                              HISTORY("double", FREED("double")));
+            expect_abort_with("guard:1", twice, fault_of_freed(functions[f].reported),
+                              functions[f].reported, tail, HISTORY("double", FREED("double")));
             expect_abort_with("guard:1", inside,
                               c % 2 == 0 ? "interior pointer" : "misaligned pointer",
                               functions[f].reported, tail, HISTORY("interior", ""));
@@ -487,9 +496,133 @@ static void test_damage(void)
         }
 }
 
-static void (*const tests[])(void) = {test_double,         test_interior,      test_foreign,
-                                      test_race,           test_go_on,         test_trace,
-                                      test_guarded_misuse, test_guarded_fault, test_damage};
+/* At the end of a process or a thread all goes on as before, and a double free is named. */
+static void test_at_exit(void)
+{
+    static const char *const ends[] = {"handler", "quick", "destructor", "after",
+                                       "key",     "last",  "meanwhile"};
+    static const char *const options[] = {
+        "", "hardened:1", "trace:1000", "profile:1K", "limit:1G", "background_thread:1,decay:1"};
+    for (size_t e = 0; e < COUNT_OF(ends); e++)
+        for (size_t s = 0; s < SIZES; s++)
+            for (size_t o = 0; o < COUNT_OF(options); o++) {
+                const char *words[] = {"at_exit", ends[e], sizes[s].word, NULL};
+                char tail[PATTERN];
+                /* with hardened the program is told of less than the block has */
+                snprintf(tail, sizeof(tail),
+                         "(block %%b of [0-9]+ bytes, %s|the block was released)", sizes[s].class);
+                expect_abort_with(options[o], words, "double free", "free", tail,
+                                  "  called by thread .*\n" FRAME("at_exit"));
+            }
+}
+
+/* ---- mismatched calls ---- */
+
+/* A family's word is how a report names it. */
+static const char malloc_family[] = "malloc", new_family[] = "operator new",
+                  array_family[] = "operator new\\[\\]";
+
+static const struct {
+    const char *word, *family;
+    size_t alignment;
+} allocations[] = {
+    {"malloc", malloc_family, 16},           {"calloc", malloc_family, 16},
+    {"realloc", malloc_family, 16},          {"reallocarray", malloc_family, 16},
+    {"aligned_alloc", malloc_family, 64},    {"new", new_family, 16},
+    {"new_array", array_family, 16},         {"new_aligned", new_family, 64},
+    {"new_array_aligned", array_family, 64},
+};
+
+enum { UNTOLD = -1 };
+
+/* The calls of mismatch.c; the size is told as one that differs by so much. */
+static const struct {
+    const char *word, *family, *reported;
+    int alignment, size; /* UNTOLD: none */
+} frees[] = {
+    {"free", malloc_family, "free", UNTOLD, UNTOLD},
+    {"cfree", malloc_family, "cfree", UNTOLD, UNTOLD},
+    {"free_sized", malloc_family, "free_sized", 16, 0},
+    {"free_wrong_size", malloc_family, "free_sized", 16, 8},
+    {"free_aligned", malloc_family, "free_aligned_sized", 64, 0},
+    {"free_aligned_wrong_size", malloc_family, "free_aligned_sized", 64, -8},
+    {"free_wrong_alignment", malloc_family, "free_aligned_sized", 128, 0},
+    {"resize", malloc_family, "realloc", UNTOLD, UNTOLD},
+    {"resize_larger", malloc_family, "realloc", UNTOLD, UNTOLD},
+    {"resize_to_zero", malloc_family, "realloc", UNTOLD, UNTOLD},
+    {"delete", new_family, "operator delete", 16, UNTOLD},
+    {"delete_sized", new_family, "operator delete", 16, 0},
+    {"delete_wrong_size", new_family, "operator delete", 16, 8},
+    {"delete_aligned", new_family, "operator delete", 64, UNTOLD},
+    {"delete_wrong_alignment", new_family, "operator delete", 128, UNTOLD},
+    {"delete_aligned_sized", new_family, "operator delete", 64, 0},
+    {"delete_array", array_family, "operator delete\\[\\]", 16, UNTOLD},
+    {"delete_array_sized", array_family, "operator delete\\[\\]", 16, 0},
+    {"delete_array_wrong_size", array_family, "operator delete\\[\\]", 16, -8},
+    {"delete_array_aligned", array_family, "operator delete\\[\\]", 64, UNTOLD},
+    {"delete_array_aligned_wrong_size", array_family, "operator delete\\[\\]", 64, 8},
+};
+
+/* With mismatch:report a process must end with 0 and say nothing but, if the call is wrong, what is
+ * wrong with it. */
+static void try_mismatch(size_t a, size_t f, size_t s, size_t c, const char *options)
+{
+    static struct outcome outcome;
+    const char *words[] = {"mismatch",    allocations[a].word, frees[f].word,
+                           sizes[s].word, callers[c],          NULL};
+    char pattern[PATTERN] = "^$", wrong[100] = "";
+    const char *fault = NULL;
+    size_t asked = sizes[s].bytes;
+    if (allocations[a].family != frees[f].family) {
+        fault = "mismatch";
+        snprintf(wrong, sizeof(wrong), "allocated by %s", allocations[a].family);
+    } else if (frees[f].alignment != UNTOLD &&
+               (size_t)frees[f].alignment != allocations[a].alignment) {
+        fault = "wrong alignment";
+        snprintf(wrong, sizeof(wrong), "alignment %zu asked for, %d given",
+                 allocations[a].alignment, frees[f].alignment);
+    } else if (frees[f].size != UNTOLD && frees[f].size != 0) {
+        fault = "wrong size";
+        snprintf(wrong, sizeof(wrong), "%zu asked for, %zu given", asked,
+                 asked + (size_t)frees[f].size);
+    }
+    run(words, options, &outcome);
+    uintmax_t block = 0;
+    if (fault != NULL && sscanf(outcome.facts, "%jx", &block) == 1)
+        snprintf(pattern, sizeof(pattern),
+                 "^acre: mismatch\\[%d\\]: %s: %s\\(%#jx\\): block %#jx of [0-9]+ bytes, %s, %s\n$",
+                 (int)outcome.process, fault, frees[f].reported, block, block, sizes[s].class,
+                 wrong);
+    if (!WIFEXITED(outcome.status) || WEXITSTATUS(outcome.status) != 0 ||
+        !matches(outcome.lines, pattern))
+        fail(words, &outcome, pattern);
+}
+
+static void test_mismatch(void)
+{
+    static const char *const options[] = {"mismatch:report,hardened:1", "mismatch:report,fill:1",
+                                          "mismatch:report,profile:1,trace:9",
+                                          "mismatch:report,hardened:1,fill:1"};
+    size_t way = 0;
+    for (size_t a = 0; a < COUNT_OF(allocations); a++)
+        for (size_t f = 0; f < COUNT_OF(frees); f++)
+            for (size_t s = 0; s < SIZES; s++, way++) {
+                try_mismatch(a, f, s, 0, "mismatch:report");
+                try_mismatch(a, f, s, 1, options[way % COUNT_OF(options)]);
+            }
+    /* the other values */
+    static struct outcome outcome;
+    const char *words[] = {"mismatch", "new", "free", "tiny", "same", NULL};
+    expect_abort_with("mismatch:abort", words, "mismatch", "free",
+                      "block %b of [0-9]+ bytes, TINY, arena 1, allocated by operator new", ".");
+    run(words, "mismatch:ignore", &outcome);
+    if (outcome.status != 0 || outcome.lines[0] != '\0')
+        fail(words, &outcome, "nothing");
+}
+
+static void (*const tests[])(void) = {
+    test_double,         test_interior,      test_foreign, test_race,    test_go_on,   test_trace,
+    test_guarded_misuse, test_guarded_fault, test_damage,  test_at_exit, test_mismatch};
 
 /* The tests run side by side, each in a process of its own. */
 int main(int count, char **words)

@@ -84,7 +84,7 @@ options() {
     equal "options of --help-options" \
         "$(awk 'NR > 1 { printf "%s ", $1 }' "$directory/output")" \
         "on_error foreign decay large_stock dirty_limit huge_pages stats stats_file stats_seconds \
-stats_signal stats_children background_thread profile profile_samples trace guard hardened fill limit "
+stats_signal stats_children background_thread profile profile_samples trace guard hardened fill mismatch limit "
 }
 
 command_line() {

@@ -104,6 +104,38 @@ static void test_limit(void)
     CHECK(acre_options_parse("limit:0", "a test") == 0 && acre_limit(NULL) == 0);
 }
 
+/* A cache that is given up when use crosses a share of the limit: no request is refused. */
+enum { CACHE_ENTRY = 100000 };
+
+static void *cache[1000];
+static size_t cached, given_up;
+
+static void give_up_cache(size_t held, size_t bytes)
+{
+    CHECK(bytes == 64 * CHECK_MIB && held >= bytes / 2 && held <= bytes);
+    given_up++;
+    while (cached != 0)
+        free(cache[--cached]);
+}
+
+static void test_limit_callback(void)
+{
+    CHECK(acre_set_limit_callback(give_up_cache, 0) == EINVAL);
+    CHECK(acre_set_limit_callback(give_up_cache, 101) == EINVAL);
+    CHECK(acre_set_limit_callback(NULL, 0) == 0);
+    CHECK(acre_option_set("limit", "64M") == 0);
+    CHECK(acre_set_limit_callback(give_up_cache, 75) == 0);
+    for (size_t i = 0; i < 5000; i++) {
+        void *entry = malloc(CACHE_ENTRY); /* may give up the cache */
+        CHECK(entry != NULL);
+        memset(entry, 1, CACHE_ENTRY);
+        cache[cached++] = entry;
+    }
+    CHECK(given_up >= 12 && given_up <= 15);
+    give_up_cache(32 * CHECK_MIB, 64 * CHECK_MIB);
+    CHECK(acre_set_limit_callback(NULL, 0) == 0 && acre_option_set("limit", "0") == 0);
+}
+
 /* Without it, blocks in the magazine and an empty current slab stay. */
 static void test_flush_leaves_nothing(void)
 {
@@ -206,5 +238,6 @@ int main(void)
     test_options();
     test_check();
     test_limit();
+    test_limit_callback();
     return 0;
 }

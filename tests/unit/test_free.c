@@ -177,7 +177,8 @@ TEST_LOOP(a_misuse_is_named, 0, CASES *KINDS)
         return; /* where a freed one began is forgotten, if it is merged with another */
     capture_child(&capture, run_case, (void *)(uintptr_t)misuse);
 
-    const char *fault = pointer == block                            ? "double free"
+    bool uses = misuse->misuse == USABLE_SIZE || misuse->misuse >= RESIZE;
+    const char *fault = pointer == block ? uses ? "use after free" : "double free"
                         : (uintptr_t)pointer % BLOCK_ALIGNMENT == 0 ? "interior pointer"
                                                                     : "misaligned pointer";
     const char *function = misuse->misuse == USABLE_SIZE ? "malloc_usable_size"

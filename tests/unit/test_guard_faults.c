@@ -59,7 +59,7 @@ TEST(misuses_are_named_with_their_stacks)
     run_thread(free_in_thread, block);
     for (int i = 0; i < 2; i++) {
         check_misuse(i == 0 ? free_it : resize_it,
-                     i == 0 ? "double free: free" : "double free: realloc", block, known);
+                     i == 0 ? "double free: free" : "use after free: realloc", block, known);
         ck_assert_uint_eq(count_of("  freed by thread "), 1);
         ck_assert_uint_eq(count_of("  allocated by thread "), 1);
         ck_assert_ptr_nonnull(

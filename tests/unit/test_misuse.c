@@ -62,6 +62,20 @@ static const struct {
      "LARGE\n"},
     {MISUSE(ACRE_ERROR_MISALIGNED, "free", 0x1, NULL, 0, NULL, 0),
      "acre: misaligned pointer: free(0x1)\n"},
+    {MISUSE(ACRE_ERROR_USE_AFTER_FREE, "realloc", 0x7f0000100000, NULL, 0, NULL, 0),
+     "acre: use after free: realloc(0x7f0000100000): the block was released\n"},
+    {MISUSE(ACRE_ERROR_MISMATCH, "free", 0x7f0000010030, 0x7f0000010030, 48, "TINY", 1,
+            .error.allocated_by = "operator new"),
+     "acre: mismatch: free(0x7f0000010030): block 0x7f0000010030 of 48 bytes, TINY, arena 1, "
+     "allocated by operator new\n"},
+    {MISUSE(ACRE_ERROR_WRONG_SIZE, "free_sized", 0x7f0000010030, 0x7f0000010030, 48, "TINY", 1,
+            .error.requested = 40, .error.given = 48),
+     "acre: wrong size: free_sized(0x7f0000010030): block 0x7f0000010030 of 48 bytes, TINY, "
+     "arena 1, 40 asked for, 48 given\n"},
+    {MISUSE(ACRE_ERROR_WRONG_ALIGNMENT, "operator delete", 0x7f0000100000, 0x7f0000100000, 2097152,
+            "LARGE", 0, .error.requested = 64, .error.given = 16),
+     "acre: wrong alignment: operator delete(0x7f0000100000): block 0x7f0000100000 of 2097152 "
+     "bytes, LARGE, alignment 64 asked for, 16 given\n"},
 };
 
 static void report(void *misuse)

@@ -38,6 +38,7 @@ static const struct {
     {"guard", OPTION_GUARD, 0, "0", "0..1000000000"},
     {"hardened", OPTION_HARDENED, 0, "0", "0|1"},
     {"fill", OPTION_FILL, 0, "0", "0|1"},
+    {"mismatch", OPTION_MISMATCH, ON_ERROR_IGNORE, "ignore", "abort|report|ignore"},
     {"limit", OPTION_LIMIT, 0, "0", "0..16384G|cgroup[-N%]"},
 };
 
@@ -53,6 +54,8 @@ static const struct {
     {"on_error:ignore", OPTION_ON_ERROR, ON_ERROR_IGNORE},
     {"foreign:report", OPTION_FOREIGN, ON_ERROR_REPORT},
     {"foreign:ignore", OPTION_FOREIGN, ON_ERROR_IGNORE},
+    {"mismatch:abort", OPTION_MISMATCH, ON_ERROR_ABORT},
+    {"mismatch:report", OPTION_MISMATCH, ON_ERROR_REPORT},
     {"decay:0", OPTION_DECAY, 0},
     {"decay:3600000", OPTION_DECAY, 3600000},
     {"large_stock:0", OPTION_LARGE_STOCK, 0},
@@ -96,7 +99,7 @@ static const struct {
     "; there are: on_error, foreign, decay, large_stock, dirty_limit, huge_pages, stats, "         \
     "stats_file, "                                                                                 \
     "stats_seconds, stats_signal, stats_children, background_thread, profile, profile_samples, "   \
-    "trace, guard, hardened, fill, limit"
+    "trace, guard, hardened, fill, mismatch, limit"
 
 #define LIMIT_ALLOWED "; allowed: 0..16384G|cgroup[-N%]"
 
