@@ -4,8 +4,7 @@
  *
  * - handler, quick: a handler of atexit, of at_quick_exit.
  * - destructor: a destructor of the program.
- * - after: libc writes out a stream, when the destructors of all libraries have run, acre's among
- *   them.
+ * - after: libc writes out a stream at the end of exit.
  * - key: a destructor of a pthread key, when the thread has given its arena back.
  * - last: the same in the thread whose end is that of the process, since main has ended before.
  * - meanwhile: a thread, while a handler of atexit waits for it.

@@ -94,6 +94,19 @@ TEST(it_is_not_called_again_when_use_falls_by_less)
     ck_assert_uint_eq(calls, 1);
 }
 
+/* Where nothing is counted because the limit is near. */
+TEST(a_fall_far_from_the_limit_is_seen)
+{
+    struct blocks blocks = {0};
+    for (unsigned round = 1; round < 5; round++) {
+        while (calls < round && blocks.count < SHARE / UNIT_SIZE + 40)
+            take(&blocks, 60000, blocks.count + 1);
+        ck_assert_uint_eq(calls, round);
+        give(&blocks, blocks.count / 4 * 3);
+        ck_assert_uint_lt(in_use(), SHARE - SHARE / 8);
+    }
+}
+
 TEST(idle_memory_goes_back_before)
 {
     for (int round = 0; round < 4; round++)
