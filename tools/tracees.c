@@ -19,6 +19,9 @@
 #elif defined(__aarch64__)
 #define SYSTEM_CALL_OF(registers) ((registers).regs[8])
 #define STACK_OF(registers) ((registers).sp)
+#elif defined(__riscv)
+#define SYSTEM_CALL_OF(registers) ((registers).a7)
+#define STACK_OF(registers) ((registers).sp)
 #else
 #error "the registers of this machine are not known here"
 #endif

@@ -5,8 +5,11 @@
 
 START_DATA struct fork_state fork_state;
 
-/* The generation in which this thread was first seen, plus 1. Its address names the thread. */
-static __thread uint32_t thread_birth_plus_1 __attribute__((tls_model("initial-exec"), aligned(8)));
+/* The generation in which this thread was first seen, plus 1, and its number, if it has one. */
+static __thread struct {
+    uint32_t birth_plus_1;
+    uint32_t number;
+} thread __attribute__((tls_model("initial-exec"), aligned(FORK_NAME_ALIGNMENT)));
 
 void fork_begin(void *(*on_fork)(void))
 {
@@ -23,11 +26,34 @@ void fork_begin(void *(*on_fork)(void))
     fork_state.page = page;
 }
 
+/* A signal handler may ask for the same thread's name meanwhile, and fork: the first number stays.
+ */
+static uint32_t number_of(uint32_t *number)
+{
+    static uint32_t last; /* [any] */
+    uint32_t none = 0, next = __atomic_add_fetch(&last, 1, __ATOMIC_RELAXED);
+    __atomic_compare_exchange_n(number, &none, next, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+    return *number;
+}
+
+uint64_t fork_name(uintptr_t address, uint32_t *number)
+{
+    if (LIKELY((address & ~FORK_NAME_BITS) == 0))
+        return address;
+    uint32_t known = *number;
+    return (uint64_t)(known != 0 ? known : number_of(number)) * FORK_NAME_ALIGNMENT + 2;
+}
+
+static uint64_t name_of_self(void)
+{
+    return fork_name((uintptr_t)&thread, &thread.number);
+}
+
 uint64_t fork_thread_name(void)
 {
-    if (UNLIKELY(thread_birth_plus_1 == 0))
-        thread_birth_plus_1 = fork_generation() + 1;
-    return (uint64_t)(uintptr_t)&thread_birth_plus_1;
+    if (UNLIKELY(thread.birth_plus_1 == 0))
+        thread.birth_plus_1 = fork_generation() + 1;
+    return name_of_self();
 }
 
 /*
@@ -36,12 +62,12 @@ uint64_t fork_thread_name(void)
  */
 static void note_survivor(uint32_t generation)
 {
-    if (thread_birth_plus_1 == 0)
-        thread_birth_plus_1 = generation + 1;
+    if (thread.birth_plus_1 == 0)
+        thread.birth_plus_1 = generation + 1;
     if (fork_state.on_fork != NULL)
         fork_state.survivor_held = fork_state.on_fork();
-    fork_state.survivor_birth = thread_birth_plus_1 - 1;
-    fork_state.survivor = (uint64_t)(uintptr_t)&thread_birth_plus_1;
+    fork_state.survivor_birth = thread.birth_plus_1 - 1;
+    fork_state.survivor = name_of_self();
 }
 
 /*
@@ -90,7 +116,7 @@ static void arm(bool by_survivor)
 static bool is_missing_survivor(uint32_t forks)
 {
     return (forks & FORK_SURVIVOR_MISSING) != 0 && os_is_main_thread() &&
-           thread_birth_plus_1 != (forks >> FORK_GENERATION_SHIFT) + 1;
+           thread.birth_plus_1 != (forks >> FORK_GENERATION_SHIFT) + 1;
 }
 
 void fork_count(void)

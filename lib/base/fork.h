@@ -22,7 +22,11 @@ enum fork_page {
 enum {
     FORK_SURVIVOR_MISSING = 1,
     FORK_GENERATION_SHIFT = 1, /* the bits above the flag */
+    FORK_NAME_ALIGNMENT = 8,   /* of the addresses that name threads */
 };
+
+/* The bits that a thread's name may have: there is room for no more in a lock's word. */
+#define FORK_NAME_BITS ((UINT64_C(1) << 48) - 2)
 
 struct fork_state {
     /* [any, release] the generation and the flag FORK_SURVIVOR_MISSING. The generation changes only
@@ -69,9 +73,17 @@ static inline void fork_notice(void)
         fork_count();
 }
 
-/* The calling thread's name: an address in its TLS block, unique among living threads and kept by
- * fork. Bit 0 is clear. Notes the generation in which the thread is first seen. */
+/* The calling thread's name, FORK_NAME_BITS, not 0: unique among living threads and kept by fork.
+ * Notes the generation in which the thread is first seen. */
 uint64_t fork_thread_name(void);
+
+/*
+ * The name of a thread: the address of a word in its TLS block, a multiple of FORK_NAME_ALIGNMENT.
+ * Where that has more than 48 bits (five levels of page tables, and a stack that the program has
+ * mapped up there) the thread gets a number, in *number, which is 0 at first. No address is a
+ * name with a number in it.
+ */
+uint64_t fork_name(uintptr_t address, uint32_t *number);
 
 /* True if the thread `name`, which was alive in the generation with these low 16 bits, does not
  * exist in this process. */

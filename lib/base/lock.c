@@ -13,7 +13,7 @@
 #include "base/report.h"
 
 enum {
-    GENERATION_SHIFT = 48, /* the word's upper 16 bits */
+    GENERATION_SHIFT = 48, /* the word's upper 16 bits; FORK_NAME_BITS are below */
     SPIN_LIMIT = 64, /* looks at a held lock before sleeping: about the longest section without a
                         system call, on current machines */
     WAIT_MS = 50, /* longest sleep before the holder is looked at again: in a child that was forked
@@ -22,7 +22,7 @@ enum {
 };
 
 #define LOCK_WAITERS UINT64_C(1)
-#define LOCK_HOLDER (((UINT64_C(1) << GENERATION_SHIFT) - 1) & ~LOCK_WAITERS)
+#define LOCK_HOLDER FORK_NAME_BITS
 
 static uint64_t word_of_self(void)
 {

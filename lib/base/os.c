@@ -39,6 +39,11 @@ enum {
 /* reads the persona and changes nothing: personality(2) */
 #define PERSONA_ASKED 0xffffffffUL
 
+/* riscv64 has only the later call, whose flags are 0 here. */
+#ifndef SYS_renameat
+#define SYS_renameat SYS_renameat2
+#endif
+
 enum {
     MS_PER_S = 1000,
     NS_PER_MS = 1000 * 1000,
@@ -212,6 +217,11 @@ bool os_close(void *address, size_t size)
 /* [constant] MADV_DONTNEED succeeds and leaves the contents, as in older emulators. */
 static START_DATA bool advice_is_ignored;
 
+/* [constant] Advice that there is not succeeds, as in qemu-user 7: other advice is not believed. */
+static START_DATA bool any_advice_succeeds;
+
+enum { NO_ADVICE = 1 << 30 }; /* EINVAL in every kernel */
+
 void os_try_purge(void *page)
 {
     volatile char *byte = page;
@@ -219,6 +229,7 @@ void os_try_purge(void *page)
     bool advised = advise(page, os_page_size(), MADV_DONTNEED);
     /* exchanged, since a page that is read first costs a second fault when it is written to */
     advice_is_ignored = __atomic_exchange_n(byte, 0, __ATOMIC_RELAXED) != 0 && advised;
+    any_advice_succeeds = advise(page, os_page_size(), NO_ADVICE);
 }
 
 bool os_purge(void *address, size_t size)
@@ -237,7 +248,7 @@ bool os_purge(void *address, size_t size)
 
 bool os_mark_guard(void *page)
 {
-    return !advice_is_ignored && advise(page, os_page_size(), MADV_GUARD_INSTALL);
+    return !any_advice_succeeds && advise(page, os_page_size(), MADV_GUARD_INSTALL);
 }
 
 bool os_unmark_guard(void *page)
@@ -268,7 +279,7 @@ void os_huge_pages(void *address, size_t size, bool wanted)
 
 bool os_wipe_on_fork(void *address, size_t size)
 {
-    return !advice_is_ignored && advise(address, size, MADV_WIPEONFORK);
+    return !any_advice_succeeds && advise(address, size, MADV_WIPEONFORK);
 }
 
 /* ---- time ---- */

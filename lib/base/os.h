@@ -84,7 +84,7 @@ bool os_purge(void *address, size_t size);
  * system cannot (an older one; an emulator that ignores advice). */
 bool os_wipe_on_fork(void *address, size_t size);
 
-/* Tests whether os_purge and os_wipe_on_fork work, on a page without contents, which stays so.
+/* Tests whether advice is followed or ignored, on a page without contents, which stays so.
  * Called once, before threads exist; until then they are assumed to work. */
 void os_try_purge(void *page);
 

@@ -1,8 +1,8 @@
 /*
  * A system call without the C library; os.h says why.
  *
- * On x86-64 and arm64 it is the instruction itself. On other machines, and with a sanitizer, which
- * has to see mappings by its own versions of libc's functions, libc makes the call. Owns no state.
+ * It is the instruction itself, but for a sanitizer, which has to see mappings by its own versions
+ * of libc's functions: there libc makes the call. Owns no state.
  */
 #ifndef ACRE_LIB_SYSTEM_CALL_H
 #define ACRE_LIB_SYSTEM_CALL_H
@@ -52,6 +52,25 @@ static inline long system_call_6(long number, long a, long b, long c, long d, lo
                      : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5)
                      : "memory");
     return x0;
+}
+
+#elif defined(__riscv) && !defined(SYSTEM_CALL_BY_LIBC)
+
+/* The same; the registers are those of syscall(2). */
+static inline long system_call_6(long number, long a, long b, long c, long d, long e, long f)
+{
+    register long a7 __asm__("a7") = number;
+    register long a0 __asm__("a0") = a;
+    register long a1 __asm__("a1") = b;
+    register long a2 __asm__("a2") = c;
+    register long a3 __asm__("a3") = d;
+    register long a4 __asm__("a4") = e;
+    register long a5 __asm__("a5") = f;
+    __asm__ volatile("ecall"
+                     : "+r"(a0)
+                     : "r"(a7), "r"(a1), "r"(a2), "r"(a3), "r"(a4), "r"(a5)
+                     : "memory");
+    return a0;
 }
 
 #else

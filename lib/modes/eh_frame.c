@@ -1,18 +1,11 @@
-/* Reading .eh_frame: see eh_frame.h. Numbers of registers: the ABIs' DWARF numbers. */
+/* Reading .eh_frame: see eh_frame.h. */
 #include "modes/eh_frame.h"
+
+#include "modes/abi.h"
 
 #include <string.h>
 
 enum {
-#if defined(__aarch64__)
-    FP = 29,
-    LINK = 30,
-    SP = 31,
-#else
-    FP = 6, /* System V ABI for x86-64, figure 3.36 */
-    SP = 7,
-    LINK = 16,
-#endif
     ENTRY_LEAST = 8,       /* bytes */
     ENTRY_MOST = 64 << 10, /* bytes of an entry: bounds the time that odd tables take */
     REMEMBERED = 8,        /* rows: compilers make one at a time */
@@ -177,7 +170,7 @@ static bool read_shared(struct readable *memory, uintptr_t address, struct share
     uint64_t link = version == 1 ? take(&entry, 1) : take_leb(&entry, false);
     read_augmentation(&entry, letters, shared);
     shared->program = entry;
-    return !entry.bad && (version == 1 || version == 3) && link == LINK;
+    return !entry.bad && (version == 1 || version == 3) && link == ABI_LINK;
 }
 
 /* ---- instructions ---- */
@@ -290,7 +283,7 @@ static uint64_t take_operand(const struct machine *m, struct cursor *from, char 
 /* True if the expression is `frame pointer + offset`, with or without a load that follows. */
 static bool read_expression(struct cursor block, bool loads, int64_t *offset)
 {
-    bool fits = take(&block, 1) == EXPRESSION_BASE + FP;
+    bool fits = take(&block, 1) == EXPRESSION_BASE + ABI_FP;
     *offset = (int64_t)take_leb(&block, true);
     if (loads)
         fits &= take(&block, 1) == EXPRESSION_LOAD;
@@ -299,7 +292,7 @@ static bool read_expression(struct cursor block, bool loads, int64_t *offset)
 
 static enum frame_address address_by(uint64_t number)
 {
-    return number == SP ? FRAME_FROM_SP : number == FP ? FRAME_FROM_FP : FRAME_UNKNOWN;
+    return number == ABI_SP ? FRAME_FROM_SP : number == ABI_FP ? FRAME_FROM_FP : FRAME_UNKNOWN;
 }
 
 /* Where `number`, a register, is from here on. */
@@ -312,12 +305,12 @@ static void save(struct machine *m, enum effect effect, uint64_t number, int64_t
     else if (effect == KEEP)
         saved.where = SAVED_NOWHERE;
     else if (effect == RESTORE)
-        saved = number == FP ? m->first.fp : m->first.link;
+        saved = number == ABI_FP ? m->first.fp : m->first.link;
     else if (effect == SAVE_BY_EXPRESSION && read_expression(block, false, &saved.offset))
         saved.where = SAVED_AT_FP;
-    if (number == FP)
+    if (number == ABI_FP)
         m->now.fp = saved;
-    else if (number == LINK)
+    else if (number == ABI_LINK)
         m->now.link = saved;
 }
 

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 
-/* As in glibc's <dlfcn.h>, for x86-64 and arm64. */
+/* As in glibc's <dlfcn.h>, for machines without DLFO_STRUCT_HAS_EH_DBASE: all 64-bit ones here. */
 struct found_object {
     unsigned long long flags;
     uintptr_t map_start, map_end;

@@ -3,12 +3,11 @@
 #include "modes/stack.h"
 
 #include "base/os.h"
+#include "modes/abi.h"
 #include "modes/eh_frame.h"
 #include "modes/loaded.h"
 
-#include <signal.h>
 #include <string.h>
-#include <ucontext.h>
 
 enum {
     RULES = 4096,        /* of the cache; 32 bytes each, touched as used */
@@ -29,8 +28,8 @@ static struct entry {
 
 struct walk {
     uintptr_t pc, sp, fp;
-    uintptr_t link;             /* arm64: the register x30, in a frame that a signal interrupted */
-    bool exact;                 /* pc is where a signal arrived, not a return address */
+    uintptr_t link; /* the register of that name, in a frame that a signal interrupted */
+    bool exact;     /* pc is where a signal arrived, not a return address */
     uintptr_t bottom, readable; /* the stack can be read from the one to the other */
     struct loaded image;        /* has pc */
     uint64_t identity;          /* tells the image from others that were loaded there */
@@ -147,18 +146,6 @@ static union frame_rule find_rule(struct walk *walk)
 
 /* ---- steps: each leads to the caller's frame, or returns false ---- */
 
-/* A return address without the signature that arm64 may put into its upper bits. */
-static uintptr_t plain_address(uintptr_t address)
-{
-#ifdef __aarch64__
-    register uintptr_t x30 __asm__("x30") = address;
-    __asm__("hint #7" : "+r"(x30)); /* xpaclri */
-    return x30;
-#else
-    return address;
-#endif
-}
-
 static bool saved_word(struct walk *walk, enum frame_saved where, uintptr_t frame, int64_t words,
                        uintptr_t *value)
 {
@@ -180,7 +167,7 @@ static bool step_by_rule(struct walk *walk, union frame_rule rule)
         !saved_word(walk, rule.fp, frame, rule.fp_offset, &fp) ||
         !saved_word(walk, rule.link, frame, rule.link_offset, &link))
         return false;
-    walk->pc = plain_address(link);
+    walk->pc = abi_plain_address(link);
     walk->sp = frame;
     walk->fp = fp;
     walk->exact = false;
@@ -200,36 +187,21 @@ UNCHECKED static bool read_code(struct walk *walk, uintptr_t address, unsigned c
 /* True if the instruction that ends at `address` is a call. */
 static bool follows_call(struct walk *walk, uintptr_t address)
 {
-    unsigned char code[8];
-    if (!read_code(walk, address - sizeof code, code, sizeof code))
-        return false;
-#ifdef __aarch64__
-    uint32_t word;
-    memcpy(&word, code + 4, sizeof word);
-    return (word & 0xfc000000) == 0x94000000 || /* bl */
-           (word & 0xfefff800) == 0xd63f0800 ||
-           (word & 0xfffffc1f) == 0xd63f0000; /* bl(r)aa, blr */
-#else
-    if (code[3] == 0xe8) /* call, relative */
-        return true;
-    for (size_t i = 1; i <= 6; i++) /* call through a register or memory: 2 to 7 bytes */
-        if (code[i] == 0xff && (code[i + 1] & 0x38) == 0x10)
-            return true;
-    return false;
-#endif
+    unsigned char code[ABI_CALL_CODE];
+    return read_code(walk, address - sizeof code, code, sizeof code) && abi_ends_with_call(code);
 }
 
 static bool step_by_frame_pointer(struct walk *walk)
 {
-    uintptr_t fp, link;
-    if (walk->fp < walk->sp || !read_word(walk, walk->fp, &fp) ||
-        !read_word(walk, walk->fp + WORD, &link))
+    uintptr_t fp, link, record = walk->fp - ABI_ABOVE_RECORD;
+    if (record < walk->sp || !read_word(walk, record, &fp) ||
+        !read_word(walk, record + WORD, &link))
         return false;
-    link = plain_address(link);
+    link = abi_plain_address(link);
     if (!follows_call(walk, link))
         return false;
     walk->pc = link;
-    walk->sp = walk->fp + 2 * WORD;
+    walk->sp = record + 2 * WORD;
     walk->fp = fp;
     walk->exact = false;
     return true;
@@ -237,40 +209,22 @@ static bool step_by_frame_pointer(struct walk *walk)
 
 /* ---- signals ---- */
 
-#ifdef __aarch64__
-/* mov x8, #SYS_rt_sigreturn; svc #0 */
-static const unsigned char signal_return[] = {0x68, 0x11, 0x80, 0xd2, 0x01, 0x00, 0x00, 0xd4};
-#define CONTEXT_OFFSET sizeof(siginfo_t)
-#define CONTEXT_PC offsetof(ucontext_t, uc_mcontext.pc)
-#define CONTEXT_SP offsetof(ucontext_t, uc_mcontext.sp)
-#define CONTEXT_FP offsetof(ucontext_t, uc_mcontext.regs[29])
-#define CONTEXT_LINK offsetof(ucontext_t, uc_mcontext.regs[30])
-#else
-/* mov $SYS_rt_sigreturn, %rax; syscall */
-static const unsigned char signal_return[] = {0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05};
-#define CONTEXT_OFFSET 0
-#define CONTEXT_PC offsetof(ucontext_t, uc_mcontext.gregs[REG_RIP])
-#define CONTEXT_SP offsetof(ucontext_t, uc_mcontext.gregs[REG_RSP])
-#define CONTEXT_FP offsetof(ucontext_t, uc_mcontext.gregs[REG_RBP])
-#define CONTEXT_LINK CONTEXT_PC /* there is no such register */
-#endif
-
 /* True if the code that the frame returns to ends a signal handler. */
 static bool is_signal_return(struct walk *walk)
 {
-    unsigned char code[sizeof signal_return];
+    unsigned char code[sizeof abi_signal_return];
     return read_code(walk, walk->pc, code, sizeof code) &&
-           memcmp(code, signal_return, sizeof code) == 0;
+           memcmp(code, abi_signal_return, sizeof code) == 0;
 }
 
 /* Leads to the frame that was interrupted, which may be on another stack. */
 static bool step_out_of_signal(struct walk *walk)
 {
-    uintptr_t context = walk->sp + CONTEXT_OFFSET, sp;
-    if (!read_word(walk, context + CONTEXT_PC, &walk->pc) ||
-        !read_word(walk, context + CONTEXT_FP, &walk->fp) ||
-        !read_word(walk, context + CONTEXT_LINK, &walk->link) ||
-        !read_word(walk, context + CONTEXT_SP, &sp))
+    uintptr_t context = walk->sp + ABI_CONTEXT, sp;
+    if (!read_word(walk, context + ABI_CONTEXT_PC, &walk->pc) ||
+        !read_word(walk, context + ABI_CONTEXT_FP, &walk->fp) ||
+        !read_word(walk, context + ABI_CONTEXT_LINK, &walk->link) ||
+        !read_word(walk, context + ABI_CONTEXT_SP, &sp))
         return false;
     begin_stack(walk, sp);
     walk->exact = true;
@@ -287,11 +241,12 @@ static bool step(struct walk *walk)
     return is_signal_return(walk) ? step_out_of_signal(walk) : step_by_frame_pointer(walk);
 }
 
-/* Begins a walk with the frame of a function; `record`: its frame pointer and return address. */
-static void begin_walk(struct walk *walk, const uintptr_t *record, uintptr_t frame)
+/* Begins a walk with the frame of a function, to which its frame pointer leads. */
+static void begin_walk(struct walk *walk, uintptr_t frame_pointer, uintptr_t frame)
 {
-    *walk =
-        (struct walk){.fp = record[0], .pc = plain_address(record[1]), .memory.to = UINTPTR_MAX};
+    const uintptr_t *record = (const uintptr_t *)(frame_pointer - ABI_ABOVE_RECORD);
+    *walk = (struct walk){
+        .fp = record[0], .pc = abi_plain_address(record[1]), .memory.to = UINTPTR_MAX};
     begin_stack(walk, frame);
     walk->readable = align_down((uintptr_t)record, os_page_size()) + os_page_size();
 }
@@ -299,7 +254,7 @@ static void begin_walk(struct walk *walk, const uintptr_t *record, uintptr_t fra
 NOINLINE bool stack_has(const struct stack_call *call)
 {
     struct walk walk;
-    begin_walk(&walk, __builtin_frame_address(0), (uintptr_t)__builtin_dwarf_cfa());
+    begin_walk(&walk, (uintptr_t)__builtin_frame_address(0), (uintptr_t)__builtin_dwarf_cfa());
     while (walk.pc != 0 && (walk.sp != call->frame || walk.pc != call->returns_to))
         if (!step(&walk))
             return walk.sp < call->frame && find_rule(&walk).address != FRAME_OUTERMOST;
@@ -310,7 +265,7 @@ NOINLINE size_t stack_take(uintptr_t *frames, size_t most)
 {
     struct walk walk;
     struct loaded library;
-    begin_walk(&walk, __builtin_frame_address(0), (uintptr_t)__builtin_dwarf_cfa());
+    begin_walk(&walk, (uintptr_t)__builtin_frame_address(0), (uintptr_t)__builtin_dwarf_cfa());
     loaded_find_library(&walk.memory, &library);
     size_t count = 0;
     for (size_t steps = 0; count < most && walk.pc != 0 && steps < most + STEPS_OF_OWN; steps++) {

@@ -60,12 +60,13 @@ static inline bool clone_may_make_namespaces(void)
 }
 
 /* True if the kernel tells of a child without handlers, by a page that it wipes: since Linux 4.14.
- */
+ * An emulator that takes advice which there is not does not do it. */
 static inline bool clone_is_noticed(void)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     void *memory = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    bool can = memory != MAP_FAILED && madvise(memory, page, MADV_WIPEONFORK) == 0;
+    bool can = memory != MAP_FAILED && madvise(memory, page, 1 << 30) != 0 &&
+               madvise(memory, page, MADV_WIPEONFORK) == 0;
     munmap(memory, page);
     return can;
 }

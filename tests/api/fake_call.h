@@ -47,6 +47,12 @@ static inline bool fake_all_advice(void)
     return fake_call(SYS_madvise, BPF_JGE, 0, 0);
 }
 
+/* All advice but the oldest succeeds and does nothing, as in qemu-user 7. */
+static inline bool fake_later_advice(void)
+{
+    return fake_call(SYS_madvise, BPF_JGT, MADV_DONTNEED, 0);
+}
+
 /* mincore fails. */
 static inline bool fake_no_mincore(void)
 {

@@ -144,6 +144,100 @@ void intercept_for_each(void (*visit)(unsigned number, const char *name))
         visit(calls[i].number, calls[i].name);
 }
 
+/* ---- features that a system may lack ---- */
+
+/* Instead of an errno code. */
+enum {
+    IGNORED = 0,  /* success, and nothing is done */
+    AS_HINT = -1, /* a flag of mmap that is not known: the call is made without it */
+};
+
+enum { ANY = 6, SAMES_MOST = 3 }; /* any arguments; values that ask for one feature */
+
+/* What libc's headers may not have. */
+enum {
+    ADVICE_GUARD_INSTALL = 102,
+    ADVICE_GUARD_REMOVE = 103,
+    ADVICE_POPULATE = 22,
+    SET_VMA = 0x53564d41
+};
+
+static const struct feature {
+    const char *name;
+    bool used;
+    short answer;            /* without the feature */
+    unsigned number;         /* of the system call */
+    unsigned argument;       /* that says what is asked for: from 0, or ANY */
+    long values[SAMES_MOST]; /* of it; of AS_HINT the flag */
+} features[] = {
+    /* before Linux 4.14: doc/fork.md */
+    {"MADV_WIPEONFORK", true, EINVAL, SYS_madvise, 2, {MADV_WIPEONFORK}},
+    /* before Linux 6.13 */
+    {"MADV_GUARD_INSTALL",
+     true,
+     EINVAL,
+     SYS_madvise,
+     2,
+     {ADVICE_GUARD_INSTALL, ADVICE_GUARD_REMOVE}},
+    /* before Linux 4.17 */
+    {"MAP_FIXED_NOREPLACE", true, AS_HINT, SYS_mmap, 3, {MAP_FIXED_NOREPLACE}},
+    /* a kernel without transparent huge pages */
+    {"MADV_HUGEPAGE", true, EINVAL, SYS_madvise, 2, {MADV_HUGEPAGE, MADV_NOHUGEPAGE}},
+    {"getrandom", true, ENOSYS, SYS_getrandom, ANY, {0}}, /* before Linux 3.17 */
+    {"advice", true, IGNORED, SYS_madvise, ANY, {0}},     /* emulators */
+    {"MADV_FREE", false, EINVAL, SYS_madvise, 2, {MADV_FREE}},
+    {"MADV_POPULATE_READ", false, EINVAL, SYS_madvise, 2, {ADVICE_POPULATE, ADVICE_POPULATE + 1}},
+    {"PR_SET_VMA", false, EINVAL, SYS_prctl, 0, {SET_VMA}},
+    {"membarrier", false, ENOSYS, SYS_membarrier, ANY, {0}},
+};
+
+const char *intercept_feature(unsigned f, bool *used)
+{
+    if (f >= COUNT_OF(features))
+        return NULL;
+    *used = features[f].used;
+    return features[f].name;
+}
+
+bool intercept_lacks(const char *name)
+{
+    for (unsigned f = 0; f < COUNT_OF(features); f++)
+        if (strcmp(features[f].name, name) == 0)
+            return (plan->lacking >> f & 1) != 0;
+    check_failed("there is a feature of that name", __func__, __FILE__, __LINE__);
+}
+
+/* True if a call asks for that feature. */
+static bool asks_for(const struct feature *feature, unsigned number, const long *a)
+{
+    if (feature->number != number || feature->argument == ANY)
+        return feature->number == number;
+    for (size_t i = 0; i < SAMES_MOST && feature->values[i] != 0; i++)
+        if (feature->answer == AS_HINT ? (a[feature->argument] & feature->values[i]) != 0
+                                       : a[feature->argument] == feature->values[i])
+            return true;
+    return false;
+}
+
+/* True if a call asks for what the system lacks, and nothing is to be done; *result is the answer
+ * then. Changes the call's arguments where the system would not see one. */
+static bool is_lacking(unsigned number, long *a, long *result)
+{
+    for (unsigned f = 0; f < COUNT_OF(features); f++) {
+        const struct feature *feature = &features[f];
+        if (!asks_for(feature, number, a))
+            continue;
+        __atomic_fetch_add(&plan->asked[f], 1, __ATOMIC_RELAXED);
+        if ((plan->lacking >> f & 1) == 0)
+            continue;
+        *result = -feature->answer;
+        if (feature->answer != AS_HINT)
+            return true;
+        a[feature->argument] &= ~feature->values[0];
+    }
+    return false;
+}
+
 /* ---- the plan ---- */
 
 static uintptr_t text, text_end; /* [constant] the library's code */
@@ -228,7 +322,7 @@ static uint64_t path_of(const uintptr_t *stack)
 /* A call of the library's. */
 struct caught {
     unsigned number;
-    const long *a;          /* its arguments; NULL: a function of libc */
+    long *a;                /* its arguments; NULL: a function of libc */
     uintptr_t place;        /* after its instruction */
     const uintptr_t *stack; /* NULL: not known */
 };
@@ -324,8 +418,10 @@ static long make_partly(unsigned number, const long *a)
 static long answer(const struct caught *call)
 {
     unsigned number = call->number;
-    const long *a = call->a;
+    long *a = call->a, result;
     meet(number, a);
+    if (is_lacking(number, a, &result))
+        return result;
     int error = number < PLAN_SYSTEM_CALLS ? count_call(call) : 0;
     if (error == SHORT || error == HALF)
         return make_partly(number, a);

@@ -11,6 +11,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/syscall.h>
+
+#ifndef SYS_renameat /* riscv64 */
+#define SYS_renameat SYS_renameat2
+#endif
 
 /* Makes the plan, for the processes of runs, too. */
 void intercept_make_plan(void);
@@ -50,6 +55,16 @@ void intercept_for_each(void (*visit)(unsigned number, const char *name));
 
 /* True if the error may come again and again: EINTR, for which a call is made again, does not. */
 bool intercept_error_lasts(unsigned number, unsigned error);
+
+/*
+ * Feature f of the system, from 0, that later versions have or a system may be built without: its
+ * name, NULL after the last one. *used: the library asks for it. With its bit in plan->lacking the
+ * system answers as one that does not have it, from the first call on.
+ */
+const char *intercept_feature(unsigned f, bool *used);
+
+/* True if the feature of that name is lacking in this run. */
+bool intercept_lacks(const char *name);
 
 /* The text of a run's error number `error` of a call; NULL if it has no such error. */
 const char *intercept_error(unsigned number, unsigned error);

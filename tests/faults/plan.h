@@ -22,6 +22,7 @@ enum {
     PLAN_FD = 100,            /* inherited by the process of a run */
     PLAN_NOTED = 1 << 13,     /* calls of a run that are noted */
     PLAN_SYSTEM_CALLS = 1024, /* numbers of system calls are below, those of PLAN_CALL_... above */
+    PLAN_FEATURES = 16,       /* of the system, that may be lacking: intercept_feature */
 };
 
 /* Functions of libc that may fail, by which the library makes threads and keys and handles a
@@ -59,6 +60,7 @@ struct plan {
     size_t others;     /* live blocks at the end that are not the program's, without faults */
     size_t space;      /* bytes mapped at the end, without faults */
     bool learning;     /* a run without faults: `others` and `space` are found out */
+    uint32_t lacking;  /* bit f: the system does not have feature f */
     bool confined;     /* the process is killed for each call of the library's but these: */
     bool allowed[PLAN_SYSTEM_CALLS];
 
@@ -66,11 +68,12 @@ struct plan {
     struct plan_calls sequences[PLAN_SEQUENCES]; /* that of the clock second */
     size_t failed;                               /* calls that failed */
     size_t refused;                              /* of the program's requests: NULL */
-    size_t lost;             /* bytes that were mapped at the end beyond `space` */
-    unsigned number;         /* the system call that failed first, */
-    uintptr_t place;         /* and the place of it */
-    uint64_t clock;          /* ms; moved by the program alone */
-    size_t seen[PLAN_CALLS]; /* calls, by number, of all runs */
+    size_t lost;                 /* bytes that were mapped at the end beyond `space` */
+    unsigned number;             /* the system call that failed first, */
+    uintptr_t place;             /* and the place of it */
+    uint64_t clock;              /* ms; moved by the program alone */
+    size_t seen[PLAN_CALLS];     /* calls, by number, of all runs */
+    size_t asked[PLAN_FEATURES]; /* calls that ask for a feature, of all runs */
 };
 
 extern struct plan *plan;

@@ -11,7 +11,7 @@ library=../../lib/.libs/libacre.so
 # Read by malloc and free, or by each slow path, of every thread.
 hot="unit_map size_class_short_path option_table heap_nobody heap_header arena_none fork_state"
 # Written once, or as seldom as a fork, a new piece of metadata, or an option that changes.
-seldom="meta_bytes program_name cached completed advice_is_ignored size_class_all_seen stays_diverted hardened_mode \
+seldom="meta_bytes program_name cached completed advice_is_ignored any_advice_succeeds size_class_all_seen stays_diverted hardened_mode \
 fills secret report_damage former"
 
 command -v nm >/dev/null || { echo "skipped: there is no nm"; exit 77; }

@@ -19,6 +19,10 @@ enum {
     FP = 29,
     LINK = 30,
     SP = 31,
+#elif defined(__riscv)
+    FP = 8,
+    LINK = 1,
+    SP = 2,
 #else
     FP = 6,
     SP = 7,

@@ -233,6 +233,29 @@ TEST_LOOP(a_wrong_use_traps, 0, COUNT_OF(wrong_uses))
 
 #endif
 
+/* Names with a number in them, and those that are addresses, fit into a lock's word and are never
+ * the same. */
+TEST(a_thread_high_up_has_a_name_that_fits)
+{
+    const uintptr_t limit = (uintptr_t)1 << 48, last = limit - FORK_NAME_ALIGNMENT;
+    const uintptr_t high[] = {limit, limit + FORK_NAME_ALIGNMENT, limit + last, 16 * limit,
+                              256 * limit - FORK_NAME_ALIGNMENT};
+    uint32_t numbers[COUNT_OF(high)] = {0}, none = 0;
+    uint64_t names[COUNT_OF(high)];
+    ck_assert_uint_eq(fork_name(last, &none), last);
+    ck_assert_uint_eq(none, 0);
+    for (size_t i = 0; i < COUNT_OF(high); i++) {
+        names[i] = fork_name(high[i], &numbers[i]);
+        ck_assert_uint_ne(names[i], 0);
+        ck_assert_uint_eq(names[i] & ~FORK_NAME_BITS, 0);
+        ck_assert_uint_ne(names[i] % FORK_NAME_ALIGNMENT, 0); /* no address */
+        for (size_t k = 0; k < i; k++)
+            ck_assert_uint_ne(names[i], names[k]);
+    }
+    for (size_t i = 0; i < COUNT_OF(high); i++)
+        ck_assert_uint_eq(fork_name(high[i], &numbers[i]), names[i]);
+}
+
 /* The page by which a child notices the fork cannot be overwritten from next to it. */
 TEST(the_page_that_is_wiped_has_guards)
 {

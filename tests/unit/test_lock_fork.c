@@ -19,12 +19,16 @@ static const struct way {
     bool page;     /* the page that is wiped on fork */
     bool handlers; /* the handler of pthread_atfork */
     pid_t (*fork)(void);
-    bool advice_ignored; /* the system says of the page, too, that it is going to be wiped */
+    bool (*fake)(
+        void); /* the system says of the page, too, that it is going to be wiped; or NULL */
 } ways[] = {
-    {true, true, fork, false},  {false, true, fork, false},
-    {false, true, fork, true},  {true, false, fork, false},
+    {true, true, fork, NULL},
+    {false, true, fork, NULL},
+    {false, true, fork, fake_all_advice},
+    {false, true, fork, fake_later_advice},
+    {true, false, fork, NULL},
 #ifndef ACRE_TSAN /* its runtime must see each fork */
-    {true, true, _Fork, false},
+    {true, true, _Fork, NULL},
 #endif
 };
 
@@ -42,7 +46,7 @@ static void *count_fork(void)
 static void begin_way(int number)
 {
     way = &ways[number];
-    bool ignored = way->advice_ignored && fake_all_advice();
+    bool ignored = way->fake != NULL && way->fake();
     fork_begin(count_fork);
     if (!way->page && !ignored)
         fork_state.page = NULL;
