@@ -253,7 +253,7 @@ bool idle_grows(struct arena *arena, size_t bytes)
     size_t in_slabs = heap_set_in_slabs(&arena->heaps);
     size_t from = in_slabs + max_size(LOOK_LEAST, in_slabs / LOOK_SHARE);
     arena->look_from = min_size(arena->look_from, from);
-    return in_slabs + bytes >= arena->look_from;
+    return in_slabs + bytes >= arena->look_from && heap_set_takes_pages(&arena->heaps);
 }
 
 void idle_before_growth(struct arena *arena, size_t bytes)

@@ -46,13 +46,15 @@ bool idle_tick(uint64_t now);
 bool idle_tick_all(uint64_t now);
 
 /* True if idle_before_growth would look: `bytes` more and slabs have grown by much since they were
- * least after its last look. By the owner. */
+ * least after its last look, and they take memory that has no pages: other memory is no growth. By
+ * the owner. */
 bool idle_grows(struct arena *arena, size_t bytes);
 
 /*
  * To be called by the owner before a slab of `bytes` bytes is made, or one grows by that many.
- * Where slabs have grown much, the pages of FREE blocks go back first, so that what one class has
- * left idle pays for what another one needs. Also decides whether wide blocks are made.
+ * Where slabs have grown much and take memory that has no pages, the pages of FREE blocks go back
+ * first, so that what one class has left idle pays for what another one needs. Also decides whether
+ * wide blocks are made.
  */
 void idle_before_growth(struct arena *arena, size_t bytes);
 

@@ -29,7 +29,7 @@ size_t magazine_capacity(unsigned class)
 {
     size_t size = size_class_sizes[class];
     size_t most = size <= SIZE_CLASS_TINY_LIMIT ? MAGAZINE_MOST : MAGAZINE_MOST_SMALL;
-    return size <= MAGAZINE_LARGEST ? min_size(most, max_size(MAGAZINE_BYTES / size, 1)) : 0;
+    return min_size(most, (size <= SLAB_SHARED_LIMIT ? MAGAZINE_BYTES : MAGAZINE_LARGEST) / size);
 }
 
 void bin_init(struct bin *bin, unsigned class, struct magazine_entry *entries)

@@ -24,16 +24,15 @@ enum {
     SLAB_SHARED_LIMIT = 32 << 10, /* bytes; a larger block is a slab of its own */
     MAGAZINE_MOST = 32,           /* blocks in a magazine of a TINY class */
     MAGAZINE_MOST_SMALL = 16,     /* of a SMALL class */
-    /* a magazine holds no more bytes than this, or one block of at most MAGAZINE_LARGEST bytes */
-    MAGAZINE_BYTES = 64 << 10,
-    MAGAZINE_LARGEST = 256 << 10,
+    MAGAZINE_BYTES = 64 << 10,    /* in a magazine of a class whose blocks share slabs, */
+    MAGAZINE_LARGEST = 256 << 10, /* and of a larger class */
     /*
      * All magazines of an arena, class by class: the 20 TINY ones and the 8 SMALL ones up to 4 KiB
      * are bounded by number; the next twelve, four each up to 8, 16 and 32 KiB, by MAGAZINE_BYTES;
-     * the last twelve have one entry.
+     * twelve more up to 64, 128 and 256 KiB by MAGAZINE_LARGEST.
      */
     MAGAZINE_ENTRIES = 20 * MAGAZINE_MOST + 8 * MAGAZINE_MOST_SMALL + (12 + 10 + 9 + 8) +
-                       (6 + 5 + 4 + 4) + (3 + 2 + 2 + 2) + 12,
+                       (6 + 5 + 4 + 4) + (3 + 2 + 2 + 2) + (6 + 5 + 4 + 4) + (3 + 2 + 2 + 2) + 4,
 };
 
 struct magazine_entry {

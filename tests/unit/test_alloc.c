@@ -135,20 +135,27 @@ TEST(the_pages_of_first_blocks_go_back)
     ck_assert(arena_is_valid(thread_state.arena));
 }
 
-/* A freed block above SLAB_SHARED_LIMIT, until its arena wants memory that has no pages. */
-TEST(a_slab_of_one_block_is_kept)
+/* Freed blocks above SLAB_SHARED_LIMIT, until their arena wants memory that has no pages. */
+TEST(slabs_of_one_block_are_kept)
 {
-    enum { KEPT = 112 << 10, LARGER = MAGAZINE_LARGEST };
-    void *block = alloc_block(KEPT);
+    enum { KEPT = MAGAZINE_LARGEST / 2, LARGER = MAGAZINE_LARGEST };
+    void *first = alloc_block(KEPT), *second = alloc_block(KEPT), *third = alloc_block(KEPT);
     struct bin *bin = &thread_state.arena->bins[size_class_of(KEPT)];
 
-    free_block(block);
-    ck_assert_ptr_eq(alloc_block(KEPT), block);
-    ck_assert_uint_eq(bin->slabs_made, 1);
-    free_block(block);
-    ck_assert_uint_eq(bin->slabs_released, 0);
-    ck_assert_ptr_eq(alloc_block(LARGER), block);
+    free_block(first);
+    free_block(second);
+    free_block(third); /* for which there is no room */
     ck_assert_uint_eq(bin->slabs_released, 1);
+    ck_assert_ptr_eq(alloc_block(KEPT), second);
+    ck_assert_ptr_eq(alloc_block(KEPT), first);
+    ck_assert_uint_eq(bin->slabs_made, 3);
+    free_block(first);
+    free_block(second);
+    ck_assert_uint_eq(bin->slabs_released, 1);
+    (void)alloc_block(LARGER); /* the first one that takes pages */
+    ck_assert_uint_eq(bin->slabs_released, 1);
+    (void)alloc_block(LARGER);
+    ck_assert_uint_eq(bin->slabs_released, 3);
     ck_assert(own_arena_is_valid());
 }
 

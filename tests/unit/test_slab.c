@@ -43,7 +43,8 @@ TEST(magazines_are_bounded)
         ck_assert_uint_eq(capacity != 0, size <= MAGAZINE_LARGEST);
         ck_assert_uint_le(capacity,
                           size > SIZE_CLASS_TINY_LIMIT ? MAGAZINE_MOST_SMALL : MAGAZINE_MOST);
-        ck_assert_uint_le(capacity * size, capacity > 1 ? MAGAZINE_BYTES : MAGAZINE_LARGEST);
+        ck_assert_uint_le(capacity * size,
+                          size > SLAB_SHARED_LIMIT ? MAGAZINE_LARGEST : MAGAZINE_BYTES);
         all += capacity;
     }
     ck_assert_uint_eq(all, MAGAZINE_ENTRIES);
