@@ -50,3 +50,11 @@ make_archive() {
     version=${archive##*/acre-}
     version=${version%.tar.xz}
 }
+
+# What make dist gives, unpacked: sets $source.
+make_source() {
+    make_archive
+    mkdir "$work/unpacked"
+    must tar -xJf "$archive" -C "$work/unpacked"
+    source=$work/unpacked/acre-$version
+}

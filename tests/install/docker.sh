@@ -29,8 +29,7 @@ in_stage() { # COMMAND...
         sh -c 'cd "$1" && shift && exec "$@"' sh "$directory" "$@"
 }
 
-must make -s -C "$build_tree" distdir distdir="$work/context"
-chmod -R u+w "$work/context"
+make_source
 say "the stages"
 while IFS= read -r line <&3; do
     word=${line%% *} rest=${line#* }
@@ -45,7 +44,7 @@ while IFS= read -r line <&3; do
         ;;
     RUN) must in_stage sh -c "$rest" ;;
     COPY)
-        from=$work/context
+        from=$source
         if [[ $rest =~ ^--from=([a-z]+)\ (.*)$ ]]; then
             from=${stages[${BASH_REMATCH[1]}]} rest=${BASH_REMATCH[2]}
         fi

@@ -40,9 +40,9 @@ export PKG_CONFIG_SYSROOT_DIR=$work/root PKG_CONFIG_LIBDIR=$work/root$pkgconfigd
 unset ACRE_OPTIONS LD_PRELOAD
 # Redis's own jemalloc is neither built nor looked at.
 rm -rf "$work/redis/deps/jemalloc"
-must make -s -C "$work/redis/src" -j"$(nproc)" MALLOC=libc OPTIMIZATION=-O1 BUILD_TLS=no USE_SYSTEMD=no \
+must make -s -C "$redis" -j"$(nproc)" MALLOC=libc OPTIMIZATION=-O1 BUILD_TLS=no USE_SYSTEMD=no \
     REDIS_CFLAGS="-DUSE_JEMALLOC $(pkg-config --cflags acre-jemalloc)" \
-    REDIS_LDFLAGS="$(pkg-config --libs acre-jemalloc)" redis-server redis-cli redis-benchmark
+    FINAL_LIBS="-lm -ldl -pthread -lrt $(pkg-config --libs acre-jemalloc)" redis-server redis-cli redis-benchmark
 for library in libacre-jemalloc.so.0 libacre.so.0; do
     readelf -d "$redis/redis-server" | grep -q "NEEDED.*\[$library\]" || die "redis-server does not need $library"
 done
@@ -53,7 +53,7 @@ cli() { "$redis/redis-cli" -s "$socket" "$@"; }
 
 start() {
     "$redis/redis-server" --port 0 --unixsocket "$socket" --dir "$work/data" --save "" \
-        --enable-debug-command yes >>"$work/data/log" 2>&1 &
+        --enable-debug-command yes --jemalloc-bg-thread no >>"$work/data/log" 2>&1 &
     server=$!
     started=("$server")
     await cli ping
@@ -95,23 +95,27 @@ answers '^[1-9][0-9]+$' memory usage key:100
 answers '^OK$' memory purge
 answers 'live TINY and SMALL' memory malloc-stats
 answers 'Sam' memory doctor
-answers '^OK$' config set jemalloc-bg-thread no
-answers '^0$' debug mallctl background_thread
-answers '^OK$' config set jemalloc-bg-thread yes
-answers '^1$' debug mallctl background_thread
+answers '^4096$' debug mallctl arenas.page
+answers '^[1-9][0-9]+$' debug mallctl stats.allocated
 answers '^"?5\.3\.0-' debug mallctl-str version
 # needs a jemalloc that was made for redis
 answers 'Active defragmentation cannot be enabled' config set activedefrag yes
 
 say "its benchmark"
-must "$redis/redis-benchmark" -s "$socket" -q -n 50000 -r 10000 -d 200 -P 16 \
+must "$redis/redis-benchmark" -s "$socket" -q -n 20000 -r 10000 -d 200 -P 16 \
     -t set,get,incr,lpush,rpush,lpop,sadd,hset,spop,zadd,zpopmin,lrange_100,mset
 awk -v RS='[\r\n]+' '/requests per second/ { print "    " $0 }' "$work/output"
 grep -aq 'requests per second' "$work/output" || die "the benchmark gave no figures"
 
 say "what is freed goes back"
 held=$(info allocator_resident)
+count_threads() { find "/proc/$server/task" -mindepth 1 -maxdepth 1 | wc -l; }
+threads=$(count_threads)
+answers '^OK$' config set jemalloc-bg-thread yes
 must cli flushall sync
+# acre's own, which starts where memory becomes idle
+has_thread() { [ "$(count_threads)" -gt "$threads" ]; }
+await has_thread
 must cli memory purge
 gave_back() { [ $(($(info allocator_resident) + 50000000)) -lt "$held" ]; }
 await gave_back
@@ -127,7 +131,7 @@ stop nosave
 start
 answers '^100000$' dbsize
 answers '^500$' strlen again:99999
-"$build_tree/tools/acre-run" --version >/dev/null 2>&1 && [ -x "$build_tree/tools/acre-inspect" ] && {
+[ ! -x "$build_tree/tools/acre-inspect" ] || {
     must "$build_tree/tools/acre-inspect" "$server"
     grep -q 'live TINY and SMALL' "$work/output" || die "acre-inspect shows no figures"
 }

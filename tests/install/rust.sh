@@ -117,9 +117,9 @@ fi
 # ---- beside the malloc of C ----
 
 if [ -z "$ACRE_PREFIX" ]; then
-    must make -s -C "$build_tree" distdir distdir="$work/source"
+    make_source
     mkdir "$work/prefixed"
-    (cd "$work/prefixed" && must "$work/source/configure" -q --without-check --without-tools --disable-static \
+    (cd "$work/prefixed" && must "$source/configure" -q --without-check --without-tools --disable-static \
         --with-prefix=acre_ CC="$CC" CFLAGS=-O1 --prefix="$work/prefix" && must make -s -j"$(nproc)" &&
         must make -s install) || exit 1
     libdir=$work/prefix/lib includedir=$work/prefix/include pkgconfigdir=$work/prefix/lib/pkgconfig
