@@ -43,10 +43,11 @@ await() { # COMMAND...
     die "in ten seconds this did not succeed: $*"
 }
 
-# The archive of make dist, and its version: sets $archive and $version.
+# The archive of make dist, copied to $work, and its version: sets $archive and $version.
 make_archive() {
     must make -s -C "$build_tree" dist
-    archive=$(ls "$build_tree"/acre-*.tar.xz)
+    must cp "$build_tree"/acre-*.tar.xz "$work"
+    archive=$(ls "$work"/acre-*.tar.xz)
     version=${archive##*/acre-}
     version=${version%.tar.xz}
 }

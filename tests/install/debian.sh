@@ -24,8 +24,8 @@ say "a system to build in"
 build=$work/build
 get_system "$build" build build-essential debhelper fakeroot lintian
 mkdir "$build/build"
-cp "$archive" "$build/build/acre_$version.orig.tar.xz"
-tar -xJf "$archive" -C "$build/build"
+must cp "$archive" "$build/build/acre_$version.orig.tar.xz"
+must tar -xJf "$archive" -C "$build/build"
 cp -R "$build/build/acre-$version/packaging/debian" "$build/build/acre-$version/debian"
 must in_system "$build" sh -c "cd /build/acre-$version && apt-get build-dep -q -y --no-install-recommends ."
 
