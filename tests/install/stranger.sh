@@ -94,18 +94,22 @@ must on acre-inspect --json "$server"
 python3 -m json.tool <"$work/output" >/dev/null || die "what acre-inspect --json writes is not JSON"
 
 say "profiles it"
-# A server that does nothing takes no slow path, on which it would begin the profile.
-benchmark &
-background=$!
-must on acre-profile start --interval 4K "$server"
-wait "$background" && benchmark || die "the benchmark"
+# A server that does nothing takes no slow path, on which it would do what it is asked for.
+while_it_works() { # COMMAND...
+    benchmark &
+    local background=$!
+    must "$@"
+    wait "$background" || die "the benchmark"
+}
+while_it_works on acre-profile start --interval 4K "$server"
+benchmark || die "the benchmark"
 must on acre-profile dump "$server"
 grep -q 'redis-server' "$work/output" || die "no stack of redis-server: $(cat "$work/output")"
 must on acre-profile dump -o /tmp/stacks.html "$server"
 grep -q '</html>' "$machine/tmp/stacks.html" || die "the flame graph is no page"
 must on acre-profile dump -o /tmp/stacks.pb.gz "$server"
 gzip -dc "$machine/tmp/stacks.pb.gz" | grep -aq inuse_space || die "pprof could not read stacks.pb.gz"
-must on acre-profile stop "$server"
+while_it_works on acre-profile stop "$server"
 
 say "reads the manual"
 for page in acre-run acre-inspect acre-profile libacre; do
