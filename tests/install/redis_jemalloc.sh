@@ -51,12 +51,15 @@ mkdir "$work/data"
 socket=$work/data/socket
 cli() { "$redis/redis-cli" -s "$socket" "$@"; }
 
+# True once the server has loaded its data.
+is_up() { [ "$(cli ping)" = PONG ]; }
+
 start() {
     "$redis/redis-server" --port 0 --unixsocket "$socket" --dir "$work/data" --save "" \
         --enable-debug-command yes --jemalloc-bg-thread no >>"$work/data/log" 2>&1 &
     server=$!
     started=("$server")
-    await cli ping
+    await is_up
 }
 
 stop() { # ARGUMENT...

@@ -23,6 +23,9 @@ unit=/etc/systemd/system/redis-server.service.d/acre.conf
 socket=/run/redis.socket
 cli() { chroot "$machine" redis-cli -s $socket "$@"; }
 
+# True once the server has loaded its data.
+is_up() { [ "$(cli ping)" = PONG ]; }
+
 # Each file with its content: what is left out are the caches and logs of the package manager, of the loader
 # and of man, and redis's data.
 contents() {
@@ -43,7 +46,7 @@ start_redis() {
         --pidfile '""' --logfile '""' >>"$work/log" 2>&1 &
     shell=$!
     started=("$shell")
-    await cli ping
+    await is_up
     server=$(cli info server | tr -d '\r' | sed -n 's/^process_id://p')
     started+=("$server")
 }
