@@ -26,10 +26,10 @@ cli() { chroot "$machine" redis-cli -s $socket "$@"; }
 # True once the server has loaded its data.
 is_up() { [ "$(cli ping)" = PONG ]; }
 
-# Each file with its content: what is left out are the caches and logs of the package manager, of the loader
+# Each file with its content: what is left out is what is gone at the next start (/run), the caches and logs of the package manager, of the loader
 # and of man, and redis's data.
 contents() {
-    (cd "$machine" && find . -xdev \( -path ./proc -o -path ./tmp -o -path ./var/cache -o -path ./var/log \
+    (cd "$machine" && find . -xdev \( -path ./proc -o -path ./run -o -path ./tmp -o -path ./var/cache -o -path ./var/log \
         -o -path ./var/lib/apt -o -path ./var/lib/dpkg -o -path ./var/lib/redis -o -path ./etc/ld.so.cache \
         \) -prune -o \( -type f -printf '%y %m %u %p ' -exec cksum {} \; \) -o -printf '%y %m %u %p %l\n') | sort
     chroot "$machine" dpkg-query -W
