@@ -142,6 +142,6 @@ is_on_acre && die "redis is still on acre"
 stop_redis
 contents >"$work/after"
 diff "$work/before" "$work/after" || die "removing the packages left something, or took something"
-find "$machine" -xdev -path "$machine/proc" -prune -o -path "$machine/var/cache/apt" -prune -o -name '*acre*' -print |
+find "$machine" -xdev -path "$machine/proc" -prune -o -path "$machine/var/cache" -prune -o -name '*acre*' -print |
     grep -v '/sacre\|massacre' | grep . && die "these have acre's name"
 say "ok"
