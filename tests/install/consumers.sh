@@ -122,6 +122,27 @@ elif ls "$root$libdir"/libacre-jemalloc* >/dev/null 2>&1; then
     fail "there is a library with jemalloc's calls, in the names of which there is no prefix"
 fi
 
+# A program that calls malloc only through libc is on acre all the same, also where the linker drops what
+# the program does not call.
+try_copies() { # KIND PROGRAM
+    [ -z "$ACRE_PREFIX" ] || return 0 # its malloc is not called so
+    kind="$1, no call of malloc"
+    ACRE_OPTIONS=stats:exit try "$2" || return
+    runs=$((runs + 1))
+    grep -q 'live TINY and SMALL  *1000 ' output || fail "$kind: acre does not count the 1000 blocks"
+}
+copies=$source_directory/copies.c
+if [ -z "$ACRE_PREFIX" ]; then
+    read -ra flags <<<"$shared_flags"
+    if [ "$ACRE_SHARED" = yes ] && try "${cc[@]}" -O2 -Wl,--as-needed "$copies" "${flags[@]}" -o copies; then
+        try_copies shared ./copies
+    fi
+    read -ra flags <<<"${static_flags/-lacre/$archive}"
+    if [ "$ACRE_STATIC" = yes ] && try "${cc[@]}" -O2 -Wl,--as-needed "$copies" "${flags[@]}" -o copies; then
+        try_copies static ./copies
+    fi
+fi
+
 if [ "$ACRE_SHARED" = yes ] && [ -z "$ACRE_PREFIX" ]; then
     kind=preloaded
     if try "${cc[@]}" -O2 "$source_directory/plain.c" -o plain; then
@@ -150,11 +171,11 @@ fi
 
 # ---- CMake and Meson ----
 
-# Runs what a build has made: consumers, and nothing else is executable there.
+# Runs what a build has made: consumers, and nothing else is executable there but copies.
 try_consumers() { # NUMBER DIRECTORY
     local program number=0
     for program in "$2"/*; do
-        [ -f "$program" ] && [ -x "$program" ] || continue
+        [ -f "$program" ] && [ -x "$program" ] && [[ $program != */copies* ]] || continue
         number=$((number + 1))
         try_consumer "$program"
     done
@@ -175,8 +196,11 @@ try_cmake() { # PREFIX
     try cmake -S "$source_directory" -B build "-DCMAKE_C_COMPILER=${cc[0]}" \
         "-DCMAKE_CXX_COMPILER=${cxx[0]}" -DCMAKE_BUILD_TYPE=Release "-DVERSION=$version" \
         "-DGOOD=$good" "-DBAD=$bad" "-DLIBRARIES=$(IFS=';' && echo "${libraries[*]}")" \
-        "-DCMAKE_PREFIX_PATH=$1" "-DCONSUMER=$consumer" && try cmake --build build &&
-        try_consumers $((2 * ${#libraries[@]} + 2)) build
+        "-DCMAKE_PREFIX_PATH=$1" "-DCONSUMER=$consumer" "-DCOPIES=$copies" &&
+        try cmake --build build && try_consumers $((2 * ${#libraries[@]} + 2)) build || return
+    for library in acre "${libraries[@]}"; do
+        try_copies "CMake, acre::$library" "build/copies-$library"
+    done
 }
 
 kind=CMake
@@ -192,8 +216,10 @@ if command -v meson >/dev/null; then
     cp "$source_directory"/meson*.* meson
     cp "$consumer" meson/consumer.c
     cp "$consumer" meson/consumer.cc
+    cp "$copies" meson/copies.c
     CC=${cc[*]} CXX=${cxx[*]} try meson setup "-Dacre_version=$version" build.meson meson &&
-        try meson compile -C build.meson && try_consumers 2 build.meson
+        try meson compile -C build.meson && try_consumers 2 build.meson &&
+        try_copies Meson build.meson/copies
 else
     skip "Meson is not installed"
 fi

@@ -3,53 +3,31 @@
 # one package, and the packaged acre-run starts a program on the packaged library. What they need to build is
 # looked for by configure, not by rpm, so this runs on any system that has rpmbuild, Debian among them.
 # make check-rpm runs this in the build tree.
-set -u
-unset MAKEFLAGS MFLAGS MAKELEVEL DESTDIR
-export LC_ALL=C
-build_tree=$(cd ../.. && pwd)
-specification=$(cd "$(dirname "$0")/../../packaging/rpm" && pwd)/acre.spec
-work=$(mktemp -d)
-trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
-
-say() { printf '== %s (%d s)\n' "$*" "$SECONDS"; }
-
-die() {
-    echo "FAILED: $*" >&2
-    exit 1
-}
-
-must() {
-    "$@" >"$work/output" 2>&1 && return
-    tail -n 60 "$work/output" >&2
-    die "$*"
-}
+. "$(dirname "$0")/common.sh"
+specification=$source_tree/packaging/rpm/acre.spec
 
 for tool in rpmbuild rpm2cpio cpio; do
-    command -v $tool >/dev/null || {
-        echo "skipped: there is no $tool"
-        exit 77
-    }
+    command -v $tool >/dev/null || skip "there is no $tool"
 done
 
 say "the packages, which pass the unit and abuse tests"
-must make -s -C "$build_tree" dist
+make_archive
 mkdir "$work/SOURCES"
-mv "$build_tree"/acre-*.tar.xz "$work/SOURCES"
-archive=$(basename "$work"/SOURCES/*)
-grep -q "^Version: *$(echo "$archive" | sed 's/acre-\(.*\)\.tar\.xz/\1/')\$" "$specification" ||
-    die "acre.spec has another version than $archive"
+mv "$archive" "$work/SOURCES"
+grep -q "^Version: *$version\$" "$specification" || die "acre.spec has another version than $version"
 must rpmbuild -bb --nodeps --define "_topdir $work" --define "debug_package %{nil}" "$specification"
 
 say "their contents"
 packages=("$work"/RPMS/*/*.rpm)
-[ ${#packages[@]} -eq 3 ] || die "${#packages[@]} packages, not 3"
+[ ${#packages[@]} -eq 4 ] || die "${#packages[@]} packages, not 4"
 for package in "${packages[@]}"; do
     rpm -qlp "$package" 2>/dev/null | grep -v /.build-id | sort >"$work/$(basename "$package").files"
     rpm2cpio "$package" | (mkdir -p "$work/root" && cd "$work/root" && cpio -idmu --quiet)
 done
 sort "$work"/*.files | uniq -d | grep . && die "these are in two packages"
-for file in 'lib[0-9/a-z_-]*/libacre.so.0' 'include/acre/acre.h' 'bin/acre-run' 'bin/acre-inspect' 'bin/acre-profile' \
-    'man/man1/acre-run.1[.gz]*' 'man/man3/acre.3[.gz]*' 'man/man3/acre_stats.3[.gz]*' 'man/man7/acre-options.7[.gz]*' 'pkgconfig/acre.pc' 'acre/acre.gdb'; do
+for file in 'lib[0-9/a-z_-]*/libacre.so.0' 'lib[0-9/a-z_-]*/libacre-jemalloc.so.0' 'include/acre/acre.h' 'bin/acre-run' 'bin/acre-inspect' 'bin/acre-profile' \
+    'man/man1/acre-run.1[.gz]*' 'man/man3/acre.3[.gz]*' 'man/man3/acre_stats.3[.gz]*' 'man/man7/acre-options.7[.gz]*' 'pkgconfig/acre.pc' \
+    'pkgconfig/acre-jemalloc.pc' 'acre/acre.gdb'; do
     grep -hq "/usr/.*$file\$" "$work"/*.files || die "no package has $file"
 done
 
