@@ -20,7 +20,7 @@ pub fn version() -> &'static str {
     unsafe { CStr::from_ptr(ffi::acre_version()) }.to_str().unwrap_or("")
 }
 
-/// The value of an option; libacre(3) has the list. The error is of the kind `NotFound` if there is no
+/// The value of an option; acre-options(7) has the list. The error is of the kind `NotFound` if there is no
 /// such option.
 pub fn option_get(key: &str) -> io::Result<String> {
     const ERANGE: i32 = 34;
