@@ -73,7 +73,7 @@ expect acre 'lib/libacre\.so\.0(\.[0-9.]*)?'
 expect acre-jemalloc 'lib/libacre-jemalloc\.so\.0(\.[0-9.]*)?'
 expect acre-tools bin/acre-run bin/acre-inspect bin/acre-profile share/acre/acre.gdb
 expect acre-dev 'include/acre/.*' 'lib/libacre(-jemalloc)?\.(a|so)' 'lib/pkgconfig/acre(-jemalloc)?\.pc' 'lib/cmake/acre/.*'
-expect acre-doc 'share/doc/acre/.*' 'share/man/man1/acre-(run|inspect|profile)\.1' share/man/man3/acre.3
+expect acre-doc 'share/doc/acre/.*' 'share/man/man1/acre-(run|inspect|profile)\.1' 'share/man/man3/.*' 'share/man/man5/.*' 'share/man/man7/.*'
 
 mkdir "$work/root"
 for package in acre acre-tools; do
