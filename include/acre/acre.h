@@ -138,8 +138,8 @@ enum acre_error_kind {
                                       it was freed; function is the one that found it */
     ACRE_ERROR_USE_AFTER_FREE,     /* realloc or malloc_usable_size of a block that was freed */
     ACRE_ERROR_MISMATCH,        /* with option mismatch, as the next two: its block was allocated by
-                                   another        family of functions (malloc, new, new[]) than function is
-                                   of */
+                                   another family of functions (malloc, new, new[]) than
+                                   function is of */
     ACRE_ERROR_WRONG_SIZE,      /* function was told another size than was asked for */
     ACRE_ERROR_WRONG_ALIGNMENT, /* likewise another alignment; one up to 16 counts as 16 */
 };
