@@ -366,6 +366,7 @@ void extents_set_stock(struct extents *table, struct extent *entry, uint64_t sta
 void extents_set_live(struct extents *table, struct extent *entry)
 {
     ASSERT(entry->state == EXTENT_STOCK);
+    entry->heap = 0;
     store_state(entry, EXTENT_LIVE);
     refresh_to(table->root, entry->base);
 }

@@ -96,13 +96,16 @@ static void set_note(const struct block *block, uint32_t note)
         __atomic_store_n(block->note, note, __ATOMIC_RELEASE);
 }
 
-/* Lets the heap have notes. Without memory there are none, and nothing is known of its blocks. */
-static void make_notes(struct block *block)
+/* Without memory the heap has no notes, and nothing is known of its blocks. */
+void hardened_prepare(const void *p)
 {
-    size_t bytes = block->heap->size / HEAP_BYTES_OF_STATE * sizeof(*block->note);
+    struct block block;
+    find_in_slab(p, &block);
+    if (LIKELY(block.note != NULL))
+        return;
+    size_t bytes = block.heap->size / HEAP_BYTES_OF_STATE * sizeof(*block.note);
     uint32_t *notes = meta_map(align_up(bytes, os_page_size()));
-    __atomic_store_n(&block->heap->notes, notes, __ATOMIC_RELEASE);
-    find_in_slab(block->base, block);
+    __atomic_store_n(&block.heap->notes, notes, __ATOMIC_RELEASE);
 }
 
 /* ---- what was freed ---- */
@@ -313,8 +316,6 @@ void hardened_allocated(void *p, size_t size, bool *zero)
 {
     struct block block;
     find_in_slab(p, &block);
-    if (block.note == NULL)
-        make_notes(&block);
     if (note_of(&block) == NOTE_FREED)
         *zero = is_unwritten(&block, "malloc") && !fills;
     if (fills) {

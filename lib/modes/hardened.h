@@ -49,8 +49,12 @@ static inline bool hardened_is_on(void)
 /* Random bits for bin_take_random; makes *quarantine, the arena's, if it is NULL. By the owner. */
 uint64_t hardened_random(struct quarantine **quarantine);
 
+/* To be called before hardened_allocated: lets the block's heap have notes. By the owner. */
+void hardened_prepare(const void *block);
+
 /* To be called for each block in a slab that is allocated, for a request of `size` bytes. *zero is
- * set if it is known to be zero, and cleared if it is not any more. By the owner. */
+ * set if it is known to be zero, and cleared if it is not any more. It may report damage, so the
+ * caller holds no lock. By the thread that the block is for. */
 void hardened_allocated(void *block, size_t size, bool *zero);
 
 /* The size that was asked for of a block in a slab that the program holds at p; 0 if not known. */

@@ -24,6 +24,7 @@ static const struct {
     [ACRE_ERROR_FOREIGN] = {"foreign pointer", ": not a block of this allocator"},
     [ACRE_ERROR_OVERFLOW] = {"overflow", ""},
     [ACRE_ERROR_WRITTEN_AFTER_FREE] = {"written after free", ""},
+    [ACRE_ERROR_ENDED_HEAP] = {"heap that has ended", ": it was destroyed"},
 };
 
 static NOINLINE void report_fault(const struct misuse *misuse)

@@ -45,6 +45,7 @@ enum { MISUSE_DEPTH = 64 }; /* frames of a stack, at most */
  *   double free: free(0x7f0000100000): the block was released
  *   overflow: free(0x7f0000010040): block ... TINY, arena 1, 50 asked for, byte 50 has changed
  *   written after free: malloc(0x7f0000010040): block ... TINY, arena 1, byte 16 has changed
+ *   heap that has ended: acre_heap_alloc(0x7f0000020041): it was destroyed
  *
  * The others begin with two blanks, as far as each is known:
  *

@@ -61,6 +61,11 @@ static bool collects_all(struct arena *arena, const struct bin *bin)
            (bin->block_size <= SLAB_SHARED_LIMIT || idle_grows(arena, bin->block_size));
 }
 
+static bool is_of_heap(const struct arena *arena)
+{
+    return arena_status(arena) == ARENA_OF_HEAP;
+}
+
 /* Fills the bin's window from what its class has: false if that is nothing. */
 static bool refill(struct arena *arena, struct bin *bin)
 {
@@ -72,7 +77,8 @@ static bool refill(struct arena *arena, struct bin *bin)
             return true;
     }
     uint64_t now = os_now_ms();
-    idle_tick(now);
+    if (!is_of_heap(arena))
+        idle_tick(now);
     remote_collect_due(&arena->remote, now);
     if (open_some_window(bin))
         return true;
@@ -99,6 +105,8 @@ static bool refill_from_new(struct arena *arena, struct bin *bin)
      * idle goes back to the system */
     arena_flush(arena);
     bool filled = open_some_window(bin) || make_slab(arena, bin);
+    if (is_of_heap(arena))
+        return filled; /* see take_of_heap */
     size_t bytes = align_up(bin->block_size, UNIT_SIZE);
     for (int i = 0; !filled && i < ROOM_TRIES && idle_make_room(arena, bytes); i++)
         filled = open_some_window(bin) || make_slab(arena, bin);
@@ -177,10 +185,15 @@ static void record_alloc(struct modes modes, const void *block, size_t size)
         trace_add(block, false);
 }
 
-/* A guarded block for an allocation that is due, or NULL. */
-static NOINLINE void *take_guarded(size_t size, size_t alignment)
+static uint32_t heap_number(const struct own_heap *heap)
 {
-    void *block = guard_alloc(size, alignment);
+    return heap != NULL ? heap->arena.number : 0;
+}
+
+/* A guarded block for an allocation that is due, of that own heap, or NULL. */
+static NOINLINE void *take_guarded(const struct own_heap *heap, size_t size, size_t alignment)
+{
+    void *block = guard_alloc(size, alignment, heap_number(heap));
     if (block != NULL)
         record_alloc(choose_modes(guard_usable(size)), block, guard_usable(size));
     return block;
@@ -196,8 +209,41 @@ static void *take_random(struct arena *arena, struct bin *bin)
     return block;
 }
 
-/* A block of a class, for a request of `bytes`, for any thread. It may be a sample. */
-static void *alloc_class(unsigned class, size_t bytes, bool wide, bool *zero)
+/* A block of a class in an arena that is the caller's; SAMPLED if it is `marked`. */
+static void *take_of_class(struct arena *arena, unsigned class, bool wide, bool marked, bool *zero)
+{
+    wide = wide && !marked;
+    void *block = wide ? take_few(arena, class) : NULL;
+    *zero = false;
+    if (UNLIKELY(hardened_mode == HARDENED_BLOCKS))
+        block = take_random(arena, bin_for(arena, class));
+    else if (block == NULL)
+        block = take_block(arena, bin_for(arena, class), wide, zero);
+    if (UNLIKELY(marked && block != NULL))
+        slab_mark_sampled(block);
+    if (hardened_is_on() && block != NULL)
+        hardened_prepare(block);
+    return block;
+}
+
+/* The same of an own heap. */
+static void *take_of_heap(struct own_heap *heap, unsigned class, bool wide, bool marked, bool *zero)
+{
+    size_t bytes = align_up(size_class_sizes[class], UNIT_SIZE);
+    void *block = NULL;
+    int tries = 0;
+    do {
+        arena_lock_heap(heap);
+        block = take_of_class(&heap->arena, class, wide, marked, zero);
+        arena_unlock_heap(heap);
+        idle_tick(os_now_ms());
+    } while (block == NULL && tries++ < ROOM_TRIES && idle_make_room(thread_own_arena(), bytes));
+    background_ring_if_idle(&heap->arena);
+    return block;
+}
+
+/* The same of the calling thread's arena. */
+static void *take_of_thread(unsigned class, bool wide, bool marked, bool *zero)
 {
     bool borrowed;
     struct arena *arena = thread_get_arena(&borrowed);
@@ -205,23 +251,26 @@ static void *alloc_class(unsigned class, size_t bytes, bool wide, bool *zero)
         arena = thread_get_arena(&borrowed);
     if (arena == NULL)
         return NULL;
-    size_t size = size_class_sizes[class];
-    struct modes modes = choose_modes(size);
-    void *block = wide && !modes.marked ? take_few(arena, class) : NULL;
-    *zero = false;
-    if (UNLIKELY(hardened_mode == HARDENED_BLOCKS))
-        block = take_random(arena, bin_for(arena, class));
-    else if (block == NULL)
-        block = take_block(arena, bin_for(arena, class), wide && !modes.marked, zero);
-    if (UNLIKELY(modes.marked && block != NULL))
-        slab_mark_sampled(block);
-    if (hardened_is_on() && block != NULL)
-        hardened_allocated(block, bytes, zero);
+    void *block = take_of_class(arena, class, wide, marked, zero);
     if (borrowed)
         arena_retire(arena);
     background_ring_if_idle(arena);
-    if (block != NULL)
-        record_alloc(modes, block, size);
+    return block;
+}
+
+/* A block of a class, for a request of `bytes`, for any thread, of an own heap unless `heap` is
+ * NULL. It may be a sample. */
+static void *alloc_class(struct own_heap *heap, unsigned class, size_t bytes, bool wide, bool *zero)
+{
+    size_t size = size_class_sizes[class];
+    struct modes modes = choose_modes(size);
+    void *block = heap != NULL ? take_of_heap(heap, class, wide, modes.marked, zero)
+                               : take_of_thread(class, wide, modes.marked, zero);
+    if (block == NULL)
+        return NULL;
+    if (hardened_is_on())
+        hardened_allocated(block, bytes, zero);
+    record_alloc(modes, block, size);
     return block;
 }
 
@@ -232,37 +281,42 @@ static void count_large(const void *block, size_t size)
     record_alloc(choose_modes(bytes), block, bytes);
 }
 
-/* A LARGE block, or what else there is when the system refuses more address space; `zero` as for
- * large_alloc. */
-static void *alloc_large(size_t size, size_t alignment, bool *zero)
+/* A LARGE block, of an own heap unless `heap` is NULL, or what else there is when the system
+ * refuses more address space; `zero` as for large_alloc. */
+static void *alloc_large(struct own_heap *heap, size_t size, size_t alignment, bool *zero)
 {
+    if (heap != NULL)
+        __atomic_store_n(&heap->has_large, true, __ATOMIC_RELAXED);
     void *block = large_alloc(size, alignment, zero);
     idle_tick(os_now_ms());
     size_t bytes = align_up(size, os_page_size());
     for (int i = 0; block == NULL && i < ROOM_TRIES && idle_make_room(thread_own_arena(), bytes);
          i++)
         block = large_alloc(size, alignment, zero);
+    if (block != NULL && heap != NULL)
+        large_set_heap(block, heap_number(heap));
     if (block != NULL)
         count_large(block, size);
     return block;
 }
 
-/* A block of any size, for any thread. `zero` is NULL unless the caller needs zeroes. */
-static void *alloc_any(size_t size, bool *zero)
+/* A block of any size, for any thread, of an own heap unless `heap` is NULL. `zero` is NULL unless
+ * the caller needs zeroes. */
+static void *alloc_any(struct own_heap *heap, size_t size, bool *zero)
 {
     int saved = errno;
     void *block = NULL;
     bool ignored;
     if (size <= SIZE_CLASS_LIMIT)
-        block = alloc_class(size_class_of(size), size, true, zero != NULL ? zero : &ignored);
+        block = alloc_class(heap, size_class_of(size), size, true, zero != NULL ? zero : &ignored);
     if (block == NULL && size >= PAGES_FROM && size <= PTRDIFF_MAX)
-        block = alloc_large(size, 1, zero);
+        block = alloc_large(heap, size, 1, zero);
     return with_errno(block, saved);
 }
 
 static NOINLINE void *alloc_more(size_t size)
 {
-    return alloc_any(size, NULL);
+    return alloc_any(NULL, size, NULL);
 }
 
 /* A block from the bin's next window: one in 64 of a program that grows. */
@@ -295,7 +349,7 @@ static ALWAYS_INLINE void *alloc_counted(size_t size)
 
 static NOINLINE void *alloc_due(size_t size)
 {
-    void *block = take_guarded(size, 1);
+    void *block = take_guarded(NULL, size, 1);
     return block != NULL ? block : alloc_counted(size);
 }
 
@@ -308,6 +362,29 @@ void *alloc_slow(size_t size)
     return guard_is_due() ? alloc_due(size) : alloc_counted(size);
 }
 
+void *alloc_of_heap(struct own_heap *heap, size_t size)
+{
+    void *block;
+    if (LIKELY(size <= SIZE_CLASS_TABLE_LIMIT) && !size_class_is_diverted()) {
+        arena_lock_heap(heap);
+        bool found = alloc_from_bin(&heap->arena.bins[size_class_of(size)], &block);
+        arena_unlock_heap(heap);
+        if (LIKELY(found))
+            return block;
+    } else if (size <= SIZE_CLASS_TABLE_LIMIT && guard_is_due()) {
+        block = take_guarded(heap, size, 1);
+        if (block != NULL)
+            return block;
+    }
+    return alloc_any(heap, size, NULL);
+}
+
+/* Of an own heap, or by malloc's short path. */
+static ALWAYS_INLINE void *alloc_of(struct own_heap *heap, size_t size)
+{
+    return heap != NULL ? alloc_of_heap(heap, size) : alloc_block(size);
+}
+
 /* Zeroes a block of at least `bytes` bytes. */
 static void clear(void *block, size_t bytes)
 {
@@ -317,37 +394,58 @@ static void clear(void *block, size_t bytes)
         memset(block, 0, bytes);
 }
 
-void *alloc_zeroed(size_t count, size_t size)
+static ALWAYS_INLINE void *zeroed(struct own_heap *heap, size_t count, size_t size)
 {
     size_t bytes;
     if (__builtin_mul_overflow(count, size, &bytes))
         return with_errno(NULL, 0);
     bool zero = false;
-    void *block = bytes < ZERO_KNOWN_FROM ? alloc_block(bytes) : alloc_any(bytes, &zero);
+    void *block = bytes < ZERO_KNOWN_FROM ? alloc_of(heap, bytes) : alloc_any(heap, bytes, &zero);
     if (block != NULL && !zero)
         clear(block, bytes);
     return block;
 }
 
-void *alloc_aligned(size_t alignment, size_t size)
+void *alloc_zeroed(size_t count, size_t size)
+{
+    return zeroed(NULL, count, size);
+}
+
+void *alloc_zeroed_of_heap(struct own_heap *heap, size_t count, size_t size)
+{
+    return zeroed(heap, count, size);
+}
+
+static ALWAYS_INLINE void *aligned(struct own_heap *heap, size_t alignment, size_t size)
 {
     int saved = errno;
     bool zero;
     void *block = NULL;
     if (alignment <= BLOCK_ALIGNMENT)
-        return alloc_block(size);
+        return alloc_of(heap, size);
     unsigned class =
         alignment <= UNIT_ALIGNMENT ? size_class_of_aligned(size, alignment) : SIZE_CLASS_COUNT;
     if (class < SIZE_CLASS_COUNT) {
         bool seen = size_class_is_diverted();
         if (seen && guard_is_due())
-            block = take_guarded(size, alignment);
-        if (block == NULL && (seen || !alloc_from_bin(&thread_state.arena->bins[class], &block)))
-            block = alloc_class(class, size, false, &zero);
+            block = take_guarded(heap, size, alignment);
+        if (block == NULL &&
+            (seen || heap != NULL || !alloc_from_bin(&thread_state.arena->bins[class], &block)))
+            block = alloc_class(heap, class, size, false, &zero);
     } else if (size <= PTRDIFF_MAX && alignment <= PTRDIFF_MAX) {
-        block = alloc_large(max_size(size, 1), alignment, NULL);
+        block = alloc_large(heap, max_size(size, 1), alignment, NULL);
     }
     return with_errno(block, saved);
+}
+
+void *alloc_aligned(size_t alignment, size_t size)
+{
+    return aligned(NULL, alignment, size);
+}
+
+void *alloc_aligned_of_heap(struct own_heap *heap, size_t alignment, size_t size)
+{
+    return aligned(heap, alignment, size);
 }
 
 /* True if a block of `usable` bytes is kept for a request of `size`. */
@@ -400,8 +498,13 @@ static bool is_still_live(void *p, const struct own_block *own, const void *othe
 
 void *alloc_resize(void *p, size_t size, const char *function)
 {
+    return alloc_resize_of_heap(NULL, p, size, function);
+}
+
+void *alloc_resize_of_heap(struct own_heap *heap, void *p, size_t size, const char *function)
+{
     if (p == NULL)
-        return alloc_block(size);
+        return alloc_of(heap, size);
     struct own_block own;
     bool sampled = false;
     if (!free_find_own(p, &own) && !(sampled = free_find_own_sampled(p, &own)))
@@ -446,7 +549,7 @@ void *alloc_resize(void *p, size_t size, const char *function)
             return resized;
     }
     int saved = size <= usable ? errno : ENOMEM;
-    void *block = alloc_block(size);
+    void *block = alloc_of(heap, size);
     if (block == NULL) {
         if (sampled)
             count_again(p, usable);

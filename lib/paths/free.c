@@ -120,8 +120,11 @@ static struct misuse_neighbour neighbour_at(const char *p)
     return (struct misuse_neighbour){info.base, info.size, states[live ? BLOCK_LIVE : BLOCK_FREE]};
 }
 
-/* Finds out what is wrong with p; by default it is reported and the process ends. */
-static COLD void misuse(const void *p, const struct place *place, const char *function)
+/* Reports a misuse of p, of that kind, or of the one that kind_of finds if it is KIND_FOUND; by
+ * default the process ends. */
+enum { KIND_FOUND = -1 };
+static COLD void misuse_of_kind(const void *p, const struct place *place, const char *function,
+                                int kind)
 {
     struct misuse misuse = {.error = {.function = function, .pointer = p}};
     struct acre_error *error = &misuse.error;
@@ -143,12 +146,19 @@ static COLD void misuse(const void *p, const struct place *place, const char *fu
         misuse.block_class = "LARGE";
         released = info.known;
     }
-    error->kind = kind_of(p, error->block, released);
+    error->kind =
+        kind != KIND_FOUND ? (enum acre_error_kind)kind : kind_of(p, error->block, released);
     if (error->block != NULL) {
         misuse.before = neighbour_at((const char *)error->block - 1);
         misuse.after = neighbour_at((const char *)error->block + error->block_size);
     }
     misuse_handle(&misuse);
+}
+
+/* Finds out what is wrong with p, and reports it. */
+static COLD void misuse(const void *p, const struct place *place, const char *function)
+{
+    misuse_of_kind(p, place, function, KIND_FOUND);
 }
 
 void free_report_damage(enum acre_error_kind kind, const void *block, size_t requested,
@@ -298,6 +308,19 @@ static size_t live_size(const void *p, const struct place *place)
     if (place->heap == NULL)
         return size_outside(p);
     return place->block == p && state_is_live(state_get(place->state)) ? place->size : 0;
+}
+
+bool free_is_of_heap(const void *p, const struct arena *heap, const char *function)
+{
+    struct heap *region = heap_of(p);
+    if (LIKELY(region != NULL && arena_of(region->set) == heap))
+        return true;
+    struct place place = find_place(p);
+    uint32_t number = place.heap != NULL ? 0 : guard_has(p) ? guard_heap(p) : large_heap(p);
+    if (number == heap->number || live_size(p, &place) == 0)
+        return true; /* what is wrong with it is for the call itself to find */
+    misuse_of_kind(p, &place, function, ACRE_ERROR_FOREIGN);
+    return false;
 }
 
 bool free_is_live(const void *p)

@@ -54,6 +54,10 @@ void free_end_sampled(const void *p);
 void free_report_damage(enum acre_error_kind kind, const void *block, size_t requested,
                         size_t offset, const char *function);
 
+/* False, after a report of a foreign pointer, if a block that the program holds starts at p, any
+ * address at all, but none of the own heap's that has this arena. */
+bool free_is_of_heap(const void *p, const struct arena *heap, const char *function);
+
 /* True if a block that the program holds starts at p, any address at all. */
 bool free_is_live(const void *p);
 
