@@ -115,7 +115,8 @@ struct thread_state {
      * is here from before its status says so until it is in the pool again: a signal handler may
      * fork in between. */
     struct arena *held;
-    int32_t until_tick; /* bytes that it may free to others until it ticks */
+    int32_t until_tick; /* bytes that it may free to others until it ticks; what it takes from own
+                           heaps counts, too */
     bool ended;         /* its exit hook has run */
 };
 

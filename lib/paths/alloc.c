@@ -236,7 +236,8 @@ static void *take_of_heap(struct own_heap *heap, unsigned class, bool wide, bool
         arena_lock_heap(heap);
         block = take_of_class(&heap->arena, class, wide, marked, zero);
         arena_unlock_heap(heap);
-        idle_tick(os_now_ms());
+        if (UNLIKELY((thread_state.until_tick -= (int32_t)bytes) < 0))
+            idle_tick(os_now_ms());
     } while (block == NULL && tries++ < ROOM_TRIES && idle_make_room(thread_own_arena(), bytes));
     background_ring_if_idle(&heap->arena);
     return block;
