@@ -212,13 +212,12 @@ static void *take_random(struct arena *arena, struct bin *bin)
 /* A block of a class in an arena that is the caller's; SAMPLED if it is `marked`. */
 static void *take_of_class(struct arena *arena, unsigned class, bool wide, bool marked, bool *zero)
 {
-    wide = wide && !marked;
-    void *block = wide ? take_few(arena, class) : NULL;
+    void *block = wide && !marked ? take_few(arena, class) : NULL;
     *zero = false;
     if (UNLIKELY(hardened_mode == HARDENED_BLOCKS))
         block = take_random(arena, bin_for(arena, class));
     else if (block == NULL)
-        block = take_block(arena, bin_for(arena, class), wide, zero);
+        block = take_block(arena, bin_for(arena, class), wide && !marked, zero);
     if (UNLIKELY(marked && block != NULL))
         slab_mark_sampled(block);
     if (hardened_is_on() && block != NULL)
