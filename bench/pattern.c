@@ -699,7 +699,7 @@ static const struct pattern patterns[] = {
     {"small-phases", small_phases, {400000, 8, 1}},
     {"heap-100", dropped_heaps, {100, 5000000, 1}},
     {"heap-10000", dropped_heaps, {10000, 10000000, 1}},
-    {"heap-1m", dropped_heaps, {1000000, 10000000, 1}},
+    {"heap-100000", dropped_heaps, {100000, 5000000, 1}},
     {"heap-10000-2", dropped_heaps, {10000, 5000000, 2}},
     {"heap-shared-2", shared_heap, {100000, 50, 2}},
     {"calloc-64", calloc_pairs, {64, 20000000, 1}},
