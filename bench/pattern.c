@@ -567,6 +567,88 @@ static void binary_trees(const struct job *job)
         tree_free(tree_make(job->argument));
 }
 
+/* Heaps that are dropped as a whole: acre's and mimalloc's. Of another allocator all are NULL, and
+ * each block is freed. */
+struct heap_functions {
+    void *(*begin)(void);
+    void *(*take)(void *heap, size_t size);
+    void (*drop)(void *heap);
+};
+
+static struct heap_functions heap_functions(void)
+{
+    static const char *const names[][3] = {
+        {"acre_heap_new", "acre_heap_alloc", "acre_heap_destroy"},
+        {"mi_heap_new", "mi_heap_malloc", "mi_heap_destroy"},
+    };
+    void *found[3] = {NULL};
+    struct heap_functions functions;
+    for (size_t i = 0; i < 2 && found[0] == NULL; i++)
+        for (size_t j = 0; j < 3; j++)
+            found[j] = dlsym(RTLD_DEFAULT, names[i][j]);
+    memcpy(&functions, found, sizeof(functions));
+    return functions;
+}
+
+/* A heap of `count` blocks of random sizes, built and dropped. `shared`: one that others use, too,
+ * which is not dropped. */
+static void use_heap(const struct heap_functions *functions, struct rng *rng, void **table,
+                     size_t count, void *shared)
+{
+    void *heap = shared != NULL ? shared : functions->begin != NULL ? functions->begin() : NULL;
+    for (size_t i = 0; i < count; i++) {
+        size_t size = rng_size(rng);
+        table[i] = need(heap != NULL ? functions->take(heap, size) : malloc(size));
+        touch(table[i]);
+    }
+    if (heap == NULL)
+        for (size_t i = 0; i < count; i++)
+            free(table[i]);
+    else if (shared == NULL)
+        functions->drop(heap);
+}
+
+static void heaps_body(void *argument, unsigned number)
+{
+    const struct job *job = argument;
+    struct heap_functions functions = heap_functions();
+    struct rng rng = rng_make(number);
+    void **table = table_make(job->argument * sizeof(*table));
+    for (uint64_t done = 0; done < job->work; done += job->argument)
+        use_heap(&functions, &rng, table, job->argument, NULL);
+    table_free(table, job->argument * sizeof(*table));
+}
+
+/* Each thread builds and drops heaps of `argument` blocks; `work` blocks in all. */
+static void dropped_heaps(const struct job *job)
+{
+    run_threads(job->threads, heaps_body, (void *)job);
+}
+
+static void *heap_of_all; /* of shared_heap */
+
+static void shared_body(void *argument, unsigned number)
+{
+    const struct job *job = argument;
+    struct heap_functions functions = heap_functions();
+    struct rng rng = rng_make(number);
+    void **table = table_make(job->argument * sizeof(*table));
+    use_heap(&functions, &rng, table, job->argument, heap_of_all);
+    table_free(table, job->argument * sizeof(*table));
+}
+
+/* All threads build one heap, of `argument` blocks of each, which is dropped then; `work` times. */
+static void shared_heap(const struct job *job)
+{
+    struct heap_functions functions = heap_functions();
+    for (uint64_t i = 0; i < job->work; i++) {
+        heap_of_all = functions.begin != NULL ? functions.begin() : NULL;
+        run_threads(job->threads, shared_body, (void *)job);
+        if (heap_of_all != NULL)
+            functions.drop(heap_of_all);
+    }
+}
+
 /* A pattern; the name is what the driver and the tables call it. */
 struct pattern {
     const char *name;
@@ -615,6 +697,11 @@ static const struct pattern patterns[] = {
     {"large-vectors", growing_vectors, {24, 20000, 1}},
     {"large-untouched", hardly_touched, {0, 5000, 2}},
     {"small-phases", small_phases, {400000, 8, 1}},
+    {"heap-100", dropped_heaps, {100, 5000000, 1}},
+    {"heap-10000", dropped_heaps, {10000, 10000000, 1}},
+    {"heap-100000", dropped_heaps, {100000, 5000000, 1}},
+    {"heap-10000-2", dropped_heaps, {10000, 5000000, 2}},
+    {"heap-shared-2", shared_heap, {100000, 50, 2}},
     {"calloc-64", calloc_pairs, {64, 20000000, 1}},
     {"calloc-4k", calloc_pairs, {4 * KIB, 5000000, 1}},
     {"calloc-1m", calloc_pairs, {MIB, 10000, 1}},

@@ -234,10 +234,11 @@ static void print_arenas(struct out *out, struct memory *memory, const struct de
                "in slabs", "live", "pinned", "resident");
     for (size_t i = 0; i < detail->arena_count; i++) {
         const struct figures_arena *each = &detail->arenas[i];
-        char *name = each->pooled ? NULL : memory_thread_name(memory, each->arena.thread);
+        bool thread = !each->pooled && !each->of_heap;
+        char *name = thread ? memory_thread_name(memory, each->arena.thread) : NULL;
         out_format(out, "  %5zu ", (size_t)each->arena.number);
-        if (each->pooled)
-            out_format(out, "%7s %-15s", "-", "(no thread)");
+        if (!thread)
+            out_format(out, "%7s %-15s", "-", each->pooled ? "(no thread)" : "(own heap)");
         else
             out_format(out, "%7d %-15.15s", each->arena.thread, name != NULL ? name : "?");
         out_format(out, " %5zu ", (size_t)each->heaps);
@@ -425,6 +426,8 @@ static void print_owner(struct memory *memory, const struct view_arena *arena)
     printf("  arena %" PRIu32 ", ", arena->number);
     if ((arena->status & 3) == 1)
         printf("which has no thread now\n");
+    else if ((arena->status & 3) == 0)
+        printf("of a heap of the program's own\n");
     else
         printf("of thread %" PRId32 " (%s)\n", arena->thread, name != NULL ? name : "?");
     free(name);

@@ -77,9 +77,11 @@ void detail_free(struct detail *detail)
 
 static void print_arena(struct out *out, const struct figures_arena *arena)
 {
-    out_format(out, "{\"number\": %zu, \"thread\": %zu, \"pooled\": %s, \"heaps\": %zu, ",
-               (size_t)arena->arena.number, (size_t)arena->arena.thread,
-               arena->pooled ? "true" : "false", (size_t)arena->heaps);
+    out_format(
+        out,
+        "{\"number\": %zu, \"thread\": %zu, \"pooled\": %s, \"own_heap\": %s, \"heaps\": %zu, ",
+        (size_t)arena->arena.number, (size_t)arena->arena.thread, arena->pooled ? "true" : "false",
+        arena->of_heap ? "true" : "false", (size_t)arena->heaps);
     out_format(out, "\"heap_mapped\": %zu, \"in_slabs\": %zu, \"free_dirty\": %zu, ",
                (size_t)arena->heap_mapped, (size_t)arena->in_slabs, (size_t)arena->free_dirty);
     out_format(out, "\"blocks\": %zu, \"live\": %zu, \"pinned\": %zu, ", (size_t)arena->blocks,

@@ -241,7 +241,8 @@ static void put_names(FILE *file, struct memory *memory, const struct detail *de
     const struct figures_arena *arenas = detail->arenas;
     const char *separator = "";
     for (size_t i = 0; i < detail->arena_count; i++) {
-        char *name = arenas[i].pooled ? NULL : memory_thread_name(memory, arenas[i].arena.thread);
+        bool thread = !arenas[i].pooled && !arenas[i].of_heap;
+        char *name = thread ? memory_thread_name(memory, arenas[i].arena.thread) : NULL;
         if (name == NULL)
             continue;
         fprintf(file, "%s[%" PRIu32 ",", separator, arenas[i].arena.number);

@@ -200,14 +200,16 @@ static void show_arenas(struct memory *memory, int row, int rows)
     for (int i = 0; i < rows && (size_t)i < count; i++) {
         const struct figures_arena *each = &arenas[i];
         char thread[16] = "-";
-        char *name = each->pooled ? NULL : memory_thread_name(memory, each->arena.thread);
-        if (!each->pooled)
+        bool has_thread = !each->pooled && !each->of_heap;
+        char *name = has_thread ? memory_thread_name(memory, each->arena.thread) : NULL;
+        if (has_thread)
             snprintf(thread, sizeof(thread), "%" PRId32, each->arena.thread);
         put(row + 1 + i, 0, "%6" PRIu32 " %8s %-15.15s %10s %10s %10s %10s", each->arena.number,
             thread,
-            name != NULL   ? name
-            : each->pooled ? "(no thread)"
-                           : "?",
+            name != NULL    ? name
+            : each->pooled  ? "(no thread)"
+            : each->of_heap ? "(own heap)"
+                            : "?",
             size_text(each->in_slabs), size_text(each->live), size_text(each->pinned),
             size_text(each->heap_resident));
         free(name);

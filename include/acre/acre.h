@@ -131,7 +131,8 @@ enum acre_error_kind {
     ACRE_ERROR_DOUBLE_FREE, /* its block was freed before */
     ACRE_ERROR_INTERIOR,    /* it lies inside a block, not at its start */
     ACRE_ERROR_MISALIGNED,  /* no block can start there: it is no multiple of 16 */
-    ACRE_ERROR_FOREIGN,     /* it lies in no memory of this library's blocks */
+    ACRE_ERROR_FOREIGN,     /* it lies in no memory of this library's blocks; or, with
+                               acre_heap_free and acre_heap_realloc: in no block of that heap */
     ACRE_ERROR_OVERFLOW,    /* with option hardened: its block was written to at or above the size
                                that was asked for */
     ACRE_ERROR_WRITTEN_AFTER_FREE, /* with option hardened or fill: its block was written to after
@@ -142,6 +143,7 @@ enum acre_error_kind {
                                    function is of */
     ACRE_ERROR_WRONG_SIZE,      /* function was told another size than was asked for */
     ACRE_ERROR_WRONG_ALIGNMENT, /* likewise another alignment; one up to 16 counts as 16 */
+    ACRE_ERROR_ENDED_HEAP,      /* the pointer is no block but an acre_heap that was destroyed */
 };
 
 /* A misuse of free or another function that takes a block. Later versions may add fields at the
@@ -249,6 +251,46 @@ int acre_profile_mark(void);
  * long.
  */
 void acre_thread_flush(void);
+
+/*
+ * A heap of one's own: blocks that are freed together, at once, by acre_heap_destroy. Any number of
+ * threads may use a heap at the same time; they take turns at it. Its blocks are ordinary ones: any
+ * thread may pass them to free, realloc or malloc_usable_size as well, and each misuse is reported.
+ * A heap takes about 24 KiB and 32 MiB of address space, which the next one uses again.
+ */
+struct acre_heap;
+
+/* Makes a heap. NULL, with errno ENOMEM, if there is no memory. */
+struct acre_heap *acre_heap_new(void);
+
+/*
+ * As malloc, calloc and aligned_alloc: a block of the heap, NULL and ENOMEM if there is no memory,
+ * NULL and EINVAL if `alignment` (bytes) is no power of two. The block is the heap's until it is
+ * freed, or the heap is destroyed. A heap that was destroyed is reported (ACRE_ERROR_ENDED_HEAP);
+ * where reporting returns, the result is NULL.
+ */
+void *acre_heap_alloc(struct acre_heap *heap, size_t size);
+void *acre_heap_calloc(struct acre_heap *heap, size_t count, size_t size);
+void *acre_heap_aligned(struct acre_heap *heap, size_t alignment, size_t size);
+
+/*
+ * As realloc: a block that moves stays in the heap. p is NULL or a block of this heap; one of
+ * another heap, or of none, is reported (ACRE_ERROR_FOREIGN), and left alone. realloc itself also
+ * takes the block, but moves it out of the heap when it does not stay where it is.
+ */
+void *acre_heap_realloc(struct acre_heap *heap, void *p, size_t size);
+
+/* As free(p), which does the same, but reports a block that is not of this heap, and leaves it
+ * alone. NULL: nothing is done. Preserves errno. */
+void acre_heap_free(struct acre_heap *heap, void *p);
+
+/*
+ * Frees all blocks of the heap and ends it. NULL: nothing is done. Preserves errno. No thread may
+ * use the heap or a block of it from here on: the heap is reported as one that has ended, a block
+ * as freed twice, as with any block until its memory is used again. (What another thread does in
+ * the same instant need not be found.) A child of fork has a copy of each heap.
+ */
+void acre_heap_destroy(struct acre_heap *heap);
 
 #ifdef __cplusplus
 }

@@ -5,6 +5,9 @@
  *   std::vector<int, acre::allocator<int>> numbers;
  *   std::pmr::vector<int> others(acre::resource());
  *
+ *   acre::heap heap; // its memory goes at once when it does (acre_heap_destroy)
+ *   std::pmr::vector<int> more(&heap);
+ *
  * A program that is linked with acre has acre's blocks by operator new, too. With these classes a
  * container has them also
  *   - where operator new is another: in a program that replaces it, or whose acre was built by
@@ -23,6 +26,7 @@
 #include <new>
 #include <type_traits>
 #if __cplusplus >= 201703L
+#include "acre.h"
 #include <memory_resource>
 #endif
 
@@ -82,11 +86,11 @@ template <class Exception> [[noreturn]] inline void fail()
 #endif
 }
 
-/* At least `size` bytes at a multiple of `alignment`, a power of two. */
-inline void *allocate(std::size_t size, std::size_t alignment)
+/* At least `size` bytes at a multiple of `alignment`, a power of two, by take(size, alignment). */
+template <class Take> inline void *allocate_by(Take take, std::size_t size, std::size_t alignment)
 {
     for (;;) {
-        void *block = try_allocate(size, alignment);
+        void *block = take(size, alignment);
         if (block != nullptr)
             return block;
         std::new_handler handler = std::get_new_handler();
@@ -94,6 +98,11 @@ inline void *allocate(std::size_t size, std::size_t alignment)
             fail<std::bad_alloc>();
         handler();
     }
+}
+
+inline void *allocate(std::size_t size, std::size_t alignment)
+{
+    return allocate_by(try_allocate, size, alignment);
 }
 
 } // namespace detail
@@ -180,6 +189,58 @@ inline std::pmr::memory_resource *resource() noexcept
     static std::pmr::memory_resource *const only = ::new (storage) detail::memory_resource;
     return only;
 }
+
+/*
+ * A heap of one's own as a memory resource. Its destructor frees all that was allocated from it, at
+ * once; what containers gave back before is used again. As with
+ * std::pmr::unsynchronized_pool_resource containers must not outlive it, but any number of threads
+ * may use it.
+ */
+class heap : public std::pmr::memory_resource
+{
+  public:
+    heap() : handle(acre_heap_new())
+    {
+        if (handle == nullptr)
+            detail::fail<std::bad_alloc>();
+    }
+
+    heap(const heap &) = delete;
+    heap &operator=(const heap &) = delete;
+
+    ~heap() override
+    {
+        acre_heap_destroy(handle);
+    }
+
+    /* For the functions of acre/acre.h. */
+    acre_heap *get() const noexcept
+    {
+        return handle;
+    }
+
+  private:
+    void *do_allocate(std::size_t size, std::size_t alignment) override
+    {
+        return detail::allocate_by(
+            [this](std::size_t bytes, std::size_t boundary) {
+                return acre_heap_aligned(handle, boundary, bytes);
+            },
+            size, alignment);
+    }
+
+    void do_deallocate(void *p, std::size_t, std::size_t) override
+    {
+        acre_heap_free(handle, p);
+    }
+
+    bool do_is_equal(const std::pmr::memory_resource &other) const noexcept override
+    {
+        return this == &other;
+    }
+
+    acre_heap *handle;
+};
 
 #endif
 

@@ -25,7 +25,7 @@ extern "C" {
 #endif
 
 /* Counts up with each change that a reader has to know of; tests/inspect/layout.txt. */
-#define ACRE_LAYOUT 4
+#define ACRE_LAYOUT 5
 
 /* "acreroot", read as a number of this machine. */
 #define ACRE_MAGIC UINT64_C(0x746f6f7265726361)

@@ -15,6 +15,7 @@
 #include "process/check.h"
 #include "process/stats.h"
 #include "arena/thread.h"
+#include "paths/heaps.h"
 
 #include <acre/acre.h>
 #include <errno.h>
@@ -135,6 +136,55 @@ EXPORT void acre_thread_flush(void)
         arena_flush(arena);
         background_ring_if_idle(arena);
     }
+}
+
+EXPORT struct acre_heap *acre_heap_new(void)
+{
+    return heaps_begin();
+}
+
+EXPORT void *acre_heap_alloc(struct acre_heap *heap, size_t size)
+{
+    struct own_heap *own = heaps_find(heap, "acre_heap_alloc");
+    return own != NULL ? alloc_of_heap(own, size) : NULL;
+}
+
+EXPORT void *acre_heap_calloc(struct acre_heap *heap, size_t count, size_t size)
+{
+    struct own_heap *own = heaps_find(heap, "acre_heap_calloc");
+    return own != NULL ? alloc_zeroed_of_heap(own, count, size) : NULL;
+}
+
+EXPORT void *acre_heap_aligned(struct acre_heap *heap, size_t alignment, size_t size)
+{
+    struct own_heap *own = heaps_find(heap, "acre_heap_aligned");
+    if (own != NULL && is_power_of_two(alignment))
+        return alloc_aligned_of_heap(own, alignment, size);
+    errno = EINVAL;
+    return NULL;
+}
+
+EXPORT void *acre_heap_realloc(struct acre_heap *heap, void *p, size_t size)
+{
+    static const char name[] = "acre_heap_realloc";
+    struct own_heap *own = heaps_find(heap, name);
+    if (own == NULL || !free_is_of_heap(p, &own->arena, name))
+        return NULL;
+    return alloc_resize_of_heap(own, p, size, name);
+}
+
+EXPORT void acre_heap_free(struct acre_heap *heap, void *p)
+{
+    static const char name[] = "acre_heap_free";
+    struct own_heap *own = heaps_find(heap, name);
+    if (own != NULL && free_is_of_heap(p, &own->arena, name))
+        free_block_named(p, name);
+}
+
+EXPORT void acre_heap_destroy(struct acre_heap *heap)
+{
+    if (heap != NULL)
+        heaps_end(heap, "acre_heap_destroy");
 }
 
 #ifdef ACRE_DEBUG

@@ -15,8 +15,9 @@ static START_DATA struct {
     CACHE_ALIGNED struct lock lock;
     struct list list;    /* pooled arenas, in the order in which they are adopted: the one that came
                             last first, as its memory is the warmest; cold ones last */
-    bool ready;          /* list is initialised */
-    bool complete;       /* it was known which arenas have a thread when list was last made */
+    struct list ended;   /* own heaps that have ended: the one that did last first */
+    bool ready;          /* the lists are initialised */
+    bool complete;       /* it was known which arenas have a thread when they were last made */
     uint32_t generation; /* fork generation in which that was */
     uint32_t made;       /* arenas made */
     size_t idle;         /* bytes: `idle` of all that are pooled */
@@ -82,8 +83,13 @@ static void set_warmth(struct arena *arena, enum arena_warmth warmth, size_t in_
     __atomic_store_n(&arena->pooled_at, os_now_ms(), __ATOMIC_RELAXED);
 }
 
+static bool heap_is_used(const struct own_heap *heap)
+{
+    return __atomic_load_n(&heap->uses, __ATOMIC_RELAXED) % 2 != 0;
+}
+
 /*
- * Makes the pool's list from the status of all arenas. A thread that has one with a status of an
+ * Makes the pool's lists from the status of all arenas. A thread that has one with a status of an
  * older generation was lost in a fork, unless it is the thread that forked. A signal handler may
  * fork meanwhile: what is found here is of the generation at the beginning and says so, and the
  * child makes the list again.
@@ -95,11 +101,17 @@ static void pool_rebuild(void)
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     pool.complete = fork_find_held(&held);
     list_init(&pool.list);
+    list_init(&pool.ended);
     pool.made = 0;
     pool.idle = 0;
     for (struct arena *arena = arena_newest; arena != NULL; arena = arena->next) {
         pool.made = (uint32_t)max_size(pool.made, arena->number);
         arena->pooled.next = NULL;
+        if (arena_status(arena) == ARENA_OF_HEAP) {
+            if (!heap_is_used(own_heap_of(arena)))
+                list_push_front(&pool.ended, &arena->pooled);
+            continue;
+        }
         if (arena_status(arena) != ARENA_POOLED && is_older_than(arena, generation) &&
             pool.complete) {
             bool lost = !is_held(arena, held);
@@ -136,20 +148,43 @@ static void pool_unlock(void)
     lock_release(&pool.lock);
 }
 
+static void arena_init(struct arena *arena)
+{
+    heap_set_init(&arena->heaps, arena);
+    remote_init(&arena->remote, &arena->heaps);
+    arena->number = ++pool.made;
+    arena->next = arena_newest;
+}
+
+static void arena_publish(struct arena *arena)
+{
+    /* release: a thread that finds the arena finds it made */
+    __atomic_store_n(&arena_newest, arena, __ATOMIC_RELEASE);
+}
+
 /* Makes an arena and publishes it. Needs the pool's lock. */
 static struct arena *arena_make(void)
 {
     struct arena *arena = meta_alloc(sizeof(struct arena));
     if (arena == NULL)
         return NULL;
-    heap_set_init(&arena->heaps, arena);
-    remote_init(&arena->remote, &arena->heaps);
-    arena->number = ++pool.made;
-    arena->next = arena_newest;
+    arena_init(arena);
     hold(arena, ARENA_OWNED);
-    /* release: a thread that finds the arena finds it made */
-    __atomic_store_n(&arena_newest, arena, __ATOMIC_RELEASE);
+    arena_publish(arena);
     return arena;
+}
+
+/* The same for an own heap. */
+static struct own_heap *make_heap(void)
+{
+    struct own_heap *heap = meta_alloc(sizeof(struct own_heap));
+    if (heap == NULL)
+        return NULL;
+    arena_init(&heap->arena);
+    heap->lock.rank = LOCK_RANK_OWN_HEAP;
+    set_status(&heap->arena, ARENA_OF_HEAP);
+    arena_publish(&heap->arena);
+    return heap;
 }
 
 /* ---- rebuilding an orphan ---- */
@@ -173,15 +208,27 @@ static void rebuild_slab(void *context, struct slab *slab)
         slab_check(slab);
 }
 
+void arena_forget_slabs(struct arena *arena)
+{
+    for (unsigned class = 0; class < SIZE_CLASS_COUNT; class ++) {
+        struct bin *bin = &arena->bins[class];
+        *bin = (struct bin){.windows = bin->windows,
+                            .slabs_made = bin->slabs_made,
+                            .slabs_released = bin->slabs_released};
+    }
+    arena->entries_used = 0;
+    arena->wide = false;
+    arena->look_from = 0;
+    arena->grown_to = 0;
+}
+
 /* Makes everything in an arena whose thread was lost again from geometry words and block states. */
 static void arena_rebuild(struct arena *arena)
 {
     lock_acquire(&arena->heaps.lock);
     heap_set_rebuild_locked(&arena->heaps);
     lock_release(&arena->heaps.lock);
-    for (unsigned class = 0; class < SIZE_CLASS_COUNT; class ++)
-        arena->bins[class] = (struct bin){.block_size = 0};
-    arena->entries_used = 0;
+    arena_forget_slabs(arena);
     hardened_forget(arena->quarantine);
     remote_begin(&arena->remote);
     heap_set_for_each_slab(&arena->heaps, rebuild_slab, arena);
@@ -211,6 +258,11 @@ struct arena *arena_adopt(void)
 
 void arena_retire_as(struct arena *arena, enum arena_warmth warmth, size_t live, size_t idle)
 {
+    if (arena_status(arena) == ARENA_OF_HEAP) {
+        set_warmth(arena, warmth, live);
+        arena_unlock_heap(own_heap_of(arena));
+        return;
+    }
     pool_lock();
     set_warmth(arena, warmth, live);
     arena->idle = idle;
@@ -233,8 +285,22 @@ void arena_retire(struct arena *arena)
     arena_retire_as(arena, ARENA_WARM, totals.in_slabs, totals.free_dirty);
 }
 
+/* Takes an own heap's lock, if no call is in it. */
+static bool borrow_heap(struct own_heap *heap)
+{
+    bool lost;
+    if (!lock_try(&heap->lock, &lost))
+        return false;
+    if (UNLIKELY(lost))
+        arena_rebuild(&heap->arena);
+    __atomic_store_n(&heap->arena.freed, 0, __ATOMIC_RELAXED); /* as hold() does */
+    return true;
+}
+
 bool arena_borrow(struct arena *arena)
 {
+    if (arena_status(arena) == ARENA_OF_HEAP)
+        return borrow_heap(own_heap_of(arena));
     /* in a child an older status says nothing until the list is made again */
     if (arena_status(arena) != ARENA_POOLED && !is_older_than(arena, fork_generation()))
         return false;
@@ -248,6 +314,47 @@ bool arena_borrow(struct arena *arena)
     if (pooled && arena->orphan)
         arena_rebuild(arena);
     return pooled;
+}
+
+/* ---- own heaps ---- */
+
+void arena_lock_heap(struct own_heap *heap)
+{
+    if (UNLIKELY(lock_acquire(&heap->lock)))
+        arena_rebuild(&heap->arena);
+}
+
+void arena_unlock_heap(struct own_heap *heap)
+{
+    lock_release(&heap->lock);
+}
+
+struct own_heap *arena_begin_heap(void)
+{
+    struct own_heap *heap;
+    pool_lock();
+    struct list_node *node = list_first(&pool.ended);
+    if (node != NULL) {
+        heap = CONTAINER_OF(node, struct own_heap, arena.pooled);
+        list_remove(node);
+    } else {
+        heap = make_heap();
+    }
+    if (heap != NULL) /* release: a thread that finds it in use finds it made */
+        __atomic_store_n(&heap->uses, heap->uses + 1, __ATOMIC_RELEASE);
+    pool_unlock();
+    return heap;
+}
+
+void arena_keep_heap(struct own_heap *heap)
+{
+    pool_lock();
+    /* in a child the lists may have been made meanwhile, and the heap may have begun again */
+    if (!heap_is_used(heap) && !list_contains(&heap->arena.pooled)) {
+        set_warmth(&heap->arena, ARENA_WARM, 0);
+        list_push_front(&pool.ended, &heap->arena.pooled);
+    }
+    pool_unlock();
 }
 
 size_t arena_pool_idle(void)

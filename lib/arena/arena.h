@@ -11,7 +11,10 @@
  * from them in a forked child. There an arena of a lost thread is an orphan: it goes into the pool,
  * and the thread that adopts it rebuilds it from its block states first.
  *
- * Lock: LOCK_RANK_POOL for the pool's list and changes of status. The rest of an arena belongs to
+ * The arena of an own heap (acre_heap_new) is no thread's, for ever: the thread that holds the
+ * heap's lock is its owner meanwhile. doc/heaps.md has the design.
+ *
+ * Lock: LOCK_RANK_POOL for the pool's lists and changes of status. The rest of an arena belongs to
  * its thread.
  */
 #ifndef ACRE_LIB_ARENA_H
@@ -42,7 +45,7 @@ struct arena {
     /* [lock pool, release; any reads] enum arena_status and, in the upper half, the fork generation
      * in which it became so */
     CACHE_ALIGNED uint64_t status;
-    struct list_node pooled;   /* [lock pool] on the pool's list */
+    struct list_node pooled;   /* [lock pool] on one of the pool's lists */
     struct arena *held_before; /* [owner] what the thread held before, see struct thread_state */
     bool orphan;               /* [lock pool, then owner] its thread was lost in a fork */
     struct arena *next;        /* [constant] in the list of all arenas */
@@ -76,6 +79,7 @@ static inline struct arena *arena_of(struct heap_set *heaps)
 enum { STATUS_GENERATION_SHIFT = 32 };
 
 enum arena_status {
+    ARENA_OF_HEAP = 0,  /* an own heap's */
     ARENA_POOLED = 1,   /* in the pool */
     ARENA_OWNED = 2,    /* a thread's */
     ARENA_BORROWED = 3, /* taken from the pool for a moment */
@@ -87,6 +91,21 @@ enum arena_warmth {
     ARENA_COLD,    /* it holds nothing idle */
 };
 
+/* A heap of one's own. */
+struct own_heap {
+    struct arena arena; /* its holder is the thread that has the lock */
+    /* LOCK_RANK_OWN_HEAP. Nothing that calls a function of the program's is called under it. */
+    CACHE_ALIGNED struct lock lock;
+    uint32_t uses;  /* [lock pool to begin, lock to end; any reads, acquire] odd: in use. It counts
+                       up when the heap is made, and when it ends */
+    bool has_large; /* [any; cleared under the lock] it may have LARGE blocks */
+};
+
+static inline struct own_heap *own_heap_of(struct arena *arena)
+{
+    return CONTAINER_OF(arena, struct own_heap, arena);
+}
+
 /* [owner] What a thread has of its own. */
 struct thread_state {
     /* What it allocates from, never NULL. A thread without an arena has &arena_none, whose bins are
@@ -96,7 +115,8 @@ struct thread_state {
      * is here from before its status says so until it is in the pool again: a signal handler may
      * fork in between. */
     struct arena *held;
-    int32_t until_tick; /* bytes that it may free to others until it ticks */
+    int32_t until_tick; /* bytes that it may free to others until it ticks; what it takes from own
+                           heaps counts, too */
     bool ended;         /* its exit hook has run */
     bool limit_crossed; /* the program is to be called (soft_limit.h) */
 };
@@ -117,12 +137,27 @@ void arena_retire(struct arena *arena);
  * idle. */
 void arena_retire_as(struct arena *arena, enum arena_warmth warmth, size_t live, size_t idle);
 
-/* Takes this arena out of the pool for a moment; false if it is not in it. It is given back by
- * arena_retire. */
+/* Takes this arena out of the pool for a moment; false if it is not in it. One of an own heap:
+ * false if another call is in it. It is given back by arena_retire. */
 bool arena_borrow(struct arena *arena);
+
+/* An own heap that is in use from now on: one that has ended, or a new one. NULL if there is no
+ * memory. After a fork one that has ended may have blocks still. */
+struct own_heap *arena_begin_heap(void);
+
+/* Keeps an own heap that has ended and is empty for arena_begin_heap. Needs its lock. */
+void arena_keep_heap(struct own_heap *heap);
+
+/* Takes an own heap's lock: its arena is the caller's. */
+void arena_lock_heap(struct own_heap *heap);
+void arena_unlock_heap(struct own_heap *heap);
 
 /* Bytes that pooled arenas came with that may be idle. */
 size_t arena_pool_idle(void);
+
+/* Makes the arena know no slab and no block any more, as when it was new; what its bins have
+ * counted stays. By the owner. */
+void arena_forget_slabs(struct arena *arena);
 
 /* Prepares the bin of a class that the arena has not used yet. */
 void arena_init_bin(struct arena *arena, unsigned class);

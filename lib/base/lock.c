@@ -110,6 +110,16 @@ bool lock_acquire(struct lock *lock)
     return orphaned;
 }
 
+bool lock_try(struct lock *lock, bool *lost)
+{
+    *lost = false;
+    fork_notice();
+    if (!take_if_possible(lock, word_of_self(), lost))
+        return false;
+    note_rank(lock, true);
+    return true;
+}
+
 void lock_release(struct lock *lock)
 {
     ASSERT(lock_is_held(lock));

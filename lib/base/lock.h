@@ -17,13 +17,14 @@
 /* In the order in which they may be taken; checked in debug builds: a thread takes only higher
  * ranks. */
 enum lock_rank {
-    LOCK_RANK_POOL,    /* the arena pool */
-    LOCK_RANK_HEAP,    /* an arena's heaps: runs of units, purge */
-    LOCK_RANK_UNITS,   /* the unit map */
-    LOCK_RANK_LARGE,   /* the LARGE list */
-    LOCK_RANK_META,    /* metadata pages */
-    LOCK_RANK_PROFILE, /* the samples of the heap profile */
-    LOCK_RANK_GUARD,   /* the slots of guarded blocks */
+    LOCK_RANK_OWN_HEAP, /* an own heap: which thread has its arena */
+    LOCK_RANK_POOL,     /* the arena pool */
+    LOCK_RANK_HEAP,     /* an arena's heaps: runs of units, purge */
+    LOCK_RANK_UNITS,    /* the unit map */
+    LOCK_RANK_LARGE,    /* the LARGE list */
+    LOCK_RANK_META,     /* metadata pages */
+    LOCK_RANK_PROFILE,  /* the samples of the heap profile */
+    LOCK_RANK_GUARD,    /* the slots of guarded blocks */
 };
 
 struct lock {
@@ -38,6 +39,9 @@ struct lock {
  * that allocates, or a jump out of one, can cause that: no other foreign code runs under a lock.
  */
 bool lock_acquire(struct lock *lock);
+
+/* Takes the lock if no thread holds it; else false. *lost is what lock_acquire would return. */
+bool lock_try(struct lock *lock, bool *lost);
 
 void lock_release(struct lock *lock);
 

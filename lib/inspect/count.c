@@ -12,7 +12,8 @@ enum {
     STATES_AT_ONCE = 256, /* a slab's states are read in pieces: threads may have little stack */
     TRIES = 4,            /* how often a slab that changes is counted */
     SPARSE_SHARE = 4,     /* a page is sparse if less than 1/4 of it is live */
-    POOLED = 1,           /* arena_status; part of the layout */
+    OF_HEAP = 0,          /* arena_status; part of the layout */
+    POOLED = 1,
 };
 
 static_assert((int)FIGURES_UNIT == (int)UNIT_SIZE, "as count.h says");
@@ -160,7 +161,9 @@ static void count_heap(struct view *view, struct view_heap *heap, struct figures
 void figures_add_arena(struct view *view, const struct view_arena *arena,
                        struct figures_arena *sums, struct figures *figures)
 {
-    *sums = (struct figures_arena){.arena = *arena, .pooled = (arena->status & 3) == POOLED};
+    *sums = (struct figures_arena){.arena = *arena,
+                                   .pooled = (arena->status & 3) == POOLED,
+                                   .of_heap = (arena->status & 3) == OF_HEAP};
     struct view_heap heap;
     /* before the heaps: a view may have prefetched the arena */
     for (unsigned cls = 0; cls < SIZE_CLASS_COUNT; cls++) {

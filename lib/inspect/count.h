@@ -54,6 +54,7 @@ struct figures {
 struct figures_arena {
     struct view_arena arena;
     bool pooled;
+    bool of_heap; /* an own heap's: it has no thread, and is not pooled */
     uint64_t heaps, heap_mapped, in_slabs, free_dirty, heap_resident;
     uint64_t blocks, live, pinned, cached, remote;
 };

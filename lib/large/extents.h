@@ -72,6 +72,7 @@ struct extent {
     uint8_t guard;  /* LIVE: enum guard_page, of the entry's last page; else NONE */
     bool zero;      /* STOCK, and LIVE when just carved: all its contents are known to be zero;
                        written before the entry grows or is published */
+    uint32_t heap;  /* LIVE: number of the own heap's arena that it is of; 0: of none */
     /* Derived: */
     struct extent *left;         /* in the index, ... */
     struct extent *right;        /* ... or, if UNUSED: the next unused entry */
@@ -171,7 +172,7 @@ void extents_withdraw(struct extents *table, struct extent *entry);
 /* Makes a LIVE entry STOCK, free since `stamp`. */
 void extents_set_stock(struct extents *table, struct extent *entry, uint64_t stamp, bool zero);
 
-/* Makes a STOCK extent a LIVE block. */
+/* Makes a STOCK extent a LIVE block, of no own heap. */
 void extents_set_live(struct extents *table, struct extent *entry);
 
 /* Cuts a LIVE or STOCK entry to its first `size` bytes; the rest, not empty, becomes a STOCK

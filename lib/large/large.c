@@ -464,6 +464,54 @@ void *large_resize(void *p, size_t size)
     return resized;
 }
 
+/* ---- Blocks of own heaps ---- */
+
+void large_set_heap(const void *p, uint32_t heap)
+{
+    large_list_acquire(0);
+    struct extent *block = block_at(p);
+    if (block != NULL)
+        block->heap = heap;
+    large_list_release();
+}
+
+uint32_t large_heap(const void *p)
+{
+    large_list_acquire(0);
+    const struct extent *block = block_at(p);
+    uint32_t heap = block != NULL ? block->heap : 0;
+    large_list_release();
+    return heap;
+}
+
+/* The next block of a heap in a chunk, from entry *i on; NULL: there is none. */
+static void *next_of_heap(const struct extent_chunk *chunk, size_t *i, uint32_t heap)
+{
+    void *block = NULL;
+    large_list_acquire(0);
+    for (; block == NULL && *i < EXTENTS_PER_CHUNK; ++*i) {
+        const struct extent *entry = &chunk->entries[*i];
+        if (entry->state == EXTENT_LIVE && entry->heap == heap)
+            block = (void *)entry->base;
+    }
+    large_list_release();
+    return block;
+}
+
+void large_free_heap(uint32_t heap, void (*before)(const void *p))
+{
+    void *block;
+    large_list_acquire(0);
+    /* chunks that are added meanwhile stand in front, and have no block of the heap */
+    const struct extent_chunk *chunk = large_list.table.chunks;
+    large_list_release();
+    for (; chunk != NULL; chunk = chunk->next)
+        for (size_t i = 0; (block = next_of_heap(chunk, &i, heap)) != NULL;) {
+            before(block);
+            (void)large_free(block);
+        }
+}
+
 /* ---- Looking ---- */
 
 void large_find(const void *p, struct large_info *info)

@@ -66,6 +66,15 @@ void large_set_note(const void *p, uint64_t note);
  */
 void *large_resize(void *p, size_t size);
 
+/* Lets the LIVE block at p be of an own heap, by the number of its arena. */
+void large_set_heap(const void *p, uint32_t heap);
+
+/* The own heap of the LIVE block that starts at p; 0: none, or no block does. */
+uint32_t large_heap(const void *p);
+
+/* Frees all LIVE blocks of an own heap; calls `before` for each. */
+void large_free_heap(uint32_t heap, void (*before)(const void *p));
+
 /* What the list knows of p, for misuse reports. */
 void large_find(const void *p, struct large_info *info);
 

@@ -86,7 +86,7 @@ static int64_t draw_countdown(void)
     return (int64_t)random_below(2 * guard.interval - 1) + 1;
 }
 
-void *guard_alloc(size_t size, size_t alignment)
+void *guard_alloc(size_t size, size_t alignment, uint32_t heap)
 {
     size_t page = os_page_size(), oldest = 0;
     struct trace_record call;
@@ -109,6 +109,7 @@ void *guard_alloc(size_t size, size_t alignment)
         struct guard_slot *slot = &guard.slots[oldest];
         call.block = (char *)page_of(oldest) + offset;
         slot->allocated = call;
+        __atomic_store_n(&slot->heap, heap, __ATOMIC_RELAXED);
         __atomic_store_n(&slot->size, size, __ATOMIC_RELAXED);
         __atomic_store_n(&slot->block, (uintptr_t)call.block, __ATOMIC_RELAXED);
         set_order(oldest, GUARD_LIVE);
@@ -130,6 +131,25 @@ bool guard_free(const void *p)
     }
     lock_release(&guard_lock);
     return slot != GUARD_SLOTS;
+}
+
+uint32_t guard_heap(const void *p)
+{
+    if (guard_usable_size(p) == 0)
+        return 0;
+    return __atomic_load_n(&guard.slots[slot_of(p)].heap, __ATOMIC_RELAXED);
+}
+
+void guard_free_heap(uint32_t heap, void (*before)(const void *p))
+{
+    for (size_t slot = 0; guard_is_on() && slot < GUARD_SLOTS; slot++) {
+        const void *block =
+            (const void *)__atomic_load_n(&guard.slots[slot].block, __ATOMIC_RELAXED);
+        if (order_of(slot) == GUARD_LIVE && guard_heap(block) == heap) {
+            before(block);
+            (void)guard_free(block);
+        }
+    }
 }
 
 /* ---- reports ---- */

@@ -33,6 +33,7 @@ enum { GUARD_SLOTS = 256 }; /* blocks that are live or remembered, at most */
 struct guard_slot {
     uintptr_t block;
     uint64_t size;                        /* bytes asked for */
+    uint32_t heap;                        /* number of the own heap's arena; 0: none */
     struct trace_record allocated, freed; /* the calls; `freed` if it is not live */
 };
 
@@ -82,14 +83,21 @@ static inline size_t guard_usable(size_t size)
     return align_up(max_size(size, 1), BLOCK_ALIGNMENT);
 }
 
-/* A guarded block for the allocation that is due, or NULL. Its contents are undefined. */
-void *guard_alloc(size_t size, size_t alignment);
+/* A guarded block for the allocation that is due, of an own heap by the number of its arena (0: of
+ * none), or NULL. Its contents are undefined. */
+void *guard_alloc(size_t size, size_t alignment, uint32_t heap);
 
 /* Usable bytes of the live block that starts at p, in the pool; 0 if none does. */
 size_t guard_usable_size(const void *p);
 
 /* Frees that block. False if there is none. */
 bool guard_free(const void *p);
+
+/* The own heap of the live block that starts at p, in the pool; 0: none, or no block does. */
+uint32_t guard_heap(const void *p);
+
+/* Frees all live blocks of an own heap; calls `before` for each. */
+void guard_free_heap(uint32_t heap, void (*before)(const void *p));
 
 /* Fills in what is known of the block, live or freed, in which p, in the pool, lies. */
 void guard_describe(const void *p, struct misuse *misuse);

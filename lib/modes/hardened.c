@@ -340,10 +340,6 @@ void hardened_resized(const struct hardened_block *block, size_t size)
 void hardened_allocated(const struct hardened_block *block, size_t size, bool *zero)
 {
     uint32_t *note = note_at(block);
-    if (UNLIKELY(note == NULL)) {
-        notes_make(block->base);
-        note = note_at(block);
-    }
     if (LIKELY(note != NULL) && __atomic_load_n(note, __ATOMIC_RELAXED) == NOTE_FREED)
         *zero = is_unwritten(block, "malloc") && !fills;
     if (UNLIKELY(fills)) {

@@ -54,8 +54,9 @@ static inline bool hardened_is_on(void)
 /* Random bits for bin_take_random; makes *quarantine, the arena's, if it is NULL. By the owner. */
 uint64_t hardened_random(struct quarantine **quarantine);
 
-/* To be called for each SAMPLED block that is allocated, for a request of `size` bytes. *zero is
- * set if it is known to be zero, and cleared if it is not any more. By the owner. */
+/* To be called for each SAMPLED block that is allocated, for a request of `size` bytes, after
+ * notes_make. *zero is set if it is known to be zero, and cleared if it is not any more. It may
+ * report damage, so the caller holds no lock. By the thread that the block is for. */
 void hardened_allocated(const struct hardened_block *block, size_t size, bool *zero);
 
 /* The size that was asked for of a block that the program holds; 0 if not known. */

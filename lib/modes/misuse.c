@@ -28,6 +28,7 @@ static const struct {
     [ACRE_ERROR_MISMATCH] = {"mismatch", ""},
     [ACRE_ERROR_WRONG_SIZE] = {"wrong size", ""},
     [ACRE_ERROR_WRONG_ALIGNMENT] = {"wrong alignment", ""},
+    [ACRE_ERROR_ENDED_HEAP] = {"heap that has ended", ": it was destroyed"},
 };
 
 static NOINLINE void report_fault(const struct misuse *misuse)
@@ -149,14 +150,27 @@ static NOINLINE void call_handler(acre_error_handler *handler, const struct acre
     handler_call.frame = 0;
 }
 
+/* The option that says what is done about it. */
+static enum option_id option_of(enum acre_error_kind kind)
+{
+    switch (kind) {
+    case ACRE_ERROR_FOREIGN:
+        return OPTION_FOREIGN;
+    case ACRE_ERROR_MISMATCH:
+    case ACRE_ERROR_WRONG_SIZE:
+    case ACRE_ERROR_WRONG_ALIGNMENT:
+        return OPTION_MISMATCH;
+    default:
+        return OPTION_ON_ERROR;
+    }
+}
+
 void misuse_handle(struct misuse *misuse)
 {
     uintptr_t frames[MISUSE_DEPTH];
     int saved = errno;
     struct acre_error *error = &misuse->error;
-    uint64_t action = option_value(error->kind == ACRE_ERROR_FOREIGN    ? OPTION_FOREIGN
-                                   : error->kind >= ACRE_ERROR_MISMATCH ? OPTION_MISMATCH
-                                                                        : OPTION_ON_ERROR);
+    uint64_t action = option_value(option_of(error->kind));
     acre_error_handler *handler = __atomic_load_n(&current_handler, __ATOMIC_ACQUIRE);
     PROBE(misuse, error->pointer, error->kind);
     if (action == ON_ERROR_IGNORE && handler == NULL)

@@ -49,6 +49,7 @@ enum { MISUSE_DEPTH = 64 }; /* frames of a stack, at most */
  *   mismatch: free(0x7f0000010040): block ... TINY, arena 1, allocated by operator new
  *   wrong size: operator delete(0x7f0000010040): block ... arena 1, 50 asked for, 40 given
  *   wrong alignment: operator delete(0x...): block ... arena 1, alignment 64 asked for, 16 given
+ *   heap that has ended: acre_heap_alloc(0x7f0000020041): it was destroyed
  *
  * The others begin with two blanks, as far as each is known:
  *

@@ -31,8 +31,15 @@ static inline uint32_t notes_get(const void *block, const uint8_t *state)
     return note == NULL ? 0 : __atomic_load_n(note, __ATOMIC_ACQUIRE);
 }
 
+void notes_map(struct heap *heap);
+
 /* Lets the block's heap have notes. Without memory there are none, and nothing is known of its
  * blocks. By the owner. */
-void notes_make(const void *block);
+static inline void notes_make(const void *block)
+{
+    struct heap *heap = heap_containing(block);
+    if (UNLIKELY(__atomic_load_n(&heap->notes, __ATOMIC_RELAXED) == NULL))
+        notes_map(heap);
+}
 
 #endif

@@ -10,6 +10,7 @@
 #include "base/os.h"
 #include "modes/guard.h"
 #include "modes/hardened.h"
+#include "modes/notes.h"
 #include "modes/profile.h"
 #include "modes/trace.h"
 #include "paths/mismatch.h"
@@ -63,6 +64,11 @@ static bool collects_all(struct arena *arena, const struct bin *bin)
            (bin->block_size <= SLAB_SHARED_LIMIT || idle_grows(arena, bin->block_size));
 }
 
+static bool is_of_heap(const struct arena *arena)
+{
+    return arena_status(arena) == ARENA_OF_HEAP;
+}
+
 /* Fills the bin's window from what its class has: false if that is nothing. */
 static bool refill(struct arena *arena, struct bin *bin)
 {
@@ -74,7 +80,8 @@ static bool refill(struct arena *arena, struct bin *bin)
             return true;
     }
     uint64_t now = os_now_ms();
-    idle_tick(now);
+    if (!is_of_heap(arena))
+        idle_tick(now);
     remote_collect_due(&arena->remote, now);
     if (open_some_window(bin))
         return true;
@@ -101,6 +108,8 @@ static bool refill_from_new(struct arena *arena, struct bin *bin)
      * idle goes back to the system */
     arena_flush(arena);
     bool filled = open_some_window(bin) || make_slab(arena, bin);
+    if (is_of_heap(arena))
+        return filled; /* see take_of_heap */
     size_t bytes = align_up(bin->block_size, UNIT_SIZE);
     for (int i = 0; !filled && i < ROOM_TRIES && idle_make_room(arena, bytes); i++)
         filled = open_some_window(bin) || make_slab(arena, bin);
@@ -179,42 +188,91 @@ static void record_alloc(struct modes modes, const void *block, size_t size)
         trace_add(block, false);
 }
 
-/* A guarded block for an allocation that is due, or NULL. */
-static NOINLINE void *take_guarded(size_t size, size_t alignment)
+static uint32_t heap_number(const struct own_heap *heap)
 {
-    void *block = guard_alloc(size, alignment);
+    return heap != NULL ? heap->arena.number : 0;
+}
+
+/* A guarded block for an allocation that is due, of that own heap, or NULL. */
+static NOINLINE void *take_guarded(const struct own_heap *heap, size_t size, size_t alignment)
+{
+    void *block = guard_alloc(size, alignment, heap_number(heap));
     if (block != NULL)
         record_alloc(choose_modes(guard_usable(size)), block, guard_usable(size));
     return block;
 }
 
-/* A block at random for a request of `bytes`, in an arena that is the caller's. *zero: it is known
- * to be zero. */
-static void *take_hardened(struct arena *arena, struct bin *bin, size_t bytes, bool *zero)
+/* A block at random, in an arena that is the caller's; base is NULL if there is no memory. */
+static struct hardened_block take_hardened(struct arena *arena, struct bin *bin)
 {
     struct hardened_block block = {.size = bin->block_size};
     bin_flush(bin); /* what was freed by its short path */
     block.base = bin_take_random(bin, hardened_random(&arena->quarantine), &block.state);
     if (UNLIKELY(block.base == NULL) && (refill(arena, bin) || refill_from_new(arena, bin)))
         block.base = bin_take_random(bin, hardened_random(&arena->quarantine), &block.state);
-    if (LIKELY(block.base != NULL))
-        hardened_allocated(&block, bytes, zero);
-    return block.base;
+    return block;
 }
 
-/* A block for a request of `bytes`, SAMPLED if it is `marked`, likewise. */
-static void *take_ordinary(struct arena *arena, unsigned class, size_t bytes, bool wide,
-                           bool marked, bool *zero)
+/* A block, SAMPLED if it is `marked`, likewise. Its state is known only then. */
+static struct hardened_block take_ordinary(struct arena *arena, unsigned class, bool wide,
+                                           bool marked, bool *zero)
 {
-    void *block = wide && !marked ? take_few(arena, class) : NULL;
-    if (block == NULL)
-        block = take_block(arena, bin_for(arena, class), wide && !marked, zero);
-    if (UNLIKELY(marked && block != NULL)) {
-        uint8_t *state = slab_mark_sampled(block);
-        if (hardened_is_on())
-            hardened_allocated(&(struct hardened_block){block, state, size_class_sizes[class]},
-                               bytes, zero);
-    }
+    struct hardened_block block = {.size = size_class_sizes[class]};
+    block.base = wide && !marked ? take_few(arena, class) : NULL;
+    if (block.base == NULL)
+        block.base = take_block(arena, bin_for(arena, class), wide && !marked, zero);
+    if (UNLIKELY(marked && block.base != NULL))
+        block.state = slab_mark_sampled(block.base);
+    return block;
+}
+
+/* A block of a class in an arena that is the caller's; SAMPLED if it is `marked`. */
+static struct hardened_block take_of_class(struct arena *arena, unsigned class, bool wide,
+                                           bool marked, bool *zero)
+{
+    struct hardened_block block;
+    *zero = false;
+    if (UNLIKELY(hardened_mode == HARDENED_BLOCKS))
+        block = take_hardened(arena, bin_for(arena, class));
+    else
+        block = take_ordinary(arena, class, wide, marked, zero);
+    if (UNLIKELY(hardened_is_on() || mismatch_is_on()) && block.base != NULL)
+        notes_make(block.base);
+    return block;
+}
+
+/* The same of an own heap. */
+static struct hardened_block take_of_heap(struct own_heap *heap, unsigned class, bool wide,
+                                          bool marked, bool *zero)
+{
+    size_t bytes = align_up(size_class_sizes[class], UNIT_SIZE);
+    struct hardened_block block;
+    int tries = 0;
+    do {
+        arena_lock_heap(heap);
+        block = take_of_class(&heap->arena, class, wide, marked, zero);
+        arena_unlock_heap(heap);
+        if (UNLIKELY((thread_state.until_tick -= (int32_t)bytes) < 0))
+            idle_tick(os_now_ms());
+    } while (block.base == NULL && tries++ < ROOM_TRIES &&
+             idle_make_room(thread_own_arena(), bytes));
+    background_ring_if_idle(&heap->arena);
+    return block;
+}
+
+/* The same of the calling thread's arena. */
+static struct hardened_block take_of_thread(unsigned class, bool wide, bool marked, bool *zero)
+{
+    bool borrowed;
+    struct arena *arena = thread_get_arena(&borrowed);
+    if (arena == NULL && idle_make_room(NULL, 1)) /* anything idle may help */
+        arena = thread_get_arena(&borrowed);
+    if (arena == NULL)
+        return (struct hardened_block){.base = NULL};
+    struct hardened_block block = take_of_class(arena, class, wide, marked, zero);
+    if (borrowed)
+        arena_retire(arena);
+    background_ring_if_idle(arena);
     return block;
 }
 
@@ -226,35 +284,26 @@ static COLD void call_without(void *block)
     soft_limit_call();
 }
 
-/* A block of a class, for a request of `bytes`, for any thread. It may be a sample. */
-static void *alloc_class(unsigned class, size_t bytes, bool wide, bool *zero)
+/* A block of a class, for a request of `bytes`, for any thread, of an own heap unless `heap` is
+ * NULL. It may be a sample. */
+static void *alloc_class(struct own_heap *heap, unsigned class, size_t bytes, bool wide, bool *zero)
 {
-    bool borrowed;
-    struct arena *arena = thread_get_arena(&borrowed);
-    if (arena == NULL && idle_make_room(NULL, 1)) /* anything idle may help */
-        arena = thread_get_arena(&borrowed);
-    if (arena == NULL)
-        return NULL;
     size_t size = size_class_sizes[class];
     struct modes modes = choose_modes(size);
-    void *block;
-    *zero = false;
-    if (UNLIKELY(hardened_mode == HARDENED_BLOCKS))
-        block = take_hardened(arena, bin_for(arena, class), bytes, zero);
-    else
-        block = take_ordinary(arena, class, bytes, wide, modes.marked, zero);
-    if (mismatch_is_on() && block != NULL)
-        mismatch_allocated(block, (struct mismatch_call){FAMILY_MALLOC, bytes, 0});
-    if (borrowed)
-        arena_retire(arena);
-    background_ring_if_idle(arena);
-    if (block != NULL)
-        record_alloc(modes, block, size);
-    if (soft_limit_is_due()) {
-        call_without(block);
-        return alloc_class(class, bytes, wide, zero);
+    struct hardened_block block = heap != NULL ? take_of_heap(heap, class, wide, modes.marked, zero)
+                                               : take_of_thread(class, wide, modes.marked, zero);
+    if (block.base != NULL) {
+        if (hardened_is_on())
+            hardened_allocated(&block, bytes, zero);
+        if (mismatch_is_on())
+            mismatch_allocated(block.base, (struct mismatch_call){FAMILY_MALLOC, bytes, 0});
+        record_alloc(modes, block.base, size);
     }
-    return block;
+    if (soft_limit_is_due()) {
+        call_without(block.base);
+        return alloc_class(heap, class, bytes, wide, zero);
+    }
+    return block.base;
 }
 
 /* Counts a LARGE block that was allocated or resized; it may be a sample. */
@@ -264,43 +313,48 @@ static void count_large(const void *block, size_t size)
     record_alloc(choose_modes(bytes), block, bytes);
 }
 
-/* A LARGE block, or what else there is when the system refuses more address space; `zero` as for
- * large_alloc. */
-static void *alloc_large(size_t size, size_t alignment, bool *zero)
+/* A LARGE block, of an own heap unless `heap` is NULL, or what else there is when the system
+ * refuses more address space; `zero` as for large_alloc. */
+static void *alloc_large(struct own_heap *heap, size_t size, size_t alignment, bool *zero)
 {
+    if (heap != NULL)
+        __atomic_store_n(&heap->has_large, true, __ATOMIC_RELAXED);
     void *block = large_alloc(size, alignment, zero);
     idle_tick(os_now_ms());
     size_t bytes = align_up(size, os_page_size());
     for (int i = 0; block == NULL && i < ROOM_TRIES && idle_make_room(thread_own_arena(), bytes);
          i++)
         block = large_alloc(size, alignment, zero);
+    if (block != NULL && heap != NULL)
+        large_set_heap(block, heap_number(heap));
     if (block != NULL)
         count_large(block, size);
     if (mismatch_is_on() && block != NULL)
         mismatch_allocated(block, (struct mismatch_call){FAMILY_MALLOC, size, alignment});
     if (soft_limit_is_due()) {
         call_without(block);
-        return alloc_large(size, alignment, zero);
+        return alloc_large(heap, size, alignment, zero);
     }
     return block;
 }
 
-/* A block of any size, for any thread. `zero` is NULL unless the caller needs zeroes. */
-static void *alloc_any(size_t size, bool *zero)
+/* A block of any size, for any thread, of an own heap unless `heap` is NULL. `zero` is NULL unless
+ * the caller needs zeroes. */
+static void *alloc_any(struct own_heap *heap, size_t size, bool *zero)
 {
     int saved = errno;
     void *block = NULL;
     bool ignored;
     if (size <= SIZE_CLASS_LIMIT)
-        block = alloc_class(size_class_of(size), size, true, zero != NULL ? zero : &ignored);
+        block = alloc_class(heap, size_class_of(size), size, true, zero != NULL ? zero : &ignored);
     if (block == NULL && size >= PAGES_FROM && size <= PTRDIFF_MAX)
-        block = alloc_large(size, 1, zero);
+        block = alloc_large(heap, size, 1, zero);
     return with_errno(block, saved);
 }
 
 static NOINLINE void *alloc_more(size_t size)
 {
-    return alloc_any(size, NULL);
+    return alloc_any(NULL, size, NULL);
 }
 
 /* A block from the bin's next window: one in 64 of a program that grows. */
@@ -327,6 +381,7 @@ static NOINLINE void *alloc_seen(struct bin *bin, size_t size)
     block.base = bin_take_random(bin, hardened_random(&arena->quarantine), &block.state);
     if (UNLIKELY(block.base == NULL))
         return alloc_more(size);
+    notes_make(block.base);
     hardened_allocated(&block, size, &zero);
     return block.base;
 }
@@ -352,7 +407,7 @@ static ALWAYS_INLINE void *alloc_counted(size_t size)
 
 static NOINLINE void *alloc_due(size_t size)
 {
-    void *block = take_guarded(size, 1);
+    void *block = take_guarded(NULL, size, 1);
     return block != NULL ? block : alloc_counted(size);
 }
 
@@ -365,6 +420,29 @@ void *alloc_slow(size_t size)
     return guard_is_due() ? alloc_due(size) : alloc_counted(size);
 }
 
+void *alloc_of_heap(struct own_heap *heap, size_t size)
+{
+    void *block;
+    if (LIKELY(size <= SIZE_CLASS_TABLE_LIMIT) && !size_class_is_diverted()) {
+        arena_lock_heap(heap);
+        bool found = alloc_from_bin(&heap->arena.bins[size_class_of(size)], &block);
+        arena_unlock_heap(heap);
+        if (LIKELY(found))
+            return block;
+    } else if (size <= SIZE_CLASS_TABLE_LIMIT && guard_is_due()) {
+        block = take_guarded(heap, size, 1);
+        if (block != NULL)
+            return block;
+    }
+    return alloc_any(heap, size, NULL);
+}
+
+/* Of an own heap, or by malloc's short path. */
+static ALWAYS_INLINE void *alloc_of(struct own_heap *heap, size_t size)
+{
+    return heap != NULL ? alloc_of_heap(heap, size) : alloc_block(size);
+}
+
 /* Zeroes a block of at least `bytes` bytes. */
 static void clear(void *block, size_t bytes)
 {
@@ -374,39 +452,60 @@ static void clear(void *block, size_t bytes)
         memset(block, 0, bytes);
 }
 
-void *alloc_zeroed(size_t count, size_t size)
+static ALWAYS_INLINE void *zeroed(struct own_heap *heap, size_t count, size_t size)
 {
     size_t bytes;
     if (__builtin_mul_overflow(count, size, &bytes))
         return with_errno(NULL, 0);
     bool zero = false;
-    void *block = bytes < ZERO_KNOWN_FROM ? alloc_block(bytes) : alloc_any(bytes, &zero);
+    void *block = bytes < ZERO_KNOWN_FROM ? alloc_of(heap, bytes) : alloc_any(heap, bytes, &zero);
     if (block != NULL && !zero)
         clear(block, bytes);
     return block;
 }
 
-void *alloc_aligned(size_t alignment, size_t size)
+void *alloc_zeroed(size_t count, size_t size)
+{
+    return zeroed(NULL, count, size);
+}
+
+void *alloc_zeroed_of_heap(struct own_heap *heap, size_t count, size_t size)
+{
+    return zeroed(heap, count, size);
+}
+
+static ALWAYS_INLINE void *aligned(struct own_heap *heap, size_t alignment, size_t size)
 {
     int saved = errno;
     bool zero;
     void *block = NULL;
     if (alignment <= BLOCK_ALIGNMENT)
-        return alloc_block(size);
+        return alloc_of(heap, size);
     unsigned class =
         alignment <= UNIT_ALIGNMENT ? size_class_of_aligned(size, alignment) : SIZE_CLASS_COUNT;
     if (class < SIZE_CLASS_COUNT) {
         bool seen = size_class_is_diverted();
         if (seen && guard_is_due())
-            block = take_guarded(size, alignment);
-        if (block == NULL && (seen || !alloc_from_bin(&thread_state.arena->bins[class], &block)))
-            block = alloc_class(class, size, false, &zero);
+            block = take_guarded(heap, size, alignment);
+        if (block == NULL &&
+            (seen || heap != NULL || !alloc_from_bin(&thread_state.arena->bins[class], &block)))
+            block = alloc_class(heap, class, size, false, &zero);
         if (seen && mismatch_is_on() && block != NULL)
             mismatch_allocated(block, (struct mismatch_call){FAMILY_MALLOC, size, alignment});
     } else if (size <= PTRDIFF_MAX && alignment <= PTRDIFF_MAX) {
-        block = alloc_large(max_size(size, 1), alignment, NULL);
+        block = alloc_large(heap, max_size(size, 1), alignment, NULL);
     }
     return with_errno(block, saved);
+}
+
+void *alloc_aligned(size_t alignment, size_t size)
+{
+    return aligned(NULL, alignment, size);
+}
+
+void *alloc_aligned_of_heap(struct own_heap *heap, size_t alignment, size_t size)
+{
+    return aligned(heap, alignment, size);
 }
 
 /* True if a block of `usable` bytes is kept for a request of `size`. */
@@ -503,8 +602,13 @@ static void *resize_large(void *p, size_t usable, size_t size)
 
 void *alloc_resize(void *p, size_t size, const char *function)
 {
+    return alloc_resize_of_heap(NULL, p, size, function);
+}
+
+void *alloc_resize_of_heap(struct own_heap *heap, void *p, size_t size, const char *function)
+{
     if (p == NULL)
-        return alloc_block(size);
+        return alloc_of(heap, size);
     struct own_block own;
     bool sampled = false;
     if (!free_find_own(p, &own) && !(sampled = free_find_own_sampled(p, &own)))
@@ -537,7 +641,7 @@ void *alloc_resize(void *p, size_t size, const char *function)
             return resized;
     }
     int saved = size <= usable ? errno : ENOMEM;
-    void *block = alloc_block(size);
+    void *block = alloc_of(heap, size);
     if (block == NULL) {
         if (sampled)
             count_again(p, usable);

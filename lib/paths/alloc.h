@@ -18,6 +18,10 @@
  *        |
  *      refill_from_new   a new slab; else idle memory goes back, and another try
  *
+ * Blocks of own heaps (doc/heaps.md) come by the same functions, from the heap's arena, under its
+ * lock. Outside of the lock are ticks, what gives idle memory back, and whatever may report a
+ * misuse.
+ *
  * All functions preserve errno, and set it to ENOMEM where they return NULL.
  */
 #ifndef ACRE_LIB_ALLOC_H
@@ -93,6 +97,14 @@ void *alloc_aligned(size_t alignment, size_t size);
  * resized where it is, or moved by mremap. Else the contents are copied.
  */
 void *alloc_resize(void *p, size_t size, const char *function);
+
+/* The same for an own heap, which is in use: a block of it, for any thread. */
+void *alloc_of_heap(struct own_heap *heap, size_t size);
+void *alloc_zeroed_of_heap(struct own_heap *heap, size_t count, size_t size);
+void *alloc_aligned_of_heap(struct own_heap *heap, size_t alignment, size_t size);
+
+/* As alloc_resize; a block that moves, or that NULL gives, is of the own heap. NULL: of none. */
+void *alloc_resize_of_heap(struct own_heap *heap, void *p, size_t size, const char *function);
 
 /* Bytes that alloc_block(size) has at least; 0 above PTRDIFF_MAX. */
 size_t alloc_good_size(size_t size);

@@ -340,6 +340,20 @@ bool free_find_block(const void *p, struct hardened_block *block)
     return place.heap != NULL && live_size(p, &place) != 0;
 }
 
+bool free_is_of_heap(const void *p, const struct arena *heap, const char *function)
+{
+    struct heap *region = heap_of(p);
+    if (LIKELY(region != NULL && arena_of(region->set) == heap))
+        return true;
+    struct place place = find_place(p);
+    uint32_t number = place.heap != NULL ? 0 : guard_has(p) ? guard_heap(p) : large_heap(p);
+    if (number == heap->number || live_size(p, &place) == 0)
+        return true; /* what is wrong with it is for the call itself to find */
+    free_report(
+        (struct acre_error){.kind = ACRE_ERROR_FOREIGN, .function = function, .pointer = p});
+    return false;
+}
+
 bool free_is_live(const void *p)
 {
     struct place place = find_place(p);

@@ -61,6 +61,9 @@ void free_report_damage(enum acre_error_kind kind, const void *block, size_t req
 /* True if a block of a slab, which the program holds, starts at p, any address at all. */
 struct hardened_block;
 bool free_find_block(const void *p, struct hardened_block *block);
+/* False, after a report of a foreign pointer, if a block that the program holds starts at p, any
+ * address at all, but none of the own heap's that has this arena. */
+bool free_is_of_heap(const void *p, const struct arena *heap, const char *function);
 
 /* True if a block that the program holds starts at p, any address at all. */
 bool free_is_live(const void *p);

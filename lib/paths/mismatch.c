@@ -82,9 +82,6 @@ static bool read_note(const void *p, struct mismatch_call *call)
 
 void mismatch_allocated(const void *p, struct mismatch_call call)
 {
-    struct hardened_block block;
-    if (free_find_block(p, &block))
-        notes_make(p);
     write_note(p, call);
 }
 

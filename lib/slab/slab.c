@@ -352,7 +352,7 @@ static size_t take_remote(struct slab *slab)
     return taken;
 }
 
-static void release(struct slab *slab)
+void slab_release(struct slab *slab)
 {
     uncache(slab->bin, slab);
     take_remote(slab);
@@ -393,7 +393,7 @@ void slab_check(struct slab *slab)
 {
     if (!is_shared(slab)) {
         ASSERT(!state_is_live(state_get(&slab->states[0])));
-        release(slab);
+        slab_release(slab);
         return;
     }
     if (slab_is_current(slab)) {
@@ -404,7 +404,7 @@ void slab_check(struct slab *slab)
     if (!was_listed)
         list_push_back(&slab->bin->partial, &slab->node);
     if (is_empty(slab, was_listed))
-        release(slab);
+        slab_release(slab);
 }
 
 /* Counts blocks that became FREE, and looks at the slab when it is due. */

@@ -154,6 +154,9 @@ void bin_leave_slab(struct bin *bin);
  */
 void slab_check(struct slab *slab);
 
+/* Releases a slab, whatever its blocks are; its bin has no window. By the owner. */
+void slab_release(struct slab *slab);
+
 /* Makes a LIVE block of the owner's SAMPLED. Returns the place of its state. */
 uint8_t *slab_mark_sampled(void *block);
 

@@ -620,9 +620,32 @@ static void test_mismatch(void)
         fail(words, &outcome, "nothing");
 }
 
-static void (*const tests[])(void) = {
-    test_double,         test_interior,      test_foreign, test_race,    test_go_on,   test_trace,
-    test_guarded_misuse, test_guarded_fault, test_damage,  test_at_exit, test_mismatch};
+/* Blocks of heaps that were destroyed, of other heaps, and heaps that have ended. */
+static void test_own_heaps(void)
+{
+    static const char *const whats[] = {"twice", "destroyed", "reused"};
+    char tail[PATTERN];
+    for (size_t s = 0; s < SIZES; s++)
+        for (size_t c = 0; c < COUNT_OF(callers); c++) {
+            for (size_t f = 0; f < FUNCTIONS * COUNT_OF(whats); f++) {
+                const char *what = whats[f / FUNCTIONS];
+                const char *words[] = {"own_heap",    what,       functions[f % FUNCTIONS].word,
+                                       sizes[s].word, callers[c], NULL};
+                double_tail(s, strcmp(what, "twice") == 0 ? "fresh" : "between", tail);
+                expect_abort(words, "double free", functions[f % FUNCTIONS].reported, tail);
+            }
+            const char *foreign[] = {"own_heap", "foreign", "no", sizes[s].word, callers[c], NULL};
+            const char *ended[] = {"own_heap", "ended", "no", sizes[s].word, callers[c], NULL};
+            snprintf(tail, sizeof(tail), "block %%b of %%s bytes, %s", sizes[s].class);
+            expect_abort(foreign, "foreign pointer", "acre_heap_free", tail);
+            expect_abort(ended, "heap that has ended", "acre_heap_alloc", "it was destroyed");
+        }
+}
+
+static void (*const tests[])(void) = {test_double,         test_interior,      test_foreign,
+                                      test_race,           test_go_on,         test_trace,
+                                      test_guarded_misuse, test_guarded_fault, test_damage,
+                                      test_own_heaps,      test_at_exit,       test_mismatch};
 
 /* The tests run side by side, each in a process of its own. */
 int main(int count, char **words)

@@ -5,6 +5,7 @@
  * no std::pmr, and once without exceptions and RTTI.
  */
 #include "check.h"
+#include "stats.h"
 
 #include <acre/allocator.hpp>
 #include <csignal>
@@ -261,6 +262,12 @@ class Other : public std::pmr::memory_resource
     }
 };
 
+void *fill_block(void *block, size_t size)
+{
+    fill(block, size, 3);
+    return block;
+}
+
 void test_resource_blocks()
 {
     std::pmr::memory_resource *resource = acre::resource();
@@ -306,6 +313,28 @@ void test_resource()
     CHECK(given.blocks == before + 1 && given.size == 1001);
 }
 
+void test_heap()
+{
+    size_t before = live_blocks(), given_before = given.blocks;
+    {
+        acre::heap heap, other;
+        CHECK(heap.is_equal(heap) && !heap.is_equal(other));
+        CHECK(!heap.is_equal(*acre::resource()));
+        std::pmr::vector<int> vector(&heap);
+        std::pmr::list<int> list(&heap);
+        std::pmr::map<int, int> map(&heap);
+        std::pmr::unordered_map<int, int> table(&other);
+        use_containers(vector, list, map, table);
+        for (size_t alignment = 1; alignment <= 65536; alignment *= 2)
+            for (size_t size : {0, 1, 24, 1000, 30000, 700000, 3000000})
+                CHECK(is_aligned(fill_block(heap.allocate(size, alignment), size), alignment));
+        acre_heap_free(heap.get(), acre_heap_alloc(heap.get(), 100));
+        CHECK(live_blocks() > before + 3000);
+        check_refused([&heap] { hide(heap.allocate(hide_size(HUGE_SIZE), 8)); });
+    }
+    CHECK(live_blocks() <= before && given.blocks == given_before);
+}
+
 /* Is constructed before acre::resource() is first called, so is destroyed after all that was
  * constructed by that call. */
 struct Last {
@@ -324,6 +353,10 @@ void test_end()
 }
 
 #else
+void test_heap()
+{
+}
+
 void test_resource()
 {
 }
@@ -350,6 +383,7 @@ int main()
     test_containers();
     test_equality();
     test_refused();
+    test_heap();
     test_resource();
     in_thread(use_in_thread, nullptr);
     test_end();

@@ -42,7 +42,7 @@ int main(void)
            BLOCK_REMOTE, BLOCK_PURGED, BLOCK_WIDE, BLOCK_REST, BLOCK_QUARANTINED, BLOCK_SAMPLED,
            BLOCK_END);
     printf("extents %d %d\n", EXTENT_LIVE, EXTENT_STOCK);
-    printf("arenas %d %d %d\n", ARENA_POOLED, ARENA_OWNED, ARENA_BORROWED);
+    printf("arenas %d %d %d %d\n", ARENA_OF_HEAP, ARENA_POOLED, ARENA_OWNED, ARENA_BORROWED);
     printf("requests %#" PRIx64 " %#" PRIx64 "\n", ACRE_REQUEST_TRIM, ACRE_REQUEST_QUIET);
     for (unsigned bit = 0; bit < 64; bit++) {
         struct slab_geometry g = geometry_unpack(UINT64_C(1) << bit);

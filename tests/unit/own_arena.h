@@ -5,6 +5,7 @@
 #include "test.h"
 #include "arena/thread.h"
 #include "base/option.h"
+#include "process/check.h"
 #include "process/init.h"
 
 /* For SUITE(..., .begin = begin). */
@@ -33,6 +34,14 @@ static inline struct heap_totals totals_of(struct arena *arena)
     struct heap_totals totals;
     heap_set_totals(&arena->heaps, &totals);
     return totals;
+}
+
+/* The number of faults that acre_check finds. */
+static inline size_t faults_of_process(void)
+{
+    struct out out;
+    out_to_memory(&out);
+    return check_process(&out);
 }
 
 /* From now on no block of the calling thread lies in the place of several smaller ones because it

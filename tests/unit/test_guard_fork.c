@@ -71,7 +71,7 @@ static void look(void)
 
 static void take_one(void)
 {
-    own_block = guard_alloc(48, 1);
+    own_block = guard_alloc(48, 1, 0);
 }
 
 static void free_one(void)
