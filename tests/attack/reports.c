@@ -85,7 +85,7 @@ static bool has(const char *words)
 }
 
 /* True if the report says what is wrong with p, as far as the program can know. */
-static bool is_well_named(uintptr_t p)
+static bool is_well_named(const char *function, uintptr_t p)
 {
     const struct block *inside = model_overlapping(p, p + 1);
     bool aligned = p % BLOCK_ALIGNMENT == 0;
@@ -99,7 +99,9 @@ static bool is_well_named(uintptr_t p)
         return has("foreign pointer: ");
     if (!aligned)
         return has("misaligned pointer: ") || has("foreign pointer: ");
-    return has("double free: ") || has("interior pointer: ") || has("foreign pointer: ");
+    bool uses = strcmp(function, "realloc") == 0 || strcmp(function, "malloc_usable_size") == 0;
+    return has(uses ? "use after free: " : "double free: ") || has("interior pointer: ") ||
+           has("foreign pointer: ");
 }
 
 void reports_expect_misuse(const char *function, uintptr_t p)
@@ -113,6 +115,6 @@ void reports_expect_misuse(const char *function, uintptr_t p)
         attempt_found(FOUND_REPORTED, "%s(%#lx) was reported %u times: %s", function, p, found,
                       lines);
     snprintf(call, sizeof(call), "%s(%#lx)", function, p);
-    if (!has(call) || !is_well_named(p))
+    if (!has(call) || !is_well_named(function, p))
         attempt_found(FOUND_MISNAMED, "%s(%#lx) was reported as: %s", function, p, lines);
 }

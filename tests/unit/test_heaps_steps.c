@@ -23,7 +23,7 @@ enum {
     BIG = 3 << 20,                     /* bytes of a LARGE one */
     AFTER = 3000,                      /* blocks that a child takes */
     STRIDE = UNDER_SANITIZER ? 64 : 1, /* instructions from one fork to the next */
-    MOST_FORKS = 400,
+    MOST_FORKS = 200,
 };
 
 static struct acre_heap *handle;
@@ -217,7 +217,7 @@ static void look_and_survive(void)
 TEST_LOOP_UNLESS(NO_STEPS, a_thread_goes_on_in_a_child, 0, COUNT_OF(operations))
 {
     begin_heap();
-    stride = STRIDE * 7;
+    stride = STRIDE * 13;
     step_through(operations[_i], look_and_survive);
     if (in_forked_child) {
         int result = is_in_use() ? check_used(operations[_i] == free_one) : 0;
