@@ -632,7 +632,8 @@ static void test_own_heaps(void)
                 const char *words[] = {"own_heap",    what,       functions[f % FUNCTIONS].word,
                                        sizes[s].word, callers[c], NULL};
                 double_tail(s, strcmp(what, "twice") == 0 ? "fresh" : "between", tail);
-                expect_abort(words, "double free", functions[f % FUNCTIONS].reported, tail);
+                expect_abort(words, fault_of_freed(functions[f % FUNCTIONS].reported),
+                             functions[f % FUNCTIONS].reported, tail);
             }
             const char *foreign[] = {"own_heap", "foreign", "no", sizes[s].word, callers[c], NULL};
             const char *ended[] = {"own_heap", "ended", "no", sizes[s].word, callers[c], NULL};
