@@ -22,7 +22,7 @@ enum {
     SIZE = 48,                         /* bytes of them */
     BIG = 3 << 20,                     /* bytes of a LARGE one */
     AFTER = 3000,                      /* blocks that a child takes */
-    STRIDE = UNDER_SANITIZER ? 64 : 1, /* instructions from one fork to the next */
+    STRIDE = UNDER_SANITIZER ? 16 : 1, /* instructions from one fork to the next */
     MOST_FORKS = 200,
 };
 
@@ -164,7 +164,7 @@ static void fork_here(void *unused)
 
 static void look(void)
 {
-    if (failed != 0 || steps % stride != 0)
+    if (failed != 0 || (steps - 1) % stride != 0)
         return;
     partner_does(&forker, fork_here, NULL);
     failed_at = steps;
@@ -205,7 +205,7 @@ TEST_LOOP_UNLESS(NO_STEPS, a_lost_thread_leaves_the_heap_sound, 0, COUNT_OF(oper
 /* A signal handler forks in the midst of it, and the thread goes on in the child. */
 static void look_and_survive(void)
 {
-    if (failed_children != 0 || steps % stride != 0 || in_forked_child)
+    if (failed_children != 0 || (steps - 1) % stride != 0 || in_forked_child)
         return;
     failed_at = steps;
     if (fork_midway()) {
