@@ -367,7 +367,7 @@ void extents_set_live(struct extents *table, struct extent *entry)
 {
     ASSERT(entry->state == EXTENT_STOCK);
     extent_set_stamp(entry, 0);
-    entry->heap = 0;
+    __atomic_store_n(&entry->heap, 0, __ATOMIC_RELAXED);
     store_state(entry, EXTENT_LIVE);
     refresh_to(table->root, entry->base);
 }

@@ -72,7 +72,8 @@ struct extent {
     uint8_t guard;  /* LIVE: enum guard_page, of the entry's last page; else NONE */
     bool zero;      /* STOCK, and LIVE when just carved: all its contents are known to be zero;
                        written before the entry grows or is published */
-    uint32_t heap;  /* LIVE: number of the own heap's arena that it is of; 0: of none */
+    uint32_t heap;  /* LIVE: number of the own heap's arena that it is of; 0: of none; readers of
+                       the whole entry hold no lock, so it is written by atomic stores */
     /* Derived: */
     struct extent *left;         /* in the index, ... */
     struct extent *right;        /* ... or, if UNUSED: the next unused entry */

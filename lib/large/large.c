@@ -471,7 +471,7 @@ void large_set_heap(const void *p, uint32_t heap)
     large_list_acquire(0);
     struct extent *block = block_at(p);
     if (block != NULL)
-        block->heap = heap;
+        __atomic_store_n(&block->heap, heap, __ATOMIC_RELAXED);
     large_list_release();
 }
 
